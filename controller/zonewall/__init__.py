@@ -1,0 +1,1 @@
+"""zonewall: a virtual firewall for Open vSwitch."""

@@ -1,0 +1,1 @@
+"""What a running controller answers to the command line."""

@@ -1,0 +1,1 @@
+"""Sessions with bridges: listener, one session a bridge, messages in and out."""

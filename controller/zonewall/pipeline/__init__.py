@@ -1,0 +1,1 @@
+"""The logical pipeline: tables, fields, and the stages that fill them."""

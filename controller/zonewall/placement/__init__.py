@@ -1,0 +1,1 @@
+"""Where endpoints are: hosts, bindings, announcements, paths."""

@@ -1,0 +1,1 @@
+"""What the operator wrote: documents read, checked and turned into one frozen Configuration."""

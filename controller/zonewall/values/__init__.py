@@ -1,0 +1,1 @@
+"""Leaf types: names, addresses, services, packets. Imports nothing of zonewall's but errors."""

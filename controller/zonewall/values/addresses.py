@@ -1,0 +1,43 @@
+"""Addresses as values: MAC addresses as integers, IP prefixes from the standard library."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import NewType
+
+MacAddress = NewType("MacAddress", int)
+"""48 bits, big end first."""
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IpPrefix = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+BROADCAST = MacAddress(0xFFFFFFFFFFFF)
+
+_MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
+
+
+def parse_mac(text: str) -> MacAddress:
+    """Return the address written as six colon-separated octets.
+
+    Raises:
+        ValueError: it is not written so.
+    """
+    if not _MAC.fullmatch(text):
+        raise ValueError(f"{text!r} is no MAC address; write it as 52:54:00:12:34:56")
+    return MacAddress(int(text.replace(":", ""), 16))
+
+
+def format_mac(mac: int) -> str:
+    """Return the lower-case colon-separated form."""
+    return ":".join(f"{octet:02x}" for octet in mac.to_bytes(6, "big"))
+
+
+def is_group_mac(mac: int) -> bool:
+    """Say whether the address is multicast or broadcast (IEEE 802.3, I/G bit)."""
+    return bool(mac >> 40 & 1)
+
+
+def host_prefix(address: IpAddress) -> IpPrefix:
+    """Return the prefix that holds exactly this address."""
+    return ipaddress.ip_network((address, address.max_prefixlen))
