@@ -1,0 +1,284 @@
+"""Documents to banks: which rules judge a connection, in which order, and whom each is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from zonewall.intent.banks import (
+    BETWEEN_TENANTS,
+    EVERYBODY,
+    Bank,
+    Crowd,
+    Line,
+    Outcome,
+    RuleRecord,
+    Section,
+)
+from zonewall.intent.crowds import View, both, crowd, monitored_identities, named_zones
+from zonewall.intent.identity import Directory
+from zonewall.policy.model import Action, Configuration, Mode, Peer, Rule, Tenant, Tier
+from zonewall.values.names import TenantName
+
+_OUTCOMES = {Action.ALLOW: Outcome.ALLOW, Action.DROP: Outcome.DROP, Action.REJECT: Outcome.REJECT}
+
+_Tiers = tuple[tuple[Tenant | None, Tier], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Phase:
+    """Tiers in a row, each with its author; where allows lead (None: allowed), and what nothing decided."""
+
+    tiers: tuple[tuple[Tenant | None, Tier], ...]
+    allow_leads_to: int | None = None
+    misses_to: int | None = None
+
+
+def build_banks(
+    configuration: Configuration, directory: Directory, inactive: frozenset[str] = frozenset()
+) -> dict[str, Bank]:
+    """Return every bank by name: one for each tenant, one for each ordered pair that may have a way across.
+
+    Args:
+        configuration: the documents.
+        directory: the identities made of them.
+        inactive: rules by name that do not hold at the moment (hours, expiry).
+    """
+    builder = _Builder(configuration, directory, inactive)
+    banks = [builder.within(tenant) for tenant in configuration.tenants.values()]
+    banks.extend(builder.between(*pair) for pair in linked_pairs(configuration))
+    return {bank.name: bank for bank in banks}
+
+
+def rule_records(configuration: Configuration) -> dict[str, RuleRecord]:
+    """Return what is known of each rule, default and built-in, by its name."""
+    records = {BETWEEN_TENANTS: RuleRecord(BETWEEN_TENANTS, None, None)}
+    for owner, tiers in _authors(configuration):
+        for tier in tiers:
+            for rule in tier.rules:
+                name = f"{owner}/{tier.name}/{rule.name}"
+                records[name] = RuleRecord(name, rule.location, rule)
+    for tenant in configuration.tenants.values():
+        name = f"{tenant.name}/default"
+        records[name] = RuleRecord(name, tenant.default_location, None)
+    return records
+
+
+def linked_pairs(configuration: Configuration) -> list[tuple[TenantName, TenantName]]:
+    """Return the ordered pairs of tenants between which something could be allowed, sorted."""
+    pairs: set[tuple[TenantName, TenantName]] = set()
+    tenants = configuration.tenants
+    for tenant in tenants.values():
+        for one in tenant.imports:
+            other = tenants.get(one.tenant)
+            if other is not None and any(e.zone == one.zone and tenant.name in e.to for e in other.exports):
+                pairs |= {(tenant.name, other.name), (other.name, tenant.name)}
+    for tier in configuration.provider.before + configuration.provider.after:
+        for rule in tier.rules:
+            if rule.action is not Action.ALLOW:
+                continue
+            for source in _owners(rule.sources, tenants):
+                for destination in _owners(rule.destinations, tenants):
+                    stands = tier.tenants is None or {source, destination} & set(tier.tenants)
+                    if source != destination and stands:
+                        pairs.add((source, destination))
+    return sorted(pairs)
+
+
+def _owners(peers: Sequence[Peer], tenants: Mapping[TenantName, Tenant]) -> set[TenantName]:
+    owners: set[TenantName] = set()
+    for peer in peers:
+        if peer.tenant == "*":
+            owners.update(tenants)
+        elif peer.tenant is not None and peer.tenant in tenants:
+            owners.add(peer.tenant)
+    return owners
+
+
+def _authors(configuration: Configuration) -> Iterator[tuple[str, tuple[Tier, ...]]]:
+    yield "provider", configuration.provider.before + configuration.provider.after
+    for tenant in configuration.tenants.values():
+        yield tenant.name, tenant.tiers
+
+
+class _Builder:
+    """Makes banks of one configuration."""
+
+    def __init__(self, configuration: Configuration, directory: Directory, inactive: frozenset[str]) -> None:
+        self._configuration = configuration
+        self._directory = directory
+        self._inactive = inactive
+
+    def within(self, tenant: Tenant) -> Bank:
+        """Return the bank for connections in one tenant's view."""
+        own = _of(tenant)
+        phases = [_Phase(self._provider(True, tenant.name) + own + self._provider(False, tenant.name))]
+        name = f"{tenant.name}/default"
+        monitored = tenant.mode is Mode.MONITOR
+        default = Line(name, name, EVERYBODY, EVERYBODY, (), _OUTCOMES[tenant.default])
+        end = self._monitor(tenant, default, monitored)
+        return Bank(tenant.name, tenant.name, self._sections(phases, tenant, tenant), tuple(end))
+
+    def between(self, source_name: TenantName, destination_name: TenantName) -> Bank:
+        """Return the bank for connections from one tenant's endpoints to another's."""
+        source = self._configuration.tenants[source_name]
+        destination = self._configuration.tenants[destination_name]
+        before, after = (self._provider(first, source_name, destination_name) for first in (True, False))
+        counts = [len(_groups(tiers)) for tiers in (before, _of(source), _of(destination))]
+        second, last = counts[0] + counts[1], sum(counts)
+        phases = [
+            _Phase(before),
+            _Phase(_of(source), allow_leads_to=second, misses_to=last),
+            _Phase(_of(destination), misses_to=last),
+            _Phase(after),
+        ]
+        end = Line(BETWEEN_TENANTS, BETWEEN_TENANTS, EVERYBODY, EVERYBODY, (), Outcome.DROP)
+        return Bank(source_name, destination_name, self._sections(phases, source, destination), (end,))
+
+    def _provider(self, before: bool, *ends: TenantName) -> _Tiers:
+        provider = self._configuration.provider
+        return tuple(
+            (None, tier)
+            for tier in (provider.before if before else provider.after)
+            if tier.tenants is None or any(end in tier.tenants for end in ends)
+        )
+
+    def _sections(self, phases: list[_Phase], source: Tenant, destination: Tenant) -> tuple[Section, ...]:
+        total = sum(len(_groups(phase.tiers)) for phase in phases)
+        sections: list[Section] = []
+        for phase in phases:
+            groups = _groups(phase.tiers)
+            for place, group in enumerate(groups):
+                here = len(sections)
+                after = here + 1
+                if place == len(groups) - 1 and phase.misses_to is not None:
+                    after = phase.misses_to
+                lines = [
+                    line
+                    for reader, tier in group
+                    for rule in tier.rules
+                    for line in self._lines(phase, (reader, tier), rule, source, destination, after)
+                ]
+                sections.append(Section(tuple(lines), after if after < total else None))
+        return tuple(sections)
+
+    def _lines(
+        self,
+        phase: _Phase,
+        place: tuple[Tenant | None, Tier],
+        rule: Rule,
+        source: Tenant,
+        destination: Tenant,
+        after: int,
+    ) -> Iterator[Line]:
+        reader, tier = place
+        owner = reader.name if reader else "provider"
+        name = f"{owner}/{tier.name}/{rule.name}"
+        crossing = source.name != destination.name
+        if name in self._inactive or (crossing and not self._may_cross(reader, rule, source, destination)):
+            return
+        outcome, onward = Outcome.ONWARD, after
+        if rule.action is not Action.PASS:
+            outcome = _OUTCOMES[rule.action]
+            if outcome is Outcome.ALLOW and phase.allow_leads_to is not None:
+                outcome, onward = Outcome.ONWARD, phase.allow_leads_to
+        from_view = View(reader, source, crossing)
+        to_view = View(reader, destination, crossing)
+        for key, sources, destinations in self._pairs(name, rule, from_view, to_view):
+            if sources.nobody or destinations.nobody:
+                continue
+            line = Line(key, name, sources, destinations, rule.services, outcome, onward)
+            yield from self._monitored(reader, tier, rule, line, crossing)
+
+    def _pairs(
+        self, name: str, rule: Rule, from_view: View, to_view: View
+    ) -> Iterator[tuple[str, Crowd, Crowd]]:
+        plain = tuple(peer for peer in rule.destinations if peer.kind != "self")
+        if plain:
+            yield (
+                name,
+                crowd(self._directory, from_view, rule.sources),
+                crowd(self._directory, to_view, plain),
+            )
+        if len(plain) < len(rule.destinations):
+            for peer in rule.sources:
+                key = f"{name}#self:{peer.tenant or ''}/{peer.zone or peer.kind}"
+                yield (
+                    key,
+                    crowd(self._directory, from_view, (peer,)),
+                    crowd(self._directory, to_view, (peer,)),
+                )
+
+    def _may_cross(self, reader: Tenant | None, rule: Rule, source: Tenant, destination: Tenant) -> bool:
+        """Say whether the rule can say anything of a connection between the two tenants."""
+        if rule.action is not Action.ALLOW:
+            return True
+        if reader is None:
+            return bool(_owners(rule.sources, {source.name: source})) and bool(
+                _owners(rule.destinations, {destination.name: destination})
+            )
+        exported, imported = named_zones(
+            self._configuration, reader, destination if reader.name == source.name else source
+        )
+        own, foreign = rule.sources, rule.destinations
+        if reader.name == destination.name:
+            own, foreign = foreign, own
+        return any(p.zone in exported for p in own) or any(p.zone in imported for p in foreign)
+
+    def _monitored(
+        self, reader: Tenant | None, tier: Tier, rule: Rule, line: Line, crossing: bool
+    ) -> Iterator[Line]:
+        if line.outcome not in (Outcome.DROP, Outcome.REJECT):
+            yield line
+            return
+        mode = rule.mode or tier.mode
+        if reader is None:
+            yield _as_monitored(line) if mode is Mode.MONITOR else line
+        elif crossing:
+            yield line
+        else:
+            yield from self._monitor(reader, line, Mode.MONITOR in (mode, reader.mode))
+
+    def _monitor(self, tenant: Tenant, line: Line, everywhere: bool) -> Iterator[Line]:
+        """Yield the line; before it, what of it only counts because a zone or all is in monitor mode."""
+        if line.outcome not in (Outcome.DROP, Outcome.REJECT):
+            yield line
+            return
+        if everywhere:
+            yield _as_monitored(line)
+            return
+        watched = monitored_identities(self._directory, tenant)
+        if watched:
+            for mark, sources, destinations in (
+                ("~from", both(line.sources, watched), line.destinations),
+                ("~to", line.sources, both(line.destinations, watched)),
+            ):
+                if not (sources.nobody or destinations.nobody):
+                    part = Line(
+                        line.key + mark, line.rule, sources, destinations, line.services, line.outcome
+                    )
+                    yield _as_monitored(part)
+        yield line
+
+
+def _as_monitored(line: Line) -> Line:
+    return Line(
+        line.key, line.rule, line.sources, line.destinations, line.services, Outcome.ALLOW, monitored=True
+    )
+
+
+def _of(tenant: Tenant) -> _Tiers:
+    return tuple((tenant, tier) for tier in tenant.tiers)
+
+
+def _groups(tiers: _Tiers) -> list[list[tuple[Tenant | None, Tier]]]:
+    """Return tiers in runs that one section can hold: only the last of a run may have a ``pass``."""
+    groups: list[list[tuple[Tenant | None, Tier]]] = []
+    open_group = False
+    for reader, tier in tiers:
+        if open_group:
+            groups[-1].append((reader, tier))
+        else:
+            groups.append([(reader, tier)])
+        open_group = not any(rule.action is Action.PASS for rule in tier.rules)
+    return groups

@@ -1,0 +1,113 @@
+"""Names to small numbers, the same after every restart: a value that goes in and comes out.
+
+Numbers of one kind are given in the order asked for, and never twice: a name that is gone keeps its number,
+so that a connection's label or a cookie on a bridge can never be read as somebody else's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from zonewall.errors import CompileError
+
+
+class Kind(Enum):
+    """What is numbered: name, first number, last number."""
+
+    TENANT = ("tenant", 1, 4094)
+    DOMAIN = ("domain", 1, 4095)  # tracking domains: the low 12 bits of a conntrack zone
+    BRIDGE_ON_HOST = ("bridge-on-host", 0, 15)  # its high 4 bits; the kind's names carry the host
+    DESTINATION = ("destination", 1, 4094)  # fabric destinations: bridges, service legs, mirror targets
+    BANK = ("bank", 1, 65535)
+    IDENTITY = ("identity", 1, 0x7FFFFFFF)
+    OUTSIDE = ("outside", 0x80000001, 0xFFFFFFFF)
+    RULE = ("rule", 1, 0xFFFFFFFF)
+    CONJUNCTION = ("conjunction", 1, 0xFFFFFFFF)
+    ENDPOINT = ("endpoint", 2, 0xFFFFFFFF)
+    CHAIN = ("chain", 1, 4095)
+    LIMIT = ("limit", 32769, 65535)
+    PRIORITY = ("priority", 1, 65000)
+
+    @property
+    def word(self) -> str:
+        """Return the kind's name in a numbering file."""
+        return self.value[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbering:
+    """Numbers by kind and name, as written in a numbering file."""
+
+    numbers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    @staticmethod
+    def from_plain(document: Any) -> Numbering:
+        """Read a numbering out of parsed JSON or YAML.
+
+        Raises:
+            ValueError: it is no mapping of kinds to mappings of names to numbers.
+        """
+        if not isinstance(document, dict):
+            raise ValueError("a numbering is a mapping of kinds")
+        for kind, names in document.items():
+            if not isinstance(kind, str) or not isinstance(names, dict):
+                raise ValueError(f"{kind!r} is no kind of a numbering")
+            for name, number in names.items():
+                if not isinstance(name, str) or not isinstance(number, int) or isinstance(number, bool):
+                    raise ValueError(f"{kind}: {name!r} has no number")
+        return Numbering(document)
+
+    def to_plain(self) -> dict[str, dict[str, int]]:
+        """Return what a numbering file holds, sorted."""
+        return {kind: dict(sorted(names.items())) for kind, names in sorted(self.numbers.items()) if names}
+
+
+class NumberingBuilder:
+    """Gives numbers while a configuration is compiled; confined to one compile."""
+
+    def __init__(self, numbering: Numbering) -> None:
+        """Start from what was given before."""
+        self._numbers: dict[str, dict[str, int]] = {
+            kind: dict(names) for kind, names in numbering.numbers.items()
+        }
+        self._next: dict[str, int] = {}
+
+    def number(self, kind: Kind, name: str, scope: str = "") -> int:
+        """Return the name's number, a new one if it has none.
+
+        ``scope`` keeps counts apart within a kind (bridges of one host); it becomes part of the kind.
+
+        Raises:
+            CompileError: the kind's numbers are used up.
+        """
+        word, first, last = kind.value
+        key = f"{word}/{scope}" if scope else word
+        names = self._numbers.setdefault(key, {})
+        known = names.get(name)
+        if known is not None:
+            return known
+        upcoming = self._next.get(key)
+        if upcoming is None:
+            upcoming = max(names.values(), default=first - 1) + 1
+        if upcoming > last:
+            raise CompileError(
+                f"no {word} number is left for {name}: {last - first + 1} is the most there can be"
+            )
+        names[name] = upcoming
+        self._next[key] = upcoming + 1
+        return upcoming
+
+    def mapping(self, kind: Kind, scope: str) -> dict[str, int]:
+        """Return the names and numbers of a scope."""
+        return dict(self._numbers.get(f"{kind.word}/{scope}", {}))
+
+    def replace_mapping(self, kind: Kind, scope: str, names: Mapping[str, int]) -> None:
+        """Set a scope's names and numbers as a whole (priorities, which may be used again)."""
+        self._numbers[f"{kind.word}/{scope}"] = dict(names)
+
+    def freeze(self) -> Numbering:
+        """Return the numbering as it now is."""
+        return Numbering({kind: dict(names) for kind, names in self._numbers.items()})

@@ -1,0 +1,306 @@
+"""THE declaration: every table and every register bit. Nothing else names a table's number or a bit.
+
+``docs/pipeline.md`` is drawn from this module (``python -m zonewall.pipeline.document``).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from zonewall.pipeline.model import Field, Miss, Pipeline, Table, register
+
+SRC_IDENTITY: Final = register("src_identity", 0)
+DST_IDENTITY: Final = register("dst_identity", 1)
+RULE: Final = register("rule", 2)
+BANK: Final = register("bank", 3, 0, 16)
+"""Which list of rules judges: a tenant's own, or that of a pair of tenants."""
+SECTION: Final = register("section", 3, 16, 8)
+"""How far in the bank's list; a ``pass`` and the end of a tier that has one go on to the next."""
+TENANT: Final = register("tenant", 4, 0, 12)
+VIA: Final = register("via", 4, 16, 12)
+"""How to deliver: 0 a local port, 1 to 4094 a fabric destination, 4095 the tenant's uplinks."""
+ORIGIN: Final = register("origin", 5, 0, 3)
+VERDICT: Final = register("verdict", 5, 4, 2)
+MONITORED: Final = register("monitored", 5, 6, 1)
+SRC_QUARANTINED: Final = register("src_quarantined", 5, 8, 1)
+DST_QUARANTINED: Final = register("dst_quarantined", 5, 9, 1)
+SRC_LOCAL: Final = register("src_local", 5, 10, 1)
+TAKE_UP: Final = register("take_up", 5, 11, 1)
+"""This packet passes as the answer of a connection taken up in its middle; it is not committed."""
+UNTRACKED: Final = register("untracked", 5, 12, 1)
+"""Judged by itself and never committed: ICMP that tracking takes as no beginning."""
+CHAIN: Final = register("chain", 5, 16, 16)
+DST_ENDPOINT: Final = register("dst_endpoint", 6)
+OUT_PORT: Final = register("out_port", 7, 0, 16)
+TRACK_ZONE: Final = register("track_zone", 7, 16, 16)
+MIRROR_ALLOWED: Final = register("mirror_allowed", 8, 0, 8)
+MIRROR_DROPPED: Final = register("mirror_dropped", 8, 8, 8)
+MIRROR_DUE: Final = register("mirror_due", 9, 0, 8)
+MIRROR_SENT: Final = register("mirror_sent", 9, 8, 8)
+MIRROR_STEP: Final = register("mirror_step", 9, 16, 8)
+
+LABEL_RULE: Final = Field("label_rule", "ct_label", 0, 32, 128)
+LABEL_SRC: Final = Field("label_src_identity", "ct_label", 32, 32, 128)
+LABEL_DST: Final = Field("label_dst_identity", "ct_label", 64, 32, 128)
+LABEL_CHAIN: Final = Field("label_chain", "ct_label", 96, 16, 128)
+
+FROM_ENDPOINT: Final = 1
+FROM_UPLINK: Final = 2
+FROM_FABRIC: Final = 3
+FROM_SERVICE: Final = 4
+"""Values of ``origin``."""
+
+ALLOW: Final = 1
+DROP: Final = 2
+REJECT: Final = 3
+"""Values of ``verdict``; 0 is undecided, which drops."""
+
+OUTSIDE_BIT: Final = 0x80000000
+"""Set in the identity of every outside address."""
+
+VIA_LOCAL: Final = 0
+VIA_UPLINK: Final = 4095
+
+NO_ENDPOINT: Final = 0
+OUTSIDE_ENDPOINT: Final = 1
+"""Values of ``dst_endpoint``; endpoints are numbered from 2."""
+
+CLASSIFY: Final = Table(
+    "classify",
+    0,
+    "Which kind of port, which tenant: a port that nobody knows can do nothing.",
+    ("in_port", "eth_src", "vlan_vid", "tun_src", "eth_type"),
+    ("announce", "fabric_in", "overlay_in", "service_return", "guard", "source"),
+)
+ANNOUNCE: Final = Table(
+    "announce",
+    1,
+    "A port that waits or has been left: its announcements go to the controller, all else is dropped.",
+    ("in_port", "eth_type", "ip_proto", "icmpv6_type"),
+)
+FABRIC_IN: Final = Table(
+    "fabric_in",
+    2,
+    "A frame on a fabric link: for this bridge, for another one, or a copy for a mirror target here?",
+    ("vlan_vid", "eth_type"),
+    ("fabric_tenant", "service_in"),
+)
+OVERLAY_IN: Final = Table(
+    "overlay_in", 3, "A frame out of a tunnel: which tenant?", ("tun_id",), ("source", "service_in")
+)
+FABRIC_TENANT: Final = Table(
+    "fabric_tenant", 4, "The inner tag of a frame for this bridge: which tenant?", ("vlan_vid",), ("source",)
+)
+GUARD: Final = Table(
+    "guard",
+    5,
+    "May this endpoint say that: its own IPv4, IPv6, ARP and ND addresses only? Sets its identity.",
+    ("in_port", "ipv4_src", "ipv6_src", "arp_spa", "arp_sha", "eth_type", "udp_src", "icmpv6_type"),
+    ("guard_nd", "source", "arp", "dhcp", "broadcast", "resolve"),
+)
+GUARD_ND: Final = Table(
+    "guard_nd",
+    6,
+    "Neighbour discovery: is the link-layer address in it the endpoint's own?",
+    ("in_port", "icmpv6_type", "nd_sll", "nd_tll"),
+    ("guard_nd_address", "broadcast"),
+)
+GUARD_ND_ADDRESS: Final = Table(
+    "guard_nd_address",
+    7,
+    "Neighbour discovery: the address it speaks from, or for, is the endpoint's own.",
+    ("in_port", "icmpv6_type", "ipv6_src", "nd_target"),
+    ("nd", "broadcast"),
+)
+SOURCE: Final = Table(
+    "source",
+    8,
+    "Who sent what came from a link, a tunnel, an uplink, a router or an appliance? Sets its identity.",
+    ("tenant", "origin", "ipv4_src", "ipv6_src", "eth_src", "eth_type"),
+    ("arp", "nd", "dhcp", "broadcast", "resolve"),
+)
+ARP: Final = Table(
+    "arp",
+    9,
+    "Whose address does this ARP ask for or answer? It is sent there only.",
+    ("tenant", "arp_tpa"),
+    ("broadcast", "bind"),
+)
+ND: Final = Table(
+    "nd",
+    10,
+    "Whose address does this neighbour discovery ask for? It is sent there only.",
+    ("tenant", "nd_target", "ipv6_dst", "icmpv6_type"),
+    ("broadcast", "bind"),
+)
+RESOLVE: Final = Table(
+    "resolve",
+    11,
+    "Which identity is the other end? Longest prefix, per tenant.",
+    ("tenant", "ipv4_dst", "ipv6_dst", "eth_type"),
+    ("multicast", "bind"),
+)
+MULTICAST: Final = Table(
+    "multicast",
+    12,
+    "Multicast and broadcast: a known list, nothing else.",
+    ("tenant", "ipv4_dst", "ipv6_dst", "ip_proto", "udp_dst"),
+    ("flood",),
+)
+DHCP: Final = Table(
+    "dhcp",
+    13,
+    "Requests go to the tenant's DHCP servers, answers come from them only.",
+    ("tenant", "origin", "in_port", "udp_dst", "eth_dst"),
+    ("broadcast", "bind"),
+)
+BROADCAST: Final = Table(
+    "broadcast",
+    14,
+    "What is flooded within the tenant passes the port's own meter first.",
+    ("in_port",),
+    ("flood",),
+)
+BIND: Final = Table(
+    "bind",
+    15,
+    "Do destination address and MAC belong together, and out of which port or over which link does it go?",
+    ("tenant", "eth_dst", "dst_endpoint", "eth_type", "origin"),
+    ("quarantine", "deliver"),
+)
+QUARANTINE: Final = Table(
+    "quarantine",
+    16,
+    "Is either end isolated? Before tracking, so that isolation cuts live connections too.",
+    ("src_quarantined", "dst_quarantined", "src_identity", "dst_identity"),
+    ("track",),
+    Miss.NEXT,
+)
+TRACK: Final = Table(
+    "track",
+    17,
+    "Look the connection up, in the zone of this bridge and tenant.",
+    ("bank", "eth_type", "origin", "via", "src_local"),
+    ("judge", "deliver"),
+)
+JUDGE: Final = Table(
+    "judge",
+    18,
+    "Turn the packet to its connection's original direction and ask for the verdict, packet by packet.",
+    ("ct_state", "eth_type", "ip_proto", "tcp_flags", "icmpv4_type", "icmpv6_type", "in_port", "out_port"),
+    ("take_up", "act"),
+)
+TAKE_UP_TABLE: Final = Table(
+    "take_up",
+    19,
+    "A connection in its middle after a move: allowed as it is, or as the answer of one that is allowed?",
+    ("verdict", "ip_proto"),
+    ("act",),
+)
+MIRROR_SELECT: Final = Table(
+    "mirror_select",
+    20,
+    "Subroutine: which mirror rules want a copy of this connection?",
+    ("bank", "mirror_step", "src_identity", "dst_identity", "services"),
+)
+VERDICT_TABLE: Final = Table(
+    "verdict",
+    21,
+    "Subroutine: the first matching rule decides; pass goes on to the next section.",
+    ("bank", "section", "src_identity", "dst_identity", "services", "conj_id"),
+)
+ACT: Final = Table(
+    "act",
+    22,
+    "Carry the verdict out: allow goes on, drop ends, reject tells the sender; undecided drops.",
+    ("verdict", "ct_state", "origin"),
+    ("modify", "reject", "commit"),
+)
+MODIFY: Final = Table(
+    "modify",
+    23,
+    "What the deciding rule asks beside allow: limit, mirror, chain.",
+    ("rule", "origin"),
+    ("commit",),
+    Miss.NEXT,
+)
+REJECT_TABLE: Final = Table(
+    "reject",
+    24,
+    "Ask the controller for a RST or an ICMP error, by the port's own meter; never in answer to one.",
+    ("in_port", "ip_proto", "tcp_flags", "icmpv4_type", "icmpv6_type", "ct_state", "ip_frag"),
+)
+COMMIT: Final = Table(
+    "commit",
+    25,
+    "Remember a new connection with its rule and both identities.",
+    ("ct_state", "eth_type", "take_up", "untracked"),
+    ("chain",),
+)
+CHAIN_TABLE: Final = Table(
+    "chain",
+    26,
+    "Send it through the rule's service functions, in the connection's direction.",
+    ("chain", "origin", "ct_state"),
+    ("steer", "deliver"),
+    Miss.NEXT,
+)
+SERVICE_RETURN: Final = Table(
+    "service_return",
+    27,
+    "Out of an appliance: was this connection sent into it, in this direction?",
+    ("in_port", "eth_type"),
+    ("service_known",),
+)
+SERVICE_KNOWN: Final = Table(
+    "service_known",
+    28,
+    "Only connections that were sent in come out; then the next function, or on to the destination.",
+    ("in_port", "ct_state", "label_rule"),
+    ("steer",),
+)
+SERVICE_IN: Final = Table(
+    "service_in", 29, "A frame from another bridge for an appliance's leg here.", ("vlan_vid",), ("steer",)
+)
+STEER: Final = Table(
+    "steer", 30, "Out of an appliance's leg, remembered by the appliance's own conntrack zone.", ("chain",)
+)
+MIRROR_EMIT: Final = Table(
+    "mirror_emit",
+    31,
+    "Subroutine: one copy to each target that is due and has none yet.",
+    ("mirror_due", "mirror_sent"),
+)
+DELIVER: Final = Table(
+    "deliver",
+    32,
+    "Out of a local port, over the fabric, through a tunnel or to the uplinks.",
+    ("via", "tenant", "origin"),
+    ("to_uplink",),
+)
+TO_UPLINK: Final = Table("to_uplink", 33, "With the tenant's VLAN, out of its uplinks.", ("tenant",))
+FLOOD: Final = Table(
+    "flood",
+    34,
+    "To the tenant's other ports here, and once to each bridge that has some.",
+    ("tenant", "origin"),
+    ("flood_local",),
+)
+FLOOD_LOCAL: Final = Table("flood_local", 35, "To the tenant's ports on this bridge.", ("tenant", "section"))
+
+FIELDS: Final = (
+    SRC_IDENTITY, DST_IDENTITY, RULE, BANK, SECTION, TENANT, VIA, ORIGIN, VERDICT, MONITORED,
+    SRC_QUARANTINED, DST_QUARANTINED, SRC_LOCAL, TAKE_UP, UNTRACKED, CHAIN, DST_ENDPOINT, OUT_PORT,
+    TRACK_ZONE, MIRROR_ALLOWED, MIRROR_DROPPED, MIRROR_DUE, MIRROR_SENT, MIRROR_STEP,
+    LABEL_RULE, LABEL_SRC, LABEL_DST, LABEL_CHAIN,
+)  # fmt: skip
+
+PIPELINE: Final = Pipeline(
+    tables=(
+        CLASSIFY, ANNOUNCE, FABRIC_IN, OVERLAY_IN, FABRIC_TENANT, GUARD, GUARD_ND, GUARD_ND_ADDRESS, SOURCE, ARP, ND, DHCP,
+        BROADCAST, RESOLVE, MULTICAST, BIND, QUARANTINE, TRACK, JUDGE, TAKE_UP_TABLE, MIRROR_SELECT,
+        VERDICT_TABLE, ACT, MODIFY, REJECT_TABLE, COMMIT, CHAIN_TABLE, SERVICE_IN, STEER, SERVICE_RETURN,
+        SERVICE_KNOWN, MIRROR_EMIT, DELIVER, TO_UPLINK, FLOOD, FLOOD_LOCAL,
+    ),
+    fields=FIELDS,
+)  # fmt: skip
