@@ -166,7 +166,7 @@ def _is_host_address(address: IpAddress) -> bool:
 
 def _ones_complement_sum(data: bytes) -> int:
     """Return the folded 16-bit sum of RFC 1071; 0xffff over data with a right checksum in it."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data[: len(data) & ~1]))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data[: len(data) & ~1]))
     if len(data) & 1:
         total += data[-1] << 8
     while total >> 16:
