@@ -74,7 +74,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Lines of which the first that matches decides; what none matches goes to section ``miss``, None: the end."""
+    """Lines of which the first that matches decides; a miss goes to section ``miss``, None: the end."""
 
     lines: tuple[Line, ...]
     miss: int | None

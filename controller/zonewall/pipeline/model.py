@@ -1,6 +1,6 @@
 """The words that flows are written in: fields, tables, actions and flows, by name.
 
-Numbers (which table, which register, which bit) stand in ``pipeline.tables`` alone; everything else names them.
+Numbers (which table, which register, which bit) stand in ``pipeline.tables`` alone; all else uses names.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ RESOLVE: Final = Table(
     11,
     "Which identity is the other end? Longest prefix, per tenant.",
     ("tenant", "ipv4_dst", "ipv6_dst", "eth_type"),
-    ("multicast", "bind"),
+    ("multicast", "dhcp", "bind"),
 )
 MULTICAST: Final = Table(
     "multicast",
@@ -297,8 +297,8 @@ FIELDS: Final = (
 
 PIPELINE: Final = Pipeline(
     tables=(
-        CLASSIFY, ANNOUNCE, FABRIC_IN, OVERLAY_IN, FABRIC_TENANT, GUARD, GUARD_ND, GUARD_ND_ADDRESS, SOURCE, ARP, ND, DHCP,
-        BROADCAST, RESOLVE, MULTICAST, BIND, QUARANTINE, TRACK, JUDGE, TAKE_UP_TABLE, MIRROR_SELECT,
+        CLASSIFY, ANNOUNCE, FABRIC_IN, OVERLAY_IN, FABRIC_TENANT, GUARD, GUARD_ND, GUARD_ND_ADDRESS, SOURCE,
+        ARP, ND, RESOLVE, MULTICAST, DHCP, BROADCAST, BIND, QUARANTINE, TRACK, JUDGE, TAKE_UP_TABLE, MIRROR_SELECT,
         VERDICT_TABLE, ACT, MODIFY, REJECT_TABLE, COMMIT, CHAIN_TABLE, SERVICE_IN, STEER, SERVICE_RETURN,
         SERVICE_KNOWN, MIRROR_EMIT, DELIVER, TO_UPLINK, FLOOD, FLOOD_LOCAL,
     ),

@@ -1,0 +1,120 @@
+"""Service functions and mirror targets: where their ports are, seen from one bridge."""
+
+from __future__ import annotations
+
+from zonewall.errors import CompileError
+from zonewall.intent.fleet import Fleet
+from zonewall.intent.model import Chain, Hop, Leg, MirrorSink
+from zonewall.intent.numbering import Kind
+from zonewall.placement.model import BridgeKey
+from zonewall.policy.model import Configuration, PortRole
+from zonewall.values.names import TenantName
+
+MOST_MIRROR_TARGETS = 8
+
+
+def mirror_bits(configuration: Configuration) -> dict[str, int]:
+    """Return the bit that stands for each mirror target.
+
+    Raises:
+        CompileError: more targets than bits.
+    """
+    names = sorted(configuration.inventory.mirror_targets)
+    if len(names) > MOST_MIRROR_TARGETS:
+        raise CompileError(f"{len(names)} mirror targets: {MOST_MIRROR_TARGETS} is the most there can be")
+    return {name: bit for bit, name in enumerate(names)}
+
+
+def mirror_sinks(fleet: Fleet, key: BridgeKey) -> tuple[MirrorSink, ...]:
+    """Return where copies made on this bridge go: a port here if there is one, else the first elsewhere."""
+    bits = mirror_bits(fleet.policy.configuration)
+    found: dict[str, MirrorSink] = {}
+    for bridge in sorted(fleet.ports, key=lambda bridge: (bridge != key, bridge)):
+        for port, ofport in fleet.ports[bridge]:
+            target = port.target
+            if port.role is not PortRole.MIRROR_TARGET or target is None or target in found:
+                continue
+            if bridge == key:
+                found[target] = MirrorSink(bits[target], ofport, None)
+            else:
+                number = fleet.policy.number(Kind.DESTINATION, f"mirror:{target}@{bridge}")
+                found[target] = MirrorSink(bits[target], None, number)
+    return tuple(found[name] for name in sorted(found))
+
+
+def sinks_here(fleet: Fleet, key: BridgeKey) -> tuple[tuple[int, int], ...]:
+    """Return (fabric destination, port) of every mirror target on this bridge."""
+    return tuple(
+        (fleet.policy.number(Kind.DESTINATION, f"mirror:{port.target}@{key}"), ofport)
+        for port, ofport in fleet.ports.get(key, ())
+        if port.role is PortRole.MIRROR_TARGET
+    )
+
+
+def chains_on(fleet: Fleet, key: BridgeKey) -> tuple[Chain, ...]:
+    """Return every chain that a connection here may be sent through, or whose functions have a port here."""
+    policy = fleet.policy
+    inventory = policy.configuration.inventory
+    owners = _owners(policy.configuration)
+    legs: dict[tuple[str, str], tuple[BridgeKey, int]] = {}
+    for bridge, ports in sorted(fleet.ports.items()):
+        for port, ofport in ports:
+            if port.role is PortRole.SERVICE and port.function is not None and port.leg is not None:
+                legs.setdefault((port.function, port.leg), (bridge, ofport))
+    index = policy.number(Kind.BRIDGE_ON_HOST, key.bridge, scope=key.host)
+    result = []
+    for name, record in policy.records.items():
+        if record.rule is None or not record.rule.through:
+            continue
+        hops = []
+        bypass = True
+        for place, function in enumerate(record.rule.through):
+            zone = index << 12 | policy.number(Kind.DOMAIN, f"function:{function}")
+            sides = [legs.get((function, leg)) or legs.get((function, "only")) for leg in ("in", "out")]
+            bypass = bypass and inventory.service_functions[function].when_down == "bypass"
+            hops.append(
+                Hop(
+                    *(
+                        Leg(
+                            at[1] if at is not None and at[0] == key else None,
+                            policy.number(Kind.DESTINATION, f"leg:{name}#{place}/{side}"),
+                            zone,
+                        )
+                        for at, side in zip(sides, ("enter", "leave"), strict=True)
+                    )
+                )
+            )
+            if None in sides:
+                break
+        tenant = owners[record.rule.through[0]]
+        result.append(
+            Chain(
+                number=policy.number(Kind.CHAIN, name),
+                tenant=policy.number(Kind.TENANT, tenant),
+                bank=policy.number(Kind.BANK, tenant),
+                hops=tuple(hops),
+                usable=None not in sides,
+                bypass=bypass,
+            )
+        )
+    return tuple(result)
+
+
+def _owners(configuration: Configuration) -> dict[str, TenantName]:
+    """Return the one tenant that each service function serves.
+
+    Raises:
+        CompileError: two tenants use one function, whose untagged legs cannot tell them apart.
+    """
+    owners: dict[str, TenantName] = {}
+    for tenant in configuration.tenants.values():
+        for tier in tenant.tiers:
+            for rule in tier.rules:
+                for function in rule.through:
+                    first = owners.setdefault(function, tenant.name)
+                    if first != tenant.name:
+                        raise CompileError(
+                            f"service function {function} is used by {first} and {tenant.name}; "
+                            "give each tenant a function of its own"
+                        )
+    return owners

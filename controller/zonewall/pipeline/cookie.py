@@ -1,0 +1,58 @@
+"""Cookies: whose a flow is, what it is for, and which rule it stands for.
+
+64 bits: owner 16 (0x5A57), category 8, reserved 8, rule number 32. The cookie is provenance, never identity.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+OWNER = 0x5A57
+OWNER_MASK = 0xFFFF << 48
+
+
+class Category(IntEnum):
+    """What a flow is for."""
+
+    STATIC = 1
+    PORT = 2
+    GUARD = 3
+    WHO = 4
+    TRACK = 5
+    RULE = 6
+    MODIFIER = 7
+    MIRROR = 8
+    SERVICE = 9
+    DELIVERY = 10
+    ISOLATION = 11
+    TAKE_UP = 12
+    REFUSED = 13
+
+
+class Reason(IntEnum):
+    """First byte of the userdata of what is sent to the controller."""
+
+    ANNOUNCEMENT = 1
+    DISCOVERY = 2
+    REJECT = 3
+
+
+def cookie(category: Category, rule: int = 0) -> int:
+    """Return the cookie of a flow of this category that stands for a rule (0: none)."""
+    return OWNER << 48 | category << 40 | rule
+
+
+def is_ours(value: int) -> bool:
+    """Say whether a cookie is of zonewall's."""
+    return value >> 48 == OWNER
+
+
+def rule_of(value: int) -> int:
+    """Return the rule number in a cookie, 0 for none."""
+    return value & 0xFFFFFFFF
+
+
+def category_of(value: int) -> Category | None:
+    """Return the category in one of our cookies, None if it is none that this version knows."""
+    number = value >> 40 & 0xFF
+    return Category(number) if is_ours(value) and number in Category.__members__.values() else None

@@ -1,0 +1,33 @@
+"""Short forms for stages: making flows, checked against the declaration."""
+
+from __future__ import annotations
+
+from zonewall.errors import CompileError
+from zonewall.pipeline.cookie import Category, cookie
+from zonewall.pipeline.model import Action, Condition, Flow, Goto, Resubmit, SetField, Table
+from zonewall.pipeline.tables import SECTION, VERDICT_TABLE
+
+
+def flow(
+    table: Table,
+    priority: int,
+    match: tuple[Condition, ...],
+    *actions: Action,
+    category: Category = Category.STATIC,
+    rule: int = 0,
+) -> Flow:
+    """Return a flow; no actions drop.
+
+    Raises:
+        CompileError: a goto that the table's declaration does not have.
+    """
+    if actions and isinstance(actions[-1], Goto) and actions[-1].table.name not in table.goto:
+        raise CompileError(
+            f"{table.name} goes to {actions[-1].table.name}, which its declaration does not say"
+        )
+    return Flow(table, priority, match, actions, cookie(category, rule))
+
+
+def judge(ct: bool) -> tuple[Action, ...]:
+    """Return the call of the verdict subroutine, from its first section."""
+    return (SetField(SECTION, 0), Resubmit(VERDICT_TABLE, ct=ct))

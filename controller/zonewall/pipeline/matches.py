@@ -1,0 +1,138 @@
+"""Conditions that several stages ask: address families, prefixes, services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from zonewall.pipeline.model import Condition, Field
+from zonewall.pipeline.packet_fields import (
+    ETH_ARP,
+    ETH_IPV4,
+    ETH_IPV6,
+    ETH_TYPE,
+    ICMP_CODE,
+    ICMP_TYPE,
+    ICMPV6_CODE,
+    ICMPV6_TYPE,
+    IP_PROTO,
+    IPV4_DST,
+    IPV4_SRC,
+    IPV6_DST,
+    IPV6_SRC,
+    SCTP_DST,
+    SCTP_SRC,
+    TCP_DST,
+    TCP_SRC,
+    UDP_DST,
+    UDP_SRC,
+    VLAN_VID,
+)
+from zonewall.values.addresses import IpPrefix
+from zonewall.values.services import ALL_PORTS, Protocol, ServiceTerm, range_to_masks
+
+IPV4: Condition = (ETH_TYPE, ETH_IPV4, None)
+IPV6: Condition = (ETH_TYPE, ETH_IPV6, None)
+ARP_FRAME: Condition = (ETH_TYPE, ETH_ARP, None)
+UNTAGGED: Condition = (VLAN_VID, 0, None)
+FAMILIES = {ETH_IPV4: IPV4, ETH_IPV6: IPV6}
+
+_PORTS = {
+    Protocol.TCP: (TCP_SRC, TCP_DST),
+    Protocol.UDP: (UDP_SRC, UDP_DST),
+    Protocol.SCTP: (SCTP_SRC, SCTP_DST),
+}
+
+
+def tagged(vlan: int) -> Condition:
+    """Return the condition that the outermost tag has this VLAN (ovs-fields(7), "vlan_vid")."""
+    return (VLAN_VID, 0x1000 | vlan, None)
+
+
+def source_in(prefix: IpPrefix) -> tuple[Condition, ...]:
+    """Return the conditions that the IP source is in the prefix."""
+    return _address_in(prefix, IPV4_SRC, IPV6_SRC)
+
+
+def destination_in(prefix: IpPrefix) -> tuple[Condition, ...]:
+    """Return the conditions that the IP destination is in the prefix."""
+    return _address_in(prefix, IPV4_DST, IPV6_DST)
+
+
+def prefix_condition(field: Field, prefix: IpPrefix) -> tuple[Condition, ...]:
+    """Return the condition that a field's address is in the prefix; none at all for ``/0``."""
+    if prefix.prefixlen == 0:
+        return ()
+    mask = None if prefix.prefixlen == prefix.max_prefixlen else int(prefix.netmask)
+    return ((field, int(prefix.network_address), mask),)
+
+
+def _address_in(prefix: IpPrefix, v4: Field, v6: Field) -> tuple[Condition, ...]:
+    family, field = (IPV4, v4) if prefix.version == 4 else (IPV6, v6)
+    return (family, *prefix_condition(field, prefix))
+
+
+def service_conditions(
+    services: Iterable[ServiceTerm], families: tuple[int, ...]
+) -> list[tuple[Condition, ...]]:
+    """Return the alternatives that together are exactly the services; ``[()]`` for every protocol.
+
+    Terms of one protocol that differ in ports alone are merged first, so that no two alternatives overlap.
+    """
+    terms = list(services)
+    if not terms or any(term.protocol is None for term in terms):
+        return [()]
+    alternatives: dict[tuple[Condition, ...], None] = {}
+    for term in terms:
+        for family in families:
+            for conditions in _term_conditions(term, family):
+                alternatives[conditions] = None
+    return _without_covered(list(alternatives))
+
+
+def _term_conditions(term: ServiceTerm, family: int) -> Iterable[tuple[Condition, ...]]:
+    protocol = term.protocol
+    if protocol is None:
+        return
+    if (protocol == Protocol.ICMP and family != ETH_IPV4) or (
+        protocol == Protocol.ICMPV6 and family != ETH_IPV6
+    ):
+        return
+    base = (FAMILIES[family], (IP_PROTO, protocol, None))
+    if protocol in (Protocol.ICMP, Protocol.ICMPV6):
+        yield base + _icmp(term, family)
+    elif protocol in _PORTS:
+        source, destination = _PORTS[Protocol(protocol)]
+        for source_condition in _port_conditions(source, term.source_ports):
+            for destination_condition in _port_conditions(destination, term.ports):
+                yield base + source_condition + destination_condition
+    else:
+        yield base
+
+
+def _icmp(term: ServiceTerm, family: int) -> tuple[Condition, ...]:
+    if term.icmp_type is None:
+        return ()
+    kind, code = (ICMP_TYPE, ICMP_CODE) if family == ETH_IPV4 else (ICMPV6_TYPE, ICMPV6_CODE)
+    condition: tuple[Condition, ...] = ((kind, term.icmp_type, None),)
+    return condition if term.icmp_code is None else (*condition, (code, term.icmp_code, None))
+
+
+def _port_conditions(field: Field, ranges: tuple[tuple[int, int], ...]) -> list[tuple[Condition, ...]]:
+    if not ranges or ALL_PORTS in ranges:
+        return [()]
+    return [
+        ((field, value, None if mask == 0xFFFF else mask),)
+        for port_range in ranges
+        for value, mask in range_to_masks(port_range)
+    ]
+
+
+def _without_covered(alternatives: list[tuple[Condition, ...]]) -> list[tuple[Condition, ...]]:
+    """Drop alternatives that ask for all that another one asks, and more."""
+    sets = [frozenset(conditions) for conditions in alternatives]
+    short = [one for one in sets if len(one) <= 2]
+    return [
+        conditions
+        for conditions, own in zip(alternatives, sets, strict=True)
+        if not any(other < own for other in short)
+    ]

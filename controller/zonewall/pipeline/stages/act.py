@@ -1,0 +1,274 @@
+"""Carrying the verdict out: modifiers, reject, chains of service functions, copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zonewall.intent.model import BridgeIntent, Chain, Leg, Modifier
+from zonewall.pipeline.cookie import Category, Reason
+from zonewall.pipeline.make import flow
+from zonewall.pipeline.matches import IPV4, IPV6, tagged
+from zonewall.pipeline.model import (
+    Action,
+    Clone,
+    Condition,
+    Ct,
+    Flow,
+    Goto,
+    Meter,
+    MeterEntry,
+    MeterUnit,
+    Move,
+    Output,
+    PopVlan,
+    Resubmit,
+    SetField,
+    ToController,
+)
+from zonewall.pipeline.packet_fields import (
+    CT_INV,
+    CT_RPL,
+    ETH_DST,
+    ICMP_TYPE,
+    ICMPV6_TYPE,
+    IN_PORT,
+    IP_FRAG,
+    IP_PROTO,
+    TCP_FLAGS,
+    TCP_RST,
+)
+from zonewall.pipeline.stages.classify import reject_meter
+from zonewall.pipeline.stages.state import state_condition
+from zonewall.pipeline.tables import (
+    ACT,
+    ALLOW,
+    CHAIN,
+    CHAIN_TABLE,
+    COMMIT,
+    DELIVER,
+    DROP,
+    FROM_ENDPOINT,
+    FROM_FABRIC,
+    FROM_SERVICE,
+    FROM_UPLINK,
+    LABEL_CHAIN,
+    MIRROR_ALLOWED,
+    MIRROR_DROPPED,
+    MIRROR_DUE,
+    MIRROR_EMIT,
+    MIRROR_SENT,
+    MODIFY,
+    ORIGIN,
+    OUT_PORT,
+    REJECT,
+    REJECT_TABLE,
+    RULE,
+    SERVICE_IN,
+    SERVICE_KNOWN,
+    SERVICE_RETURN,
+    SOURCE,
+    STEER,
+    TENANT,
+    UNTRACKED,
+    VERDICT,
+    VIA,
+    VIA_LOCAL,
+    VIA_UPLINK,
+)
+
+REJECT_RATE_PPS = 10
+REJECT_BYTES = 256
+_ICMP_ERRORS = {1: (3, 4, 5, 11, 12), 58: (1, 2, 3, 4, 137)}
+"""ICMP types that report an error: never answered by another one (RFC 1122, 3.2.2; RFC 4443, 2.4 e)."""
+
+
+def act_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows of act: undecided drops by missing."""
+    if not intent.banks:
+        return
+    copies: tuple[Action, ...] = ()
+    if intent.sinks:
+        copies = (Move(MIRROR_DROPPED, MIRROR_DUE), Resubmit(MIRROR_EMIT))
+    yield flow(ACT, 100, ((VERDICT, ALLOW, None),), Goto(MODIFY))
+    yield flow(ACT, 100, ((VERDICT, DROP, None),), *copies)
+    yield flow(ACT, 100, ((VERDICT, REJECT, None),), *copies, Goto(REJECT_TABLE))
+
+
+def modify_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows of modify: one or a few for each rule that asks for more than allow."""
+    if not intent.banks:
+        return
+    for modifier in intent.modifiers:
+        rule: Condition = (RULE, modifier.rule, None)
+        marks: list[Action] = []
+        if modifier.mirror:
+            marks.append(SetField(MIRROR_ALLOWED, modifier.mirror, modifier.mirror))
+        if modifier.chain:
+            marks.append(SetField(CHAIN, modifier.chain))
+        for place, meter in _metered(modifier):
+            yield flow(
+                MODIFY, 200, (rule, *place), Meter(meter), *marks, Goto(COMMIT),
+                category=Category.MODIFIER, rule=modifier.rule,
+            )  # fmt: skip
+        yield flow(MODIFY, 100, (rule,), *marks, Goto(COMMIT), category=Category.MODIFIER, rule=modifier.rule)
+    yield flow(MODIFY, 0, (), Goto(COMMIT))
+
+
+def _metered(modifier: Modifier) -> Iterator[tuple[tuple[Condition, ...], int]]:
+    """Yield where a limit counts: at the bridge where the connection enters, both directions together."""
+    first, answer = state_condition(0, CT_RPL), state_condition(CT_RPL)
+    for limit in modifier.limits:
+        if limit.in_port is not None:
+            yield ((IN_PORT, limit.in_port, None), first), limit.meter
+            yield ((OUT_PORT, limit.in_port, None), (VIA, VIA_LOCAL, None), answer), limit.meter
+            continue
+        for origin in (FROM_ENDPOINT, FROM_UPLINK):
+            yield ((ORIGIN, origin, None), first), limit.meter
+        for via in (VIA_LOCAL, VIA_UPLINK):
+            yield ((VIA, via, None), answer), limit.meter
+
+
+def limit_meters(intent: BridgeIntent) -> Iterator[MeterEntry]:
+    """Yield the meters of the rules' limits; a burst of a second."""
+    for modifier in intent.modifiers:
+        for each in modifier.limits:
+            unit = MeterUnit.PPS if each.limit.unit == "pps" else MeterUnit.KBPS
+            yield MeterEntry(each.meter, unit, each.limit.rate, each.limit.rate)
+
+
+def reject_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows of reject: a copy to the controller by the sender's meter, unless it is an answer."""
+    if not _rejects(intent):
+        return
+    refused: list[tuple[Condition, ...]] = [
+        ((ORIGIN, FROM_FABRIC, None),),
+        ((ORIGIN, FROM_SERVICE, None),),
+        (state_condition(CT_RPL),),
+        ((ETH_DST, 1 << 40, 1 << 40),),
+    ]
+    for family in (IPV4, IPV6):
+        refused.append((family, (IP_PROTO, 6, None), (TCP_FLAGS, TCP_RST, TCP_RST)))
+        refused.append((family, (IP_FRAG, 2, 2)))
+    for protocol, family, kind in ((1, IPV4, ICMP_TYPE), (58, IPV6, ICMPV6_TYPE)):
+        for number in _ICMP_ERRORS[protocol]:
+            refused.append((family, (IP_PROTO, protocol, None), (kind, number, None)))
+    for match in refused:
+        yield flow(REJECT_TABLE, 200, match, category=Category.REFUSED)
+    for ofport in _reject_ports(intent):
+        copy = ToController(bytes([Reason.REJECT]), reject_meter(ofport), REJECT_BYTES)
+        yield flow(REJECT_TABLE, 100, ((IN_PORT, ofport, None),), copy, category=Category.RULE)
+
+
+def reject_meters(intent: BridgeIntent) -> Iterator[MeterEntry]:
+    """Yield a meter for each port whose packets can be rejected."""
+    if _rejects(intent):
+        for ofport in _reject_ports(intent):
+            yield MeterEntry(reject_meter(ofport), MeterUnit.PPS, REJECT_RATE_PPS, REJECT_RATE_PPS)
+
+
+def _rejects(intent: BridgeIntent) -> bool:
+    return any(
+        line.verdict == REJECT for bank in intent.banks for section in bank.sections for line in section.lines
+    )
+
+
+def _reject_ports(intent: BridgeIntent) -> list[int]:
+    ports = {endpoint.ofport for tenant in intent.tenants for endpoint in tenant.locals if endpoint.delivers}
+    ports |= {uplink.ofport for tenant in intent.tenants for uplink in tenant.uplinks}
+    return sorted(ports)
+
+
+def mirror_emit_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield one flow for each target: a copy if it is due and has not been sent, then the next target.
+
+    The bridge where a packet enters makes the copies; what came from another bridge was copied there.
+    """
+    if not intent.sinks:
+        return
+    for origin in (FROM_FABRIC, FROM_SERVICE):
+        yield flow(MIRROR_EMIT, 1000, ((ORIGIN, origin, None),), category=Category.MIRROR)
+    for sink in intent.sinks:
+        bit = 1 << sink.bit
+        if sink.ofport is not None:
+            send: Action = Output(sink.ofport)
+        else:
+            send = Clone((SetField(VIA, sink.destination or 0), Resubmit(DELIVER)))
+        yield flow(
+            MIRROR_EMIT, 500 - sink.bit, ((MIRROR_DUE, bit, bit), (MIRROR_SENT, 0, bit)),
+            send, SetField(MIRROR_SENT, bit, bit), Resubmit(MIRROR_EMIT),
+            category=Category.MIRROR,
+        )  # fmt: skip
+
+
+def chain_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows of chain: the bridge where a packet enters sends it to the first function's leg."""
+    if not intent.banks:
+        return
+    for chain in intent.chains:
+        marked: Condition = (CHAIN, chain.number, None)
+        if not chain.usable:
+            if not chain.bypass:
+                yield flow(CHAIN_TABLE, 300, (marked,), category=Category.REFUSED)
+            continue
+        yield flow(CHAIN_TABLE, 200, (marked, (UNTRACKED, 1, None)), category=Category.REFUSED)
+        first, last = chain.hops[0].enter, chain.hops[-1].leave
+        for origin in (FROM_ENDPOINT, FROM_UPLINK):
+            for state, leg in ((state_condition(0, CT_RPL), first), (state_condition(CT_RPL), last)):
+                yield flow(
+                    CHAIN_TABLE, 100, (marked, (ORIGIN, origin, None), state), *_to_leg(leg),
+                    category=Category.SERVICE,
+                )  # fmt: skip
+    yield flow(CHAIN_TABLE, 0, (), Goto(DELIVER))
+
+
+def _to_leg(leg: Leg) -> tuple[Action, ...]:
+    if leg.ofport is not None:
+        return (SetField(OUT_PORT, leg.ofport), Goto(STEER))
+    return (SetField(VIA, leg.destination), Goto(DELIVER))
+
+
+def service_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows around appliances' legs on this bridge: in, out, and what may come back."""
+    for chain in intent.chains:
+        legs = [leg for hop in chain.hops for leg in (hop.enter, hop.leave) if leg.ofport is not None]
+        if not legs:
+            continue
+        yield flow(
+            SERVICE_IN, 100, (tagged(chain.tenant), (CHAIN, chain.number, None)), PopVlan(), Goto(STEER),
+            category=Category.SERVICE,
+        )  # fmt: skip
+        yield flow(SERVICE_IN, 50, ((CHAIN, chain.number, None),), Goto(STEER), category=Category.SERVICE)
+        for leg in legs:
+            yield from _leg(chain, leg)
+        for place, hop in enumerate(chain.hops):
+            onward = chain.hops[place + 1].enter if place + 1 < len(chain.hops) else None
+            back = chain.hops[place - 1].leave if place else None
+            for leg, state, after in (
+                (hop.leave, state_condition(0, CT_INV | CT_RPL), onward),
+                (hop.enter, state_condition(CT_RPL, CT_INV), back),
+            ):
+                if leg.ofport is not None:
+                    yield _known(chain, leg.ofport, state, after)
+
+
+def _leg(chain: Chain, leg: Leg) -> Iterator[Flow]:
+    """Yield what goes into a leg, remembered in the function's own conntrack zone, and what comes out."""
+    remember = Ct(zone=leg.zone, commit=True, fields=(Move(CHAIN, LABEL_CHAIN),))
+    for family in (IPV4, IPV6):
+        into = ((OUT_PORT, leg.ofport or 0, None), (CHAIN, chain.number, None), family)
+        yield flow(STEER, 100, into, remember, Output(leg.ofport or 0), category=Category.SERVICE)
+        out_of = ((IN_PORT, leg.ofport or 0, None), (TENANT, chain.tenant, None), family)
+        yield flow(
+            SERVICE_RETURN, 100, out_of, Ct(zone=leg.zone, table=SERVICE_KNOWN), category=Category.SERVICE
+        )
+
+
+def _known(chain: Chain, ofport: int, state: Condition, after: Leg | None) -> Flow:
+    match = ((IN_PORT, ofport, None), state, (LABEL_CHAIN, chain.number, None))
+    if after is None:
+        return flow(SERVICE_KNOWN, 100, match, Resubmit(SOURCE), category=Category.SERVICE)
+    if after.ofport is not None:
+        actions = (SetField(CHAIN, chain.number), SetField(OUT_PORT, after.ofport), Goto(STEER))
+        return flow(SERVICE_KNOWN, 100, match, *actions, category=Category.SERVICE)
+    onward = (SetField(VIA, after.destination), Resubmit(DELIVER))
+    return flow(SERVICE_KNOWN, 100, match, *onward, category=Category.SERVICE)

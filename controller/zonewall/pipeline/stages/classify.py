@@ -1,0 +1,226 @@
+"""Which kind of port, which tenant; and what comes from other bridges, before its source is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zonewall.intent.model import BridgeIntent, LocalEndpoint, TenantIntent
+from zonewall.pipeline.cookie import Category, Reason
+from zonewall.pipeline.make import flow
+from zonewall.pipeline.matches import ARP_FRAME, IPV6, UNTAGGED, tagged
+from zonewall.pipeline.model import (
+    Action,
+    Flow,
+    Goto,
+    MeterEntry,
+    MeterUnit,
+    Output,
+    PopVlan,
+    SetField,
+    ToController,
+)
+from zonewall.pipeline.packet_fields import (
+    ETH_LLDP,
+    ETH_RARP,
+    ETH_SRC,
+    ETH_TYPE,
+    ICMPV6_TYPE,
+    IN_PORT,
+    IP_PROTO,
+    TUN_ID,
+    TUN_SRC,
+)
+from zonewall.pipeline.tables import (
+    ANNOUNCE,
+    BANK,
+    CHAIN,
+    CLASSIFY,
+    FABRIC_IN,
+    FABRIC_TENANT,
+    FROM_ENDPOINT,
+    FROM_FABRIC,
+    FROM_SERVICE,
+    FROM_UPLINK,
+    GUARD,
+    ORIGIN,
+    OUT_PORT,
+    OVERLAY_IN,
+    SERVICE_IN,
+    SERVICE_RETURN,
+    SOURCE,
+    SRC_QUARANTINED,
+    TENANT,
+)
+from zonewall.placement.model import BindingState
+
+ANNOUNCEMENT_BYTES = 128
+
+
+def announcement_meter(ofport: int) -> int:
+    """Return the number of the port's meter for announcements; the lower half, four for a port."""
+    return ofport % 8191 * 4 + 1
+
+
+def broadcast_meter(ofport: int) -> int:
+    """Return the number of the port's meter for what is flooded."""
+    return ofport % 8191 * 4 + 2
+
+
+def reject_meter(ofport: int) -> int:
+    """Return the number of the port's meter for what the controller answers with a reject."""
+    return ofport % 8191 * 4 + 3
+
+
+def classify_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows of classify: one for each endpoint, uplink VLAN, link, tunnel peer, leg and target."""
+    for tenant in intent.tenants:
+        for endpoint in tenant.locals:
+            yield _endpoint(tenant, endpoint)
+        for uplink in tenant.uplinks:
+            vlan = UNTAGGED if uplink.vlan == 0 else tagged(uplink.vlan)
+            pop: tuple[Action, ...] = () if uplink.vlan == 0 else (PopVlan(),)
+            yield flow(
+                CLASSIFY, 200, ((IN_PORT, uplink.ofport, None), vlan),
+                *pop, *_enter(tenant, FROM_UPLINK), Goto(SOURCE),
+                category=Category.PORT,
+            )  # fmt: skip
+    for ofport in intent.fabric_ports:
+        yield flow(CLASSIFY, 200, ((IN_PORT, ofport, None),), Goto(FABRIC_IN), category=Category.PORT)
+    for ofport, peer in intent.tunnel_peers:
+        if peer.version == 4:
+            match = ((IN_PORT, ofport, None), (TUN_SRC, int(peer), None))
+            yield flow(CLASSIFY, 200, match, Goto(OVERLAY_IN), category=Category.PORT)
+    for ofport in intent.silent_ports:
+        yield flow(CLASSIFY, 200, ((IN_PORT, ofport, None),), category=Category.REFUSED)
+    yield from _host(intent)
+
+
+def service_return_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows of classify for appliances' legs on this bridge."""
+    seen: set[int] = set()
+    for chain in intent.chains:
+        for hop in chain.hops:
+            for leg in (hop.enter, hop.leave):
+                if leg.ofport is not None and leg.ofport not in seen:
+                    seen.add(leg.ofport)
+                    yield flow(
+                        CLASSIFY, 200, ((IN_PORT, leg.ofport, None), UNTAGGED),
+                        SetField(TENANT, chain.tenant), SetField(BANK, chain.bank),
+                        SetField(ORIGIN, FROM_SERVICE), Goto(SERVICE_RETURN),
+                        category=Category.SERVICE,
+                    )  # fmt: skip
+
+
+def announce_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows that bring the announcements of waiting and of left ports to the controller."""
+    for tenant in intent.tenants:
+        for endpoint in tenant.locals:
+            if endpoint.delivers:
+                continue
+            copy = ToController(
+                bytes([Reason.ANNOUNCEMENT]), announcement_meter(endpoint.ofport), ANNOUNCEMENT_BYTES
+            )
+            port = (IN_PORT, endpoint.ofport, None)
+            for match in (
+                (port, (ETH_TYPE, ETH_RARP, None)),
+                (port, ARP_FRAME),
+                (port, IPV6, (IP_PROTO, 58, None), (ICMPV6_TYPE, 136, None)),
+            ):
+                yield flow(ANNOUNCE, 100, match, copy, category=Category.GUARD)
+
+
+def announcement_meters(intent: BridgeIntent) -> Iterator[MeterEntry]:
+    """Yield the meters of the ports that can announce or flood."""
+    rate = intent.announcements_per_s
+    for tenant in intent.tenants:
+        for endpoint in tenant.locals:
+            kinds = [broadcast_meter] if endpoint.delivers else [announcement_meter]
+            for kind in kinds:
+                yield MeterEntry(kind(endpoint.ofport), MeterUnit.PPS, rate, rate)
+
+
+def fabric_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows for what comes over links and tunnels: mine, another's, a copy, or for a leg here."""
+    if intent.fabric_ports:
+        lldp = ToController(bytes([Reason.DISCOVERY]), None, 512)
+        yield flow(FABRIC_IN, 300, (UNTAGGED, (ETH_TYPE, ETH_LLDP, None)), lldp, category=Category.PORT)
+    yield flow(
+        FABRIC_IN, 200, (tagged(intent.number),), PopVlan(), Goto(FABRIC_TENANT), category=Category.DELIVERY
+    )
+    for destination in intent.destinations:
+        if destination.tunnel_to is None:
+            yield flow(
+                FABRIC_IN, 200, (tagged(destination.number),), Output(destination.ofport),
+                category=Category.DELIVERY,
+            )  # fmt: skip
+    for number, ofport in intent.sinks_here:
+        out = (PopVlan(), PopVlan(), Output(ofport))
+        yield flow(FABRIC_IN, 200, (tagged(number),), *out, category=Category.MIRROR)
+        if intent.tunnel_peers:
+            mask = 0xFFF000
+            yield flow(
+                OVERLAY_IN, 200, ((TUN_ID, number << 12, mask),), Output(ofport), category=Category.MIRROR
+            )
+    for tenant in intent.tenants:
+        enter = (*_enter(tenant, FROM_FABRIC), Goto(SOURCE))
+        yield flow(FABRIC_TENANT, 100, (tagged(tenant.number),), PopVlan(), *enter, category=Category.PORT)
+        if intent.tunnel_peers:
+            tun_id = (TUN_ID, intent.number << 12 | tenant.number, None)
+            yield flow(OVERLAY_IN, 200, (tun_id,), *enter, category=Category.PORT)
+    yield from _legs_here(intent)
+
+
+def _legs_here(intent: BridgeIntent) -> Iterator[Flow]:
+    for chain in intent.chains:
+        for hop in chain.hops:
+            for leg in (hop.enter, hop.leave):
+                if leg.ofport is None:
+                    continue
+                to_leg = (
+                    SetField(OUT_PORT, leg.ofport),
+                    SetField(CHAIN, chain.number),
+                    SetField(TENANT, chain.tenant),
+                    SetField(BANK, chain.bank),
+                    Goto(SERVICE_IN),
+                )
+                yield flow(
+                    FABRIC_IN, 200, (tagged(leg.destination),), PopVlan(), *to_leg, category=Category.SERVICE
+                )
+                if intent.tunnel_peers:
+                    tun_id = (TUN_ID, leg.destination << 12 | chain.tenant, None)
+                    yield flow(OVERLAY_IN, 200, (tun_id,), *to_leg, category=Category.SERVICE)
+
+
+def _endpoint(tenant: TenantIntent, endpoint: LocalEndpoint) -> Flow:
+    match = ((IN_PORT, endpoint.ofport, None), (ETH_SRC, endpoint.mac, None), UNTAGGED)
+    if not endpoint.delivers:
+        return flow(CLASSIFY, 100, match, Goto(ANNOUNCE), category=Category.PORT)
+    quarantined: tuple[Action, ...] = ()
+    if endpoint.state is BindingState.QUARANTINED:
+        quarantined = (SetField(SRC_QUARANTINED, 1),)
+    return flow(
+        CLASSIFY,
+        100,
+        match,
+        *_enter(tenant, FROM_ENDPOINT),
+        *quarantined,
+        Goto(GUARD),
+        category=Category.PORT,
+    )
+
+
+def _enter(tenant: TenantIntent, origin: int) -> tuple[Action, ...]:
+    return (SetField(TENANT, tenant.number), SetField(BANK, tenant.bank), SetField(ORIGIN, origin))
+
+
+def _host(intent: BridgeIntent) -> Iterator[Flow]:
+    """Keep the host's own connections open: its port and the uplinks' untagged frames, if no tenant's."""
+    if intent.host_port is None or not intent.host_uplinks:
+        return
+    out = tuple(Output(ofport) for ofport in intent.host_uplinks)
+    yield flow(CLASSIFY, 300, ((IN_PORT, intent.host_port, None), UNTAGGED), *out, category=Category.PORT)
+    for ofport in intent.host_uplinks:
+        yield flow(
+            CLASSIFY, 300, ((IN_PORT, ofport, None), UNTAGGED), Output(intent.host_port),
+            category=Category.PORT,
+        )  # fmt: skip

@@ -1,0 +1,134 @@
+"""May this endpoint say that? Addresses stand here, and nowhere in the policy tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zonewall.intent.fleet import link_local_address
+from zonewall.intent.model import BridgeIntent, LocalEndpoint, TenantIntent
+from zonewall.pipeline.cookie import Category
+from zonewall.pipeline.make import flow
+from zonewall.pipeline.matches import ARP_FRAME, IPV4, IPV6, prefix_condition, source_in
+from zonewall.pipeline.model import Condition, Flow, Goto, SetField
+from zonewall.pipeline.packet_fields import (
+    ARP_OP,
+    ARP_SHA,
+    ARP_SPA,
+    ETH_RARP,
+    ETH_TYPE,
+    ICMPV6_TYPE,
+    IN_PORT,
+    IP_PROTO,
+    IPV4_SRC,
+    IPV6_SRC,
+    ND_SLL,
+    ND_TARGET,
+    ND_TLL,
+    UDP_DST,
+    UDP_SRC,
+)
+from zonewall.pipeline.tables import (
+    ARP,
+    BIND,
+    BROADCAST,
+    DHCP,
+    GUARD,
+    GUARD_ND,
+    GUARD_ND_ADDRESS,
+    ND,
+    RESOLVE,
+    SOURCE,
+    SRC_IDENTITY,
+)
+from zonewall.values.addresses import host_prefix
+
+_ICMPV6: Condition = (IP_PROTO, 58, None)
+NS: Condition = (ICMPV6_TYPE, 135, None)
+NA: Condition = (ICMPV6_TYPE, 136, None)
+DHCP_REQUEST: tuple[Condition, ...] = (IPV4, (IP_PROTO, 17, None), (UDP_SRC, 68, None), (UDP_DST, 67, None))
+DHCP_REPLY: tuple[Condition, ...] = (IPV4, (IP_PROTO, 17, None), (UDP_SRC, 67, None), (UDP_DST, 68, None))
+
+
+def nd_type(number: int) -> tuple[Condition, ...]:
+    """Return the conditions for one ICMPv6 type of neighbour discovery (RFC 4861, section 4)."""
+    return (IPV6, _ICMPV6, (ICMPV6_TYPE, number, None))
+
+
+def guard_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows of guard and of the two stages that look into neighbour discovery."""
+    if not any(tenant.locals for tenant in intent.tenants):
+        return
+    yield from _for_everyone(intent)
+    for tenant in intent.tenants:
+        for endpoint in tenant.locals:
+            if endpoint.delivers:
+                yield from _endpoint(tenant, endpoint)
+
+
+def _for_everyone(intent: BridgeIntent) -> Iterator[Flow]:
+    yield flow(GUARD, 300, (*DHCP_REQUEST, (IPV4_SRC, 0, None)), Goto(DHCP), category=Category.GUARD)
+    yield flow(GUARD, 100, ((ETH_TYPE, ETH_RARP, None),), Goto(BROADCAST), category=Category.GUARD)
+    for number in (133, 135, 136):
+        yield flow(GUARD, 300, nd_type(number), Goto(GUARD_ND), category=Category.GUARD)
+    for number in (134, 137):
+        yield flow(GUARD, 300, nd_type(number), category=Category.REFUSED)
+    yield flow(GUARD_ND, 100, nd_type(133), Goto(BROADCAST), category=Category.GUARD)
+    for condition, option in ((NS, ND_SLL), (NA, ND_TLL)):
+        yield flow(
+            GUARD_ND, 90, (IPV6, _ICMPV6, condition, (option, 0, None)), Goto(GUARD_ND_ADDRESS),
+            category=Category.GUARD,
+        )  # fmt: skip
+    yield flow(GUARD_ND_ADDRESS, 100, (*nd_type(135), (IPV6_SRC, 0, None)), Goto(ND), category=Category.GUARD)
+    for ethertype in sorted(intent.ethertypes):
+        yield flow(GUARD, 100, ((ETH_TYPE, ethertype, None),), Goto(BIND), category=Category.GUARD)
+
+
+def _endpoint(tenant: TenantIntent, endpoint: LocalEndpoint) -> Iterator[Flow]:
+    port: Condition = (IN_PORT, endpoint.ofport, None)
+    families = {address.prefix.version for address in endpoint.addresses}
+    for address in endpoint.addresses:
+        yield flow(
+            GUARD, 200 if not address.is_range else 190, (port, *source_in(address.prefix)),
+            SetField(SRC_IDENTITY, address.identity), Goto(RESOLVE),
+            category=Category.GUARD,
+        )  # fmt: skip
+        if address.prefix.version == 4:
+            match = (
+                port,
+                ARP_FRAME,
+                *prefix_condition(ARP_SPA, address.prefix),
+                (ARP_SHA, endpoint.mac, None),
+            )
+            yield flow(GUARD, 200, match, Goto(ARP), category=Category.GUARD)
+    if 4 in families:
+        probe = (port, ARP_FRAME, (ARP_OP, 1, None), (ARP_SPA, 0, None), (ARP_SHA, endpoint.mac, None))
+        yield flow(GUARD, 200, probe, Goto(ARP), category=Category.GUARD)
+    if 6 in families:
+        yield from _neighbour_discovery(endpoint, port)
+    if "router" in endpoint.roles:
+        yield flow(GUARD, 350, (port, *nd_type(134)), Goto(BROADCAST), category=Category.GUARD)
+        for family in (IPV4, IPV6):
+            yield flow(GUARD, 50, (port, family), Goto(SOURCE), category=Category.GUARD)
+
+
+def _neighbour_discovery(endpoint: LocalEndpoint, port: Condition) -> Iterator[Flow]:
+    own = [address.prefix for address in endpoint.addresses if address.prefix.version == 6]
+    link_local = host_prefix(link_local_address(endpoint.mac))
+    yield flow(
+        GUARD, 200, (port, *source_in(link_local)),
+        SetField(SRC_IDENTITY, endpoint.link_local), Goto(RESOLVE),
+        category=Category.GUARD,
+    )  # fmt: skip
+    for condition, option in ((NS, ND_SLL), (NA, ND_TLL)):
+        yield flow(
+            GUARD_ND, 100, (port, IPV6, _ICMPV6, condition, (option, endpoint.mac, None)),
+            Goto(GUARD_ND_ADDRESS), category=Category.GUARD,
+        )  # fmt: skip
+    for prefix in (*own, link_local):
+        yield flow(
+            GUARD_ND_ADDRESS, 100, (port, *source_in(prefix), _ICMPV6, NS), Goto(ND), category=Category.GUARD
+        )
+        yield flow(
+            GUARD_ND_ADDRESS, 100, (port, IPV6, _ICMPV6, NA, *prefix_condition(ND_TARGET, prefix)), Goto(ND),
+            category=Category.GUARD,
+        )  # fmt: skip

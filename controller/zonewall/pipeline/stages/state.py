@@ -1,0 +1,239 @@
+"""Quarantine, track, judge, take up, commit: what connection state adds to the verdict.
+
+A packet is judged by the policy of the moment, whatever its connection's age: turned to the connection's
+original direction and looked up like a first packet (``resubmit(,verdict,ct)``). So a rule that goes takes
+its connections along at once, and a rule that stays never loses one; nothing has to be hunted down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zonewall.intent.model import BankIntent, BridgeIntent
+from zonewall.pipeline.cookie import Category
+from zonewall.pipeline.make import flow, judge
+from zonewall.pipeline.matches import ARP_FRAME, FAMILIES, IPV4, IPV6
+from zonewall.pipeline.model import (
+    Action,
+    Condition,
+    Ct,
+    Flow,
+    Goto,
+    Move,
+    PopField,
+    PushField,
+    Resubmit,
+    SetField,
+)
+from zonewall.pipeline.packet_fields import (
+    CT_INV,
+    CT_NEW,
+    CT_REL,
+    CT_RPL,
+    CT_STATE,
+    CT_TRK,
+    ETH_TYPE,
+    ICMP_TYPE,
+    ICMPV6_TYPE,
+    IN_PORT,
+    IP_PROTO,
+    TCP_DST,
+    TCP_FLAGS,
+    TCP_SRC,
+    TCP_SYN,
+    UDP_DST,
+    UDP_SRC,
+)
+from zonewall.pipeline.stages.guard import DHCP_REPLY, DHCP_REQUEST, nd_type
+from zonewall.pipeline.tables import (
+    ACT,
+    ALLOW,
+    BANK,
+    CHAIN_TABLE,
+    COMMIT,
+    DELIVER,
+    DST_IDENTITY,
+    DST_QUARANTINED,
+    FROM_SERVICE,
+    JUDGE,
+    LABEL_DST,
+    LABEL_RULE,
+    LABEL_SRC,
+    MIRROR_ALLOWED,
+    MIRROR_DROPPED,
+    MIRROR_DUE,
+    MIRROR_EMIT,
+    MIRROR_SELECT,
+    MIRROR_STEP,
+    ORIGIN,
+    OUT_PORT,
+    QUARANTINE,
+    RULE,
+    SRC_IDENTITY,
+    SRC_LOCAL,
+    SRC_QUARANTINED,
+    TAKE_UP,
+    TAKE_UP_TABLE,
+    TRACK,
+    TRACK_ZONE,
+    UNTRACKED,
+    VERDICT,
+    VIA,
+    VIA_LOCAL,
+    VIA_UPLINK,
+)
+
+_ND_TYPES = (133, 134, 135, 136)
+_BEGINNINGS = {1: (8, 13, 15, 17), 58: (128,)}
+"""ICMP and ICMPv6 types that tracking takes as a beginning: if they are invalid, they are malformed."""
+
+SWAP_IDENTITIES: tuple[Action, ...] = (
+    PushField(SRC_IDENTITY),
+    PushField(DST_IDENTITY),
+    PopField(SRC_IDENTITY),
+    PopField(DST_IDENTITY),
+)
+
+
+def state_condition(plus: int = 0, minus: int = 0) -> Condition:
+    """Return the condition on ct_state that bits are set and others are not."""
+    plus |= CT_TRK
+    return (CT_STATE, plus, plus | minus)
+
+
+def quarantine_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows of quarantine: an isolated end and the remediation zone may reach each other only."""
+    for number in _ND_TYPES:
+        yield flow(QUARANTINE, 300, nd_type(number), Goto(TRACK), category=Category.STATIC)
+    remediation = sorted({number for tenant in intent.tenants for number in tenant.remediation})
+    for flag, other in ((SRC_QUARANTINED, DST_IDENTITY), (DST_QUARANTINED, SRC_IDENTITY)):
+        for number in remediation:
+            match: tuple[Condition, ...] = ((flag, 1, None), (other, number, None))
+            yield flow(QUARANTINE, 200, match, Goto(TRACK), category=Category.ISOLATION)
+        for family in (IPV4, IPV6):
+            yield flow(QUARANTINE, 100, ((flag, 1, None), family), category=Category.ISOLATION)
+
+
+def track_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows of track: one for each bank and family; what is not tracked goes on to delivery."""
+    yield flow(TRACK, 300, (ARP_FRAME,), Goto(DELIVER))
+    for ethertype in sorted(intent.ethertypes):
+        yield flow(TRACK, 300, ((ETH_TYPE, ethertype, None),), Goto(DELIVER))
+    for number in _ND_TYPES:
+        yield flow(TRACK, 300, nd_type(number), Goto(DELIVER))
+    for match in (DHCP_REQUEST, DHCP_REPLY):
+        yield flow(TRACK, 300, match, Goto(DELIVER))
+    returned = (ORIGIN, FROM_SERVICE, None)
+    if any(leg.ofport is not None for c in intent.chains for h in c.hops for leg in (h.enter, h.leave)):
+        yield flow(TRACK, 250, (returned, (SRC_LOCAL, 1, None)), Goto(DELIVER), category=Category.SERVICE)
+        for bank in intent.banks:
+            for family in bank.families:
+                for via in (VIA_LOCAL, VIA_UPLINK):
+                    match = ((BANK, bank.number, None), returned, (VIA, via, None), FAMILIES[family])
+                    yield flow(TRACK, 240, match, *_track(bank), category=Category.TRACK)
+        yield flow(TRACK, 230, (returned,), Goto(DELIVER), category=Category.SERVICE)
+    for bank in intent.banks:
+        for family in bank.families:
+            match = ((BANK, bank.number, None), FAMILIES[family])
+            yield flow(TRACK, 100, match, *_track(bank), category=Category.TRACK)
+
+
+def _track(bank: BankIntent) -> tuple[Action, ...]:
+    return (SetField(TRACK_ZONE, bank.zone), Ct(zone=bank.zone, table=JUDGE))
+
+
+def judge_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows of judge, and of the stage that takes connections up in their middle."""
+    if not intent.banks:
+        return
+    mirrors = any(bank.mirrors for bank in intent.banks)
+    plain = (*_ask(False, mirrors), Goto(ACT))
+    original = (*_ask(True, mirrors), Goto(ACT))
+    invalid = state_condition(CT_INV)
+    for protocol, family, kind in ((1, IPV4, ICMP_TYPE), (58, IPV6, ICMPV6_TYPE)):
+        icmp: tuple[Condition, ...] = (invalid, family, (IP_PROTO, protocol, None))
+        for number in _BEGINNINGS[protocol]:
+            yield flow(JUDGE, 1000, (*icmp, (kind, number, None)), category=Category.REFUSED)
+        yield flow(JUDGE, 990, icmp, SetField(UNTRACKED, 1), *plain, category=Category.TRACK)
+    yield flow(JUDGE, 980, (invalid,), *_copy_of_invalid(mirrors), category=Category.REFUSED)
+    labelled = (Move(LABEL_SRC, SRC_IDENTITY), Move(LABEL_DST, DST_IDENTITY))
+    for family in (IPV4, IPV6):
+        yield flow(
+            JUDGE,
+            900,
+            (state_condition(CT_REL, CT_INV), family),
+            *labelled,
+            *original,
+            category=Category.TRACK,
+        )
+        for bank in intent.banks:
+            if bank.reverse != bank.number:
+                match = (state_condition(CT_RPL, CT_INV), family, (BANK, bank.number, None))
+                turned = (SetField(BANK, bank.reverse), *SWAP_IDENTITIES, *original)
+                yield flow(JUDGE, 810, match, *turned, category=Category.TRACK)
+        yield flow(
+            JUDGE, 800, (state_condition(CT_RPL, CT_INV), family), *SWAP_IDENTITIES, *original,
+            category=Category.TRACK,
+        )  # fmt: skip
+        yield flow(
+            JUDGE, 650,
+            (state_condition(CT_NEW), family, (IP_PROTO, 6, None), (TCP_FLAGS, 0, TCP_SYN)),
+            category=Category.REFUSED,
+        )  # fmt: skip
+    yield flow(JUDGE, 500, (state_condition(),), *plain, category=Category.TRACK)
+    yield from _take_up_flows(intent, mirrors)
+
+
+def _ask(ct: bool, mirrors: bool) -> tuple[Action, ...]:
+    select: tuple[Action, ...] = (SetField(MIRROR_STEP, 0), Resubmit(MIRROR_SELECT, ct=ct)) if mirrors else ()
+    return (*select, *judge(ct))
+
+
+def _copy_of_invalid(mirrors: bool) -> tuple[Action, ...]:
+    if not mirrors:
+        return ()
+    return (Resubmit(MIRROR_SELECT), Move(MIRROR_DROPPED, MIRROR_DUE), Resubmit(MIRROR_EMIT))
+
+
+def _take_up_flows(intent: BridgeIntent, mirrors: bool) -> Iterator[Flow]:
+    """For endpoints that have just come: what the rules allow in its middle, and the answers to it."""
+    moved = [e for tenant in intent.tenants for e in tenant.locals if e.midstream and e.delivers]
+    enter = (*_ask(False, mirrors), Goto(TAKE_UP_TABLE))
+    for endpoint in moved:
+        for end in ((IN_PORT, endpoint.ofport, None), (OUT_PORT, endpoint.ofport, None)):
+            for family in (IPV4, IPV6):
+                new = (state_condition(CT_NEW), family, end)
+                tcp = (*new, (IP_PROTO, 6, None), (TCP_FLAGS, 0, TCP_SYN))
+                yield flow(JUDGE, 700, tcp, *enter, category=Category.TAKE_UP)
+                yield flow(JUDGE, 700, (*new, (IP_PROTO, 17, None)), *enter, category=Category.TAKE_UP)
+    if not moved:
+        return
+    yield flow(TAKE_UP_TABLE, 100, ((VERDICT, ALLOW, None),), Goto(ACT), category=Category.TAKE_UP)
+    for protocol, source, destination in ((6, TCP_SRC, TCP_DST), (17, UDP_SRC, UDP_DST)):
+        turn = (PushField(source), PushField(destination), PopField(source), PopField(destination))
+        actions = (
+            *SWAP_IDENTITIES, *turn, SetField(RULE, 0), SetField(VERDICT, 0), *judge(False), *turn,
+            SetField(TAKE_UP, 1), Goto(ACT),
+        )  # fmt: skip
+        for family in (IPV4, IPV6):
+            match = (family, (IP_PROTO, protocol, None))
+            yield flow(TAKE_UP_TABLE, 50, match, *actions, category=Category.TAKE_UP)
+
+
+def commit_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows of commit: a new connection is remembered with its rule and both identities."""
+    if not intent.banks:
+        return
+    copies: tuple[Action, ...] = ()
+    if intent.sinks:
+        copies = (Move(MIRROR_ALLOWED, MIRROR_DUE), Resubmit(MIRROR_EMIT))
+    for flag in (TAKE_UP, UNTRACKED):
+        yield flow(COMMIT, 200, ((flag, 1, None),), *copies, Goto(CHAIN_TABLE), category=Category.TRACK)
+    label = (Move(RULE, LABEL_RULE), Move(SRC_IDENTITY, LABEL_SRC), Move(DST_IDENTITY, LABEL_DST))
+    for family in (IPV4, IPV6):
+        yield flow(
+            COMMIT, 100, (state_condition(CT_NEW), family),
+            *copies, Ct(zone=TRACK_ZONE, commit=True, fields=label), Goto(CHAIN_TABLE),
+            category=Category.TRACK,
+        )  # fmt: skip
+    yield flow(COMMIT, 50, (state_condition(0, CT_NEW),), *copies, Goto(CHAIN_TABLE), category=Category.TRACK)

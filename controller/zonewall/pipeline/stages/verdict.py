@@ -1,0 +1,167 @@
+"""The verdict subroutine: a rule becomes the fewest flows, a sum where both of its sides are many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zonewall.intent.model import BankIntent, BridgeIntent, CrowdIntent, SectionIntent, VerdictLine
+from zonewall.pipeline.cookie import Category
+from zonewall.pipeline.make import flow
+from zonewall.pipeline.matches import service_conditions
+from zonewall.pipeline.model import Action, Condition, Conjunction, Field, Flow, Resubmit, SetField
+from zonewall.pipeline.packet_fields import CONJ_ID
+from zonewall.pipeline.tables import (
+    BANK,
+    DST_IDENTITY,
+    MIRROR_ALLOWED,
+    MIRROR_DROPPED,
+    MIRROR_SELECT,
+    MIRROR_STEP,
+    MONITORED,
+    OUTSIDE_BIT,
+    RULE,
+    SECTION,
+    SRC_IDENTITY,
+    VERDICT,
+    VERDICT_TABLE,
+)
+
+Clause = list[tuple[Condition, ...]]
+
+
+def verdict_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows of the verdict subroutine, bank by bank and section by section."""
+    for bank in intent.banks:
+        for index, section in enumerate(bank.sections):
+            yield from section_flows(bank, index, section)
+
+
+def section_flows(bank: BankIntent, index: int, section: SectionIntent) -> Iterator[Flow]:
+    """Yield one section's flows; a line that matches everything needs no more than one."""
+    for line in section.lines:
+        yield from line_flows(bank, index, line)
+    if section.miss is not None:
+        where = ((BANK, bank.number, None), (SECTION, index, None))
+        yield flow(VERDICT_TABLE, 1, where, *_onward(section.miss), category=Category.TRACK)
+
+
+def line_flows(bank: BankIntent, index: int, line: VerdictLine) -> Iterator[Flow]:
+    """Yield the flows of one line, all of one priority and one conjunction number."""
+    where: tuple[Condition, ...] = ((BANK, bank.number, None), (SECTION, index, None))
+    decide = decision(line)
+    services = service_conditions(line.services, bank.families)
+    clauses = [
+        clause
+        for clause in (
+            crowd_conditions(SRC_IDENTITY, line.sources),
+            crowd_conditions(DST_IDENTITY, line.destinations),
+            services,
+        )
+        if clause != [()]
+    ]
+    for match, actions in spread(clauses, line.conjunction, decide):
+        yield flow(
+            VERDICT_TABLE, line.priority, (*where, *match), *actions, category=Category.RULE, rule=line.rule
+        )
+
+
+def decision(line: VerdictLine) -> tuple[Action, ...]:
+    """Return what a line's flows do once it is decided."""
+    if line.verdict == 0:
+        return _onward(line.onward)
+    monitored: tuple[Action, ...] = (SetField(MONITORED, 1),) if line.monitored else ()
+    return (SetField(RULE, line.rule), SetField(VERDICT, line.verdict), *monitored)
+
+
+def crowd_conditions(field: Field, crowd: CrowdIntent) -> Clause:
+    """Return the alternatives for one side; ``[()]`` asks nothing, ``[]`` is nobody."""
+    if crowd.everybody:
+        return [()]
+    alternatives: Clause = [((field, number, None),) for number in crowd.identities]
+    if crowd.inside:
+        alternatives.append(((field, 0, OUTSIDE_BIT),))
+    if crowd.outside:
+        alternatives.append(((field, OUTSIDE_BIT, OUTSIDE_BIT),))
+    return alternatives
+
+
+def spread(
+    clauses: list[Clause], conjunction: int, decide: tuple[Action, ...]
+) -> Iterator[tuple[tuple[Condition, ...], tuple[Action, ...]]]:
+    """Yield (match, actions) for all combinations of the clauses' alternatives, by the cheapest form.
+
+    Either every combination, or a conjunction of two or three clauses (ovs-fields(7), "Conjunctive Match"),
+    of which two may be multiplied out into one.
+    """
+    if any(not clause for clause in clauses):
+        return
+    best = min(_forms(clauses), key=_cost)
+    if len(best) == 1:
+        for match in best[0]:
+            yield match, decide
+        return
+    for number, clause in enumerate(best, 1):
+        for match in clause:
+            yield match, (Conjunction(conjunction, number, len(best)),)
+    yield ((CONJ_ID, conjunction, None),), decide
+
+
+def _forms(clauses: list[Clause]) -> Iterator[list[Clause]]:
+    if not clauses:
+        yield [[()]]
+        return
+    sizes = 1
+    for clause in clauses:
+        sizes *= len(clause)
+    if sizes <= 4 or len(clauses) == 1:
+        yield [_product(clauses)]
+        return
+    if sizes <= 4096:
+        yield [_product(clauses)]
+    yield clauses
+    if len(clauses) == 3:
+        for alone in range(3):
+            pair = [clause for place, clause in enumerate(clauses) if place != alone]
+            if len(pair[0]) * len(pair[1]) <= 4096:
+                yield [clauses[alone], _product(pair)]
+
+
+def _cost(form: list[Clause]) -> int:
+    return sum(len(clause) for clause in form) + (len(form) > 1)
+
+
+def _product(clauses: list[Clause]) -> Clause:
+    result: Clause = [()]
+    for clause in clauses:
+        result = [left + right for left in result for right in clause]
+    return result
+
+
+def _onward(section: int) -> tuple[Action, ...]:
+    return (SetField(SECTION, section), Resubmit(VERDICT_TABLE))
+
+
+def mirror_select_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows that ask one mirror rule after the other; each adds the bits of its targets."""
+    for bank in intent.banks:
+        for step, mirror in enumerate(bank.mirrors):
+            where: tuple[Condition, ...] = ((BANK, bank.number, None), (MIRROR_STEP, step, None))
+            onward: tuple[Action, ...] = (SetField(MIRROR_STEP, step + 1), Resubmit(MIRROR_SELECT))
+            wanted: tuple[Action, ...] = (
+                SetField(MIRROR_ALLOWED, mirror.allowed, mirror.allowed),
+                SetField(MIRROR_DROPPED, mirror.dropped, mirror.dropped),
+            )
+            wanted = tuple(a for a in wanted if isinstance(a, SetField) and a.value)
+            clauses = [
+                clause
+                for clause in (
+                    crowd_conditions(SRC_IDENTITY, mirror.sources),
+                    crowd_conditions(DST_IDENTITY, mirror.destinations),
+                    service_conditions(mirror.services, bank.families),
+                )
+                if clause != [()]
+            ]
+            number = 0x80000000 | bank.number << 8 | step
+            for match, actions in spread(clauses, number, (*wanted, *onward)):
+                yield flow(MIRROR_SELECT, 100, (*where, *match), *actions, category=Category.MIRROR)
+            yield flow(MIRROR_SELECT, 1, where, *onward, category=Category.MIRROR)

@@ -1,0 +1,285 @@
+"""Who sent it, who is it for: addresses to identities, per tenant; and whom an ARP or ND is sent to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zonewall.intent.fleet import link_local_address
+from zonewall.intent.model import (
+    Address,
+    BridgeIntent,
+    LocalEndpoint,
+    RemoteEndpoint,
+    TenantIntent,
+)
+from zonewall.pipeline.cookie import Category
+from zonewall.pipeline.make import flow
+from zonewall.pipeline.matches import (
+    ARP_FRAME,
+    IPV4,
+    IPV6,
+    destination_in,
+    prefix_condition,
+    source_in,
+)
+from zonewall.pipeline.model import Action, Condition, Flow, Goto, SetField
+from zonewall.pipeline.packet_fields import (
+    ARP_SHA,
+    ARP_SPA,
+    ARP_TPA,
+    ETH_DST,
+    ETH_RARP,
+    ETH_SRC,
+    ETH_TYPE,
+    IP_PROTO,
+    IPV4_DST,
+    IPV6_DST,
+    ND_TARGET,
+    UDP_DST,
+)
+from zonewall.pipeline.stages.guard import DHCP_REPLY, DHCP_REQUEST, NA, NS, nd_type
+from zonewall.pipeline.tables import (
+    ARP,
+    BANK,
+    BIND,
+    BROADCAST,
+    DHCP,
+    DST_ENDPOINT,
+    DST_IDENTITY,
+    DST_QUARANTINED,
+    FROM_FABRIC,
+    FROM_UPLINK,
+    MULTICAST,
+    ND,
+    ORIGIN,
+    OUT_PORT,
+    OUTSIDE_ENDPOINT,
+    QUARANTINE,
+    RESOLVE,
+    SOURCE,
+    SRC_IDENTITY,
+    SRC_LOCAL,
+    TENANT,
+    VIA,
+    VIA_UPLINK,
+)
+from zonewall.placement.model import BindingState
+
+_ICMPV6: Condition = (IP_PROTO, 58, None)
+
+MULTICAST_GROUPS: dict[str, tuple[tuple[Condition, ...], ...]] = {
+    "vrrp": (
+        (IPV4, (IP_PROTO, 112, None), (IPV4_DST, 0xE0000012, None)),
+        (IPV6, (IP_PROTO, 112, None), (IPV6_DST, 0xFF02 << 112 | 0x12, None)),
+    ),
+    "mdns": (
+        (IPV4, (IP_PROTO, 17, None), (IPV4_DST, 0xE00000FB, None), (UDP_DST, 5353, None)),
+        (IPV6, (IP_PROTO, 17, None), (IPV6_DST, 0xFF02 << 112 | 0xFB, None), (UDP_DST, 5353, None)),
+    ),
+}
+"""What ``multicast:`` may name (RFC 9568 VRRP, RFC 6762 mDNS)."""
+
+Known = LocalEndpoint | RemoteEndpoint
+
+
+def who_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows of source, arp, nd, resolve and multicast."""
+    if not intent.tenants:
+        return
+    yield from _for_everyone(intent)
+    needs_local_sources = bool(intent.chains) and any(
+        leg.ofport is not None
+        for chain in intent.chains
+        for hop in chain.hops
+        for leg in (hop.enter, hop.leave)
+    )
+    for tenant in intent.tenants:
+        view = (TENANT, tenant.number, None)
+        for endpoint in _known(tenant):
+            yield from _destinations(view, endpoint, ())
+        for foreign in tenant.foreign:
+            yield from _destinations(view, foreign.endpoint, (SetField(BANK, foreign.bank),))
+        yield from _sources(tenant, needs_local_sources)
+        yield from _outside(tenant, view)
+
+
+def _known(tenant: TenantIntent) -> Iterator[Known]:
+    yield from (endpoint for endpoint in tenant.locals if endpoint.delivers)
+    yield from tenant.remotes
+
+
+def _for_everyone(intent: BridgeIntent) -> Iterator[Flow]:
+    yield flow(SOURCE, 100, ((ETH_TYPE, ETH_RARP, None),), Goto(BROADCAST), category=Category.WHO)
+    yield flow(SOURCE, 100, (ARP_FRAME,), Goto(ARP), category=Category.WHO)
+    for number in (135, 136):
+        yield flow(SOURCE, 4000, nd_type(number), Goto(ND), category=Category.WHO)
+    for number in (133, 134):
+        yield flow(SOURCE, 4000, nd_type(number), Goto(BROADCAST), category=Category.WHO)
+    for ethertype in sorted(intent.ethertypes):
+        yield flow(SOURCE, 100, ((ETH_TYPE, ethertype, None),), Goto(BIND), category=Category.WHO)
+    for request in (DHCP_REQUEST, DHCP_REPLY):
+        yield flow(SOURCE, 5000, request, Goto(DHCP), category=Category.WHO)
+        yield flow(RESOLVE, 60000, request, Goto(DHCP), category=Category.WHO)
+    for group in (
+        (IPV4, (IPV4_DST, 0xE0000000, 0xF0000000)),
+        (IPV4, (IPV4_DST, 0xFFFFFFFF, None)),
+        (IPV6, (IPV6_DST, 0xFF << 120, 0xFF << 120)),
+    ):
+        yield flow(RESOLVE, 50000, group, Goto(MULTICAST), category=Category.WHO)
+    for name in sorted(intent.multicast & MULTICAST_GROUPS.keys()):
+        for match in MULTICAST_GROUPS[name]:
+            yield flow(MULTICAST, 100, match, Goto(BROADCAST), category=Category.WHO)
+
+
+def _destinations(view: Condition, endpoint: Known, extra: tuple[Action, ...]) -> Iterator[Flow]:
+    """Yield what leads to an endpoint: its identity by address, and where ARP and ND for it go."""
+    number = SetField(DST_ENDPOINT, endpoint.number)
+    quarantined: tuple[Action, ...] = ()
+    if isinstance(endpoint, LocalEndpoint) and endpoint.state is BindingState.QUARANTINED:
+        quarantined = (SetField(DST_QUARANTINED, 1),)
+    directed = (SetField(ETH_DST, endpoint.mac), number, Goto(BIND))
+    for address in endpoint.addresses:
+        yield flow(
+            RESOLVE, 1000 + address.prefix.prefixlen, (view, *destination_in(address.prefix)),
+            SetField(DST_IDENTITY, address.identity), number, *quarantined, *extra, Goto(BIND),
+            category=Category.WHO,
+        )  # fmt: skip
+        if address.prefix.version == 4:
+            match = (view, ARP_FRAME, *prefix_condition(ARP_TPA, address.prefix))
+            yield flow(ARP, 100 + address.prefix.prefixlen, match, *directed, category=Category.WHO)
+        else:
+            match = (view, IPV6, _ICMPV6, NS, *prefix_condition(ND_TARGET, address.prefix))
+            yield flow(ND, 100 + address.prefix.prefixlen, match, *directed, category=Category.WHO)
+            answer = (view, IPV6, _ICMPV6, NA, *prefix_condition(IPV6_DST, address.prefix))
+            yield flow(ND, 100 + address.prefix.prefixlen, answer, number, Goto(BIND), category=Category.WHO)
+    if any(address.prefix.version == 6 for address in endpoint.addresses):
+        yield from _link_local(view, endpoint, directed, number)
+
+
+def _link_local(
+    view: Condition, endpoint: Known, directed: tuple[Action, ...], number: SetField
+) -> Iterator[Flow]:
+    """Yield where neighbour discovery for, and answers to, the link-local address go."""
+    own = int(link_local_address(endpoint.mac))
+    asked = (view, IPV6, _ICMPV6, NS, (ND_TARGET, own, None))
+    yield flow(ND, 300, asked, *directed, category=Category.WHO)
+    answered = (view, IPV6, _ICMPV6, NA, (IPV6_DST, own, None))
+    yield flow(ND, 300, answered, number, Goto(BIND), category=Category.WHO)
+
+
+def _sources(tenant: TenantIntent, needs_local_sources: bool) -> Iterator[Flow]:
+    """Yield whose the source address of what came over a link, an uplink or out of an appliance is."""
+    view = (TENANT, tenant.number, None)
+    has_router = any("router" in endpoint.roles for endpoint in tenant.locals)
+    for local in tenant.locals:
+        if not local.delivers:
+            continue
+        for address in local.addresses:
+            if needs_local_sources or has_router:
+                yield _source(view, address, (), 2000, SetField(SRC_LOCAL, 1))
+            if tenant.uplinks:
+                yield from _refused_from_uplink(tenant, address)
+    for remote in tenant.remotes:
+        for address in remote.addresses:
+            yield _source(view, address, (), 2000)
+            if not tenant.uplinks:
+                continue
+            if remote.via == VIA_UPLINK:
+                yield _source(view, address, ((ORIGIN, FROM_UPLINK, None), (ETH_SRC, remote.mac, None)), 3100)
+                if address.prefix.version == 4:
+                    spa = (*prefix_condition(ARP_SPA, address.prefix), (ARP_SHA, remote.mac, None))
+                    match = (view, (ORIGIN, FROM_UPLINK, None), ARP_FRAME, *spa)
+                    yield flow(SOURCE, 300, match, Goto(ARP), category=Category.WHO)
+            yield from _refused_from_uplink(tenant, address)
+    for foreign in tenant.foreign:
+        for address in foreign.endpoint.addresses:
+            yield _source(view, address, (), 2000)
+
+
+def _source(view: Condition, address: Address, more: tuple[Condition, ...], base: int, *also: Action) -> Flow:
+    return flow(
+        SOURCE, base + address.prefix.prefixlen, (view, *more, *source_in(address.prefix)),
+        SetField(SRC_IDENTITY, address.identity), *also, Goto(RESOLVE),
+        category=Category.WHO,
+    )  # fmt: skip
+
+
+def _refused_from_uplink(tenant: TenantIntent, address: Address) -> Iterator[Flow]:
+    """Yield the refusal of an endpoint's address that comes from outside, but by a listed router."""
+    view: tuple[Condition, ...] = ((TENANT, tenant.number, None), (ORIGIN, FROM_UPLINK, None))
+    plen = address.prefix.prefixlen
+    for router in sorted({mac for uplink in tenant.uplinks for mac in uplink.routers}):
+        match = (*view, (ETH_SRC, router, None), *source_in(address.prefix))
+        yield flow(
+            SOURCE, 3200 + plen, match, SetField(SRC_IDENTITY, address.identity), Goto(RESOLVE),
+            category=Category.WHO,
+        )  # fmt: skip
+    yield flow(SOURCE, 3000 + plen, (*view, *source_in(address.prefix)), category=Category.REFUSED)
+    if address.prefix.version == 4:
+        match = (*view, ARP_FRAME, *prefix_condition(ARP_SPA, address.prefix))
+        yield flow(SOURCE, 200, match, category=Category.REFUSED)
+    else:
+        match = (*view, IPV6, _ICMPV6, NA, *prefix_condition(ND_TARGET, address.prefix))
+        yield flow(SOURCE, 4100, match, category=Category.REFUSED)
+
+
+def _outside(tenant: TenantIntent, view: Condition) -> Iterator[Flow]:
+    """Yield the tenant's outside prefixes, both ways, and where ARP for what is outside goes."""
+    away = SetField(DST_ENDPOINT, OUTSIDE_ENDPOINT)
+    for prefix, identity in tenant.outside:
+        yield flow(
+            RESOLVE, 100 + prefix.prefixlen, (view, *destination_in(prefix)),
+            SetField(DST_IDENTITY, identity), away, Goto(BIND),
+            category=Category.WHO,
+        )  # fmt: skip
+        yield flow(
+            SOURCE, 1000 + prefix.prefixlen, (view, *source_in(prefix)),
+            SetField(SRC_IDENTITY, identity), Goto(RESOLVE),
+            category=Category.WHO,
+        )  # fmt: skip
+    if tenant.gateway is not None:
+        yield flow(ARP, 50, (view, ARP_FRAME), away, Goto(BIND), category=Category.WHO)
+        for number in (135, 136):
+            yield flow(ND, 50, (view, *nd_type(number)), away, Goto(BIND), category=Category.WHO)
+
+
+def bind_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows of bind: an endpoint's MAC belongs to its number, and leads to its port or bridge."""
+    for tenant in intent.tenants:
+        view = (TENANT, tenant.number, None)
+        by_mac = tenant.snoops_by_mac or bool(intent.ethertypes)
+        everyone = [*_known(tenant), *(foreign.endpoint for foreign in tenant.foreign)]
+        for endpoint in everyone:
+            yield from _bound(view, endpoint, by_mac)
+        for endpoint in _known(tenant):
+            if "router" in endpoint.roles:
+                match = (view, (ETH_DST, endpoint.mac, None))
+                yield flow(BIND, 80, match, *_way(endpoint), category=Category.DELIVERY)
+        if tenant.gateway is not None:
+            yield from _to_gateway(tenant, view)
+
+
+def _bound(view: Condition, endpoint: Known, by_mac: bool) -> Iterator[Flow]:
+    numbers = (endpoint.number, 0) if by_mac else (endpoint.number,)
+    for number in numbers:
+        match = (view, (ETH_DST, endpoint.mac, None), (DST_ENDPOINT, number, None))
+        yield flow(BIND, 100, match, *_way(endpoint), category=Category.DELIVERY)
+
+
+def _way(endpoint: Known) -> tuple[Action, ...]:
+    if isinstance(endpoint, LocalEndpoint):
+        return (SetField(OUT_PORT, endpoint.ofport), Goto(QUARANTINE))
+    return (SetField(VIA, endpoint.via), Goto(QUARANTINE))
+
+
+def _to_gateway(tenant: TenantIntent, view: Condition) -> Iterator[Flow]:
+    if tenant.gateway is None:
+        return
+    way = (SetField(VIA, tenant.gateway), Goto(QUARANTINE))
+    for mac in tenant.routers:
+        yield flow(BIND, 80, (view, (ETH_DST, mac, None)), *way, category=Category.DELIVERY)
+    match: tuple[Condition, ...] = (view, (DST_ENDPOINT, OUTSIDE_ENDPOINT, None))
+    if tenant.gateway != VIA_UPLINK:
+        came_here = (*match, (ORIGIN, FROM_FABRIC, None))
+        yield flow(BIND, 60, came_here, category=Category.REFUSED)
+    yield flow(BIND, 50, match, *way, category=Category.DELIVERY)
