@@ -1,0 +1,62 @@
+"""Numbers in flows back to the words they stand for, for logical text and explanations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from zonewall.intent.fleet import Policy
+from zonewall.intent.numbering import Kind
+from zonewall.pipeline.model import Field
+from zonewall.pipeline.tables import (
+    BANK,
+    CHAIN,
+    DST_ENDPOINT,
+    DST_IDENTITY,
+    LABEL_DST,
+    LABEL_RULE,
+    LABEL_SRC,
+    ORIGIN,
+    RULE,
+    SRC_IDENTITY,
+    TENANT,
+    VERDICT,
+    VIA,
+)
+
+ORIGINS = {1: "endpoint", 2: "uplink", 3: "fabric", 4: "service"}
+VERDICTS = {1: "allow", 2: "drop", 3: "reject"}
+
+
+def field_names(policy: Policy) -> Mapping[Field, Callable[[int], str]]:
+    """Return, for each field whose numbers have names, the function from number to name."""
+    identities = _inverse(policy, Kind.IDENTITY) | _inverse(policy, Kind.OUTSIDE)
+    rules = _inverse(policy, Kind.RULE)
+    by_field: dict[Field, dict[int, str]] = {
+        SRC_IDENTITY: identities,
+        DST_IDENTITY: identities,
+        LABEL_SRC: identities,
+        LABEL_DST: identities,
+        RULE: rules,
+        LABEL_RULE: rules,
+        TENANT: _inverse(policy, Kind.TENANT),
+        BANK: _inverse(policy, Kind.BANK),
+        CHAIN: _inverse(policy, Kind.CHAIN),
+        VIA: {0: "local", 4095: "uplink", **_inverse(policy, Kind.DESTINATION)},
+        DST_ENDPOINT: {0: "none", 1: "outside", **_inverse(policy, Kind.ENDPOINT)},
+        ORIGIN: ORIGINS,
+        VERDICT: VERDICTS,
+    }
+    return {field: _lookup(names) for field, names in by_field.items()}
+
+
+def rule_name(policy: Policy, number: int) -> str | None:
+    """Return the rule's name by its number."""
+    return _inverse(policy, Kind.RULE).get(number)
+
+
+def _inverse(policy: Policy, kind: Kind) -> dict[int, str]:
+    return {number: name for name, number in policy.numbering.numbers.get(kind.word, {}).items()}
+
+
+def _lookup(names: dict[int, str]) -> Callable[[int], str]:
+    return lambda number: names.get(number, str(number))

@@ -1,0 +1,42 @@
+"""The numbering on disk: read at start, written whole after each change, never half."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from zonewall.errors import ZonewallError
+from zonewall.intent.numbering import Numbering
+
+
+def read_numbering(path: Path) -> Numbering:
+    """Return what the file holds; a file that is not there is an empty numbering.
+
+    Raises:
+        ZonewallError: it is there and no numbering: numbers given anew could be read as somebody else's.
+    """
+    try:
+        return Numbering.from_plain(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return Numbering()
+    except (OSError, ValueError) as error:
+        raise ZonewallError(
+            f"{path}: no usable numbering ({error}); restore it, or remove it to number everything anew"
+        ) from error
+
+
+def write_numbering(path: Path, numbering: Numbering) -> None:
+    """Replace the file by the numbering, so that a reader sees the old or the new one, also after a crash."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(numbering.to_plain(), file, separators=(",", ":"), sort_keys=True)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
