@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import chain
 
 from zonewall.errors import CompileError
 from zonewall.intent.fleet import Fleet
 from zonewall.intent.model import BridgeIntent
 from zonewall.intent.resolve import resolve_bridge
-from zonewall.pipeline.model import BridgeProgram, Condition, Flow, MeterEntry
+from zonewall.pipeline.make import flow
+from zonewall.pipeline.model import BridgeProgram, Condition, Flow, Goto, MeterEntry, Miss
 from zonewall.pipeline.stages import act, classify, deliver, dhcp, guard, state, verdict, who
+from zonewall.pipeline.tables import PIPELINE
 from zonewall.placement.model import BridgeKey
 
 _STAGES = (
@@ -50,7 +53,7 @@ def program_of(intent: BridgeIntent) -> BridgeProgram:
         CompileError: two flows of one key that do different things.
     """
     found: dict[tuple[int, int, tuple[Condition, ...]], Flow] = {}
-    for made in chain.from_iterable(stage(intent) for stage in _STAGES):
+    for made in chain(miss_flows(), chain.from_iterable(stage(intent) for stage in _STAGES)):
         key = (made.table.number, -made.priority, made.match)
         other = found.setdefault(key, made)
         if other.actions != made.actions:
@@ -59,11 +62,19 @@ def program_of(intent: BridgeIntent) -> BridgeProgram:
     return BridgeProgram(tuple(flows), (), _meters(intent))
 
 
-def _order(flow: Flow) -> tuple[int, int, tuple[tuple[str, int, int], ...]]:
+def miss_flows() -> Iterator[Flow]:
+    """Yield the flow of each table whose declared miss goes on to the next; all others drop by having none."""
+    by_name = {table.name: table for table in PIPELINE.tables}
+    for table in PIPELINE.tables:
+        if table.miss is Miss.NEXT:
+            yield flow(table, 0, (), Goto(by_name[table.goto[0]]))
+
+
+def _order(made: Flow) -> tuple[int, int, tuple[tuple[str, int, int], ...]]:
     return (
-        flow.table.number,
-        -flow.priority,
-        tuple((field.name, value, -1 if mask is None else mask) for field, value, mask in flow.match),
+        made.table.number,
+        -made.priority,
+        tuple((field.name, value, -1 if mask is None else mask) for field, value, mask in made.match),
     )
 
 

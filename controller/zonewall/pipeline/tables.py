@@ -29,6 +29,8 @@ TAKE_UP: Final = register("take_up", 5, 11, 1)
 """This packet passes as the answer of a connection taken up in its middle; it is not committed."""
 UNTRACKED: Final = register("untracked", 5, 12, 1)
 """Judged by itself and never committed: ICMP that tracking takes as no beginning."""
+ANSWER: Final = register("answer", 5, 13, 1)
+"""The packet goes against its connection's first direction; kept because a commit clears ct_state."""
 CHAIN: Final = register("chain", 5, 16, 16)
 DST_ENDPOINT: Final = register("dst_endpoint", 6)
 OUT_PORT: Final = register("out_port", 7, 0, 16)
@@ -241,8 +243,8 @@ CHAIN_TABLE: Final = Table(
     "chain",
     26,
     "Send it through the rule's service functions, in the connection's direction.",
-    ("chain", "origin", "ct_state"),
-    ("steer", "deliver"),
+    ("chain", "origin", "answer"),
+    ("deliver", "steer"),
     Miss.NEXT,
 )
 SERVICE_RETURN: Final = Table(
@@ -290,7 +292,7 @@ FLOOD_LOCAL: Final = Table("flood_local", 35, "To the tenant's ports on this bri
 
 FIELDS: Final = (
     SRC_IDENTITY, DST_IDENTITY, RULE, BANK, SECTION, TENANT, VIA, ORIGIN, VERDICT, MONITORED,
-    SRC_QUARANTINED, DST_QUARANTINED, SRC_LOCAL, TAKE_UP, UNTRACKED, CHAIN, DST_ENDPOINT, OUT_PORT,
+    SRC_QUARANTINED, DST_QUARANTINED, SRC_LOCAL, TAKE_UP, UNTRACKED, ANSWER, CHAIN, DST_ENDPOINT, OUT_PORT,
     TRACK_ZONE, MIRROR_ALLOWED, MIRROR_DROPPED, MIRROR_DUE, MIRROR_SENT, MIRROR_STEP,
     LABEL_RULE, LABEL_SRC, LABEL_DST, LABEL_CHAIN,
 )  # fmt: skip

@@ -111,7 +111,6 @@ def modify_flows(intent: BridgeIntent) -> Iterator[Flow]:
                 category=Category.MODIFIER, rule=modifier.rule,
             )  # fmt: skip
         yield flow(MODIFY, 100, (rule,), *marks, Goto(COMMIT), category=Category.MODIFIER, rule=modifier.rule)
-    yield flow(MODIFY, 0, (), Goto(COMMIT))
 
 
 def _metered(modifier: Modifier) -> Iterator[tuple[tuple[Condition, ...], int]]:
@@ -218,7 +217,6 @@ def chain_flows(intent: BridgeIntent) -> Iterator[Flow]:
                     CHAIN_TABLE, 100, (marked, (ORIGIN, origin, None), state), *_to_leg(leg),
                     category=Category.SERVICE,
                 )  # fmt: skip
-    yield flow(CHAIN_TABLE, 0, (), Goto(DELIVER))
 
 
 def _to_leg(leg: Leg) -> tuple[Action, ...]:
