@@ -63,7 +63,7 @@ def program_of(intent: BridgeIntent) -> BridgeProgram:
 
 
 def miss_flows() -> Iterator[Flow]:
-    """Yield the flow of each table whose declared miss goes on to the next; all others drop by having none."""
+    """Yield the flow of each table whose declared miss goes on; all others drop by having none."""
     by_name = {table.name: table for table in PIPELINE.tables}
     for table in PIPELINE.tables:
         if table.miss is Miss.NEXT:

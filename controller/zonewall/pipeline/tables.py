@@ -230,7 +230,7 @@ REJECT_TABLE: Final = Table(
     "reject",
     24,
     "Ask the controller for a RST or an ICMP error, by the port's own meter; never in answer to one.",
-    ("in_port", "ip_proto", "tcp_flags", "icmpv4_type", "icmpv6_type", "ct_state", "ip_frag"),
+    ("in_port", "origin", "answer", "ip_proto", "tcp_flags", "icmpv4_type", "icmpv6_type", "ip_frag"),
 )
 COMMIT: Final = Table(
     "commit",
@@ -300,9 +300,9 @@ FIELDS: Final = (
 PIPELINE: Final = Pipeline(
     tables=(
         CLASSIFY, ANNOUNCE, FABRIC_IN, OVERLAY_IN, FABRIC_TENANT, GUARD, GUARD_ND, GUARD_ND_ADDRESS, SOURCE,
-        ARP, ND, RESOLVE, MULTICAST, DHCP, BROADCAST, BIND, QUARANTINE, TRACK, JUDGE, TAKE_UP_TABLE, MIRROR_SELECT,
-        VERDICT_TABLE, ACT, MODIFY, REJECT_TABLE, COMMIT, CHAIN_TABLE, SERVICE_IN, STEER, SERVICE_RETURN,
-        SERVICE_KNOWN, MIRROR_EMIT, DELIVER, TO_UPLINK, FLOOD, FLOOD_LOCAL,
+        ARP, ND, RESOLVE, MULTICAST, DHCP, BROADCAST, BIND, QUARANTINE, TRACK, JUDGE, TAKE_UP_TABLE,
+        MIRROR_SELECT, VERDICT_TABLE, ACT, MODIFY, REJECT_TABLE, COMMIT, CHAIN_TABLE, SERVICE_RETURN,
+        SERVICE_KNOWN, SERVICE_IN, STEER, MIRROR_EMIT, DELIVER, TO_UPLINK, FLOOD, FLOOD_LOCAL,
     ),
     fields=FIELDS,
 )  # fmt: skip

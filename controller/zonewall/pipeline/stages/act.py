@@ -42,6 +42,7 @@ from zonewall.pipeline.stages.state import state_condition
 from zonewall.pipeline.tables import (
     ACT,
     ALLOW,
+    ANSWER,
     CHAIN,
     CHAIN_TABLE,
     COMMIT,
@@ -115,7 +116,8 @@ def modify_flows(intent: BridgeIntent) -> Iterator[Flow]:
 
 def _metered(modifier: Modifier) -> Iterator[tuple[tuple[Condition, ...], int]]:
     """Yield where a limit counts: at the bridge where the connection enters, both directions together."""
-    first, answer = state_condition(0, CT_RPL), state_condition(CT_RPL)
+    first: Condition = (ANSWER, 0, None)
+    answer: Condition = (ANSWER, 1, None)
     for limit in modifier.limits:
         if limit.in_port is not None:
             yield ((IN_PORT, limit.in_port, None), first), limit.meter
@@ -142,7 +144,7 @@ def reject_flows(intent: BridgeIntent) -> Iterator[Flow]:
     refused: list[tuple[Condition, ...]] = [
         ((ORIGIN, FROM_FABRIC, None),),
         ((ORIGIN, FROM_SERVICE, None),),
-        (state_condition(CT_RPL),),
+        ((ANSWER, 1, None),),
         ((ETH_DST, 1 << 40, 1 << 40),),
     ]
     for family in (IPV4, IPV6):
@@ -212,9 +214,9 @@ def chain_flows(intent: BridgeIntent) -> Iterator[Flow]:
         yield flow(CHAIN_TABLE, 200, (marked, (UNTRACKED, 1, None)), category=Category.REFUSED)
         first, last = chain.hops[0].enter, chain.hops[-1].leave
         for origin in (FROM_ENDPOINT, FROM_UPLINK):
-            for state, leg in ((state_condition(0, CT_RPL), first), (state_condition(CT_RPL), last)):
+            for answer, leg in ((0, first), (1, last)):
                 yield flow(
-                    CHAIN_TABLE, 100, (marked, (ORIGIN, origin, None), state), *_to_leg(leg),
+                    CHAIN_TABLE, 100, (marked, (ORIGIN, origin, None), (ANSWER, answer, None)), *_to_leg(leg),
                     category=Category.SERVICE,
                 )  # fmt: skip
 

@@ -48,6 +48,7 @@ from zonewall.pipeline.stages.guard import DHCP_REPLY, DHCP_REQUEST, nd_type
 from zonewall.pipeline.tables import (
     ACT,
     ALLOW,
+    ANSWER,
     BANK,
     CHAIN_TABLE,
     COMMIT,
@@ -93,6 +94,8 @@ SWAP_IDENTITIES: tuple[Action, ...] = (
     PopField(SRC_IDENTITY),
     PopField(DST_IDENTITY),
 )
+
+TURN: tuple[Action, ...] = (*SWAP_IDENTITIES, SetField(ANSWER, 1))
 
 
 def state_condition(plus: int = 0, minus: int = 0) -> Condition:
@@ -158,21 +161,19 @@ def judge_flows(intent: BridgeIntent) -> Iterator[Flow]:
     yield flow(JUDGE, 980, (invalid,), *_copy_of_invalid(mirrors), category=Category.REFUSED)
     labelled = (Move(LABEL_SRC, SRC_IDENTITY), Move(LABEL_DST, DST_IDENTITY))
     for family in (IPV4, IPV6):
-        yield flow(
-            JUDGE,
-            900,
-            (state_condition(CT_REL, CT_INV), family),
-            *labelled,
-            *original,
-            category=Category.TRACK,
-        )
+        for priority, state, answer in (
+            (910, state_condition(CT_REL | CT_RPL, CT_INV), (SetField(ANSWER, 1),)),
+            (900, state_condition(CT_REL, CT_INV), ()),
+        ):
+            actions = (*answer, *labelled, *original)
+            yield flow(JUDGE, priority, (state, family), *actions, category=Category.TRACK)
         for bank in intent.banks:
             if bank.reverse != bank.number:
                 match = (state_condition(CT_RPL, CT_INV), family, (BANK, bank.number, None))
-                turned = (SetField(BANK, bank.reverse), *SWAP_IDENTITIES, *original)
+                turned = (SetField(BANK, bank.reverse), *TURN, *original)
                 yield flow(JUDGE, 810, match, *turned, category=Category.TRACK)
         yield flow(
-            JUDGE, 800, (state_condition(CT_RPL, CT_INV), family), *SWAP_IDENTITIES, *original,
+            JUDGE, 800, (state_condition(CT_RPL, CT_INV), family), *TURN, *original,
             category=Category.TRACK,
         )  # fmt: skip
         yield flow(
@@ -213,7 +214,7 @@ def _take_up_flows(intent: BridgeIntent, mirrors: bool) -> Iterator[Flow]:
         turn = (PushField(source), PushField(destination), PopField(source), PopField(destination))
         actions = (
             *SWAP_IDENTITIES, *turn, SetField(RULE, 0), SetField(VERDICT, 0), *judge(False), *turn,
-            SetField(TAKE_UP, 1), Goto(ACT),
+            SetField(TAKE_UP, 1), SetField(ANSWER, 1), Goto(ACT),
         )  # fmt: skip
         for family in (IPV4, IPV6):
             match = (family, (IP_PROTO, protocol, None))
