@@ -1,0 +1,35 @@
+# Every target sets up what it needs by itself; `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test conformance bench lint docs
+
+PYTHON := .venv/bin/python
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+setup: ## install what is missing: Debian packages (as root) and .venv
+	@bash scripts/setup test
+
+demo: setup ## show zones, a mirror, a redirect and a live migration in a lab of two hosts (as root)
+	@$(PYTHON) -m topologies.demo
+
+test: setup ## run the whole test suite, real Open vSwitch included (as root)
+	@$(PYTHON) -m pytest
+
+conformance: setup ## run the cases that others wrote
+	@$(PYTHON) -m pytest tests/conformance
+
+bench: ## measure, and write bench/results.json
+	@bash scripts/setup test,bench
+	@$(PYTHON) -m bench
+
+lint: ## check style, types, layers and spelling
+	@bash scripts/setup test,lint
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/codespell
+
+docs: setup ## write docs/pipeline.md anew from the declaration
+	@$(PYTHON) -m zonewall.pipeline.document

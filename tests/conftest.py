@@ -1,0 +1,21 @@
+"""Fixtures that tests of every kind share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # for `topologies`
+
+from support.dummy import DummySwitch, running_dummy_switch  # noqa: E402
+
+
+@pytest.fixture
+def dummy_switch(tmp_path: Path) -> Iterator[DummySwitch]:
+    """A running Open vSwitch on the dummy datapath, without bridges."""
+    with running_dummy_switch(tmp_path / "ovs") as switch:
+        yield switch
