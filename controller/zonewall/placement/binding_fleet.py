@@ -1,0 +1,394 @@
+"""Every endpoint of the fleet: what hosts, bridges and frames report goes in, a placement comes out.
+
+One report costs no more in a large fleet than in a small one. Times are the reports' own, in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from zonewall.placement.announcement import Announcement, Forged
+from zonewall.placement.binding import Lookup, PortFacts, identify, lookup_of
+from zonewall.placement.binding_events import (
+    Announced,
+    ConfigurationChanged,
+    Confirmed,
+    Effect,
+    EffectKind,
+    HostBack,
+    HostLost,
+    OfportChanged,
+    PlacementEvent,
+    Plugged,
+    Quarantine,
+    Release,
+    Tick,
+    Timing,
+    Unplugged,
+)
+from zonewall.placement.binding_judge import HeldBack, Identities, external_faults, hold_back, own_prefixes
+from zonewall.placement.binding_map import FrozenMap
+from zonewall.placement.binding_ports import (
+    TICKS_PER_S,
+    HostView,
+    Remembered,
+    SeenPort,
+    still_unconfirmed,
+    with_due,
+)
+from zonewall.placement.binding_record import EndpointRecord, PortRef, bindings
+from zonewall.placement.migration import next_deadline, step
+from zonewall.placement.model import Binding, BridgeKey, Link, Placement
+from zonewall.policy.model import Configuration
+from zonewall.values.names import BridgeName, DatapathId, EndpointKey, HostName, OfPort
+
+T = TypeVar("T")
+Change = tuple["FleetState", tuple[Effect, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetState:
+    """The fleet at one moment; each method returns the next state and what has to be done for it.
+
+    Attributes:
+        unknown: ports that nothing covers, with the reason; nothing passes there.
+        unconfirmed: ports whose bridge has not confirmed the endpoint's flows yet.
+        due: endpoints that want a tick, by quarter of a second.
+        generation: the last one given to a port.
+    """
+
+    configuration: Configuration
+    lookup: Lookup
+    timing: Timing = field(default_factory=Timing)
+    records: FrozenMap[EndpointKey, EndpointRecord] = field(default_factory=FrozenMap)
+    bindings: FrozenMap[EndpointKey, tuple[Binding, ...]] = field(default_factory=FrozenMap)
+    ports: FrozenMap[PortRef, SeenPort] = field(default_factory=FrozenMap)
+    by_ofport: FrozenMap[tuple[BridgeKey, OfPort], PortRef] = field(default_factory=FrozenMap)
+    roles: FrozenMap[tuple[BridgeKey, str], OfPort] = field(default_factory=FrozenMap)
+    unknown: FrozenMap[PortRef, str] = field(default_factory=FrozenMap)
+    unconfirmed: FrozenMap[BridgeKey, frozenset[PortRef]] = field(default_factory=FrozenMap)
+    hosts: FrozenMap[HostName, HostView] = field(default_factory=FrozenMap)
+    datapaths: FrozenMap[DatapathId, BridgeKey] = field(default_factory=FrozenMap)
+    identities: Identities = field(default_factory=Identities)
+    held_back: HeldBack = field(default_factory=HeldBack)
+    due: Mapping[int, frozenset[EndpointKey]] = field(default_factory=dict)
+    links: frozenset[Link] = frozenset()
+    generation: int = 0
+
+    @staticmethod
+    def start(
+        configuration: Configuration, timing: Timing | None = None, remembered: Iterable[Remembered] = ()
+    ) -> FleetState:
+        """Return the fleet before anything was heard: every endpoint is where it is remembered to be."""
+        fleet = FleetState(configuration, lookup_of(configuration.inventory), timing or Timing())
+        for endpoint, port, ofport in remembered:
+            if endpoint not in configuration.inventory.endpoints or port.bridge not in fleet.lookup.roles:
+                continue
+            facts = PortFacts(endpoint, None, ofport)
+            fleet, seen = fleet._with_port(port, ofport, {}, facts)
+            fleet, _ = fleet._plug(port, seen, 0.0, remembered=True)
+        return fleet
+
+    def remember(self) -> tuple[Remembered, ...]:
+        """Return where every endpoint is held, sorted by name: what ``start`` wants after a restart."""
+        holders = [(key, record.holder) for key, record in self.records.items()]
+        return tuple(
+            Remembered(key, holder.port, holder.ofport)
+            for key, holder in sorted(holders, key=lambda held: held[0])
+            if holder is not None and holder.ofport is not None
+        )
+
+    def placement(self) -> Placement:
+        """Return the fleet as the compiler reads it; it costs nothing."""
+        return Placement(self.bindings, self.roles, self.links)
+
+    def with_links(self, links: frozenset[Link]) -> FleetState:
+        """Return the fleet with other live links."""
+        return replace(self, links=links)
+
+    # Hosts and their ports
+
+    def host_seen(self, host: HostName, at: float, *, restarted: bool = False) -> Change:
+        """Take up a host's connection; what it does not report until its snapshot is whole, is gone."""
+        view = self.hosts.get(host, HostView())
+        fleet = replace(self, hosts=self.hosts.put(host, replace(view, alive=True, resync=frozenset())))
+        return fleet._each_on(host, HostBack(host, at, restarted))
+
+    def host_lost(self, host: HostName, at: float) -> Change:
+        """Note that a host cannot be heard."""
+        view = self.hosts.get(host, HostView())
+        fleet = replace(self, hosts=self.hosts.put(host, replace(view, alive=False, resync=None)))
+        return fleet._each_on(host, HostLost(host, at))
+
+    def snapshot_complete(self, host: HostName, at: float) -> Change:
+        """Let go of every port that the host no longer has."""
+        view = self.hosts.get(host, HostView())
+        if view.resync is None:
+            return self, ()
+        gone = sorted(view.ports - view.resync)
+        fleet = replace(self, hosts=self.hosts.put(host, replace(view, resync=None)))
+        return fleet._in_turn(lambda now, port: now.port_gone(port, at), gone)
+
+    def bridge_seen(self, bridge: BridgeKey, datapath_id: DatapathId) -> Change:
+        """Note a bridge's datapath id; a second bridge with the same one is reported."""
+        owner = self.datapaths.get(datapath_id, bridge)
+        if owner != bridge:
+            reason = f"{bridge} has datapath id {datapath_id:016x} of {owner}; give one of them another"
+            return self, (Effect(EffectKind.REFUSED_BRIDGE, None, PortRef(bridge, ""), reason=reason),)
+        return replace(self, datapaths=self.datapaths.put(datapath_id, bridge)), ()
+
+    def port_seen(
+        self,
+        host: HostName,
+        bridge: BridgeName,
+        name: str,
+        ofport: int | None,
+        external_ids: Mapping[str, str],
+        at: float,
+    ) -> Change:
+        """Take a port as its host reports it now; of a bridge that is not in the inventory, nothing."""
+        port = PortRef(BridgeKey(host, bridge), name)
+        if port.bridge not in self.lookup.roles:
+            return self, ()
+        facts = identify(self.lookup, port.bridge, name, ofport, external_ids)
+        known = self.ports.get(port)
+        fleet: FleetState = self
+        effects: tuple[Effect, ...] = ()
+        if known is not None and known.facts.endpoint not in (None, facts.endpoint):
+            fleet, effects = fleet._unplug(port, known, at)
+            known = None
+        fleet, seen = fleet._with_port(port, ofport, external_ids, facts)
+        if facts.endpoint is not None:
+            fleet, more = fleet._plug(port, seen, at)
+        else:
+            fleet, more = fleet._take_other(port, seen)
+        return fleet, effects + more
+
+    def port_gone(self, port: PortRef, at: float) -> Change:
+        """Let a port go."""
+        known = self.ports.get(port)
+        if known is None:
+            return self, ()
+        fleet, effects = self._unplug(port, known, at) if known.facts.endpoint else (self, ())
+        view = fleet.hosts.get(port.bridge.host, HostView())
+        resync = None if view.resync is None else view.resync - {port}
+        view = replace(view, ports=view.ports - {port}, resync=resync)
+        return replace(
+            fleet,
+            ports=fleet.ports.drop(port),
+            by_ofport=fleet._without_ofport(port, known),
+            roles=fleet.roles.drop((port.bridge, port.name)),
+            unknown=fleet.unknown.drop(port),
+            hosts=fleet.hosts.put(port.bridge.host, view),
+        ), effects
+
+    # Bridges, frames, time, people
+
+    def confirm(self, bridge: BridgeKey, placement: Placement, at: float) -> Change:
+        """Take a bridge's word that it carries out what was compiled for ``placement``."""
+        fleet: FleetState = self
+        effects: tuple[Effect, ...] = ()
+        for port in sorted(self.unconfirmed.get(bridge, frozenset())):
+            facts = self.ports[port].facts
+            if facts.endpoint is None or facts.ofport is None:
+                continue
+            compiled = placement.bindings.get(facts.endpoint, ())
+            if any(known.bridge == bridge and known.ofport == facts.ofport for known in compiled):
+                event = Confirmed(port, facts.ofport, self.ports[port].generation, at)
+                fleet, more = fleet._step(facts.endpoint, event)
+                effects += more
+        return fleet, effects
+
+    def announced(
+        self, bridge: BridgeKey, ofport: OfPort, announcement: Announcement | Forged, at: float
+    ) -> Change:
+        """Take an announcement that came in at a bridge's port."""
+        port = self.by_ofport.get((bridge, ofport))
+        owner = None if port is None else self.ports[port].facts.endpoint
+        if port is None or owner is None:
+            reason = f"announcement at {bridge}, ofport {ofport}, which is no endpoint's"
+            return self, (Effect(EffectKind.IGNORED, None, port, ofport, reason=reason),)
+        return self._step(owner, Announced(port, announcement, at))
+
+    def tick(self, at: float) -> Change:
+        """Let time pass: windows close, names and addresses are held back no longer."""
+        late = [quarter for quarter in self.due if quarter <= at * TICKS_PER_S]
+        if not late:
+            return self, ()
+        endpoints = sorted(frozenset[EndpointKey]().union(*(self.due[quarter] for quarter in late)))
+        due = {quarter: keys for quarter, keys in self.due.items() if quarter not in late}
+        fleet = replace(self, due=due, held_back=self.held_back.expired(at))
+        fleet, effects = fleet._in_turn(lambda now, key: now._step(key, Tick(at)), endpoints)
+        fleet, more = fleet._in_turn(lambda now, key: now._judge(key, at), endpoints)
+        return fleet, effects + more
+
+    def quarantine(self, endpoint: EndpointKey, reason: str, at: float) -> Change:
+        """Isolate an endpoint of the inventory; any other name changes nothing."""
+        return self._step(endpoint, Quarantine(reason, at))
+
+    def release(self, endpoint: EndpointKey, at: float, reason: str | None = None) -> Change:
+        """Lift what holds an endpoint: one reason, or all."""
+        return self._step(endpoint, Release(at, reason))
+
+    def configure(self, configuration: Configuration, at: float) -> Change:
+        """Take another configuration: every port is looked at again, every endpoint judged again."""
+        inventory = configuration.inventory
+        gone = [key for key in sorted(self.records) if key not in inventory.endpoints]
+        fleet, effects = self._in_turn(lambda now, key: now._forget(key, at), gone)
+        fleet = replace(fleet, configuration=configuration, lookup=lookup_of(inventory))
+        for port, seen in sorted(fleet.ports.items(), key=lambda item: item[1].generation):
+            if port.bridge in fleet.lookup.roles:
+                host, bridge = port.bridge
+                fleet, more = fleet.port_seen(host, bridge, port.name, seen.ofport, seen.external_ids, at)
+            else:
+                fleet, more = fleet.port_gone(port, at)
+            effects += more
+        fleet, more = fleet._in_turn(lambda now, key: now._judge(key, at), sorted(fleet.records))
+        return fleet, effects + more
+
+    # Inside
+
+    def _with_port(
+        self, port: PortRef, ofport: int | None, external_ids: Mapping[str, str], facts: PortFacts
+    ) -> tuple[FleetState, SeenPort]:
+        """Return the fleet with the port written down; a port that changed hands has a new generation."""
+        known = self.ports.get(port)
+        same = known is not None and known.facts.endpoint == facts.endpoint
+        newest = self.generation if same else self.generation + 1
+        seen = SeenPort(ofport, dict(external_ids), known.generation if known and same else newest, facts)
+        by_ofport = self.by_ofport if known is None else self._without_ofport(port, known)
+        if facts.ofport is not None:
+            by_ofport = by_ofport.put((port.bridge, facts.ofport), port)
+        view = self.hosts.get(port.bridge.host, HostView())
+        resync = None if view.resync is None else view.resync | {port}
+        view = replace(view, ports=view.ports | {port}, resync=resync)
+        fleet = replace(
+            self,
+            ports=self.ports.put(port, seen),
+            by_ofport=by_ofport,
+            hosts=self.hosts.put(port.bridge.host, view),
+            generation=newest,
+        )
+        return fleet, seen
+
+    def _without_ofport(self, port: PortRef, known: SeenPort) -> FrozenMap[tuple[BridgeKey, OfPort], PortRef]:
+        """Return the ofports without the port's; a number that another port has by now stays."""
+        number = known.facts.ofport
+        if number is None or self.by_ofport.get((port.bridge, number)) != port:
+            return self.by_ofport
+        return self.by_ofport.drop((port.bridge, number))
+
+    def _plug(self, port: PortRef, seen: SeenPort, at: float, *, remembered: bool = False) -> Change:
+        endpoint, facts = seen.facts.endpoint, seen.facts
+        assert endpoint is not None
+        known = self.records.get(endpoint)
+        place = known.place(port) if known is not None else None
+        effects: tuple[Effect, ...] = ()
+        fleet = replace(
+            self, unknown=self.unknown.drop(port), roles=self.roles.drop((port.bridge, port.name))
+        )
+        if place is not None and place.ofport != facts.ofport:
+            event = OfportChanged(port, facts.ofport, seen.generation, at)
+            fleet, effects = fleet._step(endpoint, event)
+        judged = external_faults(fleet, endpoint, port, facts, at)
+        plugged = Plugged(
+            port, facts.ofport, seen.generation, at, facts.attached_mac, facts.vm_id, judged, remembered
+        )
+        fleet, more = fleet._step(endpoint, plugged)
+        fleet, last = fleet._judge_relatives(endpoint, facts.vm_id, at)
+        return fleet, effects + more + last
+
+    def _unplug(self, port: PortRef, known: SeenPort, at: float) -> Change:
+        assert known.facts.endpoint is not None
+        fleet, effects = self._step(known.facts.endpoint, Unplugged(port, known.generation, at))
+        fleet, more = fleet._judge_relatives(known.facts.endpoint, known.facts.vm_id, at)
+        return fleet, effects + more
+
+    def _take_other(self, port: PortRef, seen: SeenPort) -> Change:
+        """Take a port of no endpoint: a role's, the bridge's own, or unknown."""
+        role = (port.bridge, port.name)
+        if seen.facts.declaration is not None:
+            number = seen.facts.ofport
+            roles = self.roles.drop(role) if number is None else self.roles.put(role, number)
+            return replace(self, roles=roles, unknown=self.unknown.drop(port)), ()
+        fleet = replace(self, roles=self.roles.drop(role))
+        if port.name == port.bridge.bridge or self.configuration.inventory.admit_unknown == "drop":
+            return replace(fleet, unknown=fleet.unknown.drop(port)), ()
+        reason = self.identities.unknown_reason(seen.facts, self.configuration.inventory)
+        if fleet.unknown.get(port) == reason:
+            return fleet, ()
+        effect = Effect(
+            EffectKind.UNKNOWN_PORT, None, port, seen.facts.ofport, seen.generation, reason=reason
+        )
+        return replace(fleet, unknown=fleet.unknown.put(port, reason)), (effect,)
+
+    def _step(self, endpoint: EndpointKey, event: PlacementEvent) -> Change:
+        """Return the fleet after one endpoint's event; what is kept beside its record follows."""
+        before = self.records.get(endpoint)
+        declared = self.configuration.inventory.endpoints.get(endpoint)
+        if before is None and declared is None:
+            return self, ()
+        if before is None and declared is not None:
+            before = EndpointRecord(endpoint, declared.mac, declared.vm_id, own_prefixes(declared))
+        assert before is not None
+        after, effects = step(before, event, self.timing)
+        if after == before and endpoint in self.records:
+            return self, effects
+        bound = bindings(after)
+        return replace(
+            self,
+            records=self.records.put(endpoint, after),
+            bindings=self.bindings.put(endpoint, bound) if bound else self.bindings.drop(endpoint),
+            unconfirmed=still_unconfirmed(self.unconfirmed, before, after),
+            identities=self.identities.changed(before, after),
+            due=with_due(self.due, endpoint, next_deadline(after)),
+        ), effects
+
+    def _judge(self, endpoint: EndpointKey, at: float) -> Change:
+        """Return the fleet with every port of an endpoint judged by the configuration and its relatives."""
+        record = self.records.get(endpoint)
+        declared = self.configuration.inventory.endpoints.get(endpoint)
+        if record is None or declared is None:
+            return self, ()
+        judged = tuple(
+            (place.port, external_faults(self, endpoint, place.port, self.ports[place.port].facts, at))
+            for place in record.places
+        )
+        event = ConfigurationChanged(declared.mac, declared.vm_id, own_prefixes(declared), judged, at)
+        fleet, effects = self._step(endpoint, event)
+        until = fleet.held_back.until(declared)
+        return replace(fleet, due=with_due(fleet.due, endpoint, until)), effects
+
+    def _judge_relatives(self, endpoint: EndpointKey, vm_id: str | None, at: float) -> Change:
+        """Return the fleet with the endpoints of the same VM judged again, where there are others."""
+        related = self.identities.of_vm(vm_id) | {endpoint}
+        held = self.held_back.until(self.configuration.inventory.endpoints.get(endpoint))
+        if len(related) == 1 and held is None:
+            return self, ()
+        return self._in_turn(lambda now, key: now._judge(key, at), sorted(related))
+
+    def _forget(self, endpoint: EndpointKey, at: float) -> Change:
+        """Return the fleet without an endpoint that is no longer configured; its name and addresses rest."""
+        places = self.records[endpoint].places
+        fleet, effects = self._in_turn(
+            lambda now, place: now._step(endpoint, Unplugged(place.port, place.generation, at)), places
+        )
+        declared = self.configuration.inventory.endpoints[endpoint]
+        held = hold_back(fleet.held_back, declared, at + self.timing.hold_s) if places else fleet.held_back
+        return replace(fleet, records=fleet.records.drop(endpoint), held_back=held), effects
+
+    def _each_on(self, host: HostName, event: HostLost | HostBack) -> Change:
+        """Return the fleet after an event of every endpoint with a port on the host."""
+        ports = self.hosts.get(host, HostView()).ports
+        owners = {self.ports[port].facts.endpoint for port in ports} - {None}
+        return self._in_turn(lambda now, key: now._step(key, event), sorted(filter(None, owners)))
+
+    def _in_turn(self, do: Callable[[FleetState, T], Change], subjects: Iterable[T]) -> Change:
+        fleet: FleetState = self
+        effects: tuple[Effect, ...] = ()
+        for subject in subjects:
+            fleet, more = do(fleet, subject)
+            effects += more
+        return fleet, effects

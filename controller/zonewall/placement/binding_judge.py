@@ -1,0 +1,167 @@
+"""What speaks against a port beyond its endpoint's record: its host, its VM's other ports, the past."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from zonewall.placement.admission import host_allowed
+from zonewall.placement.binding import PortFacts
+from zonewall.placement.binding_map import FrozenMap
+from zonewall.placement.binding_record import EndpointRecord, PortRef
+from zonewall.policy.model import Configuration, EndpointDeclaration, Inventory
+from zonewall.values.addresses import IpAddress, IpPrefix, format_mac, host_prefix
+from zonewall.values.names import EndpointKey, HostName, TenantName
+
+Owned = int | IpAddress
+K = TypeVar("K", str, int)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """MAC and IP addresses of endpoints that are gone: whose they were, and until when they rest."""
+
+    entries: Mapping[tuple[TenantName, Owned], tuple[EndpointKey, float]] = field(default_factory=dict)
+
+    def expired(self, at: float) -> HeldBack:
+        """Return what is still held back at that time."""
+        kept = {what: (owner, until) for what, (owner, until) in self.entries.items() if until > at}
+        return self if len(kept) == len(self.entries) else HeldBack(kept)
+
+    def against(self, endpoint: EndpointDeclaration, at: float) -> str | None:
+        """Return why the endpoint has to wait for one of its addresses."""
+        for owned in _owned(endpoint):
+            owner, until = self.entries.get((endpoint.tenant, owned), (endpoint.key, at))
+            if owner != endpoint.key and until > at:
+                name = format_mac(owned) if isinstance(owned, int) else str(owned)
+                return f"held back: {name} was {owner}'s until lately"
+        return None
+
+    def until(self, endpoint: EndpointDeclaration | None) -> float | None:
+        """Return when the first of the endpoint's addresses that are held back is free."""
+        if endpoint is None or not self.entries:
+            return None
+        found = [self.entries.get((endpoint.tenant, owned)) for owned in _owned(endpoint)]
+        return min((until for owner, until in filter(None, found) if owner != endpoint.key), default=None)
+
+
+def hold_back(held: HeldBack, endpoint: EndpointDeclaration, until: float) -> HeldBack:
+    """Return with the addresses of an endpoint that is gone held back from all others."""
+    entries = {(endpoint.tenant, owned): (endpoint.key, until) for owned in _owned(endpoint)}
+    return HeldBack({**held.entries, **entries})
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """Which endpoints each VM has ports of, and whose each MAC address is."""
+
+    vms: FrozenMap[str, frozenset[EndpointKey]] = field(default_factory=FrozenMap)
+    macs: FrozenMap[int, frozenset[EndpointKey]] = field(default_factory=FrozenMap)
+
+    def of_vm(self, vm_id: str | None) -> frozenset[EndpointKey]:
+        """Return the endpoints with a port of that VM."""
+        return frozenset() if vm_id is None else self.vms.get(vm_id, frozenset())
+
+    def changed(self, before: EndpointRecord, after: EndpointRecord) -> Identities:
+        """Return after a change of one record."""
+        vms = _moved(self.vms, after.endpoint, _vm_ids(before), _vm_ids(after))
+        macs = _moved(self.macs, after.endpoint, _macs(before), _macs(after))
+        return self if vms is self.vms and macs is self.macs else Identities(vms, macs)
+
+    def unknown_reason(self, facts: PortFacts, inventory: Inventory) -> str:
+        """Return why a port of no endpoint is isolated, and whom it may be a clone of."""
+        owners = self.of_vm(facts.vm_id)
+        if owners:
+            return f"unknown: no endpoint of the inventory, but the VM of {min(owners)}"
+        owners = self.macs.get(facts.attached_mac or 0, frozenset())
+        if owners:
+            return f"clone: no endpoint of the inventory, but the MAC of {min(owners)}"
+        return "unknown: no endpoint of the inventory; describe it there or remove the port"
+
+
+class FleetView(Protocol):
+    """What judging needs of the fleet."""
+
+    @property
+    def configuration(self) -> Configuration:
+        """Return the configuration in force."""
+
+    @property
+    def records(self) -> Mapping[EndpointKey, EndpointRecord]:
+        """Return all records."""
+
+    @property
+    def identities(self) -> Identities:
+        """Return whose each VM and MAC is."""
+
+    @property
+    def held_back(self) -> HeldBack:
+        """Return what rests."""
+
+
+def external_faults(
+    fleet: FleetView, endpoint: EndpointKey, port: PortRef, facts: PortFacts, at: float
+) -> tuple[str, ...]:
+    """Return every reason against the port that lies outside the endpoint's own record."""
+    declared = fleet.configuration.inventory.endpoints[endpoint]
+    found = [
+        host_allowed(fleet.configuration, endpoint, port.bridge.host),
+        fleet.held_back.against(declared, at),
+        _cloned_vm(fleet, endpoint, facts.vm_id),
+    ]
+    return (*facts.faults, *(reason for reason in found if reason is not None))
+
+
+def own_prefixes(endpoint: EndpointDeclaration) -> tuple[IpPrefix, ...]:
+    """Return the addresses that an endpoint may announce."""
+    return (*(host_prefix(address) for address in endpoint.ips), *endpoint.ranges)
+
+
+def _cloned_vm(fleet: FleetView, endpoint: EndpointKey, vm_id: str | None) -> str | None:
+    """Return why the VM is a clone: its other endpoints, older here, are on none of this one's hosts.
+
+    The interfaces of one VM move together, so that during a migration they still share a host.
+    """
+    mine = _hosts_of_vm(fleet.records.get(endpoint), vm_id)
+    for other in sorted(fleet.identities.of_vm(vm_id) - {endpoint}):
+        theirs = _hosts_of_vm(fleet.records.get(other), vm_id)
+        if mine and theirs and not mine.keys() & theirs.keys() and min(theirs.values()) < min(mine.values()):
+            return f"clone: VM {vm_id} is on {min(theirs)} as {other}"
+    return None
+
+
+def _hosts_of_vm(record: EndpointRecord | None, vm_id: str | None) -> dict[HostName, int]:
+    """Return the hosts where the record has ports of the VM, with the oldest port's generation."""
+    found: dict[HostName, int] = {}
+    for place in record.places if record is not None else ():
+        if place.vm_id == vm_id and place.ofport is not None:
+            found.setdefault(place.port.bridge.host, place.generation)
+    return found
+
+
+def _vm_ids(record: EndpointRecord) -> frozenset[str]:
+    return frozenset(place.vm_id for place in record.places if place.vm_id is not None)
+
+
+def _macs(record: EndpointRecord) -> frozenset[int]:
+    return frozenset({record.mac} if record.places else ())
+
+
+def _moved(
+    index: FrozenMap[K, frozenset[EndpointKey]],
+    endpoint: EndpointKey,
+    before: frozenset[K],
+    after: frozenset[K],
+) -> FrozenMap[K, frozenset[EndpointKey]]:
+    """Return the index with the endpoint under its new keys only."""
+    for key in sorted(before - after):
+        rest = index.get(key, frozenset()) - {endpoint}
+        index = index.put(key, rest) if rest else index.drop(key)
+    for key in sorted(after - before):
+        index = index.put(key, index.get(key, frozenset()) | {endpoint})
+    return index
+
+
+def _owned(endpoint: EndpointDeclaration) -> tuple[Owned, ...]:
+    return (endpoint.mac, *endpoint.ips)

@@ -1,0 +1,67 @@
+"""A frozen mapping of which a changed copy costs little: entries are spread over small dictionaries."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_SHARDS = 256
+
+
+class FrozenMap(Mapping[K, V]):
+    """A read-only mapping; ``put`` and ``drop`` return another and leave this one as it is.
+
+    A change copies one shard and the list of shards: microseconds up to 100,000 entries. The order of
+    iteration depends on keys and history; whoever needs an order sorts.
+    """
+
+    __slots__ = ("_length", "_shards")
+
+    def __init__(self) -> None:
+        """Make an empty one."""
+        self._shards: tuple[dict[K, V], ...] = ({},) * _SHARDS
+        self._length = 0
+
+    def __getitem__(self, key: K) -> V:
+        """Return the value of a key, or raise KeyError."""
+        return self._shards[_shard(key)][key]
+
+    def __iter__(self) -> Iterator[K]:
+        """Yield every key."""
+        for shard in self._shards:
+            yield from shard
+
+    def __len__(self) -> int:
+        """Return the number of entries."""
+        return self._length
+
+    def put(self, key: K, value: V) -> FrozenMap[K, V]:
+        """Return a mapping with the entry; this very one where it is there already."""
+        number = _shard(key)
+        shard = self._shards[number]
+        if key in shard and shard[key] == value:
+            return self
+        return self._with(number, {**shard, key: value})
+
+    def drop(self, key: K) -> FrozenMap[K, V]:
+        """Return a mapping without the key; this very one where it is not there."""
+        number = _shard(key)
+        shard = self._shards[number]
+        if key not in shard:
+            return self
+        return self._with(number, {known: value for known, value in shard.items() if known != key})
+
+    def _with(self, number: int, shard: dict[K, V]) -> FrozenMap[K, V]:
+        copy: FrozenMap[K, V] = FrozenMap.__new__(FrozenMap)
+        copy._shards = (*self._shards[:number], shard, *self._shards[number + 1 :])
+        copy._length = self._length + len(shard) - len(self._shards[number])
+        return copy
+
+
+def _shard(key: object) -> int:
+    """Return the shard of a key, the same in every process (``hash`` of a string is not)."""
+    return zlib.crc32(str(key).encode("utf-8", "surrogatepass")) % _SHARDS
