@@ -1,4 +1,4 @@
-"""A placement written down in YAML, for ``zonewall compile``: who is where, which ports and links there are."""
+"""A placement written down in YAML, for ``zonewall compile``: who is where, which ports and links."""
 
 from __future__ import annotations
 
