@@ -1,4 +1,4 @@
-"""What OVN's tests expect of a reject, held against ours: addresses, ports, numbers, quoted headers, checksums."""
+"""What OVN's tests expect of a reject: addresses, ports, numbers, quoted headers, checksums."""
 
 from __future__ import annotations
 
