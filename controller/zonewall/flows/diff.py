@@ -1,0 +1,66 @@
+"""What has to be sent so that a bridge holds what it should."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from zonewall.flows.encoded import EncodedFlow, FlowKey
+
+FlowTable = Mapping[FlowKey, EncodedFlow]
+
+TIMEOUT_SLACK_S = 5
+"""A flow that ends by itself is right when it ends this near to the wanted time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """Changes to one bridge; falsy when the bridge is already right."""
+
+    put: tuple[EncodedFlow, ...] = ()
+    delete: tuple[FlowKey, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Say whether there is anything to change."""
+        return bool(self.put or self.delete)
+
+
+def diff(installed: FlowTable, wanted: FlowTable) -> Delta:
+    """Return the smallest change from ``installed`` to ``wanted``.
+
+    Args:
+        installed: flows read back from one bridge, ours only (cookie owner mask); a flow that ends by itself
+            has the seconds that are left.
+        wanted: flows the compiler asks for on that bridge.
+
+    Returns:
+        Puts by falling table number, so that no goto meets an empty table, then deletions. An ADD with an
+        equal key replaces (OpenFlow 1.5.1, 6.4).
+    """
+    put = [flow for key, flow in wanted.items() if not _is_right(installed.get(key), flow)]
+    gone = installed.keys() - wanted.keys()
+    put.sort(key=lambda flow: (-flow.table, -flow.priority, flow.match))
+    return Delta(tuple(put), tuple(sorted(gone)))
+
+
+def _is_right(held: EncodedFlow | None, wanted: EncodedFlow) -> bool:
+    if held is None or held == wanted:
+        return held is not None
+    if not (held.hard_timeout_s and wanted.hard_timeout_s):
+        return False
+    return (
+        abs(held.hard_timeout_s - wanted.hard_timeout_s) <= TIMEOUT_SLACK_S
+        and replace(held, hard_timeout_s=wanted.hard_timeout_s) == wanted
+    )
+
+
+def by_key(flows: tuple[EncodedFlow, ...]) -> dict[FlowKey, EncodedFlow]:
+    """Return flows by their key.
+
+    Raises:
+        ValueError: two flows of one key.
+    """
+    table = {flow.key: flow for flow in flows}
+    if len(table) != len(flows):
+        raise ValueError("two flows have the same table, priority and match")
+    return table

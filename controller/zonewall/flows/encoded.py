@@ -1,0 +1,37 @@
+"""A flow as the bytes that make it up on a bridge: what is compared, sent and read back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class FlowKey(NamedTuple):
+    """What makes two flows of one bridge the same one (OpenFlow 1.5.1, 6.4)."""
+
+    table: int
+    priority: int
+    match: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedFlow:
+    """A flow in its canonical bytes; two flows are equal exactly when a bridge treats them alike.
+
+    Attributes:
+        match: OXM and NXM fields in canonical order, without ``ofp_match``'s header and padding.
+        instructions: OpenFlow instructions, each padded to 8 bytes; empty drops.
+        hard_timeout_s: seconds until the flow ends by itself, 0 for never.
+    """
+
+    table: int
+    priority: int
+    match: bytes
+    instructions: bytes
+    cookie: int = 0
+    hard_timeout_s: int = 0
+
+    @property
+    def key(self) -> FlowKey:
+        """Return table, priority and match."""
+        return FlowKey(self.table, self.priority, self.match)

@@ -1,0 +1,44 @@
+"""The difference between two tables of flows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from zonewall.flows.diff import Delta, by_key, diff
+from zonewall.flows.encoded import EncodedFlow
+
+ONE = EncodedFlow(1, 10, b"m1", b"i")
+TWO = EncodedFlow(2, 10, b"m2", b"i")
+ENDING = EncodedFlow(3, 10, b"m3", b"i", hard_timeout_s=100)
+
+
+def test_equal_tables_differ_in_nothing() -> None:
+    delta = diff(by_key((ONE, TWO)), by_key((TWO, ONE)))
+    assert delta == Delta()
+    assert not delta
+
+
+def test_later_tables_are_put_first() -> None:
+    assert diff({}, by_key((ONE, TWO))).put == (TWO, ONE)
+
+
+def test_what_is_not_wanted_is_deleted_by_key() -> None:
+    assert diff(by_key((ONE, TWO)), by_key((TWO,))) == Delta(delete=(ONE.key,))
+
+
+@pytest.mark.parametrize("change", [{"cookie": 5}, {"instructions": b"j"}, {"hard_timeout_s": 9}])
+def test_a_flow_that_changed_is_put_once_and_not_deleted(change: dict[str, int]) -> None:
+    changed = replace(ONE, **change)
+    assert diff(by_key((ONE,)), by_key((changed,))) == Delta(put=(changed,))
+
+
+def test_a_flow_that_ends_soon_enough_is_left_alone() -> None:
+    assert not diff(by_key((ENDING,)), by_key((replace(ENDING, hard_timeout_s=97),)))
+    assert diff(by_key((ENDING,)), by_key((replace(ENDING, hard_timeout_s=50),)))
+
+
+def test_two_flows_of_one_key_are_refused() -> None:
+    with pytest.raises(ValueError, match="same table"):
+        by_key((ONE, replace(ONE, cookie=1)))
