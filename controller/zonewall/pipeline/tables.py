@@ -85,7 +85,7 @@ FABRIC_IN: Final = Table(
     2,
     "A frame on a fabric link: for this bridge, for another one, or a copy for a mirror target here?",
     ("vlan_vid", "eth_type"),
-    ("fabric_tenant", "service_in"),
+    ("fabric_tenant", "mirror_in", "service_in"),
 )
 OVERLAY_IN: Final = Table(
     "overlay_in", 3, "A frame out of a tunnel: which tenant?", ("tun_id",), ("source", "service_in")
@@ -93,86 +93,92 @@ OVERLAY_IN: Final = Table(
 FABRIC_TENANT: Final = Table(
     "fabric_tenant", 4, "The inner tag of a frame for this bridge: which tenant?", ("vlan_vid",), ("source",)
 )
+MIRROR_IN: Final = Table(
+    "mirror_in",
+    5,
+    "A copy from another bridge: out of the mirror target's port here, without its inner tag.",
+    ("vlan_vid",),
+)
 GUARD: Final = Table(
     "guard",
-    5,
+    6,
     "May this endpoint say that: its own IPv4, IPv6, ARP and ND addresses only? Sets its identity.",
     ("in_port", "ipv4_src", "ipv6_src", "arp_spa", "arp_sha", "eth_type", "udp_src", "icmpv6_type"),
     ("guard_nd", "source", "arp", "dhcp", "broadcast", "resolve"),
 )
 GUARD_ND: Final = Table(
     "guard_nd",
-    6,
+    7,
     "Neighbour discovery: is the link-layer address in it the endpoint's own?",
     ("in_port", "icmpv6_type", "nd_sll", "nd_tll"),
     ("guard_nd_address", "broadcast"),
 )
 GUARD_ND_ADDRESS: Final = Table(
     "guard_nd_address",
-    7,
+    8,
     "Neighbour discovery: the address it speaks from, or for, is the endpoint's own.",
     ("in_port", "icmpv6_type", "ipv6_src", "nd_target"),
     ("nd", "broadcast"),
 )
 SOURCE: Final = Table(
     "source",
-    8,
+    9,
     "Who sent what came from a link, a tunnel, an uplink, a router or an appliance? Sets its identity.",
     ("tenant", "origin", "ipv4_src", "ipv6_src", "eth_src", "eth_type"),
     ("arp", "nd", "dhcp", "broadcast", "resolve"),
 )
 ARP: Final = Table(
     "arp",
-    9,
+    10,
     "Whose address does this ARP ask for or answer? It is sent there only.",
     ("tenant", "arp_tpa"),
     ("broadcast", "bind"),
 )
 ND: Final = Table(
     "nd",
-    10,
+    11,
     "Whose address does this neighbour discovery ask for? It is sent there only.",
     ("tenant", "nd_target", "ipv6_dst", "icmpv6_type"),
     ("broadcast", "bind"),
 )
 RESOLVE: Final = Table(
     "resolve",
-    11,
+    12,
     "Which identity is the other end? Longest prefix, per tenant.",
     ("tenant", "ipv4_dst", "ipv6_dst", "eth_type"),
     ("multicast", "dhcp", "bind"),
 )
 MULTICAST: Final = Table(
     "multicast",
-    12,
+    13,
     "Multicast and broadcast: a known list, nothing else.",
     ("tenant", "ipv4_dst", "ipv6_dst", "ip_proto", "udp_dst"),
     ("flood",),
 )
 DHCP: Final = Table(
     "dhcp",
-    13,
+    14,
     "Requests go to the tenant's DHCP servers, answers come from them only.",
     ("tenant", "origin", "in_port", "udp_dst", "eth_dst"),
     ("broadcast", "bind"),
 )
 BROADCAST: Final = Table(
     "broadcast",
-    14,
+    15,
     "What is flooded within the tenant passes the port's own meter first.",
     ("in_port",),
     ("flood",),
 )
 BIND: Final = Table(
     "bind",
-    15,
+    16,
     "Do destination address and MAC belong together, and out of which port or over which link does it go?",
     ("tenant", "eth_dst", "dst_endpoint", "eth_type", "origin"),
     ("quarantine", "deliver"),
 )
 QUARANTINE: Final = Table(
     "quarantine",
-    16,
+    17,
     "Is either end isolated? Before tracking, so that isolation cuts live connections too.",
     ("src_quarantined", "dst_quarantined", "src_identity", "dst_identity"),
     ("track",),
@@ -180,47 +186,47 @@ QUARANTINE: Final = Table(
 )
 TRACK: Final = Table(
     "track",
-    17,
+    18,
     "Look the connection up, in the zone of this bridge and tenant.",
     ("bank", "eth_type", "origin", "via", "src_local"),
     ("judge", "deliver"),
 )
 JUDGE: Final = Table(
     "judge",
-    18,
+    19,
     "Turn the packet to its connection's original direction and ask for the verdict, packet by packet.",
     ("ct_state", "eth_type", "ip_proto", "tcp_flags", "icmpv4_type", "icmpv6_type", "in_port", "out_port"),
     ("take_up", "act"),
 )
 TAKE_UP_TABLE: Final = Table(
     "take_up",
-    19,
+    20,
     "A connection in its middle after a move: allowed as it is, or as the answer of one that is allowed?",
     ("verdict", "ip_proto"),
     ("act",),
 )
 MIRROR_SELECT: Final = Table(
     "mirror_select",
-    20,
+    21,
     "Subroutine: which mirror rules want a copy of this connection?",
     ("bank", "mirror_step", "src_identity", "dst_identity", "services"),
 )
 VERDICT_TABLE: Final = Table(
     "verdict",
-    21,
+    22,
     "Subroutine: the first matching rule decides; pass goes on to the next section.",
     ("bank", "section", "src_identity", "dst_identity", "services", "conj_id"),
 )
 ACT: Final = Table(
     "act",
-    22,
+    23,
     "Carry the verdict out: allow goes on, drop ends, reject tells the sender; undecided drops.",
     ("verdict", "ct_state", "origin"),
     ("modify", "reject", "commit"),
 )
 MODIFY: Final = Table(
     "modify",
-    23,
+    24,
     "What the deciding rule asks beside allow: limit, mirror, chain.",
     ("rule", "origin"),
     ("commit",),
@@ -228,20 +234,20 @@ MODIFY: Final = Table(
 )
 REJECT_TABLE: Final = Table(
     "reject",
-    24,
+    25,
     "Ask the controller for a RST or an ICMP error, by the port's own meter; never in answer to one.",
     ("in_port", "origin", "answer", "ip_proto", "tcp_flags", "icmpv4_type", "icmpv6_type", "ip_frag"),
 )
 COMMIT: Final = Table(
     "commit",
-    25,
+    26,
     "Remember a new connection with its rule and both identities.",
     ("ct_state", "eth_type", "take_up", "untracked"),
     ("chain",),
 )
 CHAIN_TABLE: Final = Table(
     "chain",
-    26,
+    27,
     "Send it through the rule's service functions, in the connection's direction.",
     ("chain", "origin", "answer"),
     ("deliver", "steer"),
@@ -249,46 +255,46 @@ CHAIN_TABLE: Final = Table(
 )
 SERVICE_RETURN: Final = Table(
     "service_return",
-    27,
+    28,
     "Out of an appliance: was this connection sent into it, in this direction?",
     ("in_port", "eth_type"),
     ("service_known",),
 )
 SERVICE_KNOWN: Final = Table(
     "service_known",
-    28,
+    29,
     "Only connections that were sent in come out; then the next function, or on to the destination.",
     ("in_port", "ct_state", "label_rule"),
     ("steer",),
 )
 SERVICE_IN: Final = Table(
-    "service_in", 29, "A frame from another bridge for an appliance's leg here.", ("vlan_vid",), ("steer",)
+    "service_in", 30, "A frame from another bridge for an appliance's leg here.", ("vlan_vid",), ("steer",)
 )
 STEER: Final = Table(
-    "steer", 30, "Out of an appliance's leg, remembered by the appliance's own conntrack zone.", ("chain",)
+    "steer", 31, "Out of an appliance's leg, remembered by the appliance's own conntrack zone.", ("chain",)
 )
 MIRROR_EMIT: Final = Table(
     "mirror_emit",
-    31,
+    32,
     "Subroutine: one copy to each target that is due and has none yet.",
     ("mirror_due", "mirror_sent"),
 )
 DELIVER: Final = Table(
     "deliver",
-    32,
+    33,
     "Out of a local port, over the fabric, through a tunnel or to the uplinks.",
     ("via", "tenant", "origin"),
     ("to_uplink",),
 )
-TO_UPLINK: Final = Table("to_uplink", 33, "With the tenant's VLAN, out of its uplinks.", ("tenant",))
+TO_UPLINK: Final = Table("to_uplink", 34, "With the tenant's VLAN, out of its uplinks.", ("tenant",))
 FLOOD: Final = Table(
     "flood",
-    34,
+    35,
     "To the tenant's other ports here, and once to each bridge that has some.",
     ("tenant", "origin"),
     ("flood_local",),
 )
-FLOOD_LOCAL: Final = Table("flood_local", 35, "To the tenant's ports on this bridge.", ("tenant", "section"))
+FLOOD_LOCAL: Final = Table("flood_local", 36, "To the tenant's ports on this bridge.", ("tenant", "section"))
 
 FIELDS: Final = (
     SRC_IDENTITY, DST_IDENTITY, RULE, BANK, SECTION, TENANT, VIA, ORIGIN, VERDICT, MONITORED,
@@ -299,10 +305,10 @@ FIELDS: Final = (
 
 PIPELINE: Final = Pipeline(
     tables=(
-        CLASSIFY, ANNOUNCE, FABRIC_IN, OVERLAY_IN, FABRIC_TENANT, GUARD, GUARD_ND, GUARD_ND_ADDRESS, SOURCE,
-        ARP, ND, RESOLVE, MULTICAST, DHCP, BROADCAST, BIND, QUARANTINE, TRACK, JUDGE, TAKE_UP_TABLE,
-        MIRROR_SELECT, VERDICT_TABLE, ACT, MODIFY, REJECT_TABLE, COMMIT, CHAIN_TABLE, SERVICE_RETURN,
-        SERVICE_KNOWN, SERVICE_IN, STEER, MIRROR_EMIT, DELIVER, TO_UPLINK, FLOOD, FLOOD_LOCAL,
+        CLASSIFY, ANNOUNCE, FABRIC_IN, OVERLAY_IN, FABRIC_TENANT, MIRROR_IN, GUARD, GUARD_ND,
+        GUARD_ND_ADDRESS, SOURCE, ARP, ND, RESOLVE, MULTICAST, DHCP, BROADCAST, BIND, QUARANTINE, TRACK,
+        JUDGE, TAKE_UP_TABLE, MIRROR_SELECT, VERDICT_TABLE, ACT, MODIFY, REJECT_TABLE, COMMIT, CHAIN_TABLE,
+        SERVICE_RETURN, SERVICE_KNOWN, SERVICE_IN, STEER, MIRROR_EMIT, DELIVER, TO_UPLINK, FLOOD, FLOOD_LOCAL,
     ),
     fields=FIELDS,
 )  # fmt: skip

@@ -15,6 +15,7 @@ from zonewall.pipeline.model import (
     MeterEntry,
     MeterUnit,
     Output,
+    OutputField,
     PopVlan,
     SetField,
     ToController,
@@ -29,6 +30,7 @@ from zonewall.pipeline.packet_fields import (
     IP_PROTO,
     TUN_ID,
     TUN_SRC,
+    VLAN_VID,
 )
 from zonewall.pipeline.tables import (
     ANNOUNCE,
@@ -42,6 +44,7 @@ from zonewall.pipeline.tables import (
     FROM_SERVICE,
     FROM_UPLINK,
     GUARD,
+    MIRROR_IN,
     ORIGIN,
     OUT_PORT,
     OVERLAY_IN,
@@ -153,9 +156,12 @@ def fabric_flows(intent: BridgeIntent) -> Iterator[Flow]:
                 FABRIC_IN, 200, (tagged(destination.number),), Output(destination.ofport),
                 category=Category.DELIVERY,
             )  # fmt: skip
+    if intent.sinks_here:
+        strip = (PopVlan(), OutputField(OUT_PORT))
+        yield flow(MIRROR_IN, 100, ((VLAN_VID, 0x1000, 0x1000),), *strip, category=Category.MIRROR)
     for number, ofport in intent.sinks_here:
-        out = (PopVlan(), PopVlan(), Output(ofport))
-        yield flow(FABRIC_IN, 200, (tagged(number),), *out, category=Category.MIRROR)
+        to_sink = (PopVlan(), SetField(OUT_PORT, ofport), Goto(MIRROR_IN))
+        yield flow(FABRIC_IN, 200, (tagged(number),), *to_sink, category=Category.MIRROR)
         if intent.tunnel_peers:
             mask = 0xFFF000
             yield flow(
