@@ -1,0 +1,64 @@
+"""Paths between managed bridges over the links that are live: shortest, loop-free, the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import networkx as nx
+
+from zonewall.placement.model import BridgeKey, Link
+from zonewall.values.names import OfPort
+
+
+def graph_of(links: Iterable[Link]) -> nx.Graph[BridgeKey]:
+    """Return the bridges and their links; of parallel links the one with the lowest ports is used.
+
+    An edge carries ``ports``: the ofport on each of its two bridges. A bridge's link to itself is left out.
+    """
+    graph: nx.Graph[BridgeKey] = nx.Graph()
+    for link in sorted(map(_in_order, links), key=lambda link: (link.a, link.b)):
+        (a, a_port), (b, b_port) = link.a, link.b
+        if a != b and not graph.has_edge(a, b):
+            graph.add_edge(a, b, ports={a: a_port, b: b_port})
+    return graph
+
+
+def next_hops(links: Iterable[Link], from_bridge: BridgeKey) -> Mapping[BridgeKey, OfPort]:
+    """Return, for every other bridge that can be reached, the ofport that leads there; sorted by bridge.
+
+    Each hop is one nearer to the destination, so that no packet can circle whatever the bridges on the way
+    choose. Between equals the neighbour whose name comes first wins. Bridges of another part of a
+    partitioned fabric are missing. Cost: one breadth-first search.
+    """
+    return hops_in(graph_of(links), from_bridge)
+
+
+def hops_in(graph: nx.Graph[BridgeKey], from_bridge: BridgeKey) -> Mapping[BridgeKey, OfPort]:
+    """Return what ``next_hops`` does, over a graph that was made once for all bridges."""
+    if from_bridge not in graph:
+        return {}
+    first: dict[BridgeKey, OfPort] = {}
+    for parent, child in nx.bfs_edges(graph, from_bridge, sort_neighbors=sorted):
+        first[child] = (
+            graph.edges[from_bridge, child]["ports"][from_bridge] if parent == from_bridge else first[parent]
+        )
+    return dict(sorted(first.items()))
+
+
+def tree_ports(links: Iterable[Link]) -> Mapping[BridgeKey, frozenset[OfPort]]:
+    """Return each bridge's fabric ports on one spanning tree: what is sent to all goes there, and once.
+
+    The tree of a part of the fabric grows breadth-first from the bridge whose name comes first.
+    """
+    graph = graph_of(links)
+    ports: dict[BridgeKey, set[OfPort]] = {bridge: set() for bridge in sorted(graph)}
+    for part in nx.connected_components(graph):
+        for parent, child in nx.bfs_edges(graph, min(part), sort_neighbors=sorted):
+            ends = graph.edges[parent, child]["ports"]
+            ports[parent].add(ends[parent])
+            ports[child].add(ends[child])
+    return {bridge: frozenset(numbers) for bridge, numbers in ports.items()}
+
+
+def _in_order(link: Link) -> Link:
+    return link if link.a <= link.b else Link(link.b, link.a)
