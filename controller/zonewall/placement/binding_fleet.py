@@ -87,7 +87,7 @@ class FleetState:
             if endpoint not in configuration.inventory.endpoints or port.bridge not in fleet.lookup.roles:
                 continue
             facts = PortFacts(endpoint, None, ofport)
-            fleet, seen = fleet._with_port(port, ofport, {}, facts)
+            fleet, seen = fleet._with_port(port, ofport, {}, facts, remembered=True)
             fleet, _ = fleet._plug(port, seen, 0.0, remembered=True)
         return fleet
 
@@ -111,25 +111,21 @@ class FleetState:
     # Hosts and their ports
 
     def host_seen(self, host: HostName, at: float, *, restarted: bool = False) -> Change:
-        """Take up a host's connection; what it does not report until its snapshot is whole, is gone."""
+        """Take up a host's connection; it reports what differs from what was last known of it."""
         view = self.hosts.get(host, HostView())
-        fleet = replace(self, hosts=self.hosts.put(host, replace(view, alive=True, resync=frozenset())))
+        fleet = replace(self, hosts=self.hosts.put(host, replace(view, alive=True)))
         return fleet._each_on(host, HostBack(host, at, restarted))
 
     def host_lost(self, host: HostName, at: float) -> Change:
         """Note that a host cannot be heard."""
         view = self.hosts.get(host, HostView())
-        fleet = replace(self, hosts=self.hosts.put(host, replace(view, alive=False, resync=None)))
+        fleet = replace(self, hosts=self.hosts.put(host, replace(view, alive=False)))
         return fleet._each_on(host, HostLost(host, at))
 
     def snapshot_complete(self, host: HostName, at: float) -> Change:
-        """Let go of every port that the host no longer has."""
-        view = self.hosts.get(host, HostView())
-        if view.resync is None:
-            return self, ()
-        gone = sorted(view.ports - view.resync)
-        fleet = replace(self, hosts=self.hosts.put(host, replace(view, resync=None)))
-        return fleet._in_turn(lambda now, port: now.port_gone(port, at), gone)
+        """Let go of every port that was remembered from before a restart and that the host does not have."""
+        gone = sorted(self.hosts.get(host, HostView()).unverified)
+        return self._in_turn(lambda now, port: now.port_gone(port, at), gone)
 
     def bridge_seen(self, bridge: BridgeKey, datapath_id: DatapathId) -> Change:
         """Note a bridge's datapath id; a second bridge with the same one is reported."""
@@ -173,8 +169,7 @@ class FleetState:
             return self, ()
         fleet, effects = self._unplug(port, known, at) if known.facts.endpoint else (self, ())
         view = fleet.hosts.get(port.bridge.host, HostView())
-        resync = None if view.resync is None else view.resync - {port}
-        view = replace(view, ports=view.ports - {port}, resync=resync)
+        view = replace(view, ports=view.ports - {port}, unverified=view.unverified - {port})
         return replace(
             fleet,
             ports=fleet.ports.drop(port),
@@ -251,7 +246,13 @@ class FleetState:
     # Inside
 
     def _with_port(
-        self, port: PortRef, ofport: int | None, external_ids: Mapping[str, str], facts: PortFacts
+        self,
+        port: PortRef,
+        ofport: int | None,
+        external_ids: Mapping[str, str],
+        facts: PortFacts,
+        *,
+        remembered: bool = False,
     ) -> tuple[FleetState, SeenPort]:
         """Return the fleet with the port written down; a port that changed hands has a new generation."""
         known = self.ports.get(port)
@@ -262,8 +263,9 @@ class FleetState:
         if facts.ofport is not None:
             by_ofport = by_ofport.put((port.bridge, facts.ofport), port)
         view = self.hosts.get(port.bridge.host, HostView())
-        resync = None if view.resync is None else view.resync | {port}
-        view = replace(view, ports=view.ports | {port}, resync=resync)
+        unverified = view.unverified | {port} if remembered else view.unverified - {port}
+        if view.unverified != unverified or port not in view.ports:
+            view = replace(view, ports=view.ports | {port}, unverified=unverified)
         fleet = replace(
             self,
             ports=self.ports.put(port, seen),

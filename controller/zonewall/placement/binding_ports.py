@@ -36,11 +36,11 @@ class SeenPort:
 
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """A host's ports; ``resync`` holds those seen since it came back, until its snapshot is whole."""
+    """A host's ports; ``unverified`` are remembered from before a restart and not reported since."""
 
     alive: bool = True
     ports: frozenset[PortRef] = frozenset()
-    resync: frozenset[PortRef] | None = None
+    unverified: frozenset[PortRef] = frozenset()
 
 
 def still_unconfirmed(

@@ -216,7 +216,7 @@ def test_an_ofport_that_another_port_took_is_not_forgotten_with_the_first() -> N
 # Hosts ------------------------------------------------------------------------------------------------
 
 
-def test_a_host_that_comes_back_loses_only_what_its_snapshot_does_not_have() -> None:
+def test_a_host_that_comes_back_loses_only_what_it_says_is_gone() -> None:
     fleet, _ = started().host_seen(HV1, 0)
     fleet = seen(fleet, "hv1", "tap0", 5, ids("web1", 1))
     fleet = confirmed(seen(fleet, "hv1", "tap1", 6, ids("db1", 2)), "hv1")
@@ -225,8 +225,21 @@ def test_a_host_that_comes_back_loses_only_what_its_snapshot_does_not_have() -> 
     assert where(fleet, "web1") == where(fleet, "db1") == {"hv1": BindingState.ACTIVE}
 
     fleet, _ = fleet.host_seen(HV1, 3)
-    fleet = seen(fleet, "hv1", "tap0", 5, ids("web1", 1))
     fleet, _ = fleet.snapshot_complete(HV1, 4)
+    fleet, _ = fleet.port_gone(ref("hv1", "tap1"), 4)
+    assert where(fleet, "web1") == {"hv1": BindingState.ACTIVE}
+    assert where(fleet, "db1") == {}
+
+
+def test_a_port_that_is_remembered_and_reported_stays_and_one_that_is_not_goes() -> None:
+    before = seen(started(), "hv1", "tap0", 5, ids("web1", 1))
+    before = confirmed(seen(before, "hv1", "tap1", 6, ids("db1", 2)), "hv1")
+    fleet = FleetState.start(configuration(), None, before.remember())
+    fleet, _ = fleet.host_seen(HV1, 0)
+    fleet, effects = fleet.port_seen(HV1, BR_INT, "tap0", 5, ids("web1", 1), 0)
+    fleet, _ = fleet.snapshot_complete(HV1, 1)
+
+    assert effects == ()
     assert where(fleet, "web1") == {"hv1": BindingState.ACTIVE}
     assert where(fleet, "db1") == {}
 
