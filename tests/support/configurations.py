@@ -186,7 +186,7 @@ def configure(
 
 
 def probe(source: str, destination: str, what: str = "tcp/80", **fields: Any) -> Probe:
-    """Return a probe of ``tcp/80``, ``icmp/8/0`` or ``47``; ``sport``, ``tenant``, ``time`` if they matter."""
+    """Return a probe of ``tcp/80``, ``icmp/8/0`` or ``47``, with ``sport``, ``tenant`` or ``time``."""
     word, *numbers = what.split("/")
     protocol = PROTOCOLS[word] if word in PROTOCOLS else int(word)
     is_icmp = protocol in (Protocol.ICMP, Protocol.ICMPV6)

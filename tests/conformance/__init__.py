@@ -1,0 +1,1 @@
+"""Cases that others wrote, translated into configurations: what must come out is theirs."""
