@@ -1,0 +1,104 @@
+"""``zonewall compile``: one bridge's flows as text."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zonewall.errors import ZonewallError
+from zonewall.flows.names import field_names
+from zonewall.flows.render import render_program
+from zonewall.flows.render_logical import render_logical
+from zonewall.flows.wire import encode_flow
+from zonewall.intent.fleet import bridges_of, index_fleet, prepare
+from zonewall.intent.numbering import Numbering
+from zonewall.pipeline.compile import compile_bridge
+from zonewall.pipeline.model import BridgeProgram
+from zonewall.placement.model import BridgeKey
+from zonewall.policy.load import load_directory
+from zonewall.store.numbering_file import read_numbering, write_numbering
+from zonewall.store.placement_file import read_placement
+from zonewall.values.names import BridgeName, HostName
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+
+    @app.command("compile")
+    def compile_(
+        directory: Annotated[Path, typer.Argument(metavar="CONFIG_DIR", help="The configuration.")],
+        placement: Annotated[Path, typer.Option(help="YAML: who is where, ports, links.")],
+        bridge: Annotated[str, typer.Option(metavar="HOST/BRIDGE", help="Whose flows to write.")],
+        numbering: Annotated[
+            Path | None, typer.Option(help="Numbers given before; read, and written with the new ones.")
+        ] = None,
+        logical: Annotated[bool, typer.Option("--logical", help="Names instead of numbers.")] = False,
+        stats: Annotated[bool, typer.Option("--stats", help="Counts and times as JSON instead.")] = False,
+    ) -> None:
+        """Write the flows that a bridge should hold, one a line, for ovs-ofctl or to read."""
+        clock = _Clock()
+        configuration = load_directory(directory)
+        clock.lap("load")
+        policy = prepare(configuration, read_numbering(numbering) if numbering else Numbering())
+        clock.lap("prepare")
+        if numbering:
+            write_numbering(numbering, policy.numbering)
+        key = _bridge(bridge, bridges_of(configuration))
+        program = compile_bridge(index_fleet(policy, read_placement(placement)), key)
+        clock.lap("compile")
+        if stats:
+            for flow in program.flows:
+                encode_flow(flow)
+            clock.lap("encode")
+            print(json.dumps(_stats(program, clock), indent=2))
+        elif logical:
+            names = field_names(policy)
+            for flow in program.flows:
+                print(render_logical(flow, names))
+        else:
+            for line in render_program(program):
+                print(line)
+
+
+class _Clock:
+    """Seconds of each phase."""
+
+    def __init__(self) -> None:
+        self.phases: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        now = time.perf_counter()
+        self.phases[phase] = round(now - self._last, 6)
+        self._last = now
+
+
+def _bridge(text: str, known: tuple[BridgeKey, ...]) -> BridgeKey:
+    host, _, name = text.partition("/")
+    key = BridgeKey(HostName(host), BridgeName(name))
+    if key not in known:
+        raise ZonewallError(f"{text} is no bridge of the inventory; it has {', '.join(map(str, known))}")
+    return key
+
+
+def _stats(program: BridgeProgram, clock: _Clock) -> dict[str, object]:
+    masks: dict[str, set[tuple[tuple[str, int | None], ...]]] = defaultdict(set)
+    flows: dict[str, int] = defaultdict(int)
+    for flow in program.flows:
+        flows[flow.table.name] += 1
+        masks[flow.table.name].add(tuple((field.name, mask) for field, _, mask in flow.match))
+    return {
+        "flows": len(program.flows),
+        "flows_per_table": dict(flows),
+        "masks_per_table": {name: len(found) for name, found in masks.items()},
+        "meters": len(program.meters),
+        "groups": len(program.groups),
+        "seconds": clock.phases,
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }

@@ -1,0 +1,65 @@
+"""Finding the fabric's links: what is sent out of fabric ports, and what is believed of what comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from zonewall.placement.discovery import LinkClaim, LinkTable, build_discovery_frame, parse_discovery_frame
+from zonewall.placement.model import BridgeKey, Link
+from zonewall.values.names import DatapathId, OfPort
+
+TTL_S = 12
+EVERY_S = 3.0
+EAGER_S = 0.4
+EAGER_ROUNDS = 5
+"""A port that has just come is asked this often at the shorter distance, so that links are there soon."""
+
+
+class LinkFinder:
+    """The links as the frames say; confined to the reconciler."""
+
+    def __init__(self, key: bytes) -> None:
+        """Sign and check frames with ``key``."""
+        self._key = key
+        self._table = LinkTable()
+        self._next: dict[tuple[BridgeKey, OfPort], tuple[float, int]] = {}
+
+    @property
+    def links(self) -> frozenset[Link]:
+        """Return the live links."""
+        return self._table.links
+
+    def due(self, ports: Iterable[tuple[BridgeKey, OfPort]], at: float) -> list[tuple[BridgeKey, OfPort]]:
+        """Return the ports that a frame should leave by now; ports that are gone are forgotten."""
+        present = set(ports)
+        for end in self._next.keys() - present:
+            del self._next[end]
+            self._table, _ = self._table.lost(end, at)
+        due = []
+        for end in sorted(present):
+            when, rounds = self._next.get(end, (at, 0))
+            if when <= at:
+                pause = EAGER_S if rounds < EAGER_ROUNDS else EVERY_S
+                self._next[end] = (at + pause, rounds + 1)
+                due.append(end)
+        return due
+
+    def frame(self, datapath_id: DatapathId, ofport: OfPort, at: float) -> bytes:
+        """Return the frame to send."""
+        return build_discovery_frame(LinkClaim(datapath_id, ofport, int(at * 1000), TTL_S), self._key)
+
+    def heard(
+        self, receiver: tuple[BridgeKey, OfPort], frame: bytes, owner: dict[DatapathId, BridgeKey], at: float
+    ) -> bool:
+        """Take a frame that came in; say whether the links changed by it."""
+        claim = parse_discovery_frame(frame, self._key)
+        if claim is None or claim.datapath_id not in owner:
+            return False
+        sender = (owner[claim.datapath_id], claim.ofport)
+        self._table, change = self._table.seen(sender, receiver, claim, at)
+        return bool(change)
+
+    def expire(self, at: float) -> bool:
+        """Forget links that were not heard of for too long; say whether there were any."""
+        self._table, change = self._table.expire(at)
+        return bool(change)

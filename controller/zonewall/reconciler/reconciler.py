@@ -1,0 +1,227 @@
+"""The one owner of the world: an inbox of events, and a keeper for each bridge."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from zonewall.errors import ConfigurationError, ZonewallError
+from zonewall.intent.fleet import Fleet, bridges_of
+from zonewall.intent.numbering import Numbering
+from zonewall.placement.binding_events import Effect, EffectKind
+from zonewall.placement.binding_fleet import FleetState
+from zonewall.placement.model import BridgeKey
+from zonewall.policy.load import load_directory
+from zonewall.policy.model import Configuration
+from zonewall.reconciler.keeper import BridgeKeeper, InForce
+from zonewall.reconciler.links import LinkFinder
+from zonewall.reconciler.world import Turn, World
+from zonewall.store.numbering_file import read_numbering, write_numbering
+from zonewall.values.names import EndpointKey
+
+TICK_S = 0.25
+FIRST_PLACE_S = 0.5
+"""How long the other bridges wait for a new place to confirm before they point to it anyway."""
+
+_log = structlog.get_logger()
+
+
+class Reconciler:
+    """Takes events one after the other; everything else gives it frozen values and reads its status."""
+
+    def __init__(self, directory: Path, state: Path, discovery_key: bytes) -> None:
+        """Read the configuration and the numbering.
+
+        Raises:
+            ConfigurationError: the configuration cannot be used.
+        """
+        self.directory = directory
+        self.numbering_file = state / "numbering.json"
+        self.finder = LinkFinder(discovery_key)
+        self.keepers: dict[BridgeKey, BridgeKeeper] = {}
+        self.refused_configuration = ""
+        self.loaded_at = time.time()
+        self.on_configuration: list[Callable[[Configuration], None]] = []
+        self._inbox: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        configuration = load_directory(directory)
+        numbering = read_numbering(self.numbering_file)
+        self.world = World.start(configuration, numbering, FleetState.start(configuration))
+        self._keep_numbering(numbering)
+        self._fleet: Fleet = self.world.index()
+
+    # What others may call
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Put something to do into the inbox, from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._inbox.put_nowait, action)
+
+    async def run(self) -> None:
+        """Work until cancelled; the bridges keep what they have."""
+        self._loop = asyncio.get_running_loop()
+        self._follow_bridges()
+        self._start(self._tick())
+        try:
+            while True:
+                action = await self._inbox.get()
+                try:
+                    action()
+                except ZonewallError as error:
+                    _log.error("event_refused", error=str(error))
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # Events
+
+    def take(self, change: tuple[FleetState, tuple[Effect, ...]]) -> None:
+        """Take the next fleet, and have the bridges follow."""
+        before = self.world.fleet
+        fleet, effects = change
+        self._report(effects)
+        if fleet is before:
+            return
+        self.world = self.world.with_fleet(fleet)
+        self.dispatch(self.world.turn(effects, before))
+
+    def roles_changed(self) -> None:
+        """Have every bridge look: a port with a role came, went or was renumbered."""
+        self.dispatch(self._everywhere())
+
+    async def reload(self) -> None:
+        """Read the directory again; what is invalid changes nothing and is reported."""
+        loop = asyncio.get_running_loop()
+        try:
+            configuration = await loop.run_in_executor(None, load_directory, self.directory)
+        except ConfigurationError as error:
+            self.refused_configuration = str(error)
+            _log.error("configuration_refused", error=str(error))
+            return
+        self.post(lambda: self._apply(configuration))
+
+    def in_force(self, report: InForce) -> None:
+        """Take a bridge's word for what it enforces."""
+        self.take(self.world.fleet.confirm(report.bridge, report.placement, report.at))
+
+    def quarantine(self, endpoint: EndpointKey, reason: str) -> None:
+        """Isolate an endpoint."""
+        self.take(self.world.fleet.quarantine(endpoint, reason, time.monotonic()))
+
+    def release(self, endpoint: EndpointKey) -> None:
+        """Lift an endpoint's isolation."""
+        self.take(self.world.fleet.release(endpoint, time.monotonic()))
+
+    def dispatch(self, turn: Turn) -> None:
+        """Wake the bridges of a turn: new places first, the others when those are in force."""
+        if not turn:
+            return
+        self._fleet = self.world.index()
+        first = [self.keepers[key] for key in sorted(turn.first) if key in self.keepers]
+        then = [self.keepers[key] for key in sorted(turn.then) if key in self.keepers]
+        for keeper in first:
+            keeper.wake()
+        if not first:
+            for keeper in then:
+                keeper.wake()
+        elif then:
+            self._start(self._afterwards(first, then))
+
+    # Inside
+
+    def _apply(self, configuration: Configuration) -> None:
+        try:
+            world, effects = self.world.reconfigured(configuration, time.monotonic())
+        except ZonewallError as error:
+            self.refused_configuration = str(error)
+            _log.error("configuration_refused", error=str(error))
+            return
+        before = self.world.policy.numbering
+        self.world = world
+        self._keep_numbering(before)
+        self.refused_configuration = ""
+        self.loaded_at = time.time()
+        self._report(effects)
+        for listener in self.on_configuration:
+            listener(configuration)
+        self._follow_bridges()
+        self.dispatch(self._everywhere())
+        _log.info("configuration_applied", tenants=len(configuration.tenants))
+
+    def _everywhere(self) -> Turn:
+        return Turn(then=frozenset(bridges_of(self.world.configuration)))
+
+    def _keep_numbering(self, before: Numbering) -> None:
+        """Write new numbers down before any flow carries them."""
+        if self.world.policy.numbering != before:
+            write_numbering(self.numbering_file, self.world.policy.numbering)
+
+    def _follow_bridges(self) -> None:
+        """Have a keeper for each managed bridge."""
+        for key in bridges_of(self.world.configuration):
+            if key not in self.keepers:
+                keeper = BridgeKeeper(key, self._latest_for(key), self._confirmed)
+                self.keepers[key] = keeper
+                self._start(keeper.run())
+
+    def _latest_for(self, key: BridgeKey) -> Callable[[], Fleet | None]:
+        return lambda: self._fleet if key in self._fleet.ports else None
+
+    def _confirmed(self, report: InForce) -> None:
+        self.post(lambda: self.in_force(report))
+
+    async def _afterwards(self, first: list[BridgeKeeper], then: list[BridgeKeeper]) -> None:
+        await asyncio.gather(*(keeper.settled(FIRST_PLACE_S) for keeper in first))
+        for keeper in then:
+            keeper.wake()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.post(self._time_passes)
+
+    def _time_passes(self) -> None:
+        at = time.monotonic()
+        self.take(self.world.fleet.tick(at))
+        if self.finder.expire(at):
+            self.links_changed()
+
+    def links_changed(self) -> None:
+        """Take the links as they are found now."""
+        self.world = self.world.with_fleet(self.world.fleet.with_links(self.finder.links))
+        self.dispatch(self._everywhere())
+
+    def _report(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            if effect.kind in (EffectKind.REPATH, EffectKind.REMOVE, EffectKind.CLOSE_WINDOW):
+                continue
+            level = _log.debug if effect.kind is EffectKind.IGNORED else _log.info
+            level(
+                f"placement_{effect.kind.value.replace('-', '_')}",
+                endpoint=effect.endpoint,
+                port=None if effect.port is None else f"{effect.port.bridge}/{effect.port.name}",
+                reason=effect.reason or None,
+            )
+
+    def _start(self, coroutine: Any) -> None:
+        if self._loop is None:
+            coroutine.close()
+            return
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        with contextlib.suppress(asyncio.CancelledError):
+            error = task.exception()
+            if error is not None:
+                _log.error("task_failed", error=repr(error))

@@ -1,0 +1,141 @@
+"""All that the controller knows at one moment, and what each event makes of it; no socket, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from zonewall.intent.fleet import Fleet, Policy, bridges_of, index_fleet, prepare
+from zonewall.intent.judgement import linked_pairs
+from zonewall.intent.numbering import Numbering
+from zonewall.placement.binding_events import Effect, EffectKind
+from zonewall.placement.binding_fleet import FleetState
+from zonewall.placement.model import BridgeKey
+from zonewall.policy.model import Configuration, PortRole
+from zonewall.values.names import DatapathId, TenantName
+
+_FIRST = frozenset({EffectKind.ENFORCE, EffectKind.ACTIVATE, EffectKind.ISOLATE})
+_SILENT = frozenset(
+    {EffectKind.READY, EffectKind.IGNORED, EffectKind.UNKNOWN_PORT, EffectKind.REFUSED_BRIDGE}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What an event leads to: bridges that change first, and those that follow once the first are done."""
+
+    first: frozenset[BridgeKey] = frozenset()
+    then: frozenset[BridgeKey] = frozenset()
+
+    def __bool__(self) -> bool:
+        """Say whether any bridge has to look."""
+        return bool(self.first or self.then)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The configuration in force and the fleet.
+
+    Attributes:
+        relatives: tenants whose bridges know a tenant's endpoints: itself and those it is linked with.
+    """
+
+    policy: Policy
+    fleet: FleetState
+    relatives: Mapping[TenantName, frozenset[TenantName]]
+
+    @staticmethod
+    def start(configuration: Configuration, numbering: Numbering, fleet: FleetState) -> World:
+        """Return the world of a configuration."""
+        return World(prepare(configuration, numbering), fleet, _relatives(configuration))
+
+    @property
+    def configuration(self) -> Configuration:
+        """Return the configuration in force."""
+        return self.policy.configuration
+
+    def index(self) -> Fleet:
+        """Return what the compiler reads."""
+        return index_fleet(self.policy, self.fleet.placement())
+
+    def reconfigured(self, configuration: Configuration, at: float) -> tuple[World, tuple[Effect, ...]]:
+        """Return the world under another configuration, with the same numbers for the same names."""
+        fleet, effects = self.fleet.configure(configuration, at)
+        policy = prepare(configuration, self.policy.numbering)
+        return World(policy, fleet, _relatives(configuration)), effects
+
+    def with_fleet(self, fleet: FleetState) -> World:
+        """Return the world with another fleet."""
+        return replace(self, fleet=fleet)
+
+    def turn(self, effects: Iterable[Effect], before: FleetState) -> Turn:
+        """Return the bridges that placement effects concern, the new places first."""
+        endpoints = self.configuration.inventory.endpoints
+        first: set[BridgeKey] = set()
+        then: set[BridgeKey] = set()
+        tenants: set[TenantName] = set()
+        for effect in effects:
+            if effect.kind in _SILENT:
+                continue
+            if effect.port is not None:
+                (first if effect.kind in _FIRST else then).add(effect.port.bridge)
+            if effect.endpoint is not None and effect.endpoint in endpoints:
+                tenants |= self.relatives.get(endpoints[effect.endpoint].tenant, frozenset())
+        if tenants:
+            then |= self._present(tenants, before) | self._present(tenants, self.fleet)
+        return Turn(frozenset(first), frozenset(then - first))
+
+    def bridge_of(self, datapath_id: DatapathId) -> BridgeKey | None:
+        """Return the managed bridge with a datapath id: as the inventory says, else as its host's database."""
+        for host in self.configuration.inventory.hosts.values():
+            for bridge in host.bridges.values():
+                if bridge.datapath_id == datapath_id:
+                    return BridgeKey(host.name, bridge.name)
+        known = self.fleet.datapaths.get(datapath_id)
+        if known is None or known.host not in self.configuration.inventory.hosts:
+            return None
+        declared = self.configuration.inventory.hosts[known.host].bridges.get(known.bridge)
+        return known if declared is not None and declared.datapath_id in (None, datapath_id) else None
+
+    def datapath_of(self, key: BridgeKey) -> DatapathId | None:
+        """Return a bridge's datapath id, None while it is not known."""
+        host = self.configuration.inventory.hosts.get(key.host)
+        declared = host.bridges.get(key.bridge) if host else None
+        if declared is not None and declared.datapath_id is not None:
+            return DatapathId(declared.datapath_id)
+        return next((number for number, bridge in self.fleet.datapaths.items() if bridge == key), None)
+
+    def fabric_ports(self) -> list[tuple[BridgeKey, int]]:
+        """Return every fabric port that is there."""
+        hosts = self.configuration.inventory.hosts
+        found = []
+        for (bridge, name), ofport in self.fleet.roles.items():
+            declared = (
+                hosts[bridge.host].bridges[bridge.bridge].ports.get(name) if bridge.host in hosts else None
+            )
+            if declared is not None and declared.role is PortRole.FABRIC:
+                found.append((bridge, ofport))
+        return found
+
+    def _present(self, tenants: set[TenantName], fleet: FleetState) -> set[BridgeKey]:
+        """Return the bridges where a tenant has endpoints or uplinks; with service legs, they all count."""
+        endpoints = self.configuration.inventory.endpoints
+        found = {
+            binding.bridge
+            for key, bindings in fleet.bindings.items()
+            if key in endpoints and endpoints[key].tenant in tenants
+            for binding in bindings
+        }
+        for key in bridges_of(self.configuration):
+            ports = self.configuration.inventory.hosts[key.host].bridges[key.bridge].ports.values()
+            if any(port.role in (PortRole.UPLINK, PortRole.SERVICE) for port in ports):
+                found.add(key)
+        return found
+
+
+def _relatives(configuration: Configuration) -> dict[TenantName, frozenset[TenantName]]:
+    found: dict[TenantName, set[TenantName]] = {name: {name} for name in configuration.tenants}
+    for source, destination in linked_pairs(configuration):
+        found[source].add(destination)
+        found[destination].add(source)
+    return {name: frozenset(others) for name, others in found.items()}
