@@ -13,7 +13,7 @@ from zonewall.intent.model import Address
 from zonewall.intent.numbering import Kind, Numbering, NumberingBuilder
 from zonewall.intent.priority import allocate_priorities
 from zonewall.placement.model import Binding, BindingState, BridgeKey, Placement
-from zonewall.policy.model import Configuration, EndpointDeclaration, PortDeclaration, PortRole
+from zonewall.policy.model import Configuration, EndpointDeclaration, PortDeclaration, PortRole, Rule
 from zonewall.values.addresses import host_prefix
 from zonewall.values.names import EndpointKey, TenantName
 
@@ -96,6 +96,7 @@ def index_fleet(policy: Policy, placement: Placement) -> Fleet:
                 place[key] = binding
             if binding.state is not BindingState.LEAVING:
                 present.setdefault(endpoint.tenant, set()).add(binding.bridge)
+    _add_views(policy, present)
     ports = _declared_ports(policy.configuration, placement)
     for bridge, declared in ports.items():
         for port, _ in declared:
@@ -113,6 +114,14 @@ def index_fleet(policy: Policy, placement: Placement) -> Fleet:
         {tenant: frozenset(bridges) for tenant, bridges in present.items()},
         ports,
     )
+
+
+def _add_views(policy: Policy, present: dict[TenantName, set[BridgeKey]]) -> None:
+    """Have a tenant's view wherever an endpoint is that the tenant may reach in another tenant."""
+    places = {tenant: frozenset(bridges) for tenant, bridges in present.items()}
+    for bank in policy.banks.values():
+        if bank.source != bank.destination:
+            present.setdefault(bank.source, set()).update(places.get(bank.destination, ()))
 
 
 def bridges_of(configuration: Configuration) -> tuple[BridgeKey, ...]:
@@ -166,14 +175,19 @@ def _number_names(
             if port.role is PortRole.MIRROR_TARGET:
                 builder.number(Kind.DESTINATION, f"mirror:{port.target}@{bridge}")
     for name, record in records.items():
-        if record.rule is not None and record.rule.through:
-            builder.number(Kind.CHAIN, name)
-            for place, function in enumerate(record.rule.through):
-                builder.number(Kind.DOMAIN, f"function:{function}")
-                for side in ("enter", "leave"):
-                    builder.number(Kind.DESTINATION, f"leg:{name}#{place}/{side}")
-        if record.rule is not None and record.rule.limit is not None:
-            builder.number(Kind.LIMIT, name)
+        if record.rule is not None:
+            _number_modifiers(builder, name, record.rule)
+
+
+def _number_modifiers(builder: NumberingBuilder, name: str, rule: Rule) -> None:
+    if rule.through:
+        builder.number(Kind.CHAIN, name)
+    for place, function in enumerate(rule.through):
+        builder.number(Kind.DOMAIN, f"function:{function}")
+        for side in ("enter", "leave"):
+            builder.number(Kind.DESTINATION, f"leg:{name}#{place}/{side}")
+    if rule.limit is not None:
+        builder.number(Kind.LIMIT, name)
 
 
 def _place_lines(builder: NumberingBuilder, banks: Mapping[str, Bank]) -> dict[tuple[str, int, str], int]:

@@ -174,17 +174,20 @@ class _Builder:
         reader, tier = place
         owner = reader.name if reader else "provider"
         name = f"{owner}/{tier.name}/{rule.name}"
-        crossing = source.name != destination.name
-        if name in self._inactive or (crossing and not self._may_cross(reader, rule, source, destination)):
+        if name in self._inactive:
             return
         outcome, onward = Outcome.ONWARD, after
         if rule.action is not Action.PASS:
             outcome = _OUTCOMES[rule.action]
             if outcome is Outcome.ALLOW and phase.allow_leads_to is not None:
                 outcome, onward = Outcome.ONWARD, phase.allow_leads_to
+        crossing = source.name != destination.name
         from_view = View(reader, source, crossing)
         to_view = View(reader, destination, crossing)
-        for key, sources, destinations in self._pairs(name, rule, from_view, to_view):
+        pairs = self._pairs(name, rule, from_view, to_view)
+        if crossing:
+            pairs = self._crossing_pairs(name, rule, from_view, to_view)
+        for key, sources, destinations in pairs:
             if sources.nobody or destinations.nobody:
                 continue
             line = Line(key, name, sources, destinations, rule.services, outcome, onward)
@@ -209,21 +212,69 @@ class _Builder:
                     crowd(self._directory, to_view, (peer,)),
                 )
 
-    def _may_cross(self, reader: Tenant | None, rule: Rule, source: Tenant, destination: Tenant) -> bool:
-        """Say whether the rule can say anything of a connection between the two tenants."""
-        if rule.action is not Action.ALLOW:
-            return True
-        if reader is None:
-            return bool(_owners(rule.sources, {source.name: source})) and bool(
-                _owners(rule.destinations, {destination.name: destination})
+    def _crossing_pairs(
+        self, name: str, rule: Rule, from_view: View, to_view: View
+    ) -> Iterator[tuple[str, Crowd, Crowd]]:
+        """Yield whom a rule is about between two tenants, as far as they agreed to see each other."""
+        source, destination, reader = from_view.owner, to_view.owner, from_view.reader
+        peers_to = tuple(peer for peer in rule.destinations if peer.kind != "self")
+        sources = crowd(self._directory, from_view, rule.sources)
+        destinations = crowd(self._directory, to_view, peers_to)
+        if reader is None and rule.action is Action.ALLOW:
+            if _owners(rule.sources, {source.name: source}) and _owners(
+                peers_to, {destination.name: destination}
+            ):
+                named_from = tuple(peer for peer in rule.sources if peer.tenant is not None)
+                named_to = tuple(peer for peer in peers_to if peer.tenant is not None)
+                yield (
+                    name,
+                    crowd(self._directory, from_view, named_from),
+                    crowd(self._directory, to_view, named_to),
+                )
+        elif reader is not None and rule.action is Action.ALLOW:
+            exported, imported = named_zones(
+                self._configuration, reader, destination if reader.name == source.name else source
             )
-        exported, imported = named_zones(
-            self._configuration, reader, destination if reader.name == source.name else source
-        )
-        own, foreign = rule.sources, rule.destinations
-        if reader.name == destination.name:
-            own, foreign = foreign, own
-        return any(p.zone in exported for p in own) or any(p.zone in imported for p in foreign)
+            own_is_source = reader.name == source.name
+            from_names, to_names = (exported, imported) if own_is_source else (imported, exported)
+            named_from = tuple(peer for peer in rule.sources if peer.zone in from_names)
+            named_to = tuple(peer for peer in peers_to if peer.zone in to_names)
+            yield f"{name}~from", crowd(self._directory, from_view, named_from), destinations
+            yield f"{name}~to", sources, crowd(self._directory, to_view, named_to)
+        elif reader is None and self._named_by_provider(source, destination):
+            yield name, sources, destinations
+        else:
+            seen_from, seen_to = self.agreed(source, destination)
+            yield f"{name}~from", both(sources, seen_from), destinations
+            yield f"{name}~to", sources, both(destinations, seen_to)
+
+    def agreed(self, source: Tenant, destination: Tenant) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the identities of each end by which alone a connection is agreed on."""
+        found = []
+        for one, other in ((source, destination), (destination, source)):
+            exported, _ = named_zones(self._configuration, one, other)
+            found.append(
+                frozenset(
+                    identity.name
+                    for zone in exported
+                    for identity in self._directory.by_zone.get((one.name, zone), ())
+                    if identity.tenant == one.name and not identity.outside
+                )
+            )
+        return found[0], found[1]
+
+    def _named_by_provider(self, source: Tenant, destination: Tenant) -> bool:
+        """Say whether a provider rule in force names both tenants."""
+        for before in (True, False):
+            for _, tier in self._provider(before, source.name, destination.name):
+                for rule in tier.rules:
+                    if (
+                        f"provider/{tier.name}/{rule.name}" not in self._inactive
+                        and _owners(rule.sources, {source.name: source})
+                        and _owners(rule.destinations, {destination.name: destination})
+                    ):
+                        return True
+        return False
 
     def _monitored(
         self, reader: Tenant | None, tier: Tier, rule: Rule, line: Line, crossing: bool
@@ -234,7 +285,7 @@ class _Builder:
         mode = rule.mode or tier.mode
         if reader is None:
             yield _as_monitored(line) if mode is Mode.MONITOR else line
-        elif crossing:
+        elif crossing or mode is Mode.ENFORCE:
             yield line
         else:
             yield from self._monitor(reader, line, Mode.MONITOR in (mode, reader.mode))
