@@ -17,7 +17,7 @@ EXIT_UNREACHABLE = 3
 
 
 def build_app() -> typer.Typer:
-    """Return the application with every verb: each ``verb_*`` module of this package has ``register(app)``."""
+    """Return the application with every verb: each ``verb_*`` module here has ``register(app)``."""
     app = typer.Typer(
         name="zonewall",
         no_args_is_help=True,

@@ -181,7 +181,7 @@ class BridgeKeeper:
         self._report(InForce(self.key, fleet.placement, time.monotonic()))
 
     async def _known(self, link: BridgeLink) -> Wanted:
-        """Return what the bridge holds of ours: as last confirmed, or read back when that is old or unknown."""
+        """Return what the bridge holds of ours: as last confirmed, read back when that is old or unknown."""
         now = time.monotonic()
         if self._held is not None and now < self._audit_at:
             return self._held

@@ -12,7 +12,7 @@ from zonewall.placement.binding_events import Effect, EffectKind
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration, PortRole
-from zonewall.values.names import DatapathId, TenantName
+from zonewall.values.names import DatapathId, OfPort, TenantName
 
 _FIRST = frozenset({EffectKind.ENFORCE, EffectKind.ACTIVATE, EffectKind.ISOLATE})
 _SILENT = frozenset(
@@ -86,7 +86,7 @@ class World:
         return Turn(frozenset(first), frozenset(then - first))
 
     def bridge_of(self, datapath_id: DatapathId) -> BridgeKey | None:
-        """Return the managed bridge with a datapath id: as the inventory says, else as its host's database."""
+        """Return the managed bridge with a datapath id: as the inventory says, else its host's database."""
         for host in self.configuration.inventory.hosts.values():
             for bridge in host.bridges.values():
                 if bridge.datapath_id == datapath_id:
@@ -105,7 +105,7 @@ class World:
             return DatapathId(declared.datapath_id)
         return next((number for number, bridge in self.fleet.datapaths.items() if bridge == key), None)
 
-    def fabric_ports(self) -> list[tuple[BridgeKey, int]]:
+    def fabric_ports(self) -> list[tuple[BridgeKey, OfPort]]:
         """Return every fabric port that is there."""
         hosts = self.configuration.inventory.hosts
         found = []

@@ -1,0 +1,73 @@
+"""``zonewall status``: what the running controller knows and enforces."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from zonewall.api.control import ask
+from zonewall.store.options import read_options
+
+
+class Output(str, Enum):  # noqa: UP042 - typer reads the values of a str enum
+    """How to write it."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+
+    @app.command()
+    def status(
+        options: Annotated[Path | None, typer.Option(help="The controller's options file.")] = None,
+        state: Annotated[Path | None, typer.Option(help="The controller's state folder.")] = None,
+        socket: Annotated[Path | None, typer.Option(help="The controller's control socket.")] = None,
+        output: Annotated[Output, typer.Option(help="Text or JSON.")] = Output.TEXT,
+    ) -> None:
+        """Show hosts, bridges, endpoints and what is wrong; exit 1 if a bridge is not as it should be."""
+        said = {"state": state, "socket": socket}
+        document = ask(read_options(options, said).control_socket, "/status")
+        if output is Output.JSON:
+            print(json.dumps(document, indent=2))
+        else:
+            _show(document)
+        wrong = [bridge for bridge in document["bridges"] if bridge["state"] != "in-force"]
+        if wrong or document["configuration"]["refused"]:
+            raise typer.Exit(1)
+
+
+def _show(document: dict[str, Any]) -> None:
+    console = Console()
+    console.print(_table("hosts", document["hosts"], ("host", "database", "ovs_version", "problem")))
+    columns = ("bridge", "state", "flows", "drift_repaired", "error")
+    console.print(_table("bridges", document["bridges"], columns))
+    places = [
+        {"endpoint": endpoint["endpoint"], **place}
+        for endpoint in document["endpoints"]
+        for place in endpoint["places"] or [{"state": "absent"}]
+    ]
+    console.print(_table("endpoints", places, ("endpoint", "bridge", "ofport", "state", "reason")))
+    for link in document["links"]:
+        console.print(f"link {link}")
+    for port in document["unknown_ports"]:
+        console.print(f"[yellow]unknown port[/] {port['port']}: {port['reason']}")
+    if document["configuration"]["refused"]:
+        console.print("[red]the configuration on disk is refused; the last good one is in force[/]")
+        console.print(document["configuration"]["refused"], markup=False)
+
+
+def _table(title: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column.replace("_", " "))
+    for row in rows:
+        table.add_row(*("" if row.get(column) is None else str(row[column]) for column in columns))
+    return table

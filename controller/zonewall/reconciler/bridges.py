@@ -1,0 +1,207 @@
+"""What the bridges say over OpenFlow, taken into the world; and what is answered at once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import structlog
+
+from zonewall.errors import ZonewallError
+from zonewall.flows.refusal import refuse
+from zonewall.openflow.events import (
+    BridgeDown,
+    BridgeUp,
+    ConnectionRefused,
+    Event,
+    PacketIn,
+    Port,
+    PortChange,
+    PortChanged,
+)
+from zonewall.pipeline.cookie import Reason
+from zonewall.pipeline.model import Action, Output
+from zonewall.pipeline.tables import TENANT
+from zonewall.placement.announcement import parse_announcement
+from zonewall.placement.binding_record import PortRef
+from zonewall.placement.model import BridgeKey
+from zonewall.policy.model import PortRole
+from zonewall.reconciler.hosts import HostEvents
+from zonewall.reconciler.keeper import BridgeLink
+from zonewall.reconciler.reconciler import Reconciler
+from zonewall.values.names import DatapathId, HostName, OfPort
+
+OFPP_TABLE = 0xFFFFFFF9
+OFPP_CONTROLLER = 0xFFFFFFFD
+DISCOVERY_S = 0.2
+REINJECT_S = 0.5
+
+_log = structlog.get_logger()
+
+
+class Speaker(BridgeLink, Protocol):
+    """A session that frames can be sent through."""
+
+    def packet_out(self, in_port: int, actions: tuple[Action, ...], frame: bytes) -> None:
+        """Send a frame; what does not fit into the session's buffer is dropped."""
+
+
+class BridgeEvents:
+    """Turns a bridge's events into the world's; called from the inbox only."""
+
+    def __init__(
+        self, reconciler: Reconciler, hosts: HostEvents, session_of: Callable[[DatapathId], Speaker | None]
+    ) -> None:
+        """Feed ``reconciler``; ``session_of`` finds a live session."""
+        self._reconciler = reconciler
+        self._hosts = hosts
+        self._session_of = session_of
+        self._links: dict[BridgeKey, Speaker] = {}
+        self.refused: dict[str, str] = {}
+
+    def take(self, event: Event) -> None:
+        """Take one event."""
+        match event:
+            case BridgeUp():
+                self._up(event)
+            case BridgeDown():
+                self._down(event)
+            case PortChanged():
+                self._ports(DatapathId(event.datapath_id), [event.port], event.change)
+            case PacketIn():
+                self._packet(event)
+            case ConnectionRefused():
+                self.refused[event.peer_address] = event.reason
+                _log.warning("bridge_refused", peer=event.peer_address, reason=event.reason)
+            case _:
+                _log.warning("bridge_event", what=str(event))
+
+    async def discover(self) -> None:
+        """Send link discovery out of the fabric ports for ever."""
+        while True:
+            await asyncio.sleep(DISCOVERY_S)
+            self._reconciler.post(self._send_discovery)
+
+    def _up(self, event: BridgeUp) -> None:
+        datapath_id = DatapathId(event.datapath_id)
+        key = self._reconciler.world.bridge_of(datapath_id)
+        session = self._session_of(datapath_id)
+        if key is None or session is None or key not in self._reconciler.keepers:
+            return
+        self._links[key] = session
+        _log.info("bridge_connected", bridge=str(key), peer=event.peer_address)
+        self._ports(datapath_id, event.ports, PortChange.ADDED)
+        self._reconciler.keepers[key].connect(session)
+
+    def _down(self, event: BridgeDown) -> None:
+        key = self._reconciler.world.bridge_of(DatapathId(event.datapath_id))
+        link = self._links.get(key) if key is not None else None
+        if key is None or link is None or self._session_of(DatapathId(event.datapath_id)) is link:
+            return
+        del self._links[key]
+        _log.warning("bridge_disconnected", bridge=str(key), reason=event.reason)
+        self._reconciler.keepers[key].disconnect(link)
+
+    def _ports(self, datapath_id: DatapathId, ports: Iterable[Port], change: PortChange) -> None:
+        """Take ports as OpenFlow names them, for hosts whose database nobody has connected."""
+        key = self._reconciler.world.bridge_of(datapath_id)
+        if key is None or self._has_database(key.host):
+            return
+        at = time.monotonic()
+        for port in ports:
+            fleet = self._reconciler.world.fleet
+            roles = fleet.roles
+            if change is PortChange.DELETED:
+                self._reconciler.take(fleet.port_gone(PortRef(key, port.name), at))
+            else:
+                number = port.number if port.number < 0xFF00 else None
+                self._reconciler.take(fleet.port_seen(key.host, key.bridge, port.name, number, {}, at))
+            if self._reconciler.world.fleet.roles != roles:
+                self._reconciler.roles_changed()
+
+    def _has_database(self, host: HostName) -> bool:
+        declared = self._reconciler.world.configuration.inventory.hosts[host]
+        return host in self._hosts.connected or declared.ovsdb is not None
+
+    def _packet(self, event: PacketIn) -> None:
+        key = self._reconciler.world.bridge_of(DatapathId(event.datapath_id))
+        if key is None or not event.userdata:
+            return
+        if event.userdata[0] == Reason.ANNOUNCEMENT:
+            self._announcement(key, event)
+        elif event.userdata[0] == Reason.DISCOVERY:
+            self._discovery(key, event)
+        elif event.userdata[0] == Reason.REJECT:
+            self._reject(key, event)
+
+    def _announcement(self, key: BridgeKey, event: PacketIn) -> None:
+        announcement = parse_announcement(event.frame)
+        if announcement is None:
+            return
+        before = self._reconciler.world.fleet.bindings
+        change = self._reconciler.world.fleet.announced(
+            key, OfPort(event.in_port), announcement, time.monotonic()
+        )
+        self._reconciler.take(change)
+        if self._reconciler.world.fleet.bindings is not before and len(event.frame) >= event.full_len:
+            task = asyncio.get_running_loop().create_task(self._announce_again(key, event))
+            task.add_done_callback(lambda done: done.exception())
+
+    async def _announce_again(self, key: BridgeKey, event: PacketIn) -> None:
+        """Let the frame that moved an endpoint through, once its bridge delivers there."""
+        if await self._reconciler.keepers[key].settled(REINJECT_S):
+            self._send(key, event.in_port, (Output(OFPP_TABLE),), event.frame)
+
+    def _discovery(self, key: BridgeKey, event: PacketIn) -> None:
+        owners = {
+            datapath_id: bridge
+            for bridge in self._reconciler.keepers
+            if (datapath_id := self._reconciler.world.datapath_of(bridge)) is not None
+        }
+        receiver = (key, OfPort(event.in_port))
+        if self._reconciler.finder.heard(receiver, event.frame, owners, time.monotonic()):
+            self._reconciler.links_changed()
+
+    def _send_discovery(self) -> None:
+        at = time.monotonic()
+        ports = [end for end in self._reconciler.world.fabric_ports() if end[0] in self._links]
+        for key, ofport in self._reconciler.finder.due(ports, at):
+            datapath_id = self._reconciler.world.datapath_of(key)
+            if datapath_id is not None:
+                frame = self._reconciler.finder.frame(datapath_id, ofport, at)
+                self._send(key, OFPP_CONTROLLER, (Output(ofport),), frame)
+
+    def _reject(self, key: BridgeKey, event: PacketIn) -> None:
+        answer = refuse(event.frame)
+        if answer is None or event.in_port == 0:
+            return
+        vlan = self._uplink_vlan(key, event)
+        if vlan:
+            answer = answer[:12] + (0x8100).to_bytes(2, "big") + vlan.to_bytes(2, "big") + answer[12:]
+        self._send(key, OFPP_CONTROLLER, (Output(event.in_port),), answer)
+
+    def _uplink_vlan(self, key: BridgeKey, event: PacketIn) -> int:
+        """Return the tag that the rejected frame came in with, 0 for none."""
+        world = self._reconciler.world
+        declared = world.configuration.inventory.hosts[key.host].bridges[key.bridge].ports
+        numbers = dict(event.registers)
+        register = numbers.get(int(TENANT.base.removeprefix("reg")), 0)
+        tenant = register >> TENANT.low & TENANT.ones
+        for (bridge, name), ofport in world.fleet.roles.items():
+            port = declared.get(name) if bridge == key and ofport == event.in_port else None
+            if port is not None and port.role is PortRole.UPLINK:
+                for vlan, owner in (port.vlans or {}).items():
+                    if world.policy.numbering.numbers["tenant"].get(owner) == tenant:
+                        return vlan
+        return 0
+
+    def _send(self, key: BridgeKey, in_port: int, actions: tuple[Action, ...], frame: bytes) -> None:
+        link = self._links.get(key)
+        if link is None:
+            return
+        try:
+            link.packet_out(in_port, actions, frame)
+        except (ZonewallError, ConnectionError) as error:
+            _log.debug("frame_not_sent", bridge=str(key), error=str(error))

@@ -1,0 +1,85 @@
+"""What the hosts' databases say, taken into the world."""
+
+from __future__ import annotations
+
+import structlog
+
+from zonewall.placement.binding_record import PortRef
+from zonewall.placement.model import BridgeKey
+from zonewall.placement.observations import (
+    BridgeGone,
+    BridgeReady,
+    BridgeSeen,
+    HostLost,
+    HostRefused,
+    HostSeen,
+    HostUnreachable,
+    Observation,
+    PortGone,
+    PortSeen,
+    SnapshotComplete,
+)
+from zonewall.reconciler.reconciler import Reconciler
+from zonewall.values.names import HostName
+
+_log = structlog.get_logger()
+
+
+class HostEvents:
+    """Turns observations into the fleet's next state; called from the inbox only."""
+
+    def __init__(self, reconciler: Reconciler) -> None:
+        """Feed ``reconciler``."""
+        self._reconciler = reconciler
+        self.connected: dict[HostName, str] = {}
+        """Open vSwitch's version by host whose database is connected."""
+        self.refused: dict[str, str] = {}
+
+    def take(self, seen: Observation) -> None:
+        """Take one observation."""
+        reconciler = self._reconciler
+        fleet = reconciler.world.fleet
+        match seen:
+            case PortSeen():
+                before = fleet.roles
+                reconciler.take(
+                    fleet.port_seen(
+                        seen.host, seen.bridge, seen.name, seen.ofport, seen.external_ids, seen.at
+                    )
+                )
+                self._roles(before)
+            case PortGone():
+                before = fleet.roles
+                port = PortRef(BridgeKey(seen.host, seen.bridge), seen.name)
+                reconciler.take(fleet.port_gone(port, seen.at))
+                self._roles(before)
+            case BridgeSeen() if seen.datapath_id is not None:
+                reconciler.take(fleet.bridge_seen(BridgeKey(seen.host, seen.bridge), seen.datapath_id))
+            case SnapshotComplete():
+                reconciler.take(fleet.snapshot_complete(seen.host, seen.at))
+            case HostSeen() | HostLost():
+                self._host(seen)
+            case HostRefused() | HostUnreachable():
+                who = seen.peer if isinstance(seen, HostRefused) else seen.host
+                self.refused[who] = seen.reason
+                _log.warning("host_refused", who=who, reason=seen.reason)
+            case BridgeSeen() | BridgeGone() | BridgeReady():
+                pass
+            case _:
+                _log.warning("host_not_ready", what=str(seen))
+
+    def _host(self, seen: HostSeen | HostLost) -> None:
+        fleet = self._reconciler.world.fleet
+        if isinstance(seen, HostSeen):
+            self.connected[seen.host] = seen.ovs_version
+            self.refused.pop(seen.host, None)
+            _log.info("host_connected", host=seen.host, peer=seen.peer, ovs_version=seen.ovs_version)
+            self._reconciler.take(fleet.host_seen(seen.host, seen.at))
+        else:
+            self.connected.pop(seen.host, None)
+            _log.warning("host_lost", host=seen.host, reason=seen.reason)
+            self._reconciler.take(fleet.host_lost(seen.host, seen.at))
+
+    def _roles(self, before: object) -> None:
+        if self._reconciler.world.fleet.roles != before:
+            self._reconciler.roles_changed()

@@ -1,0 +1,75 @@
+"""What a running controller says of itself: one plain document."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from zonewall.intent.fleet import bridges_of
+from zonewall.reconciler.bridges import BridgeEvents
+from zonewall.reconciler.hosts import HostEvents
+from zonewall.reconciler.reconciler import Reconciler
+
+
+def status_document(reconciler: Reconciler, hosts: HostEvents, bridges: BridgeEvents) -> dict[str, Any]:
+    """Return the controller's status, as ``zonewall status --output json`` shows it."""
+    world = reconciler.world
+    return {
+        "configuration": {
+            "directory": str(reconciler.directory),
+            "loaded_s_ago": round(time.time() - reconciler.loaded_at, 1),
+            "refused": reconciler.refused_configuration or None,
+            "tenants": sorted(world.configuration.tenants),
+        },
+        "hosts": [
+            {
+                "host": name,
+                "database": "connected" if name in hosts.connected else "away",
+                "ovs_version": hosts.connected.get(name),
+                "problem": hosts.refused.get(name),
+            }
+            for name in sorted(world.configuration.inventory.hosts)
+        ],
+        "bridges": [_bridge(reconciler, key) for key in bridges_of(world.configuration)],
+        "endpoints": [
+            {
+                "endpoint": key,
+                "places": [
+                    {
+                        "bridge": str(binding.bridge),
+                        "ofport": binding.ofport,
+                        "state": binding.state.value,
+                        "reason": binding.reason or None,
+                    }
+                    for binding in world.fleet.bindings.get(key, ())
+                ],
+            }
+            for key in sorted(world.configuration.inventory.endpoints)
+        ],
+        "unknown_ports": [
+            {"port": f"{port.bridge}/{port.name}", "reason": reason}
+            for port, reason in sorted(world.fleet.unknown.items())
+        ],
+        "links": sorted(f"{link.a[0]}/{link.a[1]} - {link.b[0]}/{link.b[1]}" for link in world.fleet.links),
+        "refused": [
+            {"peer": peer, "reason": reason}
+            for peer, reason in sorted({**hosts.refused, **bridges.refused}.items())
+        ],
+    }
+
+
+def _bridge(reconciler: Reconciler, key: Any) -> dict[str, Any]:
+    keeper = reconciler.keepers.get(key)
+    if keeper is None:
+        return {"bridge": str(key), "state": "away"}
+    status = keeper.status
+    return {
+        "bridge": str(key),
+        "state": status.state,
+        "flows": status.flows,
+        "changes_applied": status.applied,
+        "drift_repaired": status.drift,
+        "foreign_flows": status.foreign_flows,
+        "error": status.error or None,
+        "since": status.since or None,
+    }
