@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import structlog
 from zonewall.errors import ConfigurationError, ZonewallError
 from zonewall.intent.fleet import Fleet, bridges_of
 from zonewall.intent.numbering import Numbering
+from zonewall.intent.schedule import inactive_rules
 from zonewall.placement.binding_events import Effect, EffectKind
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.model import BridgeKey
@@ -30,6 +32,10 @@ FIRST_PLACE_S = 0.5
 """How long the other bridges wait for a new place to confirm before they point to it anyway."""
 
 _log = structlog.get_logger()
+
+
+def _inactive_now(configuration: Configuration) -> frozenset[str]:
+    return inactive_rules(configuration, datetime.now(UTC))
 
 
 class Reconciler:
@@ -53,7 +59,9 @@ class Reconciler:
         self._tasks: set[asyncio.Task[Any]] = set()
         configuration = load_directory(directory)
         numbering = read_numbering(self.numbering_file)
-        self.world = World.start(configuration, numbering, FleetState.start(configuration))
+        self.world = World.start(
+            configuration, numbering, FleetState.start(configuration), _inactive_now(configuration)
+        )
         self._keep_numbering(numbering)
         self._fleet: Fleet = self.world.index()
 
@@ -139,7 +147,9 @@ class Reconciler:
 
     def _apply(self, configuration: Configuration) -> None:
         try:
-            world, effects = self.world.reconfigured(configuration, time.monotonic())
+            world, effects = self.world.reconfigured(
+                configuration, _inactive_now(configuration), time.monotonic()
+            )
         except ZonewallError as error:
             self.refused_configuration = str(error)
             _log.error("configuration_refused", error=str(error))
@@ -193,6 +203,11 @@ class Reconciler:
         self.take(self.world.fleet.tick(at))
         if self.finder.expire(at):
             self.links_changed()
+        inactive = _inactive_now(self.world.configuration)
+        if inactive != self.world.inactive:
+            _log.info("rules_rescheduled", out_of_force=sorted(inactive))
+            self.world = self.world.rescheduled(inactive)
+            self.dispatch(self._everywhere())
 
     def links_changed(self) -> None:
         """Take the links as they are found now."""

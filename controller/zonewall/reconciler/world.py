@@ -38,16 +38,21 @@ class World:
 
     Attributes:
         relatives: tenants whose bridges know a tenant's endpoints: itself and those it is linked with.
+        inactive: rules that do not hold at the moment.
     """
 
     policy: Policy
     fleet: FleetState
     relatives: Mapping[TenantName, frozenset[TenantName]]
+    inactive: frozenset[str] = frozenset()
 
     @staticmethod
-    def start(configuration: Configuration, numbering: Numbering, fleet: FleetState) -> World:
+    def start(
+        configuration: Configuration, numbering: Numbering, fleet: FleetState, inactive: frozenset[str]
+    ) -> World:
         """Return the world of a configuration."""
-        return World(prepare(configuration, numbering), fleet, _relatives(configuration))
+        policy = prepare(configuration, numbering, inactive)
+        return World(policy, fleet, _relatives(configuration), inactive)
 
     @property
     def configuration(self) -> Configuration:
@@ -58,11 +63,16 @@ class World:
         """Return what the compiler reads."""
         return index_fleet(self.policy, self.fleet.placement())
 
-    def reconfigured(self, configuration: Configuration, at: float) -> tuple[World, tuple[Effect, ...]]:
+    def reconfigured(
+        self, configuration: Configuration, inactive: frozenset[str], at: float
+    ) -> tuple[World, tuple[Effect, ...]]:
         """Return the world under another configuration, with the same numbers for the same names."""
         fleet, effects = self.fleet.configure(configuration, at)
-        policy = prepare(configuration, self.policy.numbering)
-        return World(policy, fleet, _relatives(configuration)), effects
+        return World.start(configuration, self.policy.numbering, fleet, inactive), effects
+
+    def rescheduled(self, inactive: frozenset[str]) -> World:
+        """Return the world with other rules out of force."""
+        return World.start(self.configuration, self.policy.numbering, self.fleet, inactive)
 
     def with_fleet(self, fleet: FleetState) -> World:
         """Return the world with another fleet."""
