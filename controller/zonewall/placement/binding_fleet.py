@@ -35,6 +35,7 @@ from zonewall.placement.binding_ports import (
     HostView,
     Remembered,
     SeenPort,
+    is_unchanged,
     still_unconfirmed,
     with_due,
 )
@@ -154,7 +155,6 @@ class FleetState:
         effects: tuple[Effect, ...] = ()
         if known is not None and known.facts.endpoint not in (None, facts.endpoint):
             fleet, effects = fleet._unplug(port, known, at)
-            known = None
         fleet, seen = fleet._with_port(port, ofport, external_ids, facts)
         if facts.endpoint is not None:
             fleet, more = fleet._plug(port, seen, at)
@@ -234,11 +234,14 @@ class FleetState:
         fleet, effects = self._in_turn(lambda now, key: now._forget(key, at), gone)
         fleet = replace(fleet, configuration=configuration, lookup=lookup_of(inventory))
         for port, seen in sorted(fleet.ports.items(), key=lambda item: item[1].generation):
-            if port.bridge in fleet.lookup.roles:
+            remembered = port in fleet.hosts[port.bridge.host].unverified
+            if port.bridge not in fleet.lookup.roles or (remembered and seen.facts.endpoint in gone):
+                fleet, more = fleet.port_gone(port, at)
+            elif remembered or is_unchanged(fleet.lookup, port, seen):
+                continue
+            else:
                 host, bridge = port.bridge
                 fleet, more = fleet.port_seen(host, bridge, port.name, seen.ofport, seen.external_ids, at)
-            else:
-                fleet, more = fleet.port_gone(port, at)
             effects += more
         fleet, more = fleet._in_turn(lambda now, key: now._judge(key, at), sorted(fleet.records))
         return fleet, effects + more

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from zonewall.placement.binding import PortFacts
+from zonewall.placement.binding import Lookup, PortFacts, identify
 from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.binding_record import EndpointRecord, PortRef
 from zonewall.placement.model import BridgeKey
@@ -41,6 +41,13 @@ class HostView:
     alive: bool = True
     ports: frozenset[PortRef] = frozenset()
     unverified: frozenset[PortRef] = frozenset()
+
+
+def is_unchanged(lookup: Lookup, port: PortRef, seen: SeenPort) -> bool:
+    """Say whether a port is the same endpoint's as before, by another inventory; of a port of none, no."""
+    return seen.facts.endpoint is not None and seen.facts == identify(
+        lookup, port.bridge, port.name, seen.ofport, seen.external_ids
+    )
 
 
 def still_unconfirmed(

@@ -258,6 +258,19 @@ def test_a_controller_that_restarts_in_the_middle_of_a_migration_keeps_the_first
     assert where(fleet, "web1") == {"hv2": BindingState.ACTIVE}
 
 
+def test_a_configuration_that_changes_before_a_host_is_heard_keeps_what_is_remembered() -> None:
+    before = confirmed(seen(started(), "hv1", "tap0", 5, ids("web1", 1)), "hv1")
+    fleet = FleetState.start(configuration(), None, before.remember())
+
+    kept, effects = fleet.configure(configuration(endpoint("new", 40)), 1)
+    assert effects == ()
+    assert where(kept, "web1") == {"hv1": BindingState.ACTIVE}
+
+    dropped, _ = fleet.configure(without(configuration(), "web1"), 1)
+    assert dict(dropped.ports) == {}
+    assert dict(dropped.placement().bindings) == {}
+
+
 # Quarantine -------------------------------------------------------------------------------------------
 
 
