@@ -49,6 +49,8 @@ def _part(field: Field) -> str:
 
 
 def _value(field: Field, value: int) -> str:
+    if field.base == "in_port":
+        return str(value)
     match field.base_width:
         case 48:
             return ":".join(f"{octet:02x}" for octet in value.to_bytes(6, "big"))

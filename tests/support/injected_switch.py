@@ -9,12 +9,16 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 
 from ovs.unixctl import client as unixctl_client
 
 _SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 _STARTING_S = 10.0
+_MARKER = bytes.fromhex("0200000000fe0200000000ff88b5") + b"\0" * 46
+_MARKER_FLOW = "table=0,priority=65535,dl_type=0x88b5 actions=in_port"
+"""Sends a frame of the local experimental type (IEEE 802) back where it came from."""
 
 
 class InjectedSwitch:
@@ -72,7 +76,7 @@ class InjectedSwitch:
         self._ofctl("del-groups", "")
         if groups:
             self._ofctl("add-groups", "\n".join(groups))
-        self._ofctl("add-flows", "\n".join(flows), "--bundle")
+        self._ofctl("add-flows", "\n".join([*flows, _MARKER_FLOW]), "--bundle")
         self.appctl("revalidator/purge")
         self.appctl("dpctl/flush-conntrack")
 
@@ -87,9 +91,19 @@ class InjectedSwitch:
     def inject(self, port: int, frame: bytes) -> list[tuple[int, bytes]]:
         """Put a frame into a port; return (port, frame) of all that left, by port, each port's in order."""
         self.appctl("netdev-dummy/receive", f"p{port}", frame.hex())
-        # Two more turns of the main loop: the first hands the frame over, the second has seen it through.
+        # A port's frames are handled in order: when the marker is back, the frame before it is through.
+        self.appctl("netdev-dummy/receive", f"p{port}", _MARKER.hex())
+        left: list[tuple[int, bytes]] = []
+        until = time.monotonic() + _STARTING_S
+        while (port, _MARKER) not in left:
+            assert time.monotonic() < until, f"port {port} took no frame for {_STARTING_S} s"
+            self.appctl("version")
+            left += self._all_new()
         self.appctl("version")
-        self.appctl("version")
+        left += self._all_new()
+        return sorted(((number, sent) for number, sent in left if sent != _MARKER), key=itemgetter(0))
+
+    def _all_new(self) -> list[tuple[int, bytes]]:
         return [(number, sent) for number in self.ports for sent in self._new_frames(number)]
 
     def connections(self) -> set[str]:

@@ -38,8 +38,8 @@ from zonewall.flows.simulate.translation import (
 )
 from zonewall.pipeline.model import Flow
 
-MAX_RECIRCULATIONS: Final = 64
-"""Passes within passes before the datapath gives up; ours is far above what tables that end would need."""
+MAX_RECIRCULATIONS: Final = 6
+"""Passes within passes after which the user-space datapath drops the packet (seen on 3.1)."""
 
 FIRST_TABLE: Final = 0
 _REGISTERS: Final = tuple(name for name in SCRATCH if name == "metadata" or name.startswith("reg"))
