@@ -75,7 +75,8 @@ class CompiledFleet:
         }
         link = Link((FIRST, OfPort(FABRIC)), (SECOND, OfPort(FABRIC)))
         self.policy = prepare(self.configuration, Numbering(), inactive)
-        fleet = index_fleet(self.policy, Placement(bindings, ports, frozenset({link})))
+        self.placement = Placement(bindings, ports, frozenset({link}))
+        fleet = index_fleet(self.policy, self.placement)
         self.programs = {key: compile_bridge(fleet, key) for key in (FIRST, SECOND)}
         self._tables = {key: FlowTables(program) for key, program in self.programs.items()}
         self.tracked = {key: ConnTrack() for key in self.programs}

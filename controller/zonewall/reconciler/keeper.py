@@ -137,14 +137,16 @@ class BridgeKeeper:
         if self.link is None:
             return False
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._settled.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._settled.wait()
         return self._settled.is_set()
 
     async def run(self) -> None:
         """Keep the bridge until cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), AUDIT_S)
+                async with asyncio.timeout(AUDIT_S):
+                    await self._wake.wait()
             self._wake.clear()
             link, fleet = self.link, self._latest()
             if link is None or fleet is None:

@@ -1,0 +1,199 @@
+"""A keeper makes a bridge equal to what was compiled, by differences, and finds what changed by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from support.compiled import FIRST, CompiledFleet
+from support.configurations import configure, endpoint, rule, tenant, tier, zone
+from zonewall.errors import BridgeError
+from zonewall.flows.diff import Delta
+from zonewall.flows.encoded import EncodedFlow, FlowKey
+from zonewall.intent.fleet import Fleet, index_fleet
+from zonewall.pipeline.model import GroupEntry, MeterEntry
+from zonewall.placement.model import Placement
+from zonewall.reconciler import keeper as keeper_module
+from zonewall.reconciler.keeper import BridgeKeeper, InForce
+
+
+class Bridge:
+    """A bridge in memory that takes bundles; what a keeper sees of a session."""
+
+    def __init__(self) -> None:
+        self.flows: dict[FlowKey, EncodedFlow] = {}
+        self.meters: dict[int, MeterEntry] = {}
+        self.bundles: list[Delta] = []
+        self.refusals = 0
+
+    async def read_flows(self) -> Mapping[FlowKey, EncodedFlow]:
+        return dict(self.flows)
+
+    async def read_meters(self) -> Mapping[int, MeterEntry]:
+        return dict(self.meters)
+
+    async def read_groups(self) -> Mapping[int, GroupEntry]:
+        return {}
+
+    async def apply(
+        self,
+        delta: Delta,
+        *,
+        meters: Mapping[int, MeterEntry],
+        groups: Mapping[int, GroupEntry],
+        old_meters: Mapping[int, MeterEntry],
+        old_groups: Mapping[int, GroupEntry],
+    ) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise BridgeError("bad action")
+        self.bundles.append(delta)
+        self.flows.update({flow.key: flow for flow in delta.put})
+        for key in delta.delete:
+            del self.flows[key]
+        self.meters = dict(meters)
+
+
+def fleet(port: str = "tcp/80") -> Fleet:
+    configuration = configure(
+        tenant(
+            "acme",
+            tier("t", rule("web", "any", "web", services=port)),
+            zones=[zone("web", labels={"role": ("web",)})],
+        ),
+        endpoint("acme/a", "10.0.0.1", labels={"role": "web"}),
+        endpoint("acme/b", "10.0.0.2"),
+    )
+    compiled = CompiledFleet(configuration)
+    return index_fleet(compiled.policy, compiled.placement)
+
+
+class Kept:
+    """A keeper at work, the fleet it is shown, and what it reported."""
+
+    def __init__(self) -> None:
+        self.fleet = fleet()
+        self.reports: list[InForce] = []
+        self.keeper = BridgeKeeper(FIRST, lambda: self.fleet, self.reports.append)
+        self.task = asyncio.ensure_future(self.keeper.run())
+
+    async def settle(self) -> None:
+        assert await self.keeper.settled(5.0)
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+def test_an_empty_bridge_gets_everything_in_one_bundle_and_then_nothing() -> None:
+    async def scene() -> None:
+        kept, bridge = Kept(), Bridge()
+        kept.keeper.connect(bridge)
+        await kept.settle()
+        assert len(bridge.bundles) == 1
+        assert bridge.flows
+        kept.keeper.wake()
+        await kept.settle()
+        assert len(bridge.bundles) == 1
+        assert kept.reports[0].placement is kept.fleet.placement
+        await kept.stop()
+
+    asyncio.run(scene())
+
+
+def test_a_bridge_that_has_it_all_already_gets_not_one_flow() -> None:
+    async def scene() -> None:
+        kept, bridge = Kept(), Bridge()
+        kept.keeper.connect(bridge)
+        await kept.settle()
+        await kept.stop()
+        again = Kept()
+        bridge.bundles.clear()
+        again.keeper.connect(bridge)
+        await again.settle()
+        assert bridge.bundles == []
+        await again.stop()
+
+    asyncio.run(scene())
+
+
+def test_an_edit_sends_only_what_differs() -> None:
+    async def scene() -> None:
+        kept, bridge = Kept(), Bridge()
+        kept.keeper.connect(bridge)
+        await kept.settle()
+        kept.fleet = fleet("tcp/443")
+        kept.keeper.wake()
+        await kept.settle()
+        assert 0 < len(bridge.bundles[1].put) <= 2
+        assert len(bridge.bundles[1].delete) == len(bridge.bundles[1].put)
+        await kept.stop()
+
+    asyncio.run(scene())
+
+
+def test_what_was_changed_by_hand_is_found_and_put_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        kept, bridge = Kept(), Bridge()
+        kept.keeper.connect(bridge)
+        await kept.settle()
+        lost = next(iter(bridge.flows))
+        del bridge.flows[lost]
+        kept.keeper.wake()
+        await kept.settle()
+        assert lost in bridge.flows
+        assert kept.keeper.status.drift == 1
+        await kept.stop()
+
+    monkeypatch.setattr(keeper_module, "AUDIT_S", 0.0)
+    asyncio.run(scene())
+
+
+def test_flows_of_others_are_left_alone_and_counted() -> None:
+    async def scene() -> None:
+        kept, bridge = Kept(), Bridge()
+        foreign = EncodedFlow(0, 1, b"", b"", cookie=7)
+        bridge.flows[foreign.key] = foreign
+        kept.keeper.connect(bridge)
+        await kept.settle()
+        assert bridge.flows[foreign.key] == foreign
+        assert kept.keeper.status.foreign_flows == 1
+        await kept.stop()
+
+    asyncio.run(scene())
+
+
+def test_a_refused_bundle_is_shown_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        kept, bridge = Kept(), Bridge()
+        bridge.refusals = 2
+        kept.keeper.connect(bridge)
+        await asyncio.sleep(0.02)
+        assert kept.keeper.status.state == "failed"
+        assert "bad action" in kept.keeper.status.error
+        await kept.settle()
+        assert kept.keeper.status.state == "in-force"
+        assert kept.keeper.status.error == ""
+        await kept.stop()
+
+    monkeypatch.setattr(keeper_module, "FIRST_RETRY_S", 0.1)
+    asyncio.run(scene())
+
+
+def test_a_bridge_that_went_is_away_and_wakes_nothing() -> None:
+    async def scene() -> None:
+        kept, bridge = Kept(), Bridge()
+        kept.keeper.connect(bridge)
+        await kept.settle()
+        kept.keeper.disconnect(bridge)
+        kept.fleet = replace(kept.fleet, placement=Placement({}, {}))
+        kept.keeper.wake()
+        assert not await kept.keeper.settled(0.2)
+        assert len(bridge.bundles) == 1
+        assert kept.keeper.status.state == "away"
+        await kept.stop()
+
+    asyncio.run(scene())

@@ -1,0 +1,58 @@
+"""Links are found by signed frames, eagerly at first, and are forgotten when nobody speaks of them."""
+
+from __future__ import annotations
+
+from zonewall.placement.model import BridgeKey, Link
+from zonewall.reconciler.links import EAGER_ROUNDS, EAGER_S, TTL_S, LinkFinder
+from zonewall.values.names import BridgeName, DatapathId, HostName, OfPort
+
+ONE = BridgeKey(HostName("hv1"), BridgeName("br-int"))
+TWO = BridgeKey(HostName("hv2"), BridgeName("br-int"))
+IDS = {DatapathId(0xA1): ONE, DatapathId(0xA2): TWO}
+KEY = b"a key of the controller's own!!!"
+PORT = OfPort(7)
+
+
+def greet(finder: LinkFinder, at: float) -> bool:
+    """Let each end hear the other; say whether the links changed."""
+    first = finder.heard((TWO, PORT), finder.frame(DatapathId(0xA1), PORT, at), IDS, at)
+    second = finder.heard((ONE, PORT), finder.frame(DatapathId(0xA2), PORT, at), IDS, at)
+    return first or second
+
+
+def test_a_link_is_live_once_both_ends_have_heard_each_other() -> None:
+    finder = LinkFinder(KEY)
+    assert not finder.heard((TWO, PORT), finder.frame(DatapathId(0xA1), PORT, 1.0), IDS, 1.0)
+    assert finder.links == frozenset()
+    assert finder.heard((ONE, PORT), finder.frame(DatapathId(0xA2), PORT, 1.0), IDS, 1.0)
+    assert finder.links in ({Link((ONE, PORT), (TWO, PORT))}, {Link((TWO, PORT), (ONE, PORT))})
+
+
+def test_a_frame_signed_with_another_key_is_no_link() -> None:
+    finder, liar = LinkFinder(KEY), LinkFinder(b"somebody else's key, as long")
+    assert not finder.heard((TWO, PORT), liar.frame(DatapathId(0xA1), PORT, 1.0), IDS, 1.0)
+    assert not finder.heard((ONE, PORT), liar.frame(DatapathId(0xA2), PORT, 1.0), IDS, 1.0)
+    assert finder.links == frozenset()
+
+
+def test_a_link_that_is_not_heard_of_is_forgotten() -> None:
+    finder = LinkFinder(KEY)
+    assert greet(finder, 1.0)
+    assert not finder.expire(1.0 + TTL_S - 0.1)
+    assert finder.expire(1.0 + TTL_S + 0.1)
+    assert finder.links == frozenset()
+
+
+def test_a_new_port_is_asked_often_at_first_and_then_seldom() -> None:
+    finder = LinkFinder(KEY)
+    asked = [at / 100 for at in range(0, 1000) if finder.due([(ONE, PORT)], at / 100)]
+    assert len([at for at in asked if at < EAGER_S * EAGER_ROUNDS]) == EAGER_ROUNDS
+    assert len(asked) <= EAGER_ROUNDS + 4
+
+
+def test_a_port_that_went_takes_its_link_along() -> None:
+    finder = LinkFinder(KEY)
+    finder.due([(ONE, PORT), (TWO, PORT)], 1.0)
+    assert greet(finder, 1.0)
+    finder.due([(TWO, PORT)], 1.5)
+    assert finder.links == frozenset()

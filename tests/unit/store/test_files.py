@@ -1,0 +1,101 @@
+"""Files of the controller: a numbering is never half, a placement never guessed, options never ignored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zonewall.errors import ZonewallError
+from zonewall.intent.numbering import Kind, Numbering, NumberingBuilder
+from zonewall.placement.model import BindingState
+from zonewall.store.numbering_file import read_numbering, write_numbering
+from zonewall.store.options import parse_remote, read_options
+from zonewall.store.placement_file import read_placement
+
+
+def test_a_numbering_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    builder = NumberingBuilder(Numbering())
+    numbers = [builder.number(Kind.RULE, name) for name in ("acme/t/a", "acme/t/b")]
+    write_numbering(tmp_path / "state" / "numbering.json", builder.freeze())
+    again = NumberingBuilder(read_numbering(tmp_path / "state" / "numbering.json"))
+    assert [again.number(Kind.RULE, name) for name in ("acme/t/a", "acme/t/b")] == numbers
+    assert again.number(Kind.RULE, "acme/t/c") == max(numbers) + 1
+
+
+def test_no_file_is_an_empty_numbering(tmp_path: Path) -> None:
+    assert read_numbering(tmp_path / "none.json") == Numbering()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"rule": 3}', '{"rule": {"a": "b"}}', '{"rule": {"a": true}}'])
+def test_a_damaged_numbering_is_refused_not_begun_anew(tmp_path: Path, text: str) -> None:
+    (tmp_path / "numbering.json").write_text(text)
+    with pytest.raises(ZonewallError, match="no usable numbering"):
+        read_numbering(tmp_path / "numbering.json")
+
+
+def test_a_placement_says_who_is_where(tmp_path: Path) -> None:
+    file = tmp_path / "placement.yaml"
+    file.write_text(
+        "placements:\n"
+        "  - {endpoint: acme/web1, host: hv1, bridge: br-int, ofport: 5}\n"
+        "  - {endpoint: acme/web1, host: hv2, bridge: br-int, ofport: 6, state: pending}\n"
+        "ports: [{host: hv1, bridge: br-int, name: eth1, ofport: 1}]\n"
+        "links: [{a: hv1/br-int/2, b: hv2/br-int/3}]\n"
+    )
+    placement = read_placement(file)
+    states = [binding.state for binding in placement.bindings["acme/web1"]]  # type: ignore[index]
+    assert states == [BindingState.ACTIVE, BindingState.PENDING]
+    assert list(placement.ports.values()) == [1]
+    (link,) = placement.links
+    assert (str(link.a[0]), link.a[1], str(link.b[0]), link.b[1]) == ("hv1/br-int", 2, "hv2/br-int", 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("placements: [{endpoint: acme/web1}]", "placements.0.host"),
+        ("placements: [{endpoint: a/b, host: h, bridge: b, ofport: 0}]", "ofport"),
+        ("links: [{a: hv1/br-int, b: hv2/br-int/2}]", "host/bridge/ofport"),
+        ("placement: []", "placement"),
+        ("[", "cannot be read"),
+    ],
+)
+def test_a_wrong_placement_is_refused_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "placement.yaml"
+    file.write_text(text)
+    with pytest.raises(ZonewallError, match=said) as caught:
+        read_placement(file)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_line_overrides_the_options_file(tmp_path: Path) -> None:
+    file = tmp_path / "options.yaml"
+    file.write_text("openflow: ['tcp:127.0.0.1:7000']\nstate: /somewhere\n")
+    options = read_options(file, {"openflow": ("tcp:127.0.0.1:7001",), "state": None})
+    assert options.openflow == ("tcp:127.0.0.1:7001",)
+    assert options.state == Path("/somewhere")
+
+
+def test_an_unknown_option_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "options.yaml"
+    file.write_text("openflw: ['tcp:127.0.0.1:7000']\n")
+    with pytest.raises(ZonewallError, match="openflw"):
+        read_options(file, {})
+
+
+def test_nothing_listens_beyond_loopback_unless_said() -> None:
+    options = read_options(None, {})
+    assert options.openflow == ("tcp:127.0.0.1:6653",)
+    assert options.ovsdb == ()
+    assert not options.allow_plain
+
+
+@pytest.mark.parametrize("text", ["6653", "udp:127.0.0.1:6653", "tcp:127.0.0.1", "tcp::6653", "tcp:a:70000"])
+def test_a_place_to_listen_is_written_in_one_way(text: str) -> None:
+    with pytest.raises(ZonewallError, match="no place to listen"):
+        parse_remote(text)
+
+
+def test_an_ipv6_address_stands_in_brackets() -> None:
+    assert parse_remote("ssl:[::1]:6653") == ("ssl", "::1", 6653)
