@@ -1,0 +1,60 @@
+"""Observations of the hosts' databases, one after the other."""
+
+from __future__ import annotations
+
+from support.placement_fleet import BR_INT, bridge, confirmed, ids, key, started
+from zonewall.placement.binding_events import EffectKind
+from zonewall.placement.binding_observations import observe
+from zonewall.placement.model import BindingState
+from zonewall.placement.observations import (
+    BridgeGone,
+    BridgeSeen,
+    HostLost,
+    HostSeen,
+    PortGone,
+    PortSeen,
+    SnapshotComplete,
+)
+from zonewall.values.names import DatapathId, HostName, OfPort
+
+HV1, HV2 = HostName("hv1"), HostName("hv2")
+
+
+def test_a_host_tells_its_story() -> None:
+    fleet = started()
+    for seen in (
+        HostSeen(HV1, "hv1", "3.1.0", "tcp:192.0.2.11:40000", 1.0),
+        BridgeSeen(HV1, BR_INT, None, 1.0),
+        BridgeSeen(HV1, BR_INT, DatapathId(0xA1), 1.0),
+        PortSeen(HV1, BR_INT, "eth1", OfPort(1), 1.0),
+        PortSeen(HV1, BR_INT, "tap0", None, 1.0, external_ids=ids("web1", 1)),
+        PortSeen(HV1, BR_INT, "tap0", OfPort(5), 1.0, external_ids=ids("web1", 1)),
+        SnapshotComplete(HV1, 1.0),
+    ):
+        fleet, _ = observe(fleet, seen)
+    fleet = confirmed(fleet, "hv1")
+
+    [bound] = fleet.placement().bindings[key("web1")]
+    assert (bound.bridge, bound.ofport, bound.state) == (bridge("hv1"), 5, BindingState.ACTIVE)
+    assert dict(fleet.placement().ports) == {(bridge("hv1"), "eth1"): 1}
+
+    fleet, _ = observe(fleet, HostLost(HV1, "timed out", 2.0))
+    assert fleet.placement().bindings[key("web1")] == (bound,)
+
+    fleet, effects = observe(fleet, PortGone(HV1, BR_INT, "tap0", 3.0))
+    assert [effect.kind for effect in effects] == [EffectKind.REPATH, EffectKind.REMOVE]
+    assert dict(fleet.placement().bindings) == {}
+
+
+def test_a_second_bridge_with_a_datapath_id_is_reported() -> None:
+    fleet, _ = observe(started(), BridgeSeen(HV1, BR_INT, DatapathId(0xA1), 1.0))
+    fleet, effects = observe(fleet, BridgeSeen(HV2, BR_INT, DatapathId(0xA1), 1.0))
+
+    assert [effect.kind for effect in effects] == [EffectKind.REFUSED_BRIDGE]
+    assert "give one of them another" in effects[0].reason
+
+
+def test_what_says_nothing_of_placement_changes_nothing() -> None:
+    fleet = started()
+
+    assert observe(fleet, BridgeGone(HV1, BR_INT, 1.0)) == (fleet, ())
