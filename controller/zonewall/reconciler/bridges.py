@@ -52,9 +52,14 @@ class BridgeEvents:
     """Turns a bridge's events into the world's; called from the inbox only."""
 
     def __init__(
-        self, reconciler: Reconciler, hosts: HostEvents, session_of: Callable[[DatapathId], Speaker | None]
+        self,
+        reconciler: Reconciler,
+        hosts: HostEvents,
+        session_of: Callable[[DatapathId], Speaker | None],
+        databases_connect_in: bool,
     ) -> None:
-        """Feed ``reconciler``; ``session_of`` finds a live session."""
+        """Feed ``reconciler``; ``session_of`` finds a live session; ports come from databases if any do."""
+        self._databases_connect_in = databases_connect_in
         self._reconciler = reconciler
         self._hosts = hosts
         self._session_of = session_of
@@ -93,6 +98,8 @@ class BridgeEvents:
         self._links[key] = session
         _log.info("bridge_connected", bridge=str(key), peer=event.peer_address)
         self._ports(datapath_id, event.ports, PortChange.ADDED)
+        if not self._expects_database(key.host):
+            self._reconciler.host_told(key.host)
         self._reconciler.keepers[key].connect(session)
 
     def _down(self, event: BridgeDown) -> None:
@@ -122,8 +129,12 @@ class BridgeEvents:
                 self._reconciler.roles_changed()
 
     def _has_database(self, host: HostName) -> bool:
+        return host in self._hosts.connected or self._expects_database(host)
+
+    def _expects_database(self, host: HostName) -> bool:
+        """Say whether the host's database is, or will be, connected: that knows its ports better."""
         declared = self._reconciler.world.configuration.inventory.hosts[host]
-        return host in self._hosts.connected or declared.ovsdb is not None
+        return self._databases_connect_in or declared.ovsdb is not None
 
     def _packet(self, event: PacketIn) -> None:
         key = self._reconciler.world.bridge_of(DatapathId(event.datapath_id))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from zonewall.placement.binding_record import PortRef
-from zonewall.placement.model import BridgeKey
+from zonewall.placement.binding_observations import observe
 from zonewall.placement.observations import (
     BridgeGone,
     BridgeReady,
@@ -40,30 +39,20 @@ class HostEvents:
         reconciler = self._reconciler
         fleet = reconciler.world.fleet
         match seen:
-            case PortSeen():
-                before = fleet.roles
-                reconciler.take(
-                    fleet.port_seen(
-                        seen.host, seen.bridge, seen.name, seen.ofport, seen.external_ids, seen.at
-                    )
-                )
-                self._roles(before)
-            case PortGone():
-                before = fleet.roles
-                port = PortRef(BridgeKey(seen.host, seen.bridge), seen.name)
-                reconciler.take(fleet.port_gone(port, seen.at))
-                self._roles(before)
-            case BridgeSeen() if seen.datapath_id is not None:
-                reconciler.take(fleet.bridge_seen(BridgeKey(seen.host, seen.bridge), seen.datapath_id))
-            case SnapshotComplete():
-                reconciler.take(fleet.snapshot_complete(seen.host, seen.at))
+            case PortSeen() | PortGone() | BridgeSeen() | SnapshotComplete():
+                roles = fleet.roles
+                reconciler.take(observe(fleet, seen))
+                if reconciler.world.fleet.roles != roles:
+                    reconciler.roles_changed()
+                if isinstance(seen, SnapshotComplete):
+                    reconciler.host_told(seen.host)
             case HostSeen() | HostLost():
                 self._host(seen)
             case HostRefused() | HostUnreachable():
                 who = seen.peer if isinstance(seen, HostRefused) else seen.host
                 self.refused[who] = seen.reason
                 _log.warning("host_refused", who=who, reason=seen.reason)
-            case BridgeSeen() | BridgeGone() | BridgeReady():
+            case BridgeGone() | BridgeReady():
                 pass
             case _:
                 _log.warning("host_not_ready", what=str(seen))
@@ -74,12 +63,8 @@ class HostEvents:
             self.connected[seen.host] = seen.ovs_version
             self.refused.pop(seen.host, None)
             _log.info("host_connected", host=seen.host, peer=seen.peer, ovs_version=seen.ovs_version)
-            self._reconciler.take(fleet.host_seen(seen.host, seen.at))
+            self._reconciler.take(observe(fleet, seen))
         else:
             self.connected.pop(seen.host, None)
             _log.warning("host_lost", host=seen.host, reason=seen.reason)
-            self._reconciler.take(fleet.host_lost(seen.host, seen.at))
-
-    def _roles(self, before: object) -> None:
-        if self._reconciler.world.fleet.roles != before:
-            self._reconciler.roles_changed()
+            self._reconciler.take(observe(fleet, seen))

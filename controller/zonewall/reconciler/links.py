@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from zonewall.placement.discovery import LinkClaim, LinkTable, build_discovery_frame, parse_discovery_frame
 from zonewall.placement.model import BridgeKey, Link
@@ -23,6 +24,13 @@ class LinkFinder:
         self._key = key
         self._table = LinkTable()
         self._next: dict[tuple[BridgeKey, OfPort], tuple[float, int]] = {}
+
+    def remember(self, links: frozenset[Link], at: float) -> None:
+        """Take links as live until they would have been heard of again."""
+        neighbours = self._table.neighbours
+        for link in links:
+            neighbours = neighbours.put(link.a, (link.b, at + TTL_S)).put(link.b, (link.a, at + TTL_S))
+        self._table = replace(self._table, neighbours=neighbours, links=links)
 
     @property
     def links(self) -> frozenset[Link]:

@@ -24,12 +24,16 @@ from zonewall.policy.model import Configuration
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.links import LinkFinder
 from zonewall.reconciler.world import Turn, World
+from zonewall.store.memory_file import Memory, read_memory, write_memory
 from zonewall.store.numbering_file import read_numbering, write_numbering
-from zonewall.values.names import EndpointKey
+from zonewall.values.names import EndpointKey, HostName
 
 TICK_S = 0.25
 FIRST_PLACE_S = 0.5
 """How long the other bridges wait for a new place to confirm before they point to it anyway."""
+
+UNTOLD_S = 10.0
+"""A host whose database never connects is taken as its bridges show it after this time."""
 
 _log = structlog.get_logger()
 
@@ -49,19 +53,26 @@ class Reconciler:
         """
         self.directory = directory
         self.numbering_file = state / "numbering.json"
+        self.memory_file = state / "places.json"
         self.finder = LinkFinder(discovery_key)
         self.keepers: dict[BridgeKey, BridgeKeeper] = {}
         self.refused_configuration = ""
         self.loaded_at = time.time()
         self.on_configuration: list[Callable[[Configuration], None]] = []
+        self.told: set[HostName] = set()
+        self._started = time.monotonic()
         self._inbox: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         configuration = load_directory(directory)
         numbering = read_numbering(self.numbering_file)
-        self.world = World.start(
-            configuration, numbering, FleetState.start(configuration), _inactive_now(configuration)
-        )
+        self._memory = read_memory(self.memory_file)
+        self.finder.remember(self._memory.links, time.monotonic())
+        fleet = FleetState.start(configuration, remembered=self._memory.places)
+        for datapath_id, bridge in self._memory.datapaths:
+            fleet, _ = fleet.bridge_seen(bridge, datapath_id)
+        fleet = fleet.with_links(self.finder.links)
+        self.world = World.start(configuration, numbering, fleet, _inactive_now(configuration))
         self._keep_numbering(numbering)
         self._fleet: Fleet = self.world.index()
 
@@ -183,7 +194,17 @@ class Reconciler:
                 self._start(keeper.run())
 
     def _latest_for(self, key: BridgeKey) -> Callable[[], Fleet | None]:
-        return lambda: self._fleet if key in self._fleet.ports else None
+        return lambda: self._fleet if key in self._fleet.ports and self.is_known(key) else None
+
+    def is_known(self, key: BridgeKey) -> bool:
+        """Say whether the host has told what ports there are, so that nothing is taken for gone too early."""
+        return key.host in self.told or time.monotonic() - self._started > UNTOLD_S
+
+    def host_told(self, host: HostName) -> None:
+        """Note that a host has told all its ports; its bridges may be changed from now on."""
+        if host not in self.told:
+            self.told.add(host)
+            self.dispatch(Turn(then=frozenset(key for key in self.keepers if key.host == host)))
 
     def _confirmed(self, report: InForce) -> None:
         self.post(lambda: self.in_force(report))
@@ -203,11 +224,20 @@ class Reconciler:
         self.take(self.world.fleet.tick(at))
         if self.finder.expire(at):
             self.links_changed()
+        self._remember()
         inactive = _inactive_now(self.world.configuration)
         if inactive != self.world.inactive:
             _log.info("rules_rescheduled", out_of_force=sorted(inactive))
             self.world = self.world.rescheduled(inactive)
             self.dispatch(self._everywhere())
+
+    def _remember(self) -> None:
+        """Write down where everything is, if that is not what is written."""
+        fleet = self.world.fleet
+        memory = Memory(fleet.remember(), fleet.links, tuple(fleet.datapaths.items()))
+        if memory != self._memory:
+            self._memory = memory
+            write_memory(self.memory_file, memory)
 
     def links_changed(self) -> None:
         """Take the links as they are found now."""

@@ -28,12 +28,17 @@ def read_numbering(path: Path) -> Numbering:
 
 
 def write_numbering(path: Path, numbering: Numbering) -> None:
-    """Replace the file by the numbering, so that a reader sees the old or the new one, also after a crash."""
+    """Replace the file by the numbering."""
+    replace_file(path, json.dumps(numbering.to_plain(), separators=(",", ":"), sort_keys=True))
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Replace a file, so that a reader sees the old or the new one, also after a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(numbering.to_plain(), file, separators=(",", ":"), sort_keys=True)
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)

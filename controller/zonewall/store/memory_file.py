@@ -1,0 +1,70 @@
+"""What a restarted controller must know at once: where endpoints were, which links lived, whose datapath ids.
+
+Only a head start: whatever the hosts and bridges then say is believed instead.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from zonewall.placement.binding_ports import Remembered
+from zonewall.placement.binding_record import PortRef
+from zonewall.placement.model import BridgeKey, Link
+from zonewall.store.numbering_file import replace_file
+from zonewall.values.names import BridgeName, DatapathId, EndpointKey, HostName, OfPort
+
+End = tuple[str, str, int]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    places: list[tuple[str, str, str, str, int]] = []
+    links: list[tuple[End, End]] = []
+    datapaths: list[tuple[int, str, str]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The head start."""
+
+    places: tuple[Remembered, ...] = ()
+    links: frozenset[Link] = frozenset()
+    datapaths: tuple[tuple[DatapathId, BridgeKey], ...] = ()
+
+
+def read_memory(path: Path) -> Memory:
+    """Return what the file remembers; one that is missing or damaged remembers nothing."""
+    try:
+        document = _Document.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return Memory()
+    return Memory(
+        tuple(
+            Remembered(EndpointKey(endpoint), PortRef(_bridge(host, bridge), port), OfPort(ofport))
+            for endpoint, host, bridge, port, ofport in document.places
+        ),
+        frozenset(Link(_end(a), _end(b)) for a, b in document.links),
+        tuple((DatapathId(number), _bridge(host, bridge)) for number, host, bridge in document.datapaths),
+    )
+
+
+def write_memory(path: Path, memory: Memory) -> None:
+    """Replace the file."""
+    places = [(one.endpoint, *one.port.bridge, one.port.name, one.ofport) for one in memory.places]
+    links = sorted(((*link.a[0], link.a[1]), (*link.b[0], link.b[1])) for link in memory.links)
+    datapaths = sorted((number, *bridge) for number, bridge in memory.datapaths)
+    document = {"places": places, "links": links, "datapaths": datapaths}
+    replace_file(path, json.dumps(document, separators=(",", ":")))
+
+
+def _bridge(host: str, bridge: str) -> BridgeKey:
+    return BridgeKey(HostName(host), BridgeName(bridge))
+
+
+def _end(end: End) -> tuple[BridgeKey, OfPort]:
+    return _bridge(end[0], end[1]), OfPort(end[2])
