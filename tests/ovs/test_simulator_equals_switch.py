@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.flow_text import render_flow, render_group
 from support.injected_switch import InjectedSwitch, injected_switch
 from support.packets import build, parse
 from support.random_flows import IP4, LABEL_LOW, MACS, OUT, R0, R1_HIGH, TABLES, V4, packets, programs
+from zonewall.flows.render import render_group, render_numeric
 from zonewall.flows.simulate import (
     Connection,
     ConnTrack,
@@ -73,7 +73,9 @@ def shown(connection: Connection) -> str:
 def hold_against(switch: InjectedSwitch, program: BridgeProgram, frames: list[Packet]) -> None:
     """Send the packets one after the other through both; stop where either outcome would be right."""
     flows = FlowTables(program, switch.ports)
-    switch.program([render_flow(flow) for flow in program.flows], [render_group(g) for g in program.groups])
+    switch.program(
+        [render_numeric(flow) for flow in program.flows], [render_group(g) for g in program.groups]
+    )
     connections = ConnTrack()
     for number, one in enumerate(frames):
         expected = simulate(flows, one, connections)
@@ -228,8 +230,21 @@ def test_all_sctp_between_two_addresses_is_one_connection(switch: InjectedSwitch
 def test_a_fragment_whose_rest_never_comes_is_held(switch: InjectedSwitch) -> None:
     alone = between(0, 1, 1, ip_proto=17, udp_src=5000, udp_dst=80, ip_frag=1)
     whole = Packet(alone.values, datagram=Datagram(5000, 80))
-    switch.program([render_flow(flow) for flow in TRACK_ALL.flows])
+    switch.program([render_numeric(flow) for flow in TRACK_ALL.flows])
 
     assert switch.inject(1, build(alone)) == []
     assert simulate(FlowTables(TRACK_ALL), alone).ports == ()
     assert simulate(FlowTables(TRACK_ALL), whole).ports == (3,)
+
+
+def test_a_packet_whose_address_is_changed_between_two_commits_makes_two_connections(
+    switch: InjectedSwitch,
+) -> None:
+    commit = Ct(5, None, True)
+    actions = (commit, SetField(f.IPV4_DST, V4[2]), commit, commit, Output(2))
+    program = BridgeProgram((Flow(TRACK, 1, (IP4,), actions),))
+    ask = between(0, 1, 1, ip_proto=17, udp_src=5000, udp_dst=443)
+
+    hold_against(switch, program, [ask, ask])
+
+    assert len(simulate(FlowTables(program), ask).connections.entries) == 2

@@ -41,7 +41,7 @@ R0_LOW = register("r0_low", 0, 0, 4)
 R1_HIGH = register("r1_high", 1, 16, 16)
 OUT = register("out", 2, 0, 16)
 ZONE = register("zone", 3, 0, 16)
-METADATA = Field("metadata", "metadata", 0, 64, 64)
+TENANT = register("tenant", 4)
 LABEL_LOW = Field("label_low", "ct_label", 0, 32, 128)
 LABEL_HIGH = Field("label_high", "ct_label", 64, 16, 128)
 V4 = (0x0A000001, 0x0A000002, 0x0A000103)
@@ -120,7 +120,7 @@ def matches(draw: st.DrawFn, kind: str, tracked: bool) -> tuple[Condition, ...]:
     if "mac" in extra:
         match.append((f.ETH_DST, draw(st.sampled_from(MACS)), None))
     if "meta" in extra:
-        match.append((METADATA, draw(st.sampled_from((0, 7))), None))
+        match.append((TENANT, draw(st.sampled_from((0, 7))), None))
     if tracked and draw(st.booleans()):
         bits = draw(st.sampled_from((f.CT_NEW, f.CT_EST, f.CT_REL, f.CT_RPL, f.CT_INV)))
         match.append((f.CT_STATE, f.CT_TRK | draw(st.sampled_from((0, bits))), f.CT_TRK | bits))
@@ -161,7 +161,7 @@ _PLAIN: tuple[Action, ...] = (
     SetField(OUT, 3),
     SetField(OUT, 0xFFF8),
     SetField(ZONE, 6),
-    SetField(METADATA, 7),
+    SetField(TENANT, 7),
     SetField(f.ETH_SRC, MACS[1]),
     SetField(f.IN_PORT, 4),
     Move(R0_LOW, R1_HIGH),

@@ -167,6 +167,7 @@ class Tracking:
         state: bits of ct_state; 0 is untracked.
         original: tuple that the ct_nw_* and ct_tp_* fields show.
         known: original tuple of the connection the packet belongs to; None if there is none.
+        ends: addresses and ports the packet had then; with others it is looked up anew.
     """
 
     state: int = 0
@@ -175,6 +176,10 @@ class Tracking:
     label: int = 0
     original: Tuple | None = None
     known: Tuple | None = None
+    ends: tuple[int, ...] = ()
+
+
+_ENDS: Final = tuple(SLOT[name] for name in ("nw_src", "nw_dst", "ipv6_src", "ipv6_dst", "tp_src", "tp_dst"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,12 +225,17 @@ class Tracker:
             commit: what to remember; None does not commit.
             before: what an earlier pass of the same packet found.
         """
-        if before.known is not None and before.zone == zone and before.known in self._entries():
-            state, known, original = self._again(before)
+        ends = tuple([packet.values[slot] for slot in _ENDS])
+        entries = self._entries()
+        if before.known in entries and before.zone == zone and before.ends == ends:
+            state, known, original = before.state, before.known, before.known
         else:
-            state, known, original = self._first_pass(packet, zone, commit is not None)
+            state, known, original = self._look_up(packet, zone, commit is not None)
+            if known is not None and before.zone == zone and not state & INVALID:
+                # A packet whose addresses were changed in between keeps what it was found to be, too.
+                state |= before.state & (ESTABLISHED | RELATED | REPLY)
         if known is None:
-            return Tracking(state | TRACKED, zone, 0, 0, original, None)
+            return Tracking(state | TRACKED, zone, 0, 0, original, None, ends)
         connection = self._entries()[known]
         if commit is not None:
             mark, mark_mask = commit.mark
@@ -236,13 +246,9 @@ class Tracker:
                 label=connection.label & ~label_mask | label,
             )
             self._put(connection)
-        return Tracking(state | TRACKED, zone, connection.mark, connection.label, known, known)
+        return Tracking(state | TRACKED, zone, connection.mark, connection.label, known, known, ends)
 
-    def _again(self, before: Tracking) -> tuple[int, Tuple | None, Tuple | None]:
-        """Return what is known already: a packet counts once in a zone."""
-        return before.state, before.known, before.known
-
-    def _first_pass(self, packet: Packet, zone: int, commit: bool) -> tuple[int, Tuple | None, Tuple | None]:
+    def _look_up(self, packet: Packet, zone: int, commit: bool) -> tuple[int, Tuple | None, Tuple | None]:
         """Return state bits, the connection's tuple if there is one, and the tuple to show."""
         found = tuple_of(packet, zone)
         if found is None:
