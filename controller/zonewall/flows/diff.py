@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from zonewall.flows.encoded import EncodedFlow, FlowKey
+from zonewall.flows.encoded import BridgeState, EncodedFlow, EncodedGroup, FlowKey
+from zonewall.pipeline.model import MeterEntry
 
 FlowTable = Mapping[FlowKey, EncodedFlow]
 
@@ -64,3 +65,33 @@ def by_key(flows: tuple[EncodedFlow, ...]) -> dict[FlowKey, EncodedFlow]:
     if len(table) != len(flows):
         raise ValueError("two flows have the same table, priority and match")
     return table
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Changes to one bridge's flows, groups and meters; falsy when the bridge is already right."""
+
+    flows: Delta = Delta()
+    put_groups: tuple[EncodedGroup, ...] = ()
+    delete_groups: tuple[int, ...] = ()
+    put_meters: tuple[MeterEntry, ...] = ()
+    modify_meters: tuple[MeterEntry, ...] = ()
+    delete_meters: tuple[int, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Say whether there is anything to change."""
+        groups = self.put_groups or self.delete_groups
+        return bool(self.flows or groups or self.put_meters or self.modify_meters or self.delete_meters)
+
+
+def diff_state(installed: BridgeState, wanted: BridgeState) -> Change:
+    """Return the smallest change of flows, groups and meters; each kind by rising number."""
+    groups, meters = installed.groups, installed.meters
+    return Change(
+        diff(installed.flows, wanted.flows),
+        tuple(group for number, group in sorted(wanted.groups.items()) if groups.get(number) != group),
+        tuple(sorted(groups.keys() - wanted.groups.keys())),
+        tuple(meter for number, meter in sorted(wanted.meters.items()) if number not in meters),
+        tuple(m for number, m in sorted(wanted.meters.items()) if number in meters and meters[number] != m),
+        tuple(sorted(meters.keys() - wanted.meters.keys())),
+    )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from zonewall.pipeline.model import MeterEntry
 
 
 class FlowKey(NamedTuple):
@@ -35,3 +38,21 @@ class EncodedFlow:
     def key(self) -> FlowKey:
         """Return table, priority and match."""
         return FlowKey(self.table, self.priority, self.match)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedGroup:
+    """A group in the bytes of its buckets; ``kind`` is OpenFlow's number: 0 all, 1 select."""
+
+    number: int
+    kind: int
+    buckets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeState:
+    """All that a bridge holds, or should hold, of ours."""
+
+    flows: Mapping[FlowKey, EncodedFlow]
+    groups: Mapping[int, EncodedGroup]
+    meters: Mapping[int, MeterEntry]

@@ -7,10 +7,11 @@ from enum import IntEnum
 from typing import Final
 
 from zonewall.errors import EncodingError
-from zonewall.flows.encoded import EncodedFlow
+from zonewall.flows.encoded import BridgeState, EncodedFlow, EncodedGroup, FlowKey
+from zonewall.flows.oxm import canonical_port
 from zonewall.flows.wire_actions import encode_actions, encode_instructions
 from zonewall.flows.wire_match import encode_match
-from zonewall.pipeline.model import Flow, GroupEntry, MeterEntry, MeterUnit
+from zonewall.pipeline.model import BridgeProgram, Flow, GroupEntry, MeterEntry, MeterUnit
 
 VERSION: Final = 6
 """OpenFlow 1.5."""
@@ -31,8 +32,8 @@ class FlowCommand(IntEnum):
     DELETE_STRICT = 4
 
 
-class EntryCommand(IntEnum):
-    """What a group or meter message does."""
+class MeterCommand(IntEnum):
+    """What a meter message does."""
 
     ADD = 0
     MODIFY = 1
@@ -57,6 +58,30 @@ def encode_flow(flow: Flow) -> EncodedFlow:
     except EncodingError as error:
         where = f"flow of table {flow.table.name}, priority {flow.priority}"
         raise EncodingError(f"{where}: {error}") from None
+
+
+def encode_program(program: BridgeProgram) -> BridgeState:
+    """Return all that a bridge should hold.
+
+    Raises:
+        EncodingError: something has no OpenFlow form, or two flows, groups or meters are one.
+    """
+    flows: dict[FlowKey, EncodedFlow] = {}
+    for flow in program.flows:
+        encoded = encode_flow(flow)
+        if flows.setdefault(encoded.key, encoded) is not encoded:
+            where = f"table {flow.table.name}, priority {flow.priority}"
+            raise EncodingError(f"two flows have the same match: {where}")
+    groups = {group.number: encode_group(group) for group in program.groups}
+    meters = {meter.number: meter for meter in program.meters}
+    if len(groups) != len(program.groups) or len(meters) != len(program.meters):
+        raise EncodingError("two groups or two meters have the same number")
+    return BridgeState(flows, groups, meters)
+
+
+def flow_delete_body(key: FlowKey) -> bytes:
+    """Return the message that deletes one flow, without its header."""
+    return flow_mod_body(EncodedFlow(*key, b""), FlowCommand.DELETE_STRICT)
 
 
 def flow_mod_body(flow: EncodedFlow, command: FlowCommand = FlowCommand.ADD) -> bytes:
@@ -111,23 +136,14 @@ def flow_mod_bytes(flow: EncodedFlow, command: FlowCommand = FlowCommand.ADD, xi
 _GROUP_KINDS: Final = {"all": 0, "select": 1}
 
 
-def group_mod_body(entry: GroupEntry, command: EntryCommand = EntryCommand.ADD) -> bytes:
-    """Return a group message without its header (OpenFlow 1.5.1, 7.3.4.3).
+def encode_group(entry: GroupEntry) -> EncodedGroup:
+    """Return a group's canonical bytes, buckets numbered from 0 (OpenFlow 1.5.1, 7.3.4.3.1).
 
     Raises:
         EncodingError: an unknown kind, or an action that has no form.
     """
     if entry.kind not in _GROUP_KINDS:
         raise EncodingError(f"group {entry.number}: kind {entry.kind!r} is neither select nor all")
-    kind = _GROUP_KINDS[entry.kind]
-    if command is EntryCommand.DELETE:
-        return struct.pack("!HBxIH2xI", command, kind, entry.number, 0, _ANY)
-    buckets = encode_buckets(entry)
-    return struct.pack("!HBxIH2xI", command, kind, entry.number, len(buckets), _ANY - 0) + buckets
-
-
-def encode_buckets(entry: GroupEntry) -> bytes:
-    """Return a group's buckets, numbered from 0 (OpenFlow 1.5.1, 7.3.4.3.1)."""
     parts: list[bytes] = []
     for number, bucket in enumerate(entry.buckets):
         actions = encode_actions(bucket.actions)
@@ -135,15 +151,31 @@ def encode_buckets(entry: GroupEntry) -> bytes:
         if entry.kind == "select":
             properties += struct.pack("!HHHxx", 0, 8, bucket.weight)
         if bucket.watch_port is not None:
-            properties += struct.pack("!HHI", 1, 8, bucket.watch_port)
+            properties += struct.pack("!HHI", 1, 8, canonical_port(bucket.watch_port))
         size = 8 + len(actions) + len(properties)
         parts.append(struct.pack("!HHI", size, len(actions), number) + actions + properties)
-    return b"".join(parts)
+    return EncodedGroup(entry.number, _GROUP_KINDS[entry.kind], b"".join(parts))
 
 
-def meter_mod_body(entry: MeterEntry, command: EntryCommand = EntryCommand.ADD) -> bytes:
-    """Return a meter message without its header: one drop band (OpenFlow 1.5.1, 7.3.4.5)."""
+def group_put_body(group: EncodedGroup) -> bytes:
+    """Return the message that makes or replaces a group, without its header (Open vSwitch's ADD_OR_MOD)."""
+    head = struct.pack("!HBxIH2xI", 0x8000, group.kind, group.number, len(group.buckets), _ANY)
+    return head + group.buckets
+
+
+def group_delete_body(number: int) -> bytes:
+    """Return the message that deletes a group, without its header."""
+    return struct.pack("!HBxIH2xI", 2, 0, number, 0, _ANY)
+
+
+def meter_mod_body(entry: MeterEntry, command: MeterCommand = MeterCommand.ADD) -> bytes:
+    """Return the message that makes or changes a meter, without its header (OpenFlow 1.5.1, 7.3.4.5)."""
     unit = 2 if entry.unit is MeterUnit.PPS else 1
     has_burst = 4
-    band = b"" if command is EntryCommand.DELETE else struct.pack("!HHII4x", 1, 16, entry.rate, entry.burst)
+    band = struct.pack("!HHII4x", 1, 16, entry.rate, entry.burst)
     return struct.pack("!HHI", command, unit | has_burst, entry.number) + band
+
+
+def meter_delete_body(number: int) -> bytes:
+    """Return the message that deletes a meter, without its header."""
+    return struct.pack("!HHI", MeterCommand.DELETE, 0, number)

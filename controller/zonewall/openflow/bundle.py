@@ -1,0 +1,126 @@
+"""A change of flows, groups and meters, made whole or not at all (OpenFlow 1.5.1, 6.9 and 7.3.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from zonewall.flows.diff import Change
+from zonewall.flows.encoded import EncodedFlow, FlowKey
+from zonewall.flows.wire import (
+    FLOW_MOD,
+    GROUP_MOD,
+    METER_MOD,
+    MeterCommand,
+    flow_delete_body,
+    flow_mod_body,
+    group_delete_body,
+    group_put_body,
+    message,
+    meter_delete_body,
+    meter_mod_body,
+)
+from zonewall.openflow import messages, parse
+from zonewall.openflow.errors import BundleRefused
+from zonewall.openflow.messages import BundleStep
+from zonewall.openflow.parse import Header
+from zonewall.openflow.session import Session, Waiter
+
+CHUNK = 1000
+"""Messages in one bundle of a change that need not be atomic: more at once stalls the datapath."""
+
+
+class _Step(NamedTuple):
+    """One message of a bundle and, where it is about a flow, which."""
+
+    kind: int
+    body: bytes
+    flow: EncodedFlow | FlowKey | None
+    what: str
+
+
+async def apply(session: Session, change: Change, *, atomic: bool = True) -> None:
+    """Make a change on a bridge and return when it is in force.
+
+    New meters are made first and old ones removed last, since meters cannot be in a bundle. When ``atomic``,
+    all the rest is one bundle: a refused one changes nothing but for the meters already made. Otherwise
+    bundles of ``CHUNK`` in the same order, of which those before the refused one stay.
+
+    Raises:
+        BundleRefused: the bridge refused something, and what.
+        RequestRefused: it refused a meter.
+        SessionClosed: the session ended; how much was done is to be read back.
+    """
+    async with session.applying:
+        for meter in change.put_meters:
+            await _meter(session, f"meter {meter.number}", meter_mod_body(meter))
+        for meter in change.modify_meters:
+            body = meter_mod_body(meter, MeterCommand.MODIFY)
+            await _meter(session, f"to change meter {meter.number}", body)
+        steps = tuple(_steps(change))
+        size = max(1, len(steps)) if atomic else CHUNK
+        for start in range(0, len(steps), size):
+            await _bundle(session, steps[start : start + size])
+        for number in change.delete_meters:
+            await _meter(session, f"to remove meter {number}", meter_delete_body(number))
+
+
+async def _meter(session: Session, what: str, body: bytes) -> None:
+    await session.request(what, lambda xid: message(METER_MOD, xid, body), barrier=True)
+
+
+def _steps(change: Change) -> Iterator[_Step]:
+    for group in change.put_groups:
+        yield _Step(GROUP_MOD, group_put_body(group), None, f"group {group.number}")
+    for flow in change.flows.put:
+        yield _Step(
+            FLOW_MOD, flow_mod_body(flow), flow, f"a flow of table {flow.table}, priority {flow.priority}"
+        )
+    for key in change.flows.delete:
+        what = f"to remove a flow of table {key.table}, priority {key.priority}"
+        yield _Step(FLOW_MOD, flow_delete_body(key), key, what)
+    for number in change.delete_groups:
+        yield _Step(GROUP_MOD, group_delete_body(number), None, f"to remove group {number}")
+
+
+async def _bundle(session: Session, steps: Sequence[_Step]) -> None:
+    """Send one bundle: opened, filled and closed at once; committed only if nothing was refused."""
+    count = len(steps)
+    refusal: BundleRefused | None = None
+    wanted_reply = BundleStep.CLOSE
+
+    def take(header: Header, body: bytes) -> None:
+        nonlocal refusal
+        if header.kind == messages.ERROR:
+            kind, code = parse.parse_error(body)
+            index = header.xid - waiter.first_xid
+            if 0 <= index < count:
+                refusal = BundleRefused(steps[index].what, kind, code, steps[index].flow)
+                return
+            waiter.fail(refusal or BundleRefused("the bundle", kind, code, None))
+        elif header.kind == messages.BUNDLE_CONTROL and int.from_bytes(body[4:6], "big") == wanted_reply + 1:
+            waiter.done.set()
+
+    # The steps' xids come first, so that an index is an xid; then open, close, commit, discard.
+    async with session.waiting(count + 4, take) as waiter:
+        bundle_id = waiter.first_xid
+        open_xid = waiter.first_xid + count
+        await session.send_all(_filled(steps, waiter, bundle_id, open_xid))
+        await session.wait(waiter, "a bundle")
+        waiter.done.clear()
+        if refusal is None:
+            wanted_reply = BundleStep.COMMIT
+            await session.send_all([messages.bundle_control(open_xid + 2, bundle_id, wanted_reply)])
+        else:
+            wanted_reply = BundleStep.DISCARD
+            await session.send_all([messages.bundle_control(open_xid + 3, bundle_id, wanted_reply)])
+        await session.wait(waiter, "the end of a bundle")
+    if refusal is not None:
+        raise refusal
+
+
+def _filled(steps: Sequence[_Step], waiter: Waiter, bundle_id: int, open_xid: int) -> Iterator[bytes]:
+    yield messages.bundle_control(open_xid, bundle_id, BundleStep.OPEN)
+    for xid, step in enumerate(steps, waiter.first_xid):
+        yield messages.bundled(xid, bundle_id, step.kind, step.body)
+    yield messages.bundle_control(open_xid + 1, bundle_id, BundleStep.CLOSE)

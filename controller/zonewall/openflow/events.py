@@ -1,0 +1,104 @@
+"""What a session tells: frozen values, handed to one callback."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A bridge's port as OpenFlow shows it; ``is_up`` is the link and not administratively down."""
+
+    number: int
+    name: str
+    mac: int
+    is_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeUp:
+    """A bridge was admitted; its session takes commands from now on."""
+
+    datapath_id: int
+    peer_address: str
+    ports: tuple[Port, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeDown:
+    """The session of a bridge that was up has ended; the bridge goes on enforcing what it holds."""
+
+    datapath_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRefused:
+    """Somebody connected and was not let in."""
+
+    peer_address: str
+    datapath_id: int | None
+    reason: str
+
+
+class PortChange(Enum):
+    """What became of a port."""
+
+    ADDED = 0
+    DELETED = 1
+    MODIFIED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PortChanged:
+    """A port came, went or changed."""
+
+    datapath_id: int
+    change: PortChange
+    port: Port
+
+
+@dataclass(frozen=True, slots=True)
+class PacketIn:
+    """A copy of a frame that a flow sent up.
+
+    Attributes:
+        in_port: 0 when the bridge did not say.
+        registers: those that are not zero, by number.
+        full_len: bytes of the whole frame, of which ``frame`` may be the beginning.
+    """
+
+    datapath_id: int
+    table: int
+    cookie: int
+    userdata: bytes
+    in_port: int
+    registers: tuple[tuple[int, int], ...]
+    full_len: int
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRemoved:
+    """A flow ended by itself; ``match`` is canonical, so that it finds the flow's key."""
+
+    datapath_id: int
+    table: int
+    priority: int
+    match: bytes
+    cookie: int
+    reason: int
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchError:
+    """A bridge complained about something that nobody waits for."""
+
+    datapath_id: int
+    kind: int
+    code: int
+    xid: int
+
+
+Event = BridgeUp | BridgeDown | ConnectionRefused | PortChanged | PacketIn | FlowRemoved | SwitchError

@@ -1,0 +1,221 @@
+"""Where bridges connect: who they are is checked before they become a session."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from zonewall.errors import AdmissionError, BridgeError
+from zonewall.openflow.channel import Channel
+from zonewall.openflow.events import BridgeDown, BridgeUp, ConnectionRefused
+from zonewall.openflow.handshake import greet
+from zonewall.openflow.session import Emit, Limits, Session
+from zonewall.openflow.tls import TlsFiles, certificate_names
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Whether a bridge is let in, and if not, why in one line."""
+
+    is_admitted: bool
+    reason: str = ""
+
+
+Admit = Callable[[int, frozenset[str] | None, str], Admission]
+"""(datapath id, names in its certificate or None without TLS, its address) -> admission."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerOptions:
+    """Where to listen and how much to bear.
+
+    Attributes:
+        tls: None is plain TCP: on loopback only, unless ``allow_plain``.
+        generation_id: rises with every start of the controller, so that an older one is refused.
+    """
+
+    host: str
+    port: int
+    generation_id: int
+    tls: TlsFiles | None = None
+    allow_plain: bool = False
+    max_half_open: int = 64
+    max_sessions: int = 4096
+    limits: Limits = field(default_factory=Limits)
+
+
+class Listener:
+    """Accepts bridges; ``sessions`` holds those that are up, by datapath id."""
+
+    def __init__(self, options: ListenerOptions, admit: Admit, emit: Emit) -> None:
+        """Check the options; nothing is opened yet.
+
+        Raises:
+            AdmissionError: plain TCP was asked for on an address that others can reach.
+        """
+        if options.tls is None and not options.allow_plain and not ip_address(options.host).is_loopback:
+            raise AdmissionError(
+                f"{options.host}:{options.port}: OpenFlow without TLS is for loopback only: give certificates"
+            )
+        self.options = options
+        self.sessions: dict[int, Session] = {}
+        self._admit = admit
+        self._emit = emit
+        self._context = options.tls.context() if options.tls else None
+        self._socket: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._half_open = 0
+
+    @property
+    def port(self) -> int:
+        """Return the TCP port that is really listened on."""
+        assert self._socket is not None
+        return int(self._socket.getsockname()[1])
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the address is not to be had.
+        """
+        family = socket.AF_INET6 if ":" in self.options.host else socket.AF_INET
+        self._socket = socket.create_server(
+            (self.options.host, self.options.port), family=family, backlog=256
+        )
+        self._socket.setblocking(False)
+        self._accepting = asyncio.create_task(self._accept())
+
+    async def stop(self) -> None:
+        """Close everything; the bridges go on enforcing what they hold."""
+        tasks = [*self._connections, *([self._accepting] if self._accepting else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._socket is not None:
+            self._socket.close()
+
+    def reload_certificates(self) -> None:
+        """Read key, certificate and authority again, for the connections to come.
+
+        Raises:
+            OSError: a file cannot be used; the old ones stay in force.
+        """
+        if self.options.tls is not None:
+            self._context = self.options.tls.context()
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        assert self._socket is not None
+        while True:
+            try:
+                connection, address = await loop.sock_accept(self._socket)
+            except OSError:
+                # Out of file descriptors, or a peer that left at once: go on, but not in a tight circle.
+                await asyncio.sleep(0.1)
+                continue
+            peer = f"{address[0]}:{address[1]}"
+            if (
+                self._half_open >= self.options.max_half_open
+                or len(self.sessions) >= self.options.max_sessions
+            ):
+                connection.close()
+                self._emit(ConnectionRefused(peer, None, "too many connections are being opened"))
+                continue
+            task = asyncio.create_task(self._serve(connection, peer))
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+
+    async def _serve(self, connection: socket.socket, peer: str) -> None:
+        self._half_open += 1
+        channel: Channel | None = None
+        try:
+            try:
+                async with asyncio.timeout(self.options.limits.handshake_s):
+                    channel, names = await self._open(connection)
+                    datapath_id = await greet(channel)
+                    session = await self._let_in(channel, datapath_id, names, peer)
+            finally:
+                self._half_open -= 1
+        except (BridgeError, OSError, ssl.SSLError, TimeoutError) as error:
+            reason = str(error) or f"no OpenFlow within {self.options.limits.handshake_s:g} s"
+            self._emit(ConnectionRefused(peer, getattr(error, "datapath_id", None), reason))
+            if channel is not None:
+                await channel.close()
+            connection.close()
+            return
+        except asyncio.CancelledError:
+            connection.close()
+            raise
+        await self._live(session)
+
+    async def _open(self, connection: socket.socket) -> tuple[Channel, frozenset[str] | None]:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        handshake_s = self.options.limits.handshake_s if self._context else None
+        transport, _ = await loop.connect_accepted_socket(
+            lambda: protocol, connection, ssl=self._context, ssl_handshake_timeout=handshake_s
+        )
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        tls = transport.get_extra_info("ssl_object")
+        return Channel(reader, writer), certificate_names(tls) if tls else None
+
+    async def _let_in(
+        self, channel: Channel, datapath_id: int, names: frozenset[str] | None, peer: str
+    ) -> Session:
+        admission = self._admit(datapath_id, names, peer)
+        if not admission.is_admitted:
+            raise _refused(datapath_id, f"not admitted: {admission.reason}")
+        other = self.sessions.get(datapath_id)
+        if other is not None:
+            if await other.is_alive():
+                raise _refused(
+                    datapath_id, f"{other.peer_address} is connected with this datapath id already"
+                )
+            other.close("replaced: it was silent when the bridge connected again")
+            await asyncio.sleep(0)
+        if datapath_id in self.sessions and self.sessions[datapath_id] is not other:
+            raise _refused(datapath_id, "another connection with this datapath id was quicker")
+        session = Session(channel, datapath_id, peer, self._emit, self.options.limits)
+        self.sessions[datapath_id] = session
+        return session
+
+    async def _live(self, session: Session) -> None:
+        reading = asyncio.create_task(session.run())
+        is_up = False
+        try:
+            try:
+                await session.become_master(self.options.generation_id)
+                ports = await session.read_ports()
+            except BridgeError as error:
+                session.close(str(error))
+                self._emit(ConnectionRefused(session.peer_address, session.datapath_id, str(error)))
+            else:
+                is_up = True
+                self._emit(BridgeUp(session.datapath_id, session.peer_address, ports))
+            await asyncio.wait((reading,))
+        finally:
+            session.close("the controller stops")
+            reason = await asyncio.shield(reading)
+            if self.sessions.get(session.datapath_id) is session:
+                del self.sessions[session.datapath_id]
+            if is_up:
+                self._emit(BridgeDown(session.datapath_id, reason))
+
+
+class _RefusedBridge(AdmissionError):  # noqa: N818
+    """A refusal of a bridge whose datapath id is known."""
+
+    def __init__(self, datapath_id: int, reason: str) -> None:
+        self.datapath_id = datapath_id
+        super().__init__(f"bridge {datapath_id:016x}: {reason}")
+
+
+def _refused(datapath_id: int, reason: str) -> AdmissionError:
+    return _RefusedBridge(datapath_id, reason)

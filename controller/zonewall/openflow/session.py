@@ -1,0 +1,326 @@
+"""One bridge's life: requests with their answers, and what it tells by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from zonewall.flows.encoded import BridgeState, EncodedFlow, EncodedGroup, FlowKey
+from zonewall.flows.oxm import canonical_port
+from zonewall.flows.wire import message
+from zonewall.openflow import messages, parse
+from zonewall.openflow.channel import Channel
+from zonewall.openflow.errors import Malformed, RequestRefused, SessionClosed
+from zonewall.openflow.events import Event, Port, SwitchError
+from zonewall.openflow.messages import Multipart
+from zonewall.openflow.parse import Header
+from zonewall.pipeline.model import MeterEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one session: seconds, bytes."""
+
+    handshake_s: float = 10.0
+    answer_s: float = 30.0
+    echo_after_s: float = 5.0
+    dead_after_s: float = 15.0
+    max_reply_bytes: int = 512 * 1024 * 1024
+    max_ports: int = 65_536
+
+
+@dataclass(slots=True)
+class Waiter:
+    """Who waits for the answers to a block of xids."""
+
+    first_xid: int
+    last_xid: int
+    on_message: Callable[[Header, bytes], None]
+    failure: BaseException | None = None
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def fail(self, failure: BaseException) -> None:
+        """End the wait with a failure; the first one counts."""
+        if self.failure is None:
+            self.failure = failure
+        self.done.set()
+
+
+Emit = Callable[[Event], None]
+
+
+class Session:
+    """A bridge that was let in. All methods are coroutines of the listener's loop."""
+
+    def __init__(
+        self, channel: Channel, datapath_id: int, peer_address: str, emit: Emit, limits: Limits
+    ) -> None:
+        """Take over a connection whose features reply has been read."""
+        self.datapath_id = datapath_id
+        self.peer_address = peer_address
+        self.channel = channel
+        self.limits = limits
+        self._emit = emit
+        self._waiters: list[Waiter] = []
+        self._last_heard = 0.0
+        self._closed: SessionClosed | None = None
+        self._applying = asyncio.Lock()
+
+    # -- the receiving side -------------------------------------------------------------------------------
+
+    async def run(self) -> str:
+        """Read until the end and return why it ended; never raises for what the bridge does."""
+        watch = asyncio.create_task(self._watch_silence())
+        try:
+            while True:
+                for header, body in await self.channel.read():
+                    self._take(header, body)
+                self._last_heard = asyncio.get_running_loop().time()
+        except (SessionClosed, Malformed) as error:
+            self.close(str(error))
+        except (OSError, struct.error) as error:
+            self.close(f"connection lost: {error}")
+        finally:
+            watch.cancel()
+            self.close("closed by the controller")
+        return str(self._closed)
+
+    def close(self, reason: str) -> None:
+        """End the session; ``run`` returns. The first reason counts."""
+        self._closed = self._closed or SessionClosed(reason)
+        for waiter in self._waiters:
+            waiter.fail(self._closed)
+        self.channel.abort()
+
+    def _take(self, header: Header, body: bytes) -> None:
+        kind = header.kind
+        if kind == messages.ECHO_REQUEST:
+            self.channel.answer(message(messages.ECHO_REPLY, header.xid, body))
+        elif kind == messages.EXPERIMENTER:
+            self._take_experimenter(body)
+        elif kind == messages.PORT_STATUS:
+            self._emit(parse.parse_port_status(self.datapath_id, body))
+        elif kind == messages.FLOW_REMOVED:
+            self._emit(parse.parse_flow_removed(self.datapath_id, body))
+        else:
+            waiter = next((w for w in self._waiters if w.first_xid <= header.xid <= w.last_xid), None)
+            if waiter is not None:
+                waiter.on_message(header, body)
+            elif kind == messages.ERROR:
+                self._emit(SwitchError(self.datapath_id, *parse.parse_error(body), header.xid))
+
+    def _take_experimenter(self, body: bytes) -> None:
+        if len(body) >= 8 and struct.unpack_from("!II", body) == (messages.NICIRA, messages.PACKET_IN2):
+            self._emit(parse.parse_packet_in(self.datapath_id, body[8:]))
+
+    async def _watch_silence(self) -> None:
+        """Ask a silent bridge for a sign of life; cut it when there is none."""
+        loop = asyncio.get_running_loop()
+        self._last_heard = loop.time()
+        while True:
+            silent_s = loop.time() - self._last_heard
+            if silent_s >= self.limits.dead_after_s:
+                self.close(f"nothing heard for {silent_s:.0f} s")
+                return
+            if silent_s >= self.limits.echo_after_s:
+                try:
+                    xid = self.channel.new_xid()
+                    self.channel.answer(message(messages.ECHO_REQUEST, xid, b""))
+                except Malformed as error:
+                    self.close(str(error))
+                    return
+            await asyncio.sleep(min(self.limits.echo_after_s, self.limits.dead_after_s) / 2)
+
+    # -- the asking side ----------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def waiting(self, count: int, on_message: Callable[[Header, bytes], None]) -> AsyncIterator[Waiter]:
+        """Take ``count`` xids whose answers go to ``on_message`` until the block ends."""
+        if self._closed is not None:
+            raise self._closed
+        first = self.channel.new_xid(count)
+        waiter = Waiter(first, first + count - 1, on_message)
+        self._waiters.append(waiter)
+        try:
+            yield waiter
+        finally:
+            self._waiters.remove(waiter)
+
+    async def wait(self, waiter: Waiter, what: str) -> None:
+        """Wait until a waiter is done.
+
+        Raises:
+            RequestRefused, SessionClosed: as the answer was.
+        """
+        try:
+            await asyncio.wait_for(waiter.done.wait(), self.limits.answer_s)
+        except TimeoutError:
+            self.close(f"no answer to {what} within {self.limits.answer_s:g} s")
+        if waiter.failure is not None:
+            raise waiter.failure
+        if self._closed is not None and not waiter.done.is_set():
+            raise self._closed
+
+    async def request(self, what: str, make: Callable[[int], bytes], barrier: bool = False) -> bytes:
+        """Send one message and return the content of its answer; with ``barrier``, of the barrier after it.
+
+        Raises:
+            RequestRefused: the bridge answered with an error.
+            SessionClosed: it did not answer.
+        """
+        answers: list[bytes] = []
+
+        def take(header: Header, body: bytes) -> None:
+            if header.kind == messages.ERROR:
+                waiter.fail(RequestRefused(what, *parse.parse_error(body)))
+            elif not barrier or header.kind == messages.BARRIER_REPLY:
+                answers.append(body)
+                waiter.done.set()
+
+        async with self.waiting(2, take) as waiter:
+            parts = [make(waiter.first_xid)]
+            if barrier:
+                parts.append(message(messages.BARRIER_REQUEST, waiter.last_xid, b""))
+            await self._send(parts)
+            await self.wait(waiter, what)
+        return answers[0]
+
+    async def _send(self, parts: Iterable[bytes]) -> None:
+        try:
+            await self.channel.send(parts)
+        except OSError as error:
+            raise SessionClosed(f"connection lost: {error}") from None
+
+    async def send_all(self, parts: Iterable[bytes]) -> None:
+        """Send messages, joined, no faster than the bridge takes them; a bridge that takes none is cut.
+
+        Raises:
+            SessionClosed: the connection ended.
+        """
+        try:
+            await asyncio.wait_for(self._send(parts), self.limits.answer_s * 4)
+        except TimeoutError:
+            self.close("the bridge does not take what is sent")
+            raise SessionClosed("the bridge does not take what is sent") from None
+
+    async def _multipart(
+        self, what: str, kind: Multipart, body: bytes, take_part: Callable[[bytes], None]
+    ) -> None:
+        size = 0
+
+        def take(header: Header, content: bytes) -> None:
+            nonlocal size
+            if header.kind == messages.ERROR:
+                waiter.fail(RequestRefused(what, *parse.parse_error(content)))
+                return
+            answered, more, part = parse.parse_multipart(content)
+            size += len(part)
+            if header.kind != messages.MULTIPART_REPLY or answered != kind:
+                raise Malformed(f"the answer to {what} is of another kind")
+            if size > self.limits.max_reply_bytes:
+                raise Malformed(f"the answer to {what} is longer than {self.limits.max_reply_bytes} bytes")
+            take_part(part)
+            if not more:
+                waiter.done.set()
+
+        async with self.waiting(1, take) as waiter:
+            await self._send([messages.multipart(waiter.first_xid, kind, body)])
+            await self.wait(waiter, what)
+
+    async def read_flows(self, cookie: int = 0, cookie_mask: int = 0) -> dict[FlowKey, EncodedFlow]:
+        """Return the flows of all tables whose cookie has the value under the mask; all by default."""
+        flows: dict[FlowKey, EncodedFlow] = {}
+
+        def take(part: bytes) -> None:
+            for flow in parse.parse_flows(part):
+                flows[flow.key] = flow
+
+        await self._multipart(
+            "flows", Multipart.FLOW_DESC, messages.flow_desc_body(cookie, cookie_mask), take
+        )
+        return flows
+
+    async def read_groups(self) -> dict[int, EncodedGroup]:
+        """Return all groups by number."""
+        groups: dict[int, EncodedGroup] = {}
+
+        def take(part: bytes) -> None:
+            groups.update((group.number, group) for group in parse.parse_groups(part))
+
+        body = struct.pack("!I4x", messages.ALL_GROUPS)
+        await self._multipart("groups", Multipart.GROUP_DESC, body, take)
+        return groups
+
+    async def read_meters(self) -> dict[int, MeterEntry]:
+        """Return all meters by number."""
+        meters: dict[int, MeterEntry] = {}
+
+        def take(part: bytes) -> None:
+            meters.update((meter.number, meter) for meter in parse.parse_meters(part))
+
+        await self._multipart("meters", Multipart.METER_DESC, struct.pack("!I4x", messages.ANY), take)
+        return meters
+
+    async def read_state(self, cookie: int = 0, cookie_mask: int = 0) -> BridgeState:
+        """Return what the bridge holds: flows by cookie, all groups and meters."""
+        flows = await self.read_flows(cookie, cookie_mask)
+        return BridgeState(flows, await self.read_groups(), await self.read_meters())
+
+    async def read_ports(self) -> tuple[Port, ...]:
+        """Return all ports by number; where there is no OVSDB they are found by name here."""
+        ports: dict[int, Port] = {}
+
+        def take(part: bytes) -> None:
+            ports.update((port.number, port) for port in parse.parse_ports(part))
+            if len(ports) > self.limits.max_ports:
+                raise Malformed(f"more than {self.limits.max_ports} ports")
+
+        await self._multipart("ports", Multipart.PORT_DESC, struct.pack("!I4x", messages.ANY), take)
+        return tuple(port for _, port in sorted(ports.items()))
+
+    async def barrier(self) -> None:
+        """Return when the bridge has done all that was sent before."""
+        await self.request("a barrier", lambda xid: message(messages.BARRIER_REQUEST, xid, b""))
+
+    async def is_alive(self, within_s: float = 2.0) -> bool:
+        """Say whether the bridge answers an echo in time."""
+        echo = self.request("an echo", lambda xid: message(messages.ECHO_REQUEST, xid, b"?"))
+        try:
+            await asyncio.wait_for(echo, within_s)
+        except (TimeoutError, SessionClosed, RequestRefused):
+            return False
+        return True
+
+    async def packet_out(self, in_port: int, actions: bytes, frame: bytes) -> None:
+        """Have the bridge do actions (``flows.wire_actions.encode_actions``) with a frame.
+
+        A refusal comes as a ``SwitchError`` event.
+        """
+        xid = self.channel.new_xid()
+        await self._send([messages.packet_out(xid, canonical_port(in_port), actions, frame)])
+
+    async def become_master(self, generation_id: int) -> None:
+        """Take the master's role, and have only those messages sent that are used.
+
+        Raises:
+            RequestRefused: another controller has a newer generation, or the bridge lacks something.
+        """
+        await self.request("the master's role", lambda xid: messages.role_master(xid, generation_id))
+        for what, make in _SETUP:
+            await self.request(what, make, barrier=True)
+
+    @property
+    def applying(self) -> asyncio.Lock:
+        """Return the lock that keeps one change from mixing with another."""
+        return self._applying
+
+
+_SETUP: Final = (
+    ("the handling of fragments", messages.set_config),
+    ("NXT_PACKET_IN2", messages.set_packet_in_format),
+    ("the choice of messages", messages.set_async),
+)

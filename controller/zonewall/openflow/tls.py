@@ -1,0 +1,40 @@
+"""TLS of OpenFlow sessions: 1.2 or later, and a bridge must show a certificate that our authority signed."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Our key and certificate, and the authority that signs the bridges' certificates."""
+
+    private_key: Path
+    certificate: Path
+    bridge_authority: Path
+
+    def context(self) -> ssl.SSLContext:
+        """Read the files and return a server's context.
+
+        Raises:
+            OSError: a file cannot be read (``ssl.SSLError`` when it is no key or certificate).
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_cert_chain(self.certificate, self.private_key)
+        context.load_verify_locations(self.bridge_authority)
+        return context
+
+
+def certificate_names(connection: ssl.SSLObject) -> frozenset[str]:
+    """Return the common names and the alternative names (DNS, URI, IP) of the peer's checked certificate."""
+    certificate: dict[str, Any] = connection.getpeercert() or {}
+    names = {
+        str(value) for part in certificate.get("subject", ()) for key, value in part if key == "commonName"
+    }
+    names.update(str(entry[1]) for entry in certificate.get("subjectAltName", ()))
+    return frozenset(names)
