@@ -126,12 +126,12 @@ class Listener:
                 connection.close()
                 self._emit(ConnectionRefused(peer, None, "too many connections are being opened"))
                 continue
+            self._half_open += 1
             task = asyncio.create_task(self._serve(connection, peer))
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
 
     async def _serve(self, connection: socket.socket, peer: str) -> None:
-        self._half_open += 1
         channel: Channel | None = None
         try:
             try:
@@ -202,11 +202,12 @@ class Listener:
             await asyncio.wait((reading,))
         finally:
             session.close("the controller stops")
-            reason = await asyncio.shield(reading)
+            await asyncio.wait((reading,))
             if self.sessions.get(session.datapath_id) is session:
                 del self.sessions[session.datapath_id]
             if is_up:
-                self._emit(BridgeDown(session.datapath_id, reason))
+                self._emit(BridgeDown(session.datapath_id, session.end))
+            reading.result()
 
 
 class _RefusedBridge(AdmissionError):  # noqa: N818

@@ -72,8 +72,13 @@ class Session:
 
     # -- the receiving side -------------------------------------------------------------------------------
 
-    async def run(self) -> str:
-        """Read until the end and return why it ended; never raises for what the bridge does."""
+    @property
+    def end(self) -> str:
+        """Return why the session ended; empty while it lives."""
+        return str(self._closed or "")
+
+    async def run(self) -> None:
+        """Read until the end; never raises for what the bridge does."""
         watch = asyncio.create_task(self._watch_silence())
         try:
             while True:
@@ -87,7 +92,6 @@ class Session:
         finally:
             watch.cancel()
             self.close("closed by the controller")
-        return str(self._closed)
 
     def close(self, reason: str) -> None:
         """End the session; ``run`` returns. The first reason counts."""
