@@ -11,6 +11,7 @@ import structlog
 
 from zonewall.errors import ZonewallError
 from zonewall.flows.refusal import refuse
+from zonewall.flows.wire_actions import encode_actions
 from zonewall.openflow.events import (
     BridgeDown,
     BridgeUp,
@@ -37,6 +38,7 @@ OFPP_TABLE = 0xFFFFFFF9
 OFPP_CONTROLLER = 0xFFFFFFFD
 DISCOVERY_S = 0.2
 REINJECT_S = 0.5
+MOST_WAITING = 256
 
 _log = structlog.get_logger()
 
@@ -44,8 +46,8 @@ _log = structlog.get_logger()
 class Speaker(BridgeLink, Protocol):
     """A session that frames can be sent through."""
 
-    def packet_out(self, in_port: int, actions: tuple[Action, ...], frame: bytes) -> None:
-        """Send a frame; what does not fit into the session's buffer is dropped."""
+    async def packet_out(self, in_port: int, actions: bytes, frame: bytes) -> None:
+        """Have the bridge do actions with a frame."""
 
 
 class BridgeEvents:
@@ -64,6 +66,8 @@ class BridgeEvents:
         self._hosts = hosts
         self._session_of = session_of
         self._links: dict[BridgeKey, Speaker] = {}
+        self._waiting: dict[BridgeKey, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self.refused: dict[str, str] = {}
 
     def take(self, event: Event) -> None:
@@ -158,7 +162,8 @@ class BridgeEvents:
         self._reconciler.take(change)
         if self._reconciler.world.fleet.bindings is not before and len(event.frame) >= event.full_len:
             task = asyncio.get_running_loop().create_task(self._announce_again(key, event))
-            task.add_done_callback(lambda done: done.exception())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _announce_again(self, key: BridgeKey, event: PacketIn) -> None:
         """Let the frame that moved an endpoint through, once its bridge delivers there."""
@@ -209,10 +214,23 @@ class BridgeEvents:
         return 0
 
     def _send(self, key: BridgeKey, in_port: int, actions: tuple[Action, ...], frame: bytes) -> None:
+        """Send a frame; what a bridge has not taken while many others wait for it is not sent at all."""
         link = self._links.get(key)
-        if link is None:
+        if link is None or self._waiting.get(key, 0) >= MOST_WAITING:
             return
+        self._waiting[key] = self._waiting.get(key, 0) + 1
+        task = asyncio.get_running_loop().create_task(
+            self._deliver(key, link, in_port, encode_actions(actions), frame)
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(
+        self, key: BridgeKey, link: Speaker, in_port: int, actions: bytes, frame: bytes
+    ) -> None:
         try:
-            link.packet_out(in_port, actions, frame)
+            await link.packet_out(in_port, actions, frame)
         except (ZonewallError, ConnectionError) as error:
             _log.debug("frame_not_sent", bridge=str(key), error=str(error))
+        finally:
+            self._waiting[key] -= 1

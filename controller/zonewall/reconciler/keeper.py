@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
 from zonewall.errors import ZonewallError
-from zonewall.flows.diff import Delta, diff
-from zonewall.flows.encoded import EncodedFlow, FlowKey
-from zonewall.flows.wire import encode_flow
+from zonewall.flows.diff import Change, diff, diff_state
+from zonewall.flows.encoded import BridgeState
+from zonewall.flows.wire import encode_program
 from zonewall.intent.fleet import Fleet
 from zonewall.pipeline.compile import compile_bridge
 from zonewall.pipeline.cookie import is_ours
-from zonewall.pipeline.model import BridgeProgram, GroupEntry, MeterEntry
 from zonewall.placement.model import BridgeKey, Placement
 
 FIRST_RETRY_S = 0.5
@@ -32,34 +31,11 @@ _log = structlog.get_logger()
 class BridgeLink(Protocol):
     """What a keeper needs of a session with a bridge."""
 
-    async def read_flows(self) -> Mapping[FlowKey, EncodedFlow]:
-        """Return every flow of the bridge."""
+    async def read_state(self) -> BridgeState:
+        """Return every flow, group and meter of the bridge."""
 
-    async def read_meters(self) -> Mapping[int, MeterEntry]:
-        """Return every meter of the bridge."""
-
-    async def read_groups(self) -> Mapping[int, GroupEntry]:
-        """Return every group of the bridge."""
-
-    async def apply(
-        self,
-        delta: Delta,
-        *,
-        meters: Mapping[int, MeterEntry],
-        groups: Mapping[int, GroupEntry],
-        old_meters: Mapping[int, MeterEntry],
-        old_groups: Mapping[int, GroupEntry],
-    ) -> None:
+    async def change(self, change: Change) -> None:
         """Change the bridge as one bundle and wait until it is done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a bridge should hold, in bytes."""
-
-    flows: Mapping[FlowKey, EncodedFlow]
-    meters: Mapping[int, MeterEntry]
-    groups: Mapping[int, GroupEntry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +60,6 @@ class BridgeStatus:
     foreign_flows: int = 0
 
 
-def encode_program(program: BridgeProgram) -> Wanted:
-    """Return a program's bytes by key."""
-    flows = {flow.key: flow for flow in map(encode_flow, program.flows)}
-    return Wanted(
-        flows,
-        {meter.number: meter for meter in program.meters},
-        {group.number: group for group in program.groups},
-    )
-
-
 class BridgeKeeper:
     """One bridge's task: wakes when something changed, compiles the latest state, sends the difference."""
 
@@ -106,7 +72,7 @@ class BridgeKeeper:
         self.link: BridgeLink | None = None
         self._latest = latest
         self._report = report
-        self._held: Wanted | None = None
+        self._held: BridgeState | None = None
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._retry_s = FIRST_RETRY_S
@@ -160,19 +126,12 @@ class BridgeKeeper:
     async def _bring_about(self, link: BridgeLink, fleet: Fleet) -> None:
         program = await asyncio.get_running_loop().run_in_executor(None, compile_bridge, fleet, self.key)
         wanted = encode_program(program)
-        held = await self._known(link)
-        delta = diff(held.flows, wanted.flows)
-        changed = bool(delta) or held.meters != wanted.meters or held.groups != wanted.groups
-        if changed:
-            await link.apply(
-                delta,
-                meters=wanted.meters,
-                groups=wanted.groups,
-                old_meters=held.meters,
-                old_groups=held.groups,
-            )
+        change = diff_state(await self._known(link), wanted)
+        if change:
+            await link.change(change)
             self.status.applied += 1
-            _log.info("flows_changed", bridge=str(self.key), put=len(delta.put), deleted=len(delta.delete))
+            put, deleted = len(change.flows.put), len(change.flows.delete)
+            _log.info("flows_changed", bridge=str(self.key), put=put, deleted=deleted)
         if self.link is not link:
             return
         self._held = wanted
@@ -182,16 +141,15 @@ class BridgeKeeper:
             self._settled.set()
         self._report(InForce(self.key, fleet.placement, time.monotonic()))
 
-    async def _known(self, link: BridgeLink) -> Wanted:
+    async def _known(self, link: BridgeLink) -> BridgeState:
         """Return what the bridge holds of ours: as last confirmed, read back when that is old or unknown."""
         now = time.monotonic()
         if self._held is not None and now < self._audit_at:
             return self._held
-        flows = await link.read_flows()
-        ours = {key: flow for key, flow in flows.items() if is_ours(flow.cookie)}
-        read = Wanted(ours, await link.read_meters(), await link.read_groups())
+        state = await link.read_state()
+        ours = {key: flow for key, flow in state.flows.items() if is_ours(flow.cookie)}
         self._audit_at = now + AUDIT_S
-        self.status.foreign_flows = len(flows) - len(ours)
+        self.status.foreign_flows = len(state.flows) - len(ours)
         if self._held is not None:
             drift = diff(ours, self._held.flows)
             if drift:
@@ -199,7 +157,7 @@ class BridgeKeeper:
                 _log.warning(
                     "drift_found", bridge=str(self.key), missing=len(drift.put), unknown=len(drift.delete)
                 )
-        return read
+        return BridgeState(ours, state.groups, state.meters)
 
     def _failed(self, error: Exception) -> None:
         self._held = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -11,10 +10,10 @@ import pytest
 from support.compiled import FIRST, CompiledFleet
 from support.configurations import configure, endpoint, rule, tenant, tier, zone
 from zonewall.errors import BridgeError
-from zonewall.flows.diff import Delta
-from zonewall.flows.encoded import EncodedFlow, FlowKey
+from zonewall.flows.diff import Change, Delta
+from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
 from zonewall.intent.fleet import Fleet, index_fleet
-from zonewall.pipeline.model import GroupEntry, MeterEntry
+from zonewall.pipeline.model import MeterEntry
 from zonewall.placement.model import Placement
 from zonewall.reconciler import keeper as keeper_module
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
@@ -29,32 +28,20 @@ class Bridge:
         self.bundles: list[Delta] = []
         self.refusals = 0
 
-    async def read_flows(self) -> Mapping[FlowKey, EncodedFlow]:
-        return dict(self.flows)
+    async def read_state(self) -> BridgeState:
+        return BridgeState(dict(self.flows), {}, dict(self.meters))
 
-    async def read_meters(self) -> Mapping[int, MeterEntry]:
-        return dict(self.meters)
-
-    async def read_groups(self) -> Mapping[int, GroupEntry]:
-        return {}
-
-    async def apply(
-        self,
-        delta: Delta,
-        *,
-        meters: Mapping[int, MeterEntry],
-        groups: Mapping[int, GroupEntry],
-        old_meters: Mapping[int, MeterEntry],
-        old_groups: Mapping[int, GroupEntry],
-    ) -> None:
+    async def change(self, change: Change) -> None:
         if self.refusals:
             self.refusals -= 1
             raise BridgeError("bad action")
-        self.bundles.append(delta)
-        self.flows.update({flow.key: flow for flow in delta.put})
-        for key in delta.delete:
+        self.bundles.append(change.flows)
+        self.flows.update({flow.key: flow for flow in change.flows.put})
+        for key in change.flows.delete:
             del self.flows[key]
-        self.meters = dict(meters)
+        self.meters.update({meter.number: meter for meter in change.put_meters + change.modify_meters})
+        for number in change.delete_meters:
+            del self.meters[number]
 
 
 def fleet(port: str = "tcp/80") -> Fleet:
