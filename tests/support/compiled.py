@@ -6,7 +6,9 @@ service function is a wire between its legs on the first host; every mirror targ
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Final
 
 from zonewall.flows.simulate.connections import ConnTrack
@@ -18,7 +20,7 @@ from zonewall.intent.numbering import Kind, Numbering
 from zonewall.intent.semantics import Probe
 from zonewall.pipeline.compile import compile_bridge
 from zonewall.pipeline.cookie import Category, Reason, category_of, rule_of
-from zonewall.placement.model import Binding, BridgeKey, Link, Placement
+from zonewall.placement.model import Binding, BindingState, BridgeKey, Link, Placement
 from zonewall.policy.findings import Location
 from zonewall.policy.model import (
     Attachment,
@@ -45,7 +47,7 @@ Port = tuple[BridgeKey, int]
 
 @dataclass(slots=True)
 class Seen:
-    """What became of a packet: where it came out, who got copies, what it went through, which rule decided."""
+    """What became of a packet: where it came out, who got copies, what it went through, who decided."""
 
     verdict: str = "drop"
     rule: str | None = None
@@ -53,20 +55,29 @@ class Seen:
     mirror: list[str] = field(default_factory=list)
     through: list[str] = field(default_factory=list)
     arrived: list[tuple[Port, Packet]] = field(default_factory=list)
+    announced: bool = False
 
 
 class CompiledFleet:
     """Two bridges with everything of a configuration on them."""
 
-    def __init__(self, configuration: Configuration, inactive: frozenset[str] = frozenset()) -> None:
-        """Compile both bridges."""
+    def __init__(
+        self,
+        configuration: Configuration,
+        inactive: frozenset[str] = frozenset(),
+        numbering: Numbering | None = None,
+        states: Mapping[EndpointKey, BindingState] = MappingProxyType({}),
+        midstream: frozenset[EndpointKey] = frozenset(),
+    ) -> None:
+        """Compile both bridges, from a numbering that was given before if one is carried over."""
         self.configuration = _with_hosts(configuration)
         self.places: dict[EndpointKey, Port] = {}
         bindings = {}
         for index, key in enumerate(sorted(self.configuration.inventory.endpoints)):
             port = ((FIRST, SECOND)[index % 2], index // 2 + 1)
             self.places[key] = port
-            bindings[key] = (Binding(key, port[0], OfPort(port[1])),)
+            state = states.get(key, BindingState.ACTIVE)
+            bindings[key] = (Binding(key, port[0], OfPort(port[1]), state, key in midstream),)
         self.vlans = {tenant: 100 + index for index, tenant in enumerate(sorted(self.configuration.tenants))}
         ports = {
             (key, name): OfPort(_number(self.configuration, name))
@@ -74,7 +85,7 @@ class CompiledFleet:
             for name in self.configuration.inventory.hosts[key.host].bridges[BRIDGE].ports
         }
         link = Link((FIRST, OfPort(FABRIC)), (SECOND, OfPort(FABRIC)))
-        self.policy = prepare(self.configuration, Numbering(), inactive)
+        self.policy = prepare(self.configuration, numbering or Numbering(), inactive)
         self.placement = Placement(bindings, ports, frozenset({link}))
         fleet = index_fleet(self.policy, self.placement)
         self.programs = {key: compile_bridge(fleet, key) for key in (FIRST, SECOND)}
@@ -141,6 +152,7 @@ class CompiledFleet:
         for copy in outcome.copies:
             if copy.userdata[0] == Reason.REJECT:
                 seen.verdict = "reject"
+            seen.announced |= copy.userdata[0] == Reason.ANNOUNCEMENT
         for sent in outcome.sent:
             self._follow((bridge, sent.port), sent.packet, seen, depth)
 

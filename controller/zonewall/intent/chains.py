@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from zonewall.errors import CompileError
 from zonewall.intent.fleet import Fleet
 from zonewall.intent.model import Chain, Hop, Leg, MirrorSink
 from zonewall.intent.numbering import Kind
 from zonewall.placement.model import BridgeKey
-from zonewall.policy.model import Configuration, PortRole
+from zonewall.policy.model import Configuration, PortRole, Tier
 from zonewall.values.names import TenantName
 
 MOST_MIRROR_TARGETS = 8
@@ -107,14 +109,23 @@ def _owners(configuration: Configuration) -> dict[str, TenantName]:
         CompileError: two tenants use one function, whose untagged legs cannot tell them apart.
     """
     owners: dict[str, TenantName] = {}
+    for tenant, tier in _standing(configuration):
+        for function in (function for rule in tier.rules for function in rule.through):
+            first = owners.setdefault(function, tenant)
+            if first != tenant:
+                raise CompileError(
+                    f"service function {function} is used by {first} and {tenant}; "
+                    "give each tenant a function of its own"
+                )
+    return owners
+
+
+def _standing(configuration: Configuration) -> Iterator[tuple[TenantName, Tier]]:
+    """Yield every tier with each tenant that it stands for; a provider's can stand for several."""
+    provider = configuration.provider
     for tenant in configuration.tenants.values():
         for tier in tenant.tiers:
-            for rule in tier.rules:
-                for function in rule.through:
-                    first = owners.setdefault(function, tenant.name)
-                    if first != tenant.name:
-                        raise CompileError(
-                            f"service function {function} is used by {first} and {tenant.name}; "
-                            "give each tenant a function of its own"
-                        )
-    return owners
+            yield tenant.name, tier
+        for tier in provider.before + provider.after:
+            if tier.tenants is None or tenant.name in tier.tenants:
+                yield tenant.name, tier
