@@ -1,0 +1,90 @@
+"""``zonewall run``: the controller."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+
+from zonewall.api.control import ControlServer
+from zonewall.reconciler.controller import Controller
+from zonewall.store.options import Options, read_options
+
+_TLS = ("certificate", "private-key", "ca")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+
+    @app.command()
+    def run(
+        directory: Annotated[Path, typer.Argument(metavar="CONFIG_DIR", help="The configuration.")],
+        options: Annotated[Path | None, typer.Option(help="YAML with the options below.")] = None,
+        openflow: Annotated[
+            list[str] | None, typer.Option(help="Where bridges connect: tcp:ADDRESS:PORT or ssl:….")
+        ] = None,
+        ovsdb: Annotated[
+            list[str] | None, typer.Option(help="Where hosts' databases connect, the same forms.")
+        ] = None,
+        allow_plain: Annotated[
+            bool | None, typer.Option("--allow-plain", help="Plain TCP beyond loopback, too.")
+        ] = None,
+        state: Annotated[Path | None, typer.Option(help="Folder of what must survive a restart.")] = None,
+        socket: Annotated[Path | None, typer.Option(help="Control socket of status and the like.")] = None,
+        tls_certificate: Annotated[Path | None, typer.Option(help="The controller's, PEM.")] = None,
+        tls_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+        tls_ca: Annotated[Path | None, typer.Option(help="Who signs bridges and hosts, PEM.")] = None,
+        log_format: Annotated[str | None, typer.Option(help="text or json.")] = None,
+    ) -> None:
+        """Run the controller until SIGTERM or SIGINT; bridges go on enforcing what they have."""
+        said: dict[str, Any] = {
+            "openflow": tuple(openflow) if openflow else None,
+            "ovsdb": tuple(ovsdb) if ovsdb else None,
+            "allow-plain": allow_plain,
+            "state": state,
+            "socket": socket,
+            "log-format": log_format,
+        }
+        tls = dict(zip(_TLS, (tls_certificate, tls_key, tls_ca), strict=True))
+        if any(tls.values()):
+            said["tls"] = {key: path for key, path in tls.items() if path is not None}
+        chosen = read_options(options, said)
+        set_up_logging(chosen.log_format)
+        asyncio.run(serve(directory, chosen))
+
+
+async def serve(directory: Path, options: Options) -> None:
+    """Run the controller and its control socket until a signal comes."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    controller = Controller(directory, options)
+    control = ControlServer(options.control_socket, controller.status)
+    await control.start()
+    try:
+        await controller.run(stop)
+    finally:
+        await control.stop()
+
+
+def set_up_logging(form: str) -> None:
+    """Write log events to stderr, one a line."""
+    renderer: Any = structlog.processors.JSONRenderer()
+    if form == "text":
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

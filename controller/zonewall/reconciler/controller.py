@@ -1,0 +1,193 @@
+"""The whole controller: listeners and services around one reconciler."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from zonewall.errors import AdmissionError, ZonewallError
+from zonewall.openflow.listener import Admission, Listener, ListenerOptions
+from zonewall.openflow.session import Session
+from zonewall.openflow.tls import TlsFiles as OpenFlowTls
+from zonewall.ovsdb.service import OvsdbService
+from zonewall.ovsdb.tls import TlsFiles as OvsdbTls
+from zonewall.pipeline.tables import RESOLVE, SOURCE
+from zonewall.policy.model import Configuration
+from zonewall.reconciler.bridges import BridgeEvents
+from zonewall.reconciler.hosts import HostEvents
+from zonewall.reconciler.link import SessionLink
+from zonewall.reconciler.reconciler import Reconciler
+from zonewall.reconciler.status import status_document
+from zonewall.store.options import Options, TlsOptions, parse_remote
+from zonewall.store.watch import changes
+from zonewall.values.names import DatapathId
+
+PREFIXES = {table.number: ("nw_dst", "nw_src", "ipv6_dst") for table in (RESOLVE, SOURCE)}
+"""Fields looked up by longest prefix, so that megaflows stay wide (ovs-vswitchd.conf.db(5), Flow_Table)."""
+
+_log = structlog.get_logger()
+
+
+class Controller:
+    """Owns every listener and task; ``run`` works until told to stop."""
+
+    def __init__(self, directory: Path, options: Options) -> None:
+        """Read the configuration.
+
+        Raises:
+            ZonewallError: the configuration, the options or the state folder cannot be used.
+        """
+        self.options = options
+        key = discovery_key(options.state / "discovery.key")
+        self.reconciler = Reconciler(directory, options.state, key)
+        self.hosts = HostEvents(self.reconciler)
+        self._listeners: list[Listener] = []
+        self._links: dict[int, SessionLink] = {}
+        self.bridges = BridgeEvents(
+            self.reconciler, self.hosts, self._link_of, databases_connect_in=bool(options.ovsdb)
+        )
+        tls = _ovsdb_tls(options.tls)
+        self.databases = OvsdbService(self._observed, client_tls=tls)
+        self.reconciler.on_configuration.append(self._follow_hosts)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set; the bridges then go on enforcing what they have.
+
+        Raises:
+            ZonewallError: something cannot be listened on.
+        """
+        working = asyncio.create_task(self.reconciler.run())
+        watching = asyncio.create_task(self._watch(stop))
+        discovering = asyncio.create_task(self.bridges.discover())
+        try:
+            await self._open()
+            _log.info("controller_started", directory=str(self.reconciler.directory))
+            await stop.wait()
+        finally:
+            _log.info("controller_stopping")
+            for listener in self._listeners:
+                await listener.stop()
+            await asyncio.get_running_loop().run_in_executor(None, self.databases.stop)
+            for task in (working, watching, discovering):
+                task.cancel()
+            await asyncio.gather(working, watching, discovering, return_exceptions=True)
+
+    def status(self) -> dict[str, Any]:
+        """Return the status document."""
+        return status_document(self.reconciler, self.hosts, self.bridges)
+
+    async def _open(self) -> None:
+        self.databases.start()
+        for place in self.options.ovsdb:
+            kind, address, port = parse_remote(place)
+            tls = _ovsdb_tls(self.options.tls) if kind == "ssl" else None
+            self._check(kind, address, place)
+            self.databases.listen(address, port, tls)
+        self._follow_hosts(self.reconciler.world.configuration)
+        generation_id = int(time.time() * 1000)
+        for place in self.options.openflow:
+            kind, address, port = parse_remote(place)
+            self._check(kind, address, place)
+            tls_files = _openflow_tls(self.options.tls) if kind == "ssl" else None
+            options = ListenerOptions(
+                address, port, generation_id, tls=tls_files, allow_plain=self.options.allow_plain
+            )
+            listener = Listener(options, self._admit, self._bridge_event)
+            try:
+                await listener.start()
+            except OSError as error:
+                raise ZonewallError(f"{place}: cannot be listened on: {error.strerror or error}") from error
+            self._listeners.append(listener)
+
+    def _check(self, kind: str, address: str, place: str) -> None:
+        """Refuse to listen in plain where others can reach it, unless that was asked for."""
+        if kind == "ssl" and self.options.tls is None:
+            raise AdmissionError(f"{place}: no certificates; say --tls-certificate, --tls-key and --tls-ca")
+        if kind == "tcp" and not self.options.allow_plain and not ip_address(address).is_loopback:
+            raise AdmissionError(f"{place}: plain TCP beyond loopback; use ssl:, or say --allow-plain")
+
+    def _follow_hosts(self, configuration: Configuration) -> None:
+        hosts = configuration.inventory.hosts
+        self.databases.set_hosts(hosts)
+        for host in hosts.values():
+            for bridge in host.bridges.values():
+                self.databases.ensure_bridge(host.name, bridge, None, PREFIXES)
+
+    def _admit(self, datapath_id: int, names: frozenset[str] | None, peer: str) -> Admission:
+        """Let a bridge in under the identity that the inventory gives, and under no other."""
+        world = self.reconciler.world
+        key = world.bridge_of(DatapathId(datapath_id))
+        if key is None:
+            return Admission(False, f"datapath id {datapath_id:016x} is no managed bridge's")
+        certificate = world.configuration.inventory.hosts[key.host].certificate
+        if names is not None and certificate not in names:
+            shown = ", ".join(sorted(names)) or "no name"
+            return Admission(
+                False, f"{peer} speaks for {key} with a certificate of {shown}, not {certificate}"
+            )
+        return Admission(True)
+
+    def _link_of(self, datapath_id: DatapathId) -> SessionLink | None:
+        session = self._session(datapath_id)
+        if session is None:
+            self._links.pop(datapath_id, None)
+            return None
+        link = self._links.get(datapath_id)
+        if link is None or link.session is not session:
+            link = self._links[datapath_id] = SessionLink(session)
+        return link
+
+    def _session(self, datapath_id: int) -> Session | None:
+        for listener in self._listeners:
+            if datapath_id in listener.sessions:
+                return listener.sessions[datapath_id]
+        return None
+
+    def _bridge_event(self, event: Any) -> None:
+        self.reconciler.post(lambda: self.bridges.take(event))
+
+    def _observed(self, seen: Any) -> None:
+        self.reconciler.post(lambda: self.hosts.take(seen))
+
+    async def _watch(self, stop: asyncio.Event) -> None:
+        async for _ in changes(self.reconciler.directory, stop):
+            await self.reconciler.reload()
+
+
+def discovery_key(path: Path) -> bytes:
+    """Return the key that link discovery is signed with, made at the first start and kept.
+
+    Raises:
+        ZonewallError: the state folder cannot be used.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            key = path.read_bytes()
+            if len(key) == _KEY_BYTES:
+                return key
+        key = secrets.token_bytes(_KEY_BYTES)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(key)
+    except OSError as error:
+        raise ZonewallError(f"{path}: {error.strerror}; say another folder with --state") from error
+    return key
+
+
+_KEY_BYTES = 32
+
+
+def _ovsdb_tls(tls: TlsOptions | None) -> OvsdbTls | None:
+    return None if tls is None else OvsdbTls(tls.private_key, tls.certificate, tls.ca)
+
+
+def _openflow_tls(tls: TlsOptions | None) -> OpenFlowTls | None:
+    return None if tls is None else OpenFlowTls(tls.private_key, tls.certificate, tls.ca)
