@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 from zonewall.pipeline.model import Condition, Field
 from zonewall.pipeline.packet_fields import (
@@ -28,7 +29,14 @@ from zonewall.pipeline.packet_fields import (
     VLAN_VID,
 )
 from zonewall.values.addresses import IpPrefix
-from zonewall.values.services import ALL_PORTS, Protocol, ServiceTerm, range_to_masks
+from zonewall.values.services import (
+    ALL_PORTS,
+    PortRange,
+    Protocol,
+    ServiceTerm,
+    merge_ranges,
+    range_to_masks,
+)
 
 IPV4: Condition = (ETH_TYPE, ETH_IPV4, None)
 IPV6: Condition = (ETH_TYPE, ETH_IPV6, None)
@@ -82,31 +90,52 @@ def service_conditions(
     if not terms or any(term.protocol is None for term in terms):
         return [()]
     alternatives: dict[tuple[Condition, ...], None] = {}
-    for term in terms:
+    for protocol in dict.fromkeys(term.protocol for term in terms if term.protocol is not None):
+        same = [term for term in terms if term.protocol == protocol]
         for family in families:
-            for conditions in _term_conditions(term, family):
+            for conditions in _protocol_conditions(protocol, same, family):
                 alternatives[conditions] = None
-    return _without_covered(list(alternatives))
+    return list(alternatives)
 
 
-def _term_conditions(term: ServiceTerm, family: int) -> Iterable[tuple[Condition, ...]]:
-    protocol = term.protocol
-    if protocol is None:
-        return
+def _protocol_conditions(
+    protocol: int, terms: list[ServiceTerm], family: int
+) -> Iterable[tuple[Condition, ...]]:
     if (protocol == Protocol.ICMP and family != ETH_IPV4) or (
         protocol == Protocol.ICMPV6 and family != ETH_IPV6
     ):
         return
     base = (FAMILIES[family], (IP_PROTO, protocol, None))
     if protocol in (Protocol.ICMP, Protocol.ICMPV6):
-        yield base + _icmp(term, family)
+        yield from _without_covered([base + _icmp(term, family) for term in terms])
     elif protocol in _PORTS:
         source, destination = _PORTS[Protocol(protocol)]
-        for source_condition in _port_conditions(source, term.source_ports):
-            for destination_condition in _port_conditions(destination, term.ports):
-                yield base + source_condition + destination_condition
+        for source_ports, ports in _disjoint(terms):
+            for source_condition in _port_conditions(source, source_ports):
+                for destination_condition in _port_conditions(destination, ports):
+                    yield base + source_condition + destination_condition
     else:
         yield base
+
+
+def _disjoint(terms: list[ServiceTerm]) -> Iterable[tuple[tuple[PortRange, ...], tuple[PortRange, ...]]]:
+    """Yield (source ports, destination ports) that overlap nowhere and together are the terms."""
+    edges = {0, 0x10000}
+    for term in terms:
+        for first, last in term.source_ports:
+            edges |= {first, last + 1}
+    by_ports: dict[tuple[PortRange, ...], list[PortRange]] = {}
+    for first, after in pairwise(sorted(edges)):
+        here = [
+            term
+            for term in terms
+            if not term.source_ports or any(low <= first <= high for low, high in term.source_ports)
+        ]
+        if here:
+            merged = merge_ranges([each for term in here for each in term.ports or (ALL_PORTS,)])
+            by_ports.setdefault(merged, []).append((first, after - 1))
+    for ports, source_ports in by_ports.items():
+        yield merge_ranges(source_ports), ports
 
 
 def _icmp(term: ServiceTerm, family: int) -> tuple[Condition, ...]:
@@ -130,9 +159,8 @@ def _port_conditions(field: Field, ranges: tuple[tuple[int, int], ...]) -> list[
 def _without_covered(alternatives: list[tuple[Condition, ...]]) -> list[tuple[Condition, ...]]:
     """Drop alternatives that ask for all that another one asks, and more."""
     sets = [frozenset(conditions) for conditions in alternatives]
-    short = [one for one in sets if len(one) <= 2]
     return [
         conditions
         for conditions, own in zip(alternatives, sets, strict=True)
-        if not any(other < own for other in short)
+        if not any(other < own for other in sets)
     ]

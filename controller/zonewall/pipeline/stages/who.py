@@ -87,12 +87,8 @@ def who_flows(intent: BridgeIntent) -> Iterator[Flow]:
     if not intent.tenants:
         return
     yield from _for_everyone(intent)
-    needs_local_sources = bool(intent.chains) and any(
-        leg.ofport is not None
-        for chain in intent.chains
-        for hop in chain.hops
-        for leg in (hop.enter, hop.leave)
-    )
+    # What an appliance on another bridge lets through may come back here, from an endpoint that is here.
+    needs_local_sources = bool(intent.chains)
     for tenant in intent.tenants:
         view = (TENANT, tenant.number, None)
         for endpoint in _known(tenant):

@@ -1,0 +1,167 @@
+"""Real traffic between machines of a lab: echo servers, probes, and a stream that measures its own gaps."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import selectors
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+from topologies.machine import Machine
+
+REFUSALS = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.EACCES, errno.ENETUNREACH, errno.ECONNRESET}
+PROBE_S = 1.0
+
+
+class EchoServer(threading.Thread):
+    """Answers TCP on some ports of a machine with what it was sent."""
+
+    def __init__(self, machine: Machine, ports: Iterable[int]) -> None:
+        """Listen at once; call ``start`` to answer."""
+        super().__init__(daemon=True)
+        self._selector = selectors.DefaultSelector()
+        self._wake, waker = socket.socketpair()
+        self._waker = waker
+        self._selector.register(self._wake, selectors.EVENT_READ, "wake")
+        for port in ports:
+            listener = machine.socket(socket.AF_INET6, socket.SOCK_STREAM)
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("::", port))
+            listener.listen(64)
+            self._selector.register(listener, selectors.EVENT_READ, "listener")
+
+    def run(self) -> None:
+        """Answer until stopped."""
+        while True:
+            for key, _ in self._selector.select():
+                if key.data == "wake":
+                    return
+                assert isinstance(key.fileobj, socket.socket)
+                self._serve(key.fileobj, key.data == "listener")
+
+    def stop(self) -> None:
+        """End, and close every socket."""
+        self._waker.send(b"x")
+        self.join()
+        for key in list(self._selector.get_map().values()):
+            assert isinstance(key.fileobj, socket.socket)
+            key.fileobj.close()
+        self._waker.close()
+        self._selector.close()
+
+    def _serve(self, ready: socket.socket, is_listener: bool) -> None:
+        if is_listener:
+            peer, _ = ready.accept()
+            self._selector.register(peer, selectors.EVENT_READ, "peer")
+            return
+        try:
+            data = ready.recv(65536)
+            if data:
+                ready.sendall(data)
+                return
+        except OSError:
+            pass
+        self._selector.unregister(ready)
+        ready.close()
+
+
+def probe_tcp(machine: Machine, address: str, port: int, timeout_s: float = PROBE_S) -> str:
+    """Return what becomes of a connection: ``allow``, ``reject`` or ``drop``."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with machine.socket(family, socket.SOCK_STREAM) as caller:
+        caller.settimeout(timeout_s)
+        try:
+            caller.connect((address, port))
+            caller.sendall(b"zonewall")
+            return "allow" if caller.recv(64) == b"zonewall" else "drop"
+        except TimeoutError:
+            return "drop"
+        except OSError as error:
+            return "reject" if error.errno in REFUSALS else "drop"
+
+
+def probe_ping(machine: Machine, address: str) -> str:
+    """Return ``allow`` if an echo request is answered, else ``drop``."""
+    return "allow" if machine.ping(address, count=1, timeout_s=PROBE_S) else "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """How a stream fared: round trips that were made, the longest pause between two, whether it ended."""
+
+    round_trips: int
+    longest_ms: float
+    longest_at: float
+    broken: str
+
+
+class Stream(threading.Thread):
+    """One TCP connection that asks and is answered without a pause, every few milliseconds."""
+
+    def __init__(self, machine: Machine, address: str, port: int, every_s: float = 0.005) -> None:
+        """Connect at once; call ``start`` to begin."""
+        super().__init__(daemon=True)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._socket = machine.socket(family, socket.SOCK_STREAM)
+        self._socket.settimeout(10.0)
+        self._socket.connect((address, port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._every_s = every_s
+        self._stopping = threading.Event()
+        self._arrivals: list[float] = []
+        self._broken = ""
+
+    def run(self) -> None:
+        """Ask and wait for the answer until stopped."""
+        number = 0
+        try:
+            while not self._stopping.is_set():
+                asked = number.to_bytes(8, "big")
+                self._socket.sendall(asked)
+                got = b""
+                while len(got) < len(asked):
+                    part = self._socket.recv(len(asked) - len(got))
+                    if not part:
+                        raise ConnectionResetError("the other end closed the connection")
+                    got += part
+                if got != asked:
+                    raise ConnectionError("the answer was another one's")
+                self._arrivals.append(time.monotonic())
+                number += 1
+                time.sleep(self._every_s)
+        except OSError as error:
+            self._broken = str(error) or type(error).__name__
+
+    def stop(self) -> Gap:
+        """End, and say how it went."""
+        self._stopping.set()
+        self.join(15.0)
+        with contextlib.suppress(OSError):
+            self._socket.close()
+        pauses = [(b - a, a) for a, b in pairwise(self._arrivals)]
+        longest, at = max(pauses, default=(0.0, 0.0))
+        return Gap(len(self._arrivals), longest * 1000, at, self._broken)
+
+
+class Pings:
+    """Echo requests every 20 ms from one machine to an address, to see for how long none is answered."""
+
+    def __init__(self, machine: Machine, address: str) -> None:
+        """Begin at once."""
+        self._process = machine.start("ping", "-n", "-D", "-i", "0.02", "-W", "1", address)
+
+    def stop(self) -> float:
+        """End, and return the longest time between two answers in milliseconds."""
+        self._process.stop(signal.SIGINT)
+        times = [float(line[1 : line.index("]")]) for line in self._lines() if line.startswith("[")]
+        return max((b - a for a, b in pairwise(times)), default=float("inf")) * 1000
+
+    def _lines(self) -> list[str]:
+        return [line for line in self._process.output().splitlines() if "bytes from" in line]
