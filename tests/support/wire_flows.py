@@ -99,7 +99,7 @@ def _condition(draw: st.DrawFn, field: Field) -> Condition:
         return draw(st.sampled_from([(field, 0, None), (field, 0x1005, None), (field, 0x1000, 0x1000)]))
     if field is pf.ETH_TYPE:
         return field, draw(st.sampled_from([0x0800, 0x0806, 0x86DD, 0x8035, 0x88CC])), None
-    ones = {"tcp_flags": 0xFFF, "in_port": 0xFE}.get(field.base, field.ones)
+    ones = {"tcp_flags": 0xFFF, "in_port": 0xFE, "arp_op": 0xFF}.get(field.base, field.ones)
     mask = None if field.base in UNMASKED else draw(st.none() | st.integers(1, ones))
     value = draw(st.integers(0, ones))
     return field, value if mask is None else value & mask, mask

@@ -120,7 +120,8 @@ _ROWS: Final[tuple[tuple[str, str, int, int, int, int, bool, _Needs], ...]] = (
     ("nd_target", "nd_target", BASIC, 31, 16, 128, True, _neighbour(135, 136)),
     ("nd_sll", "nd_sll", BASIC, 32, 6, 48, True, _neighbour(135)),
     ("nd_tll", "nd_tll", BASIC, 33, 6, 48, True, _neighbour(136)),
-    ("arp_op", "arp_op", BASIC, 21, 2, 16, False, _needs(_ARP)),
+    # Open vSwitch keeps 8 bits of an ARP operation.
+    ("arp_op", "arp_op", BASIC, 21, 2, 8, False, _needs(_ARP)),
     ("arp_spa", "arp_spa", BASIC, 22, 4, 32, True, _needs(_ARP)),
     ("arp_tpa", "arp_tpa", BASIC, 23, 4, 32, True, _needs(_ARP)),
     ("arp_sha", "arp_sha", BASIC, 24, 6, 48, True, _needs(_ARP)),

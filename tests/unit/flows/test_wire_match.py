@@ -61,6 +61,7 @@ def test_a_field_beside_the_wrong_protocol_is_refused() -> None:
         ((pf.IN_PORT, 1, 1), "only be matched whole"),
         ((pf.IN_PORT, 0x10000, None), "no OpenFlow port"),
         ((pf.CT_STATE, 0x100, None), "mean nothing"),
+        ((pf.ARP_OP, 0x100, None), "mean nothing"),
         ((Field("odd", "no_such", 0, 8, 8), 1, None), "no base field"),
         ((Field("far", "reg1", 30, 8, 32), 1, None), "not in reg1"),
     ],
