@@ -125,8 +125,8 @@ def _provider_peer(directory: Directory, view: View, peer: Peer) -> Crowd:
         return EVERYBODY if peer.kind == "any" else Crowd()
     if peer.tenant not in ("*", view.owner.name):
         return Crowd()
-    if peer.kind == "any":
-        return Crowd(inside=True)
+    if peer.kind in ("any", "external"):
+        return Crowd(inside=peer.kind == "any", outside=peer.kind == "external")
     return Crowd() if peer.zone is None else _zone(directory, view.owner.name, view.owner.name, peer.zone)
 
 
@@ -137,3 +137,21 @@ def _zone(directory: Directory, owner: TenantName, of: TenantName, zone: ZoneNam
             identity.name for identity in directory.by_zone.get((of, zone), ()) if identity.tenant == owner
         )
     )
+
+
+def agreed_identities(
+    configuration: Configuration, directory: Directory, source: Tenant, destination: Tenant
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the identities of each end by which alone a connection between two tenants is agreed on."""
+    found = []
+    for one, other in ((source, destination), (destination, source)):
+        exported, _ = named_zones(configuration, one, other)
+        found.append(
+            frozenset(
+                identity.name
+                for zone in exported
+                for identity in directory.by_zone.get((one.name, zone), ())
+                if identity.tenant == one.name and not identity.outside
+            )
+        )
+    return found[0], found[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,7 +27,7 @@ class Identity:
     """A distinct set of zones as one tenant sees it.
 
     Attributes:
-        zones: the zones it is in; those of other tenants are the ones that see it through an import.
+        zones: the zones it is in; those of other tenants are the ones that may see it by an agreement.
         outside: it is of addresses that are no endpoint's.
     """
 
@@ -133,12 +133,12 @@ class _TenantResolver:
         self._labels_only = Tenant(tenant.name, tenant.location, label_only)
         self._others = [zone for name, zone in tenant.zones.items() if name not in label_only]
         self._addressed = any(asks_addresses(tenant, zone.selector) for zone in self._others)
-        self._importers = list(_importers(configuration, tenant))
+        self._partners = _partners(configuration, tenant)
 
     def endpoint(self, endpoint: EndpointDeclaration) -> EndpointIdentities:
         base = self._by_label_zones(endpoint)
         otherwise = self._identity(endpoint, base, None)
-        if not self._addressed and not self._importers:
+        if not self._addressed and not self._partners:
             return EndpointIdentities(tuple((ip, otherwise) for ip in endpoint.ips), otherwise)
         by_address = tuple((ip, self._identity(endpoint, base, ip)) for ip in endpoint.ips)
         return EndpointIdentities(by_address, otherwise)
@@ -160,14 +160,12 @@ class _TenantResolver:
         }
         zones: set[ZoneKey] = {(self._tenant.name, zone) for zone in own}
         if address is not None:
-            for exported, importer in self._importers:
-                if exported in own:
-                    zones.update(
-                        (importer.name, name)
-                        for name, zone in importer.zones.items()
-                        if outside_matches(importer, zone.selector, host_prefix(address))
-                        and not zone.selector.outside
-                    )
+            for partner in self._partners:
+                zones.update(
+                    (partner.name, name)
+                    for name, zone in partner.zones.items()
+                    if outside_matches(partner, zone.selector, host_prefix(address), foreign=True)
+                )
         return Identity(self._tenant.name, frozenset(zones))
 
 
@@ -184,12 +182,15 @@ def _labels_alone(tenant: Tenant, name: ZoneName) -> bool:
     )
 
 
-def _importers(configuration: Configuration, exporter: Tenant) -> Iterable[tuple[ZoneName, Tenant]]:
-    """Return (exported zone, importing tenant) of every agreement about one of this tenant's zones."""
-    for export in exporter.exports:
-        for name in export.to:
-            importer = configuration.tenants.get(name)
-            if importer is not None and any(
-                i.tenant == exporter.name and i.zone == export.zone for i in importer.imports
-            ):
-                yield export.zone, importer
+def _partners(configuration: Configuration, tenant: Tenant) -> list[Tenant]:
+    """Return the tenants that agreed with this one about a zone, in either direction.
+
+    Either end's agreement lets both tenants' rules see the connection, and with it this tenant's end.
+    """
+    others = (other for other in configuration.tenants.values() if other.name != tenant.name)
+    return [other for other in others if _exports_to(tenant, other) or _exports_to(other, tenant)]
+
+
+def _exports_to(exporter: Tenant, importer: Tenant) -> bool:
+    wanted = {one.zone for one in importer.imports if one.tenant == exporter.name}
+    return any(export.zone in wanted and importer.name in export.to for export in exporter.exports)

@@ -15,7 +15,7 @@ from zonewall.intent.banks import (
     RuleRecord,
     Section,
 )
-from zonewall.intent.crowds import View, both, crowd, monitored_identities, named_zones
+from zonewall.intent.crowds import View, agreed_identities, both, crowd, monitored_identities, named_zones
 from zonewall.intent.identity import Directory
 from zonewall.policy.model import Action, Configuration, Mode, Peer, Rule, Tenant, Tier
 from zonewall.values.names import TenantName
@@ -23,6 +23,7 @@ from zonewall.values.names import TenantName
 _OUTCOMES = {Action.ALLOW: Outcome.ALLOW, Action.DROP: Outcome.DROP, Action.REJECT: Outcome.REJECT}
 
 _Tiers = tuple[tuple[Tenant | None, Tier], ...]
+_Peers = tuple[Peer, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ class _Builder:
         source = self._configuration.tenants[source_name]
         destination = self._configuration.tenants[destination_name]
         before, after = (self._provider(first, source_name, destination_name) for first in (True, False))
-        counts = [len(_groups(tiers)) for tiers in (before, _of(source), _of(destination))]
+        counts = [len(_groups(before)), len(_groups(_of(source))) or 1, len(_groups(_of(destination))) or 1]
         second, last = counts[0] + counts[1], sum(counts)
         phases = [
             _Phase(before),
@@ -144,10 +145,10 @@ class _Builder:
         )
 
     def _sections(self, phases: list[_Phase], source: Tenant, destination: Tenant) -> tuple[Section, ...]:
-        total = sum(len(_groups(phase.tiers)) for phase in phases)
+        total = sum(len(_sections_of(phase)) for phase in phases)
         sections: list[Section] = []
         for phase in phases:
-            groups = _groups(phase.tiers)
+            groups = _sections_of(phase)
             for place, group in enumerate(groups):
                 here = len(sections)
                 after = here + 1
@@ -196,72 +197,58 @@ class _Builder:
     def _pairs(
         self, name: str, rule: Rule, from_view: View, to_view: View
     ) -> Iterator[tuple[str, Crowd, Crowd]]:
-        plain = tuple(peer for peer in rule.destinations if peer.kind != "self")
-        if plain:
+        for key, peers_from, peers_to in _pairings(name, rule):
             yield (
-                name,
-                crowd(self._directory, from_view, rule.sources),
-                crowd(self._directory, to_view, plain),
+                key,
+                crowd(self._directory, from_view, peers_from),
+                crowd(self._directory, to_view, peers_to),
             )
-        if len(plain) < len(rule.destinations):
-            for peer in rule.sources:
-                key = f"{name}#self:{peer.tenant or ''}/{peer.zone or peer.kind}"
-                yield (
-                    key,
-                    crowd(self._directory, from_view, (peer,)),
-                    crowd(self._directory, to_view, (peer,)),
-                )
 
     def _crossing_pairs(
         self, name: str, rule: Rule, from_view: View, to_view: View
     ) -> Iterator[tuple[str, Crowd, Crowd]]:
         """Yield whom a rule is about between two tenants, as far as they agreed to see each other."""
         source, destination, reader = from_view.owner, to_view.owner, from_view.reader
-        peers_to = tuple(peer for peer in rule.destinations if peer.kind != "self")
-        sources = crowd(self._directory, from_view, rule.sources)
-        destinations = crowd(self._directory, to_view, peers_to)
-        if reader is None and rule.action is Action.ALLOW:
-            if _owners(rule.sources, {source.name: source}) and _owners(
-                peers_to, {destination.name: destination}
-            ):
-                named_from = tuple(peer for peer in rule.sources if peer.tenant is not None)
-                named_to = tuple(peer for peer in peers_to if peer.tenant is not None)
-                yield (
-                    name,
-                    crowd(self._directory, from_view, named_from),
-                    crowd(self._directory, to_view, named_to),
-                )
-        elif reader is not None and rule.action is Action.ALLOW:
-            exported, imported = named_zones(
-                self._configuration, reader, destination if reader.name == source.name else source
-            )
-            own_is_source = reader.name == source.name
-            from_names, to_names = (exported, imported) if own_is_source else (imported, exported)
-            named_from = tuple(peer for peer in rule.sources if peer.zone in from_names)
-            named_to = tuple(peer for peer in peers_to if peer.zone in to_names)
-            yield f"{name}~from", crowd(self._directory, from_view, named_from), destinations
-            yield f"{name}~to", sources, crowd(self._directory, to_view, named_to)
-        elif reader is None and self._named_by_provider(source, destination):
+        seen = agreed_identities(self._configuration, self._directory, source, destination)
+        if reader is not None:
+            for key, peers_from, peers_to in _pairings(name, rule):
+                if rule.action is Action.ALLOW:
+                    yield from self._allowed_by(key, peers_from, peers_to, from_view, to_view)
+                else:
+                    sources = crowd(self._directory, from_view, peers_from)
+                    destinations = crowd(self._directory, to_view, peers_to)
+                    yield f"{key}~from", both(sources, seen[0]), destinations
+                    yield f"{key}~to", sources, both(destinations, seen[1])
+            return
+        peers = rule.sources, tuple(peer for peer in rule.destinations if peer.kind != "self")
+        if rule.action is Action.ALLOW:
+            peers = tuple(p for p in peers[0] if p.tenant), tuple(p for p in peers[1] if p.tenant)
+        sources = crowd(self._directory, from_view, peers[0])
+        destinations = crowd(self._directory, to_view, peers[1])
+        if rule.action is Action.ALLOW or self._named_by_provider(source, destination):
             yield name, sources, destinations
         else:
-            seen_from, seen_to = self.agreed(source, destination)
-            yield f"{name}~from", both(sources, seen_from), destinations
-            yield f"{name}~to", sources, both(destinations, seen_to)
+            yield f"{name}~from", both(sources, seen[0]), destinations
+            yield f"{name}~to", sources, both(destinations, seen[1])
 
-    def agreed(self, source: Tenant, destination: Tenant) -> tuple[frozenset[str], frozenset[str]]:
-        """Return the identities of each end by which alone a connection is agreed on."""
-        found = []
-        for one, other in ((source, destination), (destination, source)):
-            exported, _ = named_zones(self._configuration, one, other)
-            found.append(
-                frozenset(
-                    identity.name
-                    for zone in exported
-                    for identity in self._directory.by_zone.get((one.name, zone), ())
-                    if identity.tenant == one.name and not identity.outside
-                )
-            )
-        return found[0], found[1]
+    def _allowed_by(
+        self, key: str, peers_from: _Peers, peers_to: _Peers, from_view: View, to_view: View
+    ) -> Iterator[tuple[str, Crowd, Crowd]]:
+        """Yield whom a tenant's rule allows: one of its peers must name the zone agreed on."""
+        source, destination, reader = from_view.owner, to_view.owner, from_view.reader
+        if reader is None:
+            return
+        own_is_source = reader.name == source.name
+        exported, imported = named_zones(
+            self._configuration, reader, destination if own_is_source else source
+        )
+        from_names, to_names = (exported, imported) if own_is_source else (imported, exported)
+        named_from = tuple(peer for peer in peers_from if peer.zone in from_names)
+        named_to = tuple(peer for peer in peers_to if peer.zone in to_names)
+        sources = crowd(self._directory, from_view, peers_from)
+        destinations = crowd(self._directory, to_view, peers_to)
+        yield f"{key}~from", crowd(self._directory, from_view, named_from), destinations
+        yield f"{key}~to", sources, crowd(self._directory, to_view, named_to)
 
     def _named_by_provider(self, source: Tenant, destination: Tenant) -> bool:
         """Say whether a provider rule in force names both tenants."""
@@ -279,14 +266,11 @@ class _Builder:
     def _monitored(
         self, reader: Tenant | None, tier: Tier, rule: Rule, line: Line, crossing: bool
     ) -> Iterator[Line]:
-        if line.outcome not in (Outcome.DROP, Outcome.REJECT):
-            yield line
-            return
         mode = rule.mode or tier.mode
-        if reader is None:
-            yield _as_monitored(line) if mode is Mode.MONITOR else line
-        elif crossing or mode is Mode.ENFORCE:
+        if line.outcome not in (Outcome.DROP, Outcome.REJECT) or crossing or mode is Mode.ENFORCE:
             yield line
+        elif reader is None:
+            yield _as_monitored(line) if mode is Mode.MONITOR else line
         else:
             yield from self._monitor(reader, line, Mode.MONITOR in (mode, reader.mode))
 
@@ -312,6 +296,16 @@ class _Builder:
         yield line
 
 
+def _pairings(name: str, rule: Rule) -> Iterator[tuple[str, _Peers, _Peers]]:
+    """Yield a rule's two sides, and for ``self`` each of its ``from`` peers with itself."""
+    plain = tuple(peer for peer in rule.destinations if peer.kind != "self")
+    if plain:
+        yield name, rule.sources, plain
+    if len(plain) < len(rule.destinations):
+        for peer in rule.sources:
+            yield f"{name}#self:{peer.tenant or ''}/{peer.zone or peer.kind}", (peer,), (peer,)
+
+
 def _as_monitored(line: Line) -> Line:
     return Line(
         line.key, line.rule, line.sources, line.destinations, line.services, Outcome.ALLOW, monitored=True
@@ -320,6 +314,11 @@ def _as_monitored(line: Line) -> Line:
 
 def _of(tenant: Tenant) -> _Tiers:
     return tuple((tenant, tier) for tier in tenant.tiers)
+
+
+def _sections_of(phase: _Phase) -> list[list[tuple[Tenant | None, Tier]]]:
+    """Return the phase's runs of tiers; a tenant without tiers decides nothing, and never is skipped."""
+    return _groups(phase.tiers) or ([] if phase.misses_to is None else [[]])
 
 
 def _groups(tiers: _Tiers) -> list[list[tuple[Tenant | None, Tier]]]:

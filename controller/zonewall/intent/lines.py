@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from zonewall.intent.banks import Bank, Crowd, Line, Outcome
 from zonewall.intent.chains import mirror_bits
-from zonewall.intent.crowds import View, crowd, is_outside_name
+from zonewall.intent.crowds import View, agreed_identities, both, crowd, is_outside_name
 from zonewall.intent.fleet import Fleet, Policy, bank_sections, domain_name
 from zonewall.intent.model import (
     BankIntent,
@@ -233,14 +233,15 @@ def _mirror_ends(
     crossing = source is not destination
     from_view, to_view = View(reader, source, crossing), View(reader, destination, crossing)
     plain = tuple(peer for peer in mirror.destinations if peer.kind != "self")
-    if plain:
-        yield (
-            crowd(policy.directory, from_view, mirror.sources),
-            crowd(policy.directory, to_view, plain),
-        )
+    pairings = [(mirror.sources, plain)] if plain else []
     if len(plain) < len(mirror.destinations):
-        for peer in mirror.sources:
-            yield (
-                crowd(policy.directory, from_view, (peer,)),
-                crowd(policy.directory, to_view, (peer,)),
-            )
+        pairings += [((peer,), (peer,)) for peer in mirror.sources]
+    seen = agreed_identities(policy.configuration, policy.directory, source, destination)
+    for peers_from, peers_to in pairings:
+        sources = crowd(policy.directory, from_view, peers_from)
+        destinations = crowd(policy.directory, to_view, peers_to)
+        if crossing:
+            yield both(sources, seen[0]), destinations
+            yield sources, both(destinations, seen[1])
+        else:
+            yield sources, destinations

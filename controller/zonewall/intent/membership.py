@@ -35,8 +35,13 @@ def endpoint_matches(
     return selector.excluded is None or not endpoint_matches(tenant, selector.excluded, endpoint, address)
 
 
-def outside_matches(tenant: Tenant, selector: Selector, prefix: IpPrefix) -> bool:
-    """Say whether the outside addresses of a prefix are selected; the prefix must not straddle a boundary."""
+def outside_matches(tenant: Tenant, selector: Selector, prefix: IpPrefix, foreign: bool = False) -> bool:
+    """Say whether the outside addresses of a prefix are selected; the prefix must not straddle a boundary.
+
+    ``foreign`` asks about another tenant's endpoint that has the address, which no ``outside`` selects.
+    """
+    if foreign and selector.outside:
+        return False
     if selector.labels is not None or selector.endpoints is not None or selector.macs is not None:
         return False
     if selector.cidrs is None and selector.zones is None:
@@ -44,12 +49,12 @@ def outside_matches(tenant: Tenant, selector: Selector, prefix: IpPrefix) -> boo
     if selector.cidrs is not None and not any(_covers(cidr, prefix) for cidr in selector.cidrs):
         return False
     if selector.zones is not None and not any(
-        outside_matches(tenant, tenant.zones[zone].selector, prefix)
+        outside_matches(tenant, tenant.zones[zone].selector, prefix, foreign)
         for zone in selector.zones
         if zone in tenant.zones
     ):
         return False
-    return selector.excluded is None or not outside_matches(tenant, selector.excluded, prefix)
+    return selector.excluded is None or not outside_matches(tenant, selector.excluded, prefix, foreign)
 
 
 def asks_addresses(tenant: Tenant, selector: Selector) -> bool:

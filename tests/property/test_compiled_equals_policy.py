@@ -1,0 +1,171 @@
+"""What compiled flows do with a packet is what the evaluator says, for generated configurations.
+
+Left out, as bridges decide it apart from the rules: packets with port 0 (connection tracking takes them as
+invalid), ICMP errors that a rule sends through a function (they are dropped), functions and mirrors of the
+source's own rule of a connection between tenants (only the deciding rule's count on a bridge).
+``ZONEWALL_LONG=1`` runs thousands of configurations.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from hypothesis import HealthCheck, given, settings
+
+from support.compiled import FIRST, SECOND, CompiledFleet, Port
+from support.generated import carried_worlds, goes_through_across, is_icmp_error
+from zonewall.flows.wire import encode_flow
+from zonewall.intent.semantics import Probe, Verdict, verdict
+from zonewall.pipeline.model import BridgeProgram, Conjunction, Flow
+from zonewall.pipeline.tables import BANK, SECTION, VERDICT_TABLE
+from zonewall.policy.model import Configuration
+
+LONG = os.environ.get("ZONEWALL_LONG") == "1"
+EVERY = settings(
+    max_examples=3000 if LONG else 150,
+    deadline=None,
+    derandomize=not LONG,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+SOME = settings(EVERY, max_examples=500 if LONG else 40)
+World = tuple[Configuration, list[Probe]]
+
+
+def tenants_of(probe: Probe) -> tuple[str, str] | None:
+    """Return both ends' tenants where they are endpoints of two tenants."""
+    if not isinstance(probe.source, str) or not isinstance(probe.destination, str):
+        return None
+    pair = probe.source.split("/")[0], probe.destination.split("/")[0]
+    return None if pair[0] == pair[1] else pair
+
+
+def reaches_another_tenant(fleet: CompiledFleet, probe: Probe, arrived: list[Port]) -> bool:
+    owners = {port: key.split("/")[0] for key, port in fleet.places.items()}
+    own = str(probe.source).split("/")[0]
+    return any(owners.get(port, own) != own for port in arrived)
+
+
+def disagreement(fleet: CompiledFleet, probe: Probe, judged: Verdict) -> str | None:
+    """Return in words where the bridges do otherwise than the evaluator says."""
+    seen = fleet.judge(probe)
+    pair = tenants_of(probe)
+    if pair is not None and f"{pair[0]}>{pair[1]}" not in fleet.policy.banks:
+        # Nothing joins the two: the other's address is an outside one, and never leads to the other.
+        leaked = reaches_another_tenant(fleet, probe, [port for port, _ in seen.arrived])
+        return f"{probe} reached {seen.arrived}" if leaked else None
+    said = judged.verdict.value
+    if said == "reject" and is_icmp_error(probe):
+        said = "drop"
+    mirror = tuple(seen.mirror) if pair is None else judged.mirror
+    did = (seen.verdict, seen.rule, mirror, tuple(seen.through))
+    wanted = (said, judged.rule, judged.mirror, judged.through)
+    return None if did == wanted else f"{probe}: {did}, but should be {wanted}"
+
+
+@EVERY
+@given(world=carried_worlds())
+def test_bridges_do_with_every_packet_what_the_evaluator_says(world: World) -> None:
+    configuration, probes = world
+    fleet = CompiledFleet(configuration)
+    for probe in probes:
+        judged = verdict(configuration, probe)
+        assert isinstance(judged, Verdict), judged
+        if goes_through_across(probe, judged) or (judged.through and is_icmp_error(probe)):
+            continue
+        assert disagreement(fleet, probe, judged) is None
+
+
+@SOME
+@given(world=carried_worlds(most=4))
+def test_the_order_in_which_zones_and_endpoints_are_written_changes_no_verdict(world: World) -> None:
+    configuration, probes = world
+    inventory = configuration.inventory
+    turned = replace(
+        configuration,
+        inventory=replace(inventory, endpoints=dict(reversed(inventory.endpoints.items()))),
+        tenants={
+            name: replace(tenant, zones=dict(reversed(tenant.zones.items())))
+            for name, tenant in reversed(configuration.tenants.items())
+        },
+    )
+    one, other = CompiledFleet(configuration), CompiledFleet(turned)
+    for probe in probes:
+        first, second = one.judge(probe), other.judge(probe)
+        assert (first.verdict, first.rule, first.mirror) == (second.verdict, second.rule, second.mirror)
+
+
+@SOME
+@given(world=carried_worlds(most=1))
+def test_compiling_twice_gives_the_same_program_and_no_key_twice(world: World) -> None:
+    one, again = CompiledFleet(world[0]), CompiledFleet(world[0])
+    assert one.programs == again.programs
+    for program in one.programs.values():
+        keys = [encode_flow(flow).key for flow in program.flows]
+        assert len(set(keys)) == len(keys)
+
+
+def owner(flow: Flow) -> tuple[int, ...]:
+    """Return bank, section and priority of a flow of the verdict table."""
+    values = {field: value for field, value, _ in flow.match}
+    return values[BANK], values[SECTION], flow.priority
+
+
+def conjunctions(program: BridgeProgram) -> dict[tuple[int, ...], set[int]]:
+    """Return which conjunctions stand at each place of the verdict table."""
+    found: dict[tuple[int, ...], set[int]] = {}
+    for flow in program.flows:
+        for action in flow.actions:
+            if flow.table is VERDICT_TABLE and isinstance(action, Conjunction):
+                found.setdefault(owner(flow), set()).add(action.number)
+    return found
+
+
+def meet(one: Flow, other: Flow) -> bool:
+    """Say whether a packet could match both flows."""
+    theirs = {field: (value, mask) for field, value, mask in other.match}
+    for field, value, mask in one.match:
+        if field in theirs:
+            both = (field.ones if mask is None else mask) & (
+                field.ones if theirs[field][1] is None else theirs[field][1]
+            )
+            if (value ^ theirs[field][0]) & both:
+                return False
+    return True
+
+
+@SOME
+@given(world=carried_worlds(most=1))
+def test_each_priority_belongs_to_one_line_and_alternatives_of_a_clause_never_overlap(world: World) -> None:
+    for program in CompiledFleet(world[0]).programs.values():
+        assert all(len(numbers) == 1 for numbers in conjunctions(program).values())
+        clauses: dict[Conjunction, list[Flow]] = {}
+        for flow in program.flows:
+            for action in flow.actions:
+                if isinstance(action, Conjunction):
+                    clauses.setdefault(action, []).append(flow)
+        for flows in clauses.values():
+            assert not any(meet(a, b) for i, a in enumerate(flows) for b in flows[i + 1 :])
+
+
+@SOME
+@given(world=carried_worlds(most=1))
+def test_a_rule_that_goes_leaves_the_flows_of_all_others_as_they_are(world: World) -> None:
+    configuration, _ = world
+    tenant = configuration.tenants[min(configuration.tenants)]
+    if not tenant.tiers or any(r.action.value == "pass" for r in tenant.tiers[0].rules):
+        return  # a tier's pass cuts sections; without it the next tier stands elsewhere
+    first = tenant.tiers[0]
+    shorter = replace(tenant, tiers=(replace(first, rules=first.rules[1:]), *tenant.tiers[1:]))
+    edited = replace(configuration, tenants={**configuration.tenants, tenant.name: shorter})
+    before = CompiledFleet(configuration)
+    after = CompiledFleet(edited, numbering=before.policy.numbering)
+    gone = before.policy.numbering.numbers["rule"][f"{tenant.name}/{first.name}/{first.rules[0].name}"]
+    for key in (FIRST, SECOND):
+        old, new = (
+            {encode_flow(f) for f in fleet.programs[key].flows if f.table is VERDICT_TABLE}
+            for fleet in (before, after)
+        )
+        assert new <= old
+        assert all(flow.cookie & 0xFFFFFFFF == gone for flow in old - new)
