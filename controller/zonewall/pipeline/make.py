@@ -28,6 +28,14 @@ def flow(
     return Flow(table, priority, match, actions, cookie(category, rule))
 
 
-def judge(ct: bool) -> tuple[Action, ...]:
-    """Return the call of the verdict subroutine, from its first section."""
-    return (SetField(SECTION, 0), Resubmit(VERDICT_TABLE, ct=ct))
+def ask(table: Table, begin: SetField, rounds: int, ct: bool) -> tuple[Action, ...]:
+    """Return the calls of a subroutine that moves on by a field: one for each place it may stop at.
+
+    Not by itself: the original tuple is presented for one search only, not for a resubmit within it.
+    """
+    return (begin, *(Resubmit(table, ct=ct) for _ in range(rounds)))
+
+
+def judge(ct: bool, sections: int) -> tuple[Action, ...]:
+    """Return the calls of the verdict subroutine, once for each section; decided, it does nothing more."""
+    return ask(VERDICT_TABLE, SetField(SECTION, 0), sections, ct)

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 
 from zonewall.intent.model import BankIntent, BridgeIntent
 from zonewall.pipeline.cookie import Category
-from zonewall.pipeline.make import flow, judge
+from zonewall.pipeline.make import ask, flow, judge
 from zonewall.pipeline.matches import ARP_FRAME, FAMILIES, IPV4, IPV6
 from zonewall.pipeline.model import (
     Action,
     Condition,
     Ct,
+    Field,
     Flow,
     Goto,
     Move,
@@ -37,6 +38,8 @@ from zonewall.pipeline.packet_fields import (
     ICMPV6_TYPE,
     IN_PORT,
     IP_PROTO,
+    SCTP_DST,
+    SCTP_SRC,
     TCP_DST,
     TCP_FLAGS,
     TCP_SRC,
@@ -45,6 +48,7 @@ from zonewall.pipeline.packet_fields import (
     UDP_SRC,
 )
 from zonewall.pipeline.stages.guard import DHCP_REPLY, DHCP_REQUEST, nd_type
+from zonewall.pipeline.stages.verdict import most_sections
 from zonewall.pipeline.tables import (
     ACT,
     ALLOW,
@@ -149,16 +153,15 @@ def judge_flows(intent: BridgeIntent) -> Iterator[Flow]:
     """Yield the flows of judge, and of the stage that takes connections up in their middle."""
     if not intent.banks:
         return
-    mirrors = any(bank.mirrors for bank in intent.banks)
-    plain = (*_ask(False, mirrors), Goto(ACT))
-    original = (*_ask(True, mirrors), Goto(ACT))
+    plain = (*_ask(intent, False), Goto(ACT))
+    original = (*_ask(intent, True), Goto(ACT))
     invalid = state_condition(CT_INV)
     for protocol, family, kind in ((1, IPV4, ICMP_TYPE), (58, IPV6, ICMPV6_TYPE)):
         icmp: tuple[Condition, ...] = (invalid, family, (IP_PROTO, protocol, None))
         for number in _BEGINNINGS[protocol]:
             yield flow(JUDGE, 1000, (*icmp, (kind, number, None)), category=Category.REFUSED)
         yield flow(JUDGE, 990, icmp, SetField(UNTRACKED, 1), *plain, category=Category.TRACK)
-    yield flow(JUDGE, 980, (invalid,), *_copy_of_invalid(mirrors), category=Category.REFUSED)
+    yield flow(JUDGE, 980, (invalid,), *_copy_of_invalid(intent), category=Category.REFUSED)
     labelled = (Move(LABEL_SRC, SRC_IDENTITY), Move(LABEL_DST, DST_IDENTITY))
     for family in (IPV4, IPV6):
         for priority, state, answer in (
@@ -172,34 +175,51 @@ def judge_flows(intent: BridgeIntent) -> Iterator[Flow]:
                 match = (state_condition(CT_RPL, CT_INV), family, (BANK, bank.number, None))
                 turned = (SetField(BANK, bank.reverse), *TURN, *original)
                 yield flow(JUDGE, 810, match, *turned, category=Category.TRACK)
+                match = (*match, (IP_PROTO, 132, None))
+                turned = (SetField(BANK, bank.reverse), *TURN, *_turned_ports(intent, SCTP_SRC, SCTP_DST))
+                yield flow(JUDGE, 815, match, *turned, Goto(ACT), category=Category.TRACK)
         yield flow(
             JUDGE, 800, (state_condition(CT_RPL, CT_INV), family), *TURN, *original,
             category=Category.TRACK,
         )  # fmt: skip
+        # User space tracks SCTP by addresses alone and presents no ports: an answer's own are changed over.
+        answers = (state_condition(CT_RPL, CT_INV), family, (IP_PROTO, 132, None))
+        turned_ports = (*TURN, *_turned_ports(intent, SCTP_SRC, SCTP_DST), Goto(ACT))
+        yield flow(JUDGE, 805, answers, *turned_ports, category=Category.TRACK)
         yield flow(
             JUDGE, 650,
             (state_condition(CT_NEW), family, (IP_PROTO, 6, None), (TCP_FLAGS, 0, TCP_SYN)),
             category=Category.REFUSED,
         )  # fmt: skip
     yield flow(JUDGE, 500, (state_condition(),), *plain, category=Category.TRACK)
-    yield from _take_up_flows(intent, mirrors)
+    yield from _take_up_flows(intent)
 
 
-def _ask(ct: bool, mirrors: bool) -> tuple[Action, ...]:
-    select: tuple[Action, ...] = (SetField(MIRROR_STEP, 0), Resubmit(MIRROR_SELECT, ct=ct)) if mirrors else ()
-    return (*select, *judge(ct))
+def _ask(intent: BridgeIntent, ct: bool) -> tuple[Action, ...]:
+    return (*_select(intent, ct), *judge(ct, most_sections(intent.banks)))
 
 
-def _copy_of_invalid(mirrors: bool) -> tuple[Action, ...]:
-    if not mirrors:
-        return ()
-    return (Resubmit(MIRROR_SELECT), Move(MIRROR_DROPPED, MIRROR_DUE), Resubmit(MIRROR_EMIT))
+def _select(intent: BridgeIntent, ct: bool) -> tuple[Action, ...]:
+    """Return the calls of mirror_select, one for each mirror rule."""
+    steps = max(len(bank.mirrors) for bank in intent.banks)
+    return ask(MIRROR_SELECT, SetField(MIRROR_STEP, 0), steps, ct) if steps else ()
 
 
-def _take_up_flows(intent: BridgeIntent, mirrors: bool) -> Iterator[Flow]:
+def _copy_of_invalid(intent: BridgeIntent) -> tuple[Action, ...]:
+    select = _select(intent, False)
+    return (*select, Move(MIRROR_DROPPED, MIRROR_DUE), Resubmit(MIRROR_EMIT)) if select else ()
+
+
+def _turned_ports(intent: BridgeIntent, source: Field, destination: Field) -> tuple[Action, ...]:
+    """Return the calls of both subroutines with the packet's ports changed over, and back."""
+    turn = (PushField(source), PushField(destination), PopField(source), PopField(destination))
+    return (*turn, *_ask(intent, False), *turn)
+
+
+def _take_up_flows(intent: BridgeIntent) -> Iterator[Flow]:
     """For endpoints that have just come: what the rules allow in its middle, and the answers to it."""
     moved = [e for tenant in intent.tenants for e in tenant.locals if e.midstream and e.delivers]
-    enter = (*_ask(False, mirrors), Goto(TAKE_UP_TABLE))
+    enter = (*_ask(intent, False), Goto(TAKE_UP_TABLE))
     for endpoint in moved:
         for end in ((IN_PORT, endpoint.ofport, None), (OUT_PORT, endpoint.ofport, None)):
             for family in (IPV4, IPV6):
@@ -212,10 +232,10 @@ def _take_up_flows(intent: BridgeIntent, mirrors: bool) -> Iterator[Flow]:
     yield flow(TAKE_UP_TABLE, 100, ((VERDICT, ALLOW, None),), Goto(ACT), category=Category.TAKE_UP)
     for protocol, source, destination in ((6, TCP_SRC, TCP_DST), (17, UDP_SRC, UDP_DST)):
         turn = (PushField(source), PushField(destination), PopField(source), PopField(destination))
-        actions = (
-            *SWAP_IDENTITIES, *turn, SetField(RULE, 0), SetField(VERDICT, 0), *judge(False), *turn,
-            SetField(TAKE_UP, 1), SetField(ANSWER, 1), Goto(ACT),
-        )  # fmt: skip
+        again = (*turn, *judge(False, most_sections(intent.banks)), *turn)
+        forget = (SetField(RULE, 0), SetField(VERDICT, 0))
+        passing = (SetField(TAKE_UP, 1), SetField(ANSWER, 1), Goto(ACT))
+        actions = (*SWAP_IDENTITIES, *forget, *again, *passing)
         for family in (IPV4, IPV6):
             match = (family, (IP_PROTO, protocol, None))
             yield flow(TAKE_UP_TABLE, 50, match, *actions, category=Category.TAKE_UP)

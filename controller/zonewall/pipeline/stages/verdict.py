@@ -8,10 +8,12 @@ from zonewall.intent.model import BankIntent, BridgeIntent, CrowdIntent, Section
 from zonewall.pipeline.cookie import Category
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.matches import service_conditions
-from zonewall.pipeline.model import Action, Condition, Conjunction, Field, Flow, Resubmit, SetField
+from zonewall.pipeline.model import Action, Condition, Conjunction, Field, Flow, SetField
 from zonewall.pipeline.packet_fields import CONJ_ID
 from zonewall.pipeline.tables import (
+    ALLOW,
     BANK,
+    DROP,
     DST_IDENTITY,
     MIRROR_ALLOWED,
     MIRROR_DROPPED,
@@ -19,6 +21,7 @@ from zonewall.pipeline.tables import (
     MIRROR_STEP,
     MONITORED,
     OUTSIDE_BIT,
+    REJECT,
     RULE,
     SECTION,
     SRC_IDENTITY,
@@ -31,9 +34,17 @@ Clause = list[tuple[Condition, ...]]
 
 def verdict_flows(intent: BridgeIntent) -> Iterator[Flow]:
     """Yield the flows of the verdict subroutine, bank by bank and section by section."""
+    if most_sections(intent.banks) > 1:
+        for verdict in (ALLOW, DROP, REJECT):
+            yield flow(VERDICT_TABLE, 65000, ((VERDICT, verdict, None),), category=Category.TRACK)
     for bank in intent.banks:
         for index, section in enumerate(bank.sections):
             yield from section_flows(bank, index, section)
+
+
+def most_sections(banks: tuple[BankIntent, ...]) -> int:
+    """Return how often the subroutine has to be called until every bank has decided."""
+    return max((len(bank.sections) for bank in banks), default=1)
 
 
 def section_flows(bank: BankIntent, index: int, section: SectionIntent) -> Iterator[Flow]:
@@ -138,7 +149,7 @@ def _product(clauses: list[Clause]) -> Clause:
 
 
 def _onward(section: int) -> tuple[Action, ...]:
-    return (SetField(SECTION, section), Resubmit(VERDICT_TABLE))
+    return (SetField(SECTION, section),)
 
 
 def mirror_select_flows(intent: BridgeIntent) -> Iterator[Flow]:
@@ -146,7 +157,7 @@ def mirror_select_flows(intent: BridgeIntent) -> Iterator[Flow]:
     for bank in intent.banks:
         for step, mirror in enumerate(bank.mirrors):
             where: tuple[Condition, ...] = ((BANK, bank.number, None), (MIRROR_STEP, step, None))
-            onward: tuple[Action, ...] = (SetField(MIRROR_STEP, step + 1), Resubmit(MIRROR_SELECT))
+            onward: tuple[Action, ...] = (SetField(MIRROR_STEP, step + 1),)
             wanted: tuple[Action, ...] = (
                 SetField(MIRROR_ALLOWED, mirror.allowed, mirror.allowed),
                 SetField(MIRROR_DROPPED, mirror.dropped, mirror.dropped),
