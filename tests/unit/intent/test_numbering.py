@@ -1,0 +1,55 @@
+"""Numbers are given once, carried over, and never given to another name."""
+
+from __future__ import annotations
+
+import pytest
+
+from zonewall.errors import CompileError
+from zonewall.intent.numbering import Kind, Numbering, NumberingBuilder
+
+
+def test_a_name_keeps_its_number_and_a_new_one_gets_the_next() -> None:
+    before = Numbering({"rule": {"a": 1, "b": 7}})
+    builder = NumberingBuilder(before)
+
+    assert [builder.number(Kind.RULE, name) for name in ("b", "new", "a", "new")] == [7, 8, 1, 8]
+    assert before == Numbering({"rule": {"a": 1, "b": 7}})
+
+
+def test_a_name_that_is_not_asked_for_any_more_keeps_its_number() -> None:
+    builder = NumberingBuilder(Numbering({"rule": {"gone": 1}}))
+    builder.number(Kind.RULE, "new")
+
+    assert builder.freeze().numbers["rule"] == {"gone": 1, "new": 2}
+
+
+def test_scopes_count_apart() -> None:
+    builder = NumberingBuilder(Numbering())
+
+    assert builder.number(Kind.BRIDGE_ON_HOST, "br", scope="hv1") == 0
+    assert builder.number(Kind.BRIDGE_ON_HOST, "br", scope="hv2") == 0
+
+
+def test_identities_of_outside_addresses_have_the_highest_bit() -> None:
+    assert NumberingBuilder(Numbering()).number(Kind.OUTSIDE, "acme!{}") == 0x80000001
+
+
+def test_numbers_that_are_used_up_are_an_error_that_says_how_many_there_are() -> None:
+    builder = NumberingBuilder(Numbering({"tenant": {"last": 4094}}))
+
+    with pytest.raises(CompileError, match="4094 is the most there can be"):
+        builder.number(Kind.TENANT, "one-more")
+
+
+@pytest.mark.parametrize(
+    "document", [None, [], {1: {}}, {"rule": []}, {"rule": {"a": "1"}}, {"rule": {"a": True}}]
+)
+def test_what_is_no_numbering_is_refused(document: object) -> None:
+    with pytest.raises(ValueError):
+        Numbering.from_plain(document)
+
+
+def test_a_numbering_reads_back_what_it_wrote() -> None:
+    plain = {"rule": {"a": 1, "b": 2}}
+
+    assert Numbering.from_plain(plain).to_plain() == plain
