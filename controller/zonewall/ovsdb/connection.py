@@ -1,0 +1,148 @@
+"""An admitted host: its database followed by python-ovs' IDL, each real change said once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ovs.db import error as ovs_error
+from ovs.db import idl
+
+from ovs import jsonrpc, timeval
+from zonewall.errors import BridgeError
+from zonewall.ovsdb.facts import RootFacts
+from zonewall.ovsdb.handshake import Newcomer
+from zonewall.ovsdb.loop import Wants
+from zonewall.ovsdb.schema import MAX_SNAPSHOT_BYTES, schema_helper
+from zonewall.ovsdb.setup import BridgeKeeper
+from zonewall.ovsdb.view import HostView, Rows
+from zonewall.values.names import BridgeName, HostName
+
+
+class FollowedDatabase(idl.Idl):  # type: ignore[misc]  # python-ovs has no types
+    """An IDL on a session that exists already; what it cannot follow ends it instead of being left out."""
+
+    def __init__(self, session: Any, rows: Rows) -> None:
+        """``rows`` is kept in step with the database."""
+        super().__init__("unix:admitted", schema_helper(), leader_only=False)
+        self._session = session
+        self._rows = rows
+        self.view_changed = False
+
+    def notify(self, event: str, row: Any, updates: Any = None) -> None:
+        """Take a row's change over."""
+        del updates
+        if self._rows.take(row._table.name, row, gone=event == idl.ROW_DELETE):
+            self.view_changed = True
+
+    def handle_monitor_canceled(self, msg: Any) -> bool:
+        """The schema was converted: the IDL would start anew without saying what went."""
+        if msg.type == jsonrpc.Message.T_NOTIFY and msg.method == "monitor_canceled":
+            raise BridgeError("the database was converted; it is read anew on the next connection")
+        return False
+
+    def _Idl__parse_update(self, update: Any, version: str, tables: Any = None) -> None:  # noqa: N802
+        # The original logs a malformed update and goes on with half of it.
+        try:
+            self._Idl__do_parse_update(update, version, tables or self.tables)
+        except ovs_error.Error as problem:
+            raise BridgeError(f"an update is malformed: {str(problem)[:200]}") from problem
+
+
+class HostConnection:
+    """One live connection; says when it is in step, when something changed, and when it ended."""
+
+    def __init__(
+        self,
+        host: HostName,
+        newcomer: Newcomer,
+        *,
+        probe_s: float,
+        snapshot_deadline_s: float,
+        changed: Callable[[HostConnection, bool], None],
+        lost: Callable[[HostConnection, str], None],
+        setup_report: Callable[[HostConnection, BridgeName, bool, str | None], None],
+    ) -> None:
+        """Take the session over.
+
+        Args:
+            host: as whom it was admitted.
+            newcomer: what the handshake ended in.
+            probe_s: silence after which the host is asked whether it is there; as long again, and it is lost.
+            snapshot_deadline_s: the first snapshot must be whole by then.
+            changed: called with True for the first snapshot, False for each change afterwards.
+            lost: called once, when nothing more will come.
+            setup_report: what came of a wish for a bridge.
+        """
+        self.host = host
+        self.peer = newcomer.peer
+        self.dialled = newcomer.dialled is not None
+        self.certificate_names = newcomer.certificate_names
+        self.in_step = False
+        self._probe_s = probe_s
+        self._connection = newcomer.connection
+        self._session = newcomer.session
+        self._connection.allow_bytes(MAX_SNAPSHOT_BYTES)
+        self._session.reconnect.set_probe_interval(int(probe_s * 1000))
+        self._rows = Rows()
+        self._database = FollowedDatabase(self._session, self._rows)
+        self._deadline_ms = timeval.msec() + snapshot_deadline_s * 1000
+        self._changed, self._lost = changed, lost
+        self.keeper = BridgeKeeper(
+            self._database, lambda bridge, done, why: setup_report(self, bridge, done, why)
+        )
+
+    def run(self) -> None:
+        """Take in what came, send what is due."""
+        try:
+            moved = self._database.run()
+        except BridgeError as problem:
+            self.fail(str(problem))
+            return
+        if not self._session.is_alive() or not self._session.is_connected():
+            self.fail(self._ended())
+        elif self._database.state == idl.Idl.IDL_S_MONITORING:
+            self._follow(moved)
+        elif timeval.msec() >= self._deadline_ms:
+            self.fail("it did not send its contents in time")
+
+    def wait(self, wants: Wants) -> None:
+        """Wait for the host, or for the next probe or retry."""
+        self._database.wait(wants)
+        if self.in_step:
+            self.keeper.wait(wants)
+        else:
+            wants.timer_wait_until(self._deadline_ms)
+
+    def fail(self, reason: str) -> None:
+        """End the connection and say why."""
+        self.close()
+        self._lost(self, reason)
+
+    def close(self) -> None:
+        """End the connection and say nothing."""
+        self._database.close()
+
+    def view(self) -> HostView:
+        """Return what the host has now."""
+        return self._rows.view()
+
+    def root(self) -> RootFacts | None:
+        """Return what the host says of itself now."""
+        return self._rows.root
+
+    def _follow(self, moved: bool) -> None:
+        if not self.in_step:
+            self._database.view_changed = False
+            self._changed(self, True)
+            self.in_step = True
+        elif self._database.view_changed:
+            self._database.view_changed = False
+            self._changed(self, False)
+        if moved:
+            self.keeper.changed()
+        if self._session.is_connected():
+            self.keeper.run()
+
+    def _ended(self) -> str:
+        return self._connection.reason() or f"it did not answer a probe within {self._probe_s:g} s"

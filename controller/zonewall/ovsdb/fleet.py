@@ -1,0 +1,326 @@
+"""All hosts together: who is admitted, who is connected, and what was last known of each."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from zonewall.errors import AdmissionError, ZonewallError
+from zonewall.ovsdb.admission import admitted_host
+from zonewall.ovsdb.connection import HostConnection
+from zonewall.ovsdb.dialer import Dialer, connecting_socket, parse_remote
+from zonewall.ovsdb.handshake import Handshake, Newcomer
+from zonewall.ovsdb.listener import Listener
+from zonewall.ovsdb.loop import Loop
+from zonewall.ovsdb.refusals import Refusals
+from zonewall.ovsdb.setup import BridgeSetup
+from zonewall.ovsdb.view import HostView, gone, seen
+from zonewall.placement.observations import (
+    BridgeReady,
+    BridgeSetupFailed,
+    HostLost,
+    HostRefused,
+    HostSeen,
+    HostUnreachable,
+    Observation,
+    SnapshotComplete,
+)
+from zonewall.policy.model import HostDeclaration
+from zonewall.values.names import BridgeName, HostName
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long others are waited for, and how many at once.
+
+    Attributes:
+        handshake_s: from the connection to the answer that says who it is, TLS included.
+        snapshot_s: from the admission to the whole contents.
+        probe_s: silence after which a host is probed; as long again without an answer, and it is lost.
+        half_open: connections that have not said yet who they are; beyond, the oldest goes.
+    """
+
+    handshake_s: float = 10.0
+    snapshot_s: float = 60.0
+    probe_s: float = 5.0
+    half_open: int = 512
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is kept of a host of the inventory."""
+
+    declaration: HostDeclaration
+    view: HostView = field(default_factory=HostView)
+    said: HostSeen | None = None
+    connection: HostConnection | None = None
+    dialer: Dialer | None = None
+    wishes: dict[BridgeName, BridgeSetup] = field(default_factory=dict)
+    unreachable: str = ""
+
+
+class Fleet:
+    """Belongs to the loop's thread; tells everything through ``emit``."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        emit: Callable[[Observation], None],
+        client_tls: ssl.SSLContext | None,
+        patience: Patience,
+    ) -> None:
+        """``client_tls``: for hosts that are connected out to with ``ssl:``."""
+        self._loop, self._emit = loop, emit
+        self._client_tls, self._patience = client_tls, patience
+        self._hosts: dict[HostName, _Known] = {}
+        self._listeners: list[Listener] = []
+        self._half_open: dict[Handshake, None] = {}
+        self._refusals = Refusals()
+
+    def listen(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:
+        """Let hosts connect in there; ``context`` None: without TLS."""
+        listener = Listener(listening, lambda sock, peer: self._accepted(sock, peer, context))
+        self._listeners.append(listener)
+        self._loop.add(listener)
+
+    def set_hosts(self, declared: Mapping[HostName, HostDeclaration]) -> None:
+        """Follow these hosts from now on; whom nothing changed for keeps the connection."""
+        for name in [name for name in self._hosts if name not in declared]:
+            self._cut(self._hosts[name], "it is no longer in the inventory")
+            del self._hosts[name]
+        for name, declaration in declared.items():
+            known = self._hosts.get(name)
+            if known is None:
+                known = self._hosts[name] = _Known(declaration)
+                self._prepare_to_dial(known)
+                continue
+            before, known.declaration = known.declaration, declaration
+            for bridge in known.wishes.keys() - declaration.bridges.keys():
+                self._wish(known, bridge, None)
+            if _identity(before) != _identity(declaration):
+                self._cut(known, "the inventory changed what it must show; it is admitted anew")
+                self._prepare_to_dial(known)
+
+    def ensure_bridge(self, host: HostName, bridge: BridgeName, wanted: BridgeSetup) -> None:
+        """Keep the bridge's records so; only for bridges of the inventory."""
+        known = self._hosts.get(host)
+        if known is None or bridge not in known.declaration.bridges:
+            reason = "it is no managed bridge; add it to the host's bridges: in the inventory"
+            self._emit(BridgeSetupFailed(host, bridge, reason, time.monotonic()))
+            return
+        self._wish(known, bridge, wanted)
+
+    def close(self) -> None:
+        """End everything, saying nothing."""
+        for listener in self._listeners:
+            self._loop.drop(listener)
+            listener.close()
+        for handshake in list(self._half_open):
+            self._forget(handshake)
+            handshake.close()
+        for known in self._hosts.values():
+            self._hang_up(known)
+
+    def _wish(self, known: _Known, bridge: BridgeName, wanted: BridgeSetup | None) -> None:
+        known.wishes.pop(bridge, None)
+        if wanted is not None:
+            known.wishes[bridge] = wanted
+        if known.connection is not None:
+            known.connection.keeper.wish(bridge, wanted)
+            self._loop.rouse(known.connection)
+
+    # Connecting
+
+    def _prepare_to_dial(self, known: _Known) -> None:
+        if known.declaration.ovsdb is None:
+            return
+        try:
+            remote = parse_remote(known.declaration.ovsdb)
+            if remote.kind == "ssl" and self._client_tls is None:
+                raise ZonewallError(
+                    f"ovsdb: {known.declaration.ovsdb!r} needs the controller's TLS files; give them"
+                )
+        except ZonewallError as problem:
+            self._unreachable(known, str(problem))
+            return
+        known.dialer = Dialer(known.declaration.name, remote, self._dial)
+        self._loop.add(known.dialer)
+
+    def _dial(self, dialer: Dialer) -> None:
+        remote = dialer.remote
+        try:
+            connecting = connecting_socket(remote)
+        except OSError as problem:
+            dialer.again()
+            self._unreachable(self._hosts[dialer.host], f"connecting failed: {problem.strerror}")
+            return
+        context = self._client_tls if remote.kind == "ssl" else None
+        self._shake_hands(connecting, str(remote), context, dialer.host)
+
+    def _accepted(self, connected: socket.socket, peer: str, context: ssl.SSLContext | None) -> None:
+        if len(self._half_open) >= self._patience.half_open:
+            oldest = next(iter(self._half_open))
+            oldest.fail("too many connections have not said who they are; it was the oldest")
+        self._shake_hands(connected, peer, context, None)
+
+    def _shake_hands(
+        self, sock: socket.socket, peer: str, context: ssl.SSLContext | None, dialled: HostName | None
+    ) -> None:
+        handshake = Handshake(
+            sock,
+            peer,
+            context,
+            dialled=dialled,
+            deadline_s=self._patience.handshake_s,
+            done=self._introduced,
+            failed=self._not_introduced,
+        )
+        self._half_open[handshake] = None
+        self._loop.add(handshake)
+
+    def _forget(self, handshake: Handshake) -> None:
+        self._half_open.pop(handshake, None)
+        self._loop.drop(handshake)
+
+    def _not_introduced(self, handshake: Handshake, reason: str) -> None:
+        self._forget(handshake)
+        if handshake.dialled is None:
+            self._refuse(handshake.peer, reason)
+        else:
+            self._missed(handshake.dialled, reason)
+
+    def _introduced(self, handshake: Handshake, newcomer: Newcomer) -> None:
+        self._forget(handshake)
+        declared = {name: known.declaration for name, known in self._hosts.items()}
+        connected = {name for name, known in self._hosts.items() if known.connection is not None}
+        try:
+            host = admitted_host(
+                declared, connected, newcomer.system_id, newcomer.certificate_names, newcomer.dialled
+            )
+        except AdmissionError as problem:
+            newcomer.session.close()
+            self._refuse(newcomer.peer, str(problem))
+            if newcomer.dialled is not None:
+                self._missed(newcomer.dialled, str(problem))
+            return
+        self._admit(self._hosts[host], newcomer)
+
+    def _admit(self, known: _Known, newcomer: Newcomer) -> None:
+        known.connection = HostConnection(
+            known.declaration.name,
+            newcomer,
+            probe_s=self._patience.probe_s,
+            snapshot_deadline_s=self._patience.snapshot_s,
+            changed=self._changed,
+            lost=self._lost,
+            setup_report=self._setup_report,
+        )
+        for bridge, wanted in known.wishes.items():
+            known.connection.keeper.wish(bridge, wanted)
+        self._loop.add(known.connection)
+
+    # Following
+
+    def _changed(self, connection: HostConnection, first: bool) -> None:
+        known = self._hosts[connection.host]
+        root, now = connection.root(), time.monotonic()
+        if root is None or root.system_id != known.declaration.system_id:
+            shown = repr(root.system_id) if root is not None and root.system_id else "none"
+            reason = f"its system-id is {shown} now, host {connection.host} must show " + repr(
+                known.declaration.system_id
+            )
+            connection.fail(reason)
+            self._refuse(connection.peer, reason)
+            return
+        if first:
+            known.unreachable = ""
+            if known.dialer is not None:
+                known.dialer.succeeded()
+        said = HostSeen(connection.host, root.system_id, root.ovs_version, connection.peer, now)
+        if first or said != known.said:
+            known.said = said
+            self._emit(said)
+        old, known.view = known.view, connection.view()
+        if not first:
+            self._emit_all(gone(connection.host, old, known.view, now))
+        self._emit_all(seen(connection.host, old, known.view, now))
+        if first:
+            self._emit(SnapshotComplete(connection.host, now))
+            self._emit_all(gone(connection.host, old, known.view, now))
+
+    def _emit_all(self, observations: Iterable[Observation]) -> None:
+        for observation in observations:
+            self._emit(observation)
+
+    def _setup_report(
+        self, connection: HostConnection, bridge: BridgeName, changed: bool, problem: str | None
+    ) -> None:
+        now = time.monotonic()
+        if problem is None:
+            self._emit(BridgeReady(connection.host, bridge, changed, now))
+        else:
+            self._emit(BridgeSetupFailed(connection.host, bridge, problem, now))
+
+    # Parting
+
+    def _lost(self, connection: HostConnection, reason: str) -> None:
+        self._loop.drop(connection)
+        known = self._hosts.get(connection.host)
+        if known is None or known.connection is not connection:
+            return
+        known.connection = None
+        if connection.in_step:
+            self._emit(HostLost(connection.host, reason, time.monotonic()))
+            self._redial(known)
+        elif connection.dialled:
+            self._missed(connection.host, reason)
+        else:
+            self._refuse(connection.peer, reason)
+
+    def _cut(self, known: _Known, reason: str) -> None:
+        told = known.connection is not None and known.connection.in_step
+        self._hang_up(known)
+        if told:
+            self._emit(HostLost(known.declaration.name, reason, time.monotonic()))
+
+    def _hang_up(self, known: _Known) -> None:
+        if known.dialer is not None:
+            self._loop.drop(known.dialer)
+            known.dialer = None
+        for handshake in [one for one in self._half_open if one.dialled == known.declaration.name]:
+            self._forget(handshake)
+            handshake.close()
+        if known.connection is not None:
+            self._loop.drop(known.connection)
+            known.connection.close()
+            known.connection = None
+
+    def _missed(self, host: HostName, reason: str) -> None:
+        known = self._hosts.get(host)
+        if known is not None:
+            self._unreachable(known, reason)
+            self._redial(known)
+
+    def _redial(self, known: _Known) -> None:
+        if known.dialer is not None:
+            known.dialer.again()
+            self._loop.rouse(known.dialer)
+
+    def _unreachable(self, known: _Known, reason: str) -> None:
+        if known.unreachable != reason:
+            known.unreachable = reason
+            self._emit(HostUnreachable(known.declaration.name, reason, time.monotonic()))
+
+    def _refuse(self, peer: str, reason: str) -> None:
+        now = time.monotonic()
+        # The port is another one at each attempt.
+        address = peer.rpartition(":")[0] if peer[-1:].isdigit() and ":" in peer else peer
+        if self._refusals.worth_saying(address, reason, now):
+            self._emit(HostRefused(address, reason, now))
+
+
+def _identity(declaration: HostDeclaration) -> tuple[str, str, str | None]:
+    return declaration.system_id, declaration.certificate, declaration.ovsdb

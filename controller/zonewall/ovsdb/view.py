@@ -1,0 +1,152 @@
+"""One host as its database shows it, and what has changed between two such views."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from zonewall.errors import BridgeError
+from zonewall.ovsdb.facts import (
+    BridgeFacts,
+    InterfaceFacts,
+    PortFacts,
+    RootFacts,
+    bridge_facts,
+    interface_facts,
+    port_facts,
+    root_facts,
+)
+from zonewall.ovsdb.schema import MAX_BRIDGES, MAX_PORTS
+from zonewall.placement.observations import BridgeGone, BridgeSeen, Observation, PortGone, PortSeen
+from zonewall.values.names import BridgeName, DatapathId, HostName
+
+
+class PortView(NamedTuple):
+    """An interface at its place."""
+
+    interface: InterfaceFacts
+    tag: int | None
+
+
+class BridgeView(NamedTuple):
+    """A bridge without its ports."""
+
+    datapath_id: DatapathId | None
+    datapath_type: str
+    secure: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """What a host has; interfaces by bridge and name."""
+
+    bridges: Mapping[BridgeName, BridgeView] = field(default_factory=dict)
+    ports: Mapping[tuple[BridgeName, str], PortView] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Rows:
+    """The believed facts of each row, read once when the row changes."""
+
+    roots: dict[uuid.UUID, RootFacts] = field(default_factory=dict)
+    bridges: dict[uuid.UUID, BridgeFacts] = field(default_factory=dict)
+    ports: dict[uuid.UUID, PortFacts] = field(default_factory=dict)
+    interfaces: dict[uuid.UUID, InterfaceFacts] = field(default_factory=dict)
+
+    def take(self, table: str, row: Any, *, gone: bool) -> bool:
+        """Note a row's creation, change or end; return whether the view may differ now.
+
+        Raises:
+            BridgeError: the host has more bridges or ports than is believed.
+        """
+        kept, read, most = self._of(table)
+        if read is None:
+            return False
+        before = kept.get(row.uuid)
+        if gone:
+            kept.pop(row.uuid, None)
+            return before is not None
+        after = kept[row.uuid] = read(row)
+        if len(kept) > most:
+            raise BridgeError(f"the database has more than {most} rows in {table}; that is not believed")
+        return bool(before != after)
+
+    def view(self) -> HostView:
+        """Join the rows; of two bridges with one name the first by UUID counts, so that it stays the same."""
+        bridges: dict[BridgeName, BridgeView] = {}
+        ports: dict[tuple[BridgeName, str], PortView] = {}
+        listed = {reference for root in self.roots.values() for reference in root.bridges}
+        for number in sorted(listed & self.bridges.keys()):
+            bridge = self.bridges[number]
+            if bridge.name is None or bridge.name in bridges:
+                continue
+            bridges[bridge.name] = BridgeView(bridge.datapath_id, bridge.datapath_type, bridge.secure)
+            for place, port in self._ports_of(bridge, bridge.name):
+                ports.setdefault(place, port)
+        return HostView(bridges, ports)
+
+    @property
+    def root(self) -> RootFacts | None:
+        """The row of Open_vSwitch."""
+        return next(iter(self.roots.values()), None)
+
+    def _ports_of(
+        self, bridge: BridgeFacts, name: BridgeName
+    ) -> Iterator[tuple[tuple[BridgeName, str], PortView]]:
+        for number in bridge.ports:
+            port = self.ports.get(number)
+            for reference in port.interfaces if port else ():
+                interface = self.interfaces.get(reference)
+                if port is not None and interface is not None and interface.name is not None:
+                    yield (name, interface.name), PortView(interface, port.tag)
+
+    def _of(self, table: str) -> tuple[dict[uuid.UUID, Any], Any, int]:
+        if table == "Interface":
+            return self.interfaces, interface_facts, MAX_PORTS
+        if table == "Port":
+            return self.ports, port_facts, MAX_PORTS
+        if table == "Bridge":
+            return self.bridges, bridge_facts, MAX_BRIDGES
+        if table == "Open_vSwitch":
+            return self.roots, root_facts, 1
+        return {}, None, 0
+
+
+def seen(host: HostName, old: HostView, new: HostView, at: float) -> Iterator[Observation]:
+    """Give what is in ``new`` and not the same in ``old``: bridges, then ports."""
+    for name, bridge in new.bridges.items():
+        if old.bridges.get(name) != bridge:
+            yield BridgeSeen(host, name, bridge.datapath_id, at, bridge.datapath_type, bridge.secure)
+    for place, port in new.ports.items():
+        if old.ports.get(place) != port:
+            yield _port_seen(host, place, port, at)
+
+
+def gone(host: HostName, old: HostView, new: HostView, at: float) -> Iterator[Observation]:
+    """Give what is in ``old`` and no more in ``new``: ports, then bridges."""
+    for bridge, name in old.ports:
+        if (bridge, name) not in new.ports:
+            yield PortGone(host, bridge, name, at)
+    for bridge in old.bridges:
+        if bridge not in new.bridges:
+            yield BridgeGone(host, bridge, at)
+
+
+def _port_seen(host: HostName, place: tuple[BridgeName, str], port: PortView, at: float) -> PortSeen:
+    facts = port.interface
+    return PortSeen(
+        host=host,
+        bridge=place[0],
+        name=place[1],
+        ofport=facts.ofport,
+        at=at,
+        failed=facts.failed,
+        external_ids=facts.external_ids,
+        link_up=facts.link_up,
+        tag=port.tag,
+        kind=facts.kind,
+        mac_in_use=facts.mac_in_use,
+        error=facts.error,
+    )

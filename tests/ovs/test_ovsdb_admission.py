@@ -1,0 +1,223 @@
+"""Who connects is checked on real connections, by system-id and by certificate."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import subprocess
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.ovsdb_host import DatabaseHost, database_host, declared_hosts, follower, free_port
+from zonewall.ovsdb.fleet import Patience
+from zonewall.ovsdb.tls import TlsFiles
+from zonewall.placement.observations import (
+    HostLost,
+    HostRefused,
+    HostSeen,
+    HostUnreachable,
+    SnapshotComplete,
+)
+
+pytestmark = pytest.mark.ovs
+
+
+class Authority:
+    """Certificates made by ovs-pki(8)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._pki("init", "--force")
+
+    def issue(self, name: str, kind: str) -> TlsFiles:
+        self._pki("-u", "req+sign", name, kind)
+        other = "switch" if kind == "controller" else "controller"
+        return TlsFiles(
+            self.folder / f"{name}-privkey.pem",
+            self.folder / f"{name}-cert.pem",
+            self.folder / f"pki/{other}ca/cacert.pem",
+        )
+
+    def _pki(self, *words: str) -> None:
+        command = [
+            "ovs-pki",
+            f"--dir={self.folder}/pki",
+            f"--log={self.folder}/pki.log",
+            "-B",
+            "2048",
+            *words,
+        ]
+        subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def controller(authority: Authority) -> TlsFiles:
+    return authority.issue("ctl", "controller")
+
+
+@pytest.fixture(scope="module")
+def hv1(authority: Authority) -> TlsFiles:
+    return authority.issue("hv1", "switch")
+
+
+@contextlib.contextmanager
+def tls_host(folder: Path, system_id: str, files: TlsFiles, remote: str = "") -> Iterator[DatabaseHost]:
+    host = DatabaseHost(folder, system_id)
+    host.remotes = [remote] if remote else []
+    host.options = [
+        f"--private-key={files.private_key}",
+        f"--certificate={files.certificate}",
+        f"--ca-cert={files.authority}",
+    ]
+    try:
+        host.start()
+        yield host
+    finally:
+        host.stop()
+
+
+def test_an_unknown_system_id_is_refused_once_with_what_to_do(tmp_path: Path) -> None:
+    with database_host(tmp_path / "x", "stranger") as host, follower(declared_hosts("hv1")) as ear:
+        host.connect_to(f"tcp:127.0.0.1:{ear.service.listen('127.0.0.1', 0, None)}")
+        refused = ear.until_a(HostRefused)
+        assert refused.reason == "system-id 'stranger' is no host of the inventory; add it under hosts:"
+        assert refused.peer == "127.0.0.1"
+        assert ear.quiet(2.5) == []
+        host.vsctl("set", "Open_vSwitch", ".", "external_ids:system-id=hv1")
+        ear.until_a(SnapshotComplete, host="hv1")
+
+
+def test_a_database_without_a_system_id_is_refused(tmp_path: Path) -> None:
+    with database_host(tmp_path / "x", None) as host, follower(declared_hosts("hv1")) as ear:
+        host.connect_to(f"tcp:127.0.0.1:{ear.service.listen('127.0.0.1', 0, None)}")
+        assert "has no external_ids:system-id" in ear.until_a(HostRefused).reason
+
+
+def test_of_two_hosts_with_one_system_id_the_newcomer_is_refused(tmp_path: Path) -> None:
+    with (
+        database_host(tmp_path / "first", "hv1") as first,
+        database_host(tmp_path / "second", "hv1") as second,
+        follower(declared_hosts("hv1")) as ear,
+    ):
+        port = ear.service.listen("127.0.0.1", 0, None)
+        first.connect_to(f"tcp:127.0.0.1:{port}")
+        ear.until_a(SnapshotComplete)
+        second.connect_to(f"tcp:127.0.0.1:{port}")
+        assert "connected already" in ear.until_a(HostRefused).reason
+        assert ear.quiet(1.5) == []
+        first.vsctl("del-manager")
+        ear.until_a(HostLost)
+        ear.until_a(HostSeen, host="hv1")
+
+
+def test_a_host_that_takes_another_system_id_is_cut_off(tmp_path: Path) -> None:
+    with database_host(tmp_path / "hv1", "hv1") as host, follower(declared_hosts("hv1", "hv2")) as ear:
+        host.connect_to(f"tcp:127.0.0.1:{ear.service.listen('127.0.0.1', 0, None)}")
+        ear.until_a(SnapshotComplete)
+        host.vsctl("set", "Open_vSwitch", ".", "external_ids:system-id=hv2")
+        assert "system-id is 'hv2' now" in ear.until_a(HostLost, host="hv1").reason
+        ear.until_a(HostRefused)
+        ear.until_a(SnapshotComplete, host="hv2")
+
+
+def test_a_host_that_answers_with_another_ones_system_id_is_refused(tmp_path: Path) -> None:
+    hosts = declared_hosts("hv1", ovsdb=f"unix:{tmp_path}/x/db.sock")
+    with database_host(tmp_path / "x", "hv2") as host, follower(hosts) as ear:
+        assert "'hv2' answers where 'hv1' should" in ear.until_a(HostRefused).reason
+        host.vsctl("set", "Open_vSwitch", ".", "external_ids:system-id=hv1")
+        ear.until_a(SnapshotComplete, host="hv1")
+
+
+def test_a_host_with_its_own_certificate_is_admitted_over_tls(
+    tmp_path: Path, controller: TlsFiles, hv1: TlsFiles
+) -> None:
+    with tls_host(tmp_path / "hv1", "hv1", hv1) as host, follower(declared_hosts("hv1")) as ear:
+        host.connect_to(f"ssl:127.0.0.1:{ear.service.listen('127.0.0.1', 0, controller)}")
+        ear.until_a(SnapshotComplete, host="hv1")
+        host.vsctl(
+            "add-br", "br0", *(word for n in range(300) for word in ("--", "add-port", "br0", f"p{n}"))
+        )
+        ear.until(lambda one: getattr(one, "name", "") == "p299")
+
+
+def test_a_certificate_of_another_name_is_refused(
+    tmp_path: Path, controller: TlsFiles, authority: Authority
+) -> None:
+    other = authority.issue("hv9", "switch")
+    with tls_host(tmp_path / "hv1", "hv1", other) as host, follower(declared_hosts("hv1")) as ear:
+        host.connect_to(f"ssl:127.0.0.1:{ear.service.listen('127.0.0.1', 0, controller)}")
+        reason = ear.until_a(HostRefused).reason
+        assert "the certificate is for 'hv9'" in reason
+        assert "host hv1 must show 'hv1'" in reason
+        assert not any(isinstance(one, HostSeen) for one in ear.heard)
+
+
+def test_a_host_that_listens_with_tls_is_connected_to_and_checked(
+    tmp_path: Path, controller: TlsFiles, hv1: TlsFiles
+) -> None:
+    port = free_port()
+    remote, right = f"pssl:{port}:127.0.0.1", declared_hosts("hv1", ovsdb=f"ssl:127.0.0.1:{port}")
+    wrong = declared_hosts("hv1", ovsdb=f"ssl:127.0.0.1:{port}", certificate="hv7")
+    with tls_host(tmp_path / "hv1", "hv1", hv1, remote), follower(wrong, client_tls=controller) as ear:
+        assert "must show 'hv7'" in ear.until_a(HostRefused).reason
+        ear.service.set_hosts(right)
+        ear.until_a(SnapshotComplete, host="hv1")
+
+
+def test_tls_towards_a_host_without_our_own_files_is_said_to_be_missing_them() -> None:
+    with follower(declared_hosts("hv1", ovsdb="ssl:127.0.0.1:6640")) as ear:
+        assert "needs the controller's TLS files" in ear.until_a(HostUnreachable).reason
+
+
+def test_nobody_gets_in_without_a_certificate_or_with_old_tls(controller: TlsFiles, hv1: TlsFiles) -> None:
+    with follower(declared_hosts("hv1")) as ear:
+        port = ear.service.listen("127.0.0.1", 0, controller)
+        bare = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        bare.check_hostname, bare.verify_mode = False, ssl.CERT_NONE
+        with (
+            socket.create_connection(("127.0.0.1", port)) as plain,
+            contextlib.suppress(ssl.SSLError, ConnectionError),
+            bare.wrap_socket(plain) as secured,
+        ):
+            secured.recv(1)
+        assert "TLS handshake failed" in ear.until_a(HostRefused).reason
+        old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+        old.load_cert_chain(hv1.certificate, hv1.private_key)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            old.maximum_version = ssl.TLSVersion.TLSv1_1
+        old.set_ciphers("DEFAULT:@SECLEVEL=0")
+        with socket.create_connection(("127.0.0.1", port)) as plain, pytest.raises(ssl.SSLError):
+            old.wrap_socket(plain)
+
+
+def test_who_says_nothing_is_dropped_at_the_deadline_and_holds_up_nobody(tmp_path: Path) -> None:
+    patience = Patience(handshake_s=1.0, snapshot_s=5.0, probe_s=1.0, half_open=16)
+    with database_host(tmp_path / "hv1", "hv1") as host, follower(declared_hosts("hv1"), patience) as ear:
+        port = ear.service.listen("127.0.0.1", 0, None)
+        silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(40)]
+        begun = time.monotonic()
+        host.connect_to(f"tcp:127.0.0.1:{port}")
+        ear.until_a(HostSeen, within_s=0.9, host="hv1")
+        for one in silent:
+            one.settimeout(3.0)
+            while one.recv(4096):
+                pass
+            one.close()
+        assert time.monotonic() - begun < 3.0
+        reasons = {one.reason for one in ear.heard + ear.quiet() if isinstance(one, HostRefused)}
+    assert reasons == {
+        "no answer: asking for the system-id",
+        "too many connections have not said who they are; it was the oldest",
+    }

@@ -1,0 +1,148 @@
+"""What real databases say is told: each change once, and after an absence only what differs."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from support.ovsdb_host import DatabaseHost, database_host, declared_hosts, follower, free_port
+from zonewall.placement.observations import (
+    BridgeGone,
+    BridgeSeen,
+    HostLost,
+    HostSeen,
+    HostUnreachable,
+    PortGone,
+    PortSeen,
+    SnapshotComplete,
+)
+
+pytestmark = pytest.mark.ovs
+
+
+def _add_port(host: DatabaseHost, name: str, *settings: str) -> None:
+    host.vsctl("add-port", "br0", name, "--", "set", "interface", name, "type=dummy", *settings)
+
+
+def test_a_host_that_connects_in_is_told_with_its_bridges_and_ports(tmp_path: Path) -> None:
+    with database_host(tmp_path / "hv1", "hv1") as host, follower(declared_hosts("hv1")) as ear:
+        host.vsctl("add-br", "br0")
+        _add_port(host, "tap1", "external_ids:iface-id=web1", "external_ids:other=x")
+        host.vsctl("set", "port", "tap1", "tag=7")
+        port = ear.service.listen("127.0.0.1", 0, None)
+        host.connect_to(f"tcp:127.0.0.1:{port}")
+        ear.until_a(SnapshotComplete, host="hv1")
+    kinds = [type(one) for one in ear.heard]
+    assert kinds == [HostSeen, BridgeSeen, PortSeen, PortSeen, SnapshotComplete]
+    tap = next(one for one in ear.heard if isinstance(one, PortSeen) and one.name == "tap1")
+    assert dict(tap.external_ids) == {"iface-id": "web1"}
+    assert (tap.bridge, tap.ofport, tap.failed, tap.tag) == ("br0", None, False, 7)
+
+
+def test_a_host_that_listens_is_connected_to_and_its_path_may_be_a_socket(tmp_path: Path) -> None:
+    port = free_port()
+    tcp = DatabaseHost(tmp_path / "hv1", "hv1")
+    tcp.remotes = [f"ptcp:{port}:127.0.0.1"]
+    hosts = declared_hosts("hv1", ovsdb=f"tcp:127.0.0.1:{port}")
+    hosts |= declared_hosts("hv2", ovsdb=f"unix:{tmp_path}/hv2/db.sock")
+    with database_host(tmp_path / "hv2", "hv2"), follower(hosts) as ear:
+        ear.until_a(SnapshotComplete, host="hv2")
+        refused = next(one for one in ear.heard if isinstance(one, HostUnreachable))
+        assert (refused.host, refused.reason) == ("hv1", "connecting failed: Connection refused")
+        try:
+            tcp.start()
+            ear.until_a(SnapshotComplete, host="hv1")
+        finally:
+            tcp.stop()
+
+
+def test_each_change_of_a_port_is_told_once(tmp_path: Path) -> None:
+    with database_host(tmp_path / "hv1", "hv1") as host, follower(declared_hosts("hv1")) as ear:
+        host.start_switch()
+        host.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy", wait=True)
+        host.connect_to(f"tcp:127.0.0.1:{ear.service.listen('127.0.0.1', 0, None)}")
+        ear.until_a(SnapshotComplete)
+        bridge = next(one for one in ear.heard if isinstance(one, BridgeSeen))
+        assert f"{bridge.datapath_id:016x}" == host.vsctl("get", "bridge", "br0", "datapath_id").strip('"\n')
+        _add_port(host, "p1", "ofport_request=5", "external_ids:iface-id=web1")
+        up = ear.until(lambda one: isinstance(one, PortSeen) and one.ofport == 5 and one.link_up is True)
+        assert isinstance(up, PortSeen)
+        assert dict(up.external_ids) == {"iface-id": "web1"}
+        host.vsctl("set", "interface", "p1", "external_ids:unrelated=1", wait=True)
+        assert ear.quiet() == []
+        host.vsctl("set", "interface", "p1", "external_ids:vm-id=vm7")
+        assert ear.until_a(PortSeen, name="p1").external_ids == {"iface-id": "web1", "vm-id": "vm7"}
+        host.vsctl("del-port", "br0", "p1", wait=True)
+        ear.until_a(PortGone, name="p1", bridge="br0")
+        assert ear.quiet() == []
+        told = [one for one in ear.heard if isinstance(one, PortSeen)]
+        assert all(before != after for before, after in itertools.pairwise(told))
+
+
+def test_a_port_that_the_switch_cannot_make_is_told_as_failed(tmp_path: Path) -> None:
+    with database_host(tmp_path / "hv1", "hv1") as host, follower(declared_hosts("hv1")) as ear:
+        host.start_switch()
+        host.vsctl("add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=dummy", wait=True)
+        host.vsctl("add-port", "br0", "bad", "--", "set", "interface", "bad", "type=nonsense")
+        host.connect_to(f"tcp:127.0.0.1:{ear.service.listen('127.0.0.1', 0, None)}")
+        bad = ear.until_a(PortSeen, name="bad", failed=True)
+    assert bad.ofport is None
+    assert bad.error != ""
+
+
+def test_after_a_restart_only_what_differs_is_told_and_what_vanished_last(tmp_path: Path) -> None:
+    with database_host(tmp_path / "hv1", "hv1") as host, follower(declared_hosts("hv1")) as ear:
+        host.vsctl("add-br", "br0", "--", "add-br", "br1")
+        for name in ("stays", "changes", "goes"):
+            _add_port(host, name)
+        host.connect_to(f"tcp:127.0.0.1:{ear.service.listen('127.0.0.1', 0, None)}")
+        ear.until_a(SnapshotComplete)
+        host.vsctl("del-manager")
+        ear.until_a(HostLost, host="hv1")
+        host.stop()
+        host.start()
+        host.vsctl("set", "interface", "changes", "external_ids:iface-id=a", "--", "del-port", "goes")
+        host.vsctl("del-br", "br1")
+        _add_port(host, "comes")
+        ear.heard.clear()
+        host.connect_to(f"tcp:127.0.0.1:{ear.service.listen('127.0.0.1', 0, None)}")
+        ear.until_a(BridgeGone, bridge="br1")
+        assert ear.quiet() == []
+    kinds = [type(one) for one in ear.heard]
+    assert kinds == [HostSeen, PortSeen, PortSeen, SnapshotComplete, PortGone, PortGone, BridgeGone]
+    assert {one.name for one in ear.heard if isinstance(one, PortSeen)} == {"changes", "comes"}
+    assert {one.name for one in ear.heard if isinstance(one, PortGone)} == {"goes", "br1"}
+
+
+def test_a_host_that_hangs_is_lost_and_delays_no_other(tmp_path: Path) -> None:
+    hosts = declared_hosts("hv1", "hv2")
+    with (
+        database_host(tmp_path / "hv1", "hv1") as hanging,
+        database_host(tmp_path / "hv2", "hv2") as lively,
+        follower(hosts) as ear,
+    ):
+        port = ear.service.listen("127.0.0.1", 0, None)
+        for host in (hanging, lively):
+            host.connect_to(f"tcp:127.0.0.1:{port}")
+            ear.until_a(SnapshotComplete)
+        hanging.pause()
+        lively.vsctl("add-br", "br0")
+        ear.until_a(BridgeSeen, within_s=0.9, host="hv2")
+        lost = ear.until_a(HostLost, within_s=5.0, host="hv1")
+        assert "did not answer a probe" in lost.reason
+        hanging.resume()
+        ear.until_a(SnapshotComplete, host="hv1")
+
+
+def test_the_inventory_may_change_while_it_runs(tmp_path: Path) -> None:
+    with database_host(tmp_path / "hv1", "hv1") as host, follower(declared_hosts("hv1")) as ear:
+        host.connect_to(f"tcp:127.0.0.1:{ear.service.listen('127.0.0.1', 0, None)}")
+        ear.until_a(SnapshotComplete)
+        ear.service.set_hosts(declared_hosts("hv1", "hv2"))
+        assert ear.quiet() == []
+        ear.service.set_hosts(declared_hosts("hv2"))
+        assert "no longer in the inventory" in ear.until_a(HostLost, host="hv1").reason
+        ear.service.set_hosts(declared_hosts("other", system_id="hv1"))
+        ear.until_a(SnapshotComplete, host="other")
