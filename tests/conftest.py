@@ -14,6 +14,11 @@ sys.path.insert(0, str(ROOT))  # for `topologies`
 from support.dummy import DummySwitch, running_dummy_switch  # noqa: E402
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer to write golden files anew."""
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden/*/*.flows anew")
+
+
 @pytest.fixture
 def dummy_switch(tmp_path: Path) -> Iterator[DummySwitch]:
     """A running Open vSwitch on the dummy datapath, without bridges."""
