@@ -1,0 +1,133 @@
+"""Compiled flows on a real switch: it holds what was loaded, and forwards as the evaluator says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from support.compiled import FABRIC, FIRST, SECOND, TARGETS, UPLINKS, CompiledFleet, Port, Seen
+from support.configurations import configure, endpoint, mirror, rule, tenant, tier, zone
+from support.dummy import DummySwitch, running_dummy_switch
+from support.generated import carried_worlds, goes_through_across, is_icmp_error
+from support.packets import build
+from zonewall.flows.render import render_numeric, render_program
+from zonewall.intent.semantics import Probe, Verdict, verdict
+from zonewall.policy.model import Configuration
+from zonewall.values.addresses import format_mac
+from zonewall.values.names import EndpointKey
+
+pytestmark = pytest.mark.ovs
+BRIDGES = {FIRST: "brA", SECOND: "brB"}
+ENDPOINT_PORTS = range(1, 9)
+
+
+@pytest.fixture(scope="module")
+def switch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DummySwitch]:
+    with running_dummy_switch(tmp_path_factory.mktemp("switch")) as running:
+        for name in BRIDGES.values():
+            running.add_bridge(name)
+            letter = name[-1].lower()
+            running.add_ports(name, [*ENDPOINT_PORTS, *UPLINKS], name=f"{letter}{{}}")
+        running.patch("brA", "fabA", "brB", "fabB")
+        for port in ("fabA", "fabB"):
+            running.vsctl("set", "interface", port, f"ofport_request={FABRIC}")
+        running.add_ports("brB", [TARGETS, TARGETS + 1], name="b{}")
+        yield running
+
+
+def port_name(port: Port) -> str:
+    return f"{BRIDGES[port[0]][-1].lower()}{port[1]}"
+
+
+def load(switch: DummySwitch, fleet: CompiledFleet) -> None:
+    for name in BRIDGES.values():
+        switch.clear(name)
+    for key, name in BRIDGES.items():
+        switch.load_program(name, "\n".join(render_program(fleet.programs[key])))
+
+
+def reached(switch: DummySwitch, fleet: CompiledFleet, asked: Probe) -> set[str]:
+    """Return the ports by which the probe's packet leaves the real bridges."""
+    switch.appctl("dpctl/flush-conntrack")
+    port, frame = fleet.entering(asked, *fleet.addresses(asked))
+    names = [f"{bridge}{n}" for bridge in "ab" for n in (*ENDPOINT_PORTS, *UPLINKS)]
+    names += [f"b{TARGETS}", f"b{TARGETS + 1}"]
+    for name in names:
+        switch.captured(name)
+    switch.inject(port_name(port), build(frame))
+    return {name for name in names if switch.captured(name)}
+
+
+def expected(seen: Seen) -> set[str]:
+    targets = {f"b{TARGETS + ('ids', 'tap').index(name)}" for name in seen.mirror}
+    return {port_name(port) for port, _ in seen.arrived} | targets
+
+
+def demo() -> Configuration:
+    zones = [zone("web", labels={"role": "web"}), zone("db", labels={"role": "db"})]
+    rules = tier(
+        "t",
+        rule("shop", "web", "db", services=["tcp/80", "tcp/8000-8099", "udp/53"], mirror=("tap",)),
+        rule("ping", "web db", "web db", services=["icmp/8", "icmpv6/128"]),
+        rule("no", "any", "db", "reject"),
+    )
+    own = tenant("acme", rules, zones=zones, mirrors=(mirror("m", "any", "db"),))
+    ends = [
+        endpoint(f"acme/{role}{n}", f"10.0.0.{n}", f"fd00::{n}", labels={"role": role})
+        for n, role in enumerate(("web", "db", "web", "db"), 1)
+    ]
+    return configure(*ends, own, service_functions=())
+
+
+def test_the_switch_holds_exactly_the_flows_that_were_loaded(switch: DummySwitch, tmp_path: Path) -> None:
+    fleet = CompiledFleet(demo())
+    load(switch, fleet)
+
+    for key, name in BRIDGES.items():
+        lines = [render_numeric(flow) for flow in fleet.programs[key].flows]
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+        # diff-flows fails, with the difference as its words, where a match, an action or a cookie differs.
+        assert switch.ofctl("diff-flows", name, str(tmp_path / name)) == ""
+        assert len(switch.dump_flows(name)) == len(lines) > 100
+
+
+def test_a_trace_of_the_whole_way_ends_at_the_destinations_port(switch: DummySwitch) -> None:
+    load(switch, fleet := CompiledFleet(demo()))
+    web = fleet.configuration.inventory.endpoints[EndpointKey("acme/web1")]
+    db = fleet.configuration.inventory.endpoints[EndpointKey("acme/db2")]
+    ends = f"dl_src={format_mac(web.mac)},dl_dst={format_mac(db.mac)}"
+    (bridge, ofport) = fleet.places[web.key]
+    for family, addresses in (
+        ("tcp", "nw_src=10.0.0.1,nw_dst=10.0.0.2"),
+        ("tcp6", "ipv6_src=fd00::1,ipv6_dst=fd00::2"),
+    ):
+        for port, passes in ((80, True), (81, False)):
+            asked = f"{family},in_port={ofport},{ends},{addresses},tp_src=40000,tp_dst={port},tcp_flags=syn"
+            text = switch.appctl(
+                "ofproto/trace", BRIDGES[bridge], asked, "--ct-next", "trk,new", "--ct-next", "trk,new"
+            )
+            assert ("ct(commit" in text) is passes, text
+
+
+@settings(
+    max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+@given(world=carried_worlds(most=8))
+def test_the_switch_forwards_as_the_simulator_and_the_evaluator_say(
+    switch: DummySwitch, world: tuple[Configuration, list[Probe]]
+) -> None:
+    configuration, probes = world
+    fleet = CompiledFleet(configuration)
+    load(switch, fleet)
+    for asked in probes:
+        judged = verdict(configuration, asked)
+        assert isinstance(judged, Verdict)
+        seen = fleet.judge(asked)
+        if seen.through or goes_through_across(asked, judged) or (judged.through and is_icmp_error(asked)):
+            continue  # the appliance's wire is the simulation's
+        assert reached(switch, fleet, asked) == expected(seen), asked
+        if not (isinstance(asked.source, str) and isinstance(asked.destination, str)):
+            assert (judged.verdict.value == "allow") == bool(seen.arrived), asked
