@@ -13,7 +13,6 @@ import structlog
 import typer
 
 from zonewall.api.control import ControlServer
-from zonewall.reconciler.controller import Controller
 from zonewall.store.options import Options, read_options
 
 _TLS = ("certificate", "private-key", "ca")
@@ -23,7 +22,7 @@ def register(app: typer.Typer) -> None:
     """Add the verb."""
 
     @app.command()
-    def run(
+    def run(  # noqa: PLR0917 - typer reads the options here
         directory: Annotated[Path, typer.Argument(metavar="CONFIG_DIR", help="The configuration.")],
         options: Annotated[Path | None, typer.Option(help="YAML with the options below.")] = None,
         openflow: Annotated[
@@ -61,6 +60,8 @@ def register(app: typer.Typer) -> None:
 
 async def serve(directory: Path, options: Options) -> None:
     """Run the controller and its control socket until a signal comes."""
+    from zonewall.reconciler.controller import Controller  # noqa: PLC0415 - other verbs need none of it
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,0 +1,58 @@
+"""``zonewall validate``: what is wrong with a configuration, all of it at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zonewall.cli.app import EXIT_FINDING, EXIT_UNUSABLE
+from zonewall.policy.findings import Finding
+from zonewall.policy.load import read_directory
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+
+    @app.command()
+    def validate(
+        directory: Annotated[Path, typer.Argument(metavar="CONFIG_DIR", help="The configuration.")],
+        strict: Annotated[bool, typer.Option("--strict", help="Warnings count, too.")] = False,
+        output: Annotated[str, typer.Option(help="text or json.")] = "text",
+    ) -> None:
+        """Check every document; exit 0 if it can be used, 1 with --strict and warnings, 2 if it cannot."""
+        if output not in ("text", "json"):
+            raise typer.BadParameter("write text or json", param_hint="--output")
+        result = read_directory(directory)
+        if output == "json":
+            print(json.dumps(_document(result.configuration is not None, result.findings), indent=2))
+        else:
+            for finding in result.findings:
+                print(finding)
+            errors = sum(finding.is_error for finding in result.findings)
+            warnings = len(result.findings) - errors
+            said = "can be used" if result.configuration is not None else "cannot be used"
+            print(f"{directory}: {said}, {errors} error(s), {warnings} warning(s)")
+        if result.configuration is None:
+            raise typer.Exit(EXIT_UNUSABLE)
+        if strict and result.findings:
+            raise typer.Exit(EXIT_FINDING)
+
+
+def _document(valid: bool, findings: tuple[Finding, ...]) -> dict[str, object]:
+    return {
+        "valid": valid,
+        "findings": [
+            {
+                "severity": finding.severity.value,
+                "code": finding.code,
+                "file": finding.location.file,
+                "line": finding.location.line,
+                "column": finding.location.column,
+                "message": finding.message,
+            }
+            for finding in findings
+        ],
+    }

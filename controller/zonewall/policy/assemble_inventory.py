@@ -1,0 +1,180 @@
+"""Inventory documents to values."""
+
+from __future__ import annotations
+
+from zonewall.policy.document_models import BridgePart, EndpointPart, HostPart, InventoryDocument, PortPart
+from zonewall.policy.model import (
+    Attachment,
+    BridgeDeclaration,
+    EndpointDeclaration,
+    HostDeclaration,
+    Inventory,
+    MirrorTarget,
+    PortBinding,
+    PortDeclaration,
+    PortRole,
+    ServiceFunction,
+)
+from zonewall.policy.notes import Notes, suggestion
+from zonewall.policy.yamltree import Tree
+from zonewall.values.names import BridgeName, EndpointKey, HostName, TenantName
+
+Read = list[tuple[Tree, InventoryDocument]]
+
+
+def assemble_inventory(read: Read, notes: Notes) -> Inventory:
+    """Return all inventories as one; a name that stands twice is an error."""
+    hosts: dict[HostName, HostDeclaration] = {}
+    endpoints: dict[EndpointKey, EndpointDeclaration] = {}
+    targets: dict[str, MirrorTarget] = {}
+    functions: dict[str, ServiceFunction] = {}
+    unknown = "quarantine"
+    for tree, document in read:
+        for name, host in document.hosts.items():
+            _once(name in hosts, "host", name, tree, ("hosts", name), notes)
+            hosts[HostName(name)] = _host(tree, name, host, notes)
+        for index, part in enumerate(document.endpoints):
+            endpoint = _endpoint(tree, index, part, notes)
+            _once(endpoint.key in endpoints, "endpoint", endpoint.key, tree, ("endpoints", index), notes)
+            endpoints[endpoint.key] = endpoint
+        for name, target in document.mirror_targets.items():
+            at = tree.at_key("mirror-targets", name)
+            _once(name in targets, "mirror target", name, tree, ("mirror-targets", name), notes)
+            if (target.tunnel is None) != (target.remote is None):
+                notes.error("incomplete", at, "a tunnel to a collector has both: `tunnel` and `remote`")
+            targets[name] = MirrorTarget(name, at, target.tunnel, target.remote)
+        for name, function in document.service_functions.items():
+            at = tree.at_key("service-functions", name)
+            _once(name in functions, "service function", name, tree, ("service-functions", name), notes)
+            if function.kind == "vlan-pair" and (function.out is None or function.back is None):
+                notes.error("incomplete", at, "a vlan-pair says both its VLANs: `out` and `back`")
+            functions[name] = ServiceFunction(
+                name, function.kind, at, function.when_down, function.out, function.back
+            )
+        if document.admission is not None:
+            unknown = document.admission.unknown
+    inventory = Inventory(hosts, endpoints, targets, functions, "drop" if unknown == "drop" else "quarantine")
+    _check_ports(inventory, notes)
+    _check_endpoints(inventory, notes)
+    return inventory
+
+
+def _once(twice: bool, what: str, name: str, tree: Tree, path: tuple[str | int, ...], notes: Notes) -> None:
+    if twice:
+        notes.error("duplicate-name", tree.at_key(*path), f"there is a {what} {name!r} already; rename one")
+
+
+def _host(tree: Tree, name: str, part: HostPart, notes: Notes) -> HostDeclaration:
+    system_id = part.system_id or name
+    bridges = {
+        BridgeName(bridge): _bridge(tree, ("hosts", name, "bridges", bridge), bridge, declared)
+        for bridge, declared in part.bridges.items()
+    }
+    at = tree.at_key("hosts", name)
+    if part.tunnel_address is None and any(b.attachment is Attachment.OVERLAY for b in bridges.values()):
+        notes.error("incomplete", at, "a host with an overlay bridge says its `tunnel-address`")
+    return HostDeclaration(
+        HostName(name), system_id, part.certificate or system_id, bridges, at, part.trust, part.labels,
+        part.ovsdb, part.tunnel_address,
+    )  # fmt: skip
+
+
+def _bridge(tree: Tree, path: tuple[str, ...], name: str, part: BridgePart) -> BridgeDeclaration:
+    ports = {
+        port: _port(tree, (*path, "ports", port), port, declared) for port, declared in part.ports.items()
+    }
+    attachment = Attachment(part.attachment)
+    return BridgeDeclaration(BridgeName(name), attachment, ports, tree.at_key(*path), part.datapath_id)
+
+
+def _port(tree: Tree, path: tuple[str, ...], name: str, part: PortPart) -> PortDeclaration:
+    vlans = None
+    if part.vlans is not None:
+        vlans = {int(vlan): TenantName(tenant) for vlan, tenant in part.vlans.items()}
+    return PortDeclaration(
+        name, PortRole(part.role), tree.at_key(*path), vlans, part.routers, part.dhcp, part.target,
+        part.function, part.leg,
+    )  # fmt: skip
+
+
+def _endpoint(tree: Tree, index: int, part: EndpointPart, notes: Notes) -> EndpointDeclaration:
+    at = tree.at("endpoints", index)
+    binding = None
+    if part.port is not None:
+        names = part.port.names or ((part.port.name,) if part.port.name else ())
+        if not names:
+            notes.error("incomplete", at, "a port binding says the port's `name`, or several `names`")
+        host = HostName(part.port.host) if part.port.host else None
+        bridge = BridgeName(part.port.bridge) if part.port.bridge else None
+        binding = PortBinding(tuple(names), host, bridge)
+    if part.iface_id is None and binding is None:
+        message = "say how its port is known: `iface-id`, or `port: {name: …}` where there is none"
+        notes.error("incomplete", at, message)
+    return EndpointDeclaration(
+        part.name, TenantName(part.tenant), part.mac, at, part.iface_id, binding, part.ips, part.ranges,
+        part.labels, frozenset(part.roles), part.vm_id,
+    )  # fmt: skip
+
+
+def _check_ports(inventory: Inventory, notes: Notes) -> None:
+    """Every port says what its role needs, and names what there is."""
+    legs: dict[str, set[str]] = {}
+    sinks: set[str] = set()
+    for host in inventory.hosts.values():
+        for bridge in host.bridges.values():
+            for port in bridge.ports.values():
+                _check_port(port, inventory, notes)
+                if port.function is not None and port.leg is not None:
+                    legs.setdefault(port.function, set()).add(port.leg)
+                if port.target is not None:
+                    sinks.add(port.target)
+    for name, target in inventory.mirror_targets.items():
+        if name not in sinks and target.tunnel is None:
+            message = f"no port has `target: {name}`, and it is no tunnel; copies would go nowhere"
+            notes.warning("no-port", target.location, message)
+    for name, function in inventory.service_functions.items():
+        needed = {"bump-in-the-wire": {"in", "out"}, "one-armed": {"only"}, "vlan-pair": set()}[function.kind]
+        missing = sorted(needed - legs.get(name, set()))
+        if missing:
+            message = f"no port is the leg {' or '.join(missing)} of {name}; what goes through it is dropped"
+            notes.warning("no-port", function.location, message)
+
+
+def _check_port(port: PortDeclaration, inventory: Inventory, notes: Notes) -> None:
+    wanted = {
+        PortRole.UPLINK: ("vlans", port.vlans),
+        PortRole.MIRROR_TARGET: ("target", port.target),
+        PortRole.SERVICE: ("function", port.function),
+    }.get(port.role)
+    if wanted is not None and wanted[1] is None:
+        notes.error("incomplete", port.location, f"a port of role {port.role.value} says its `{wanted[0]}`")
+    if port.role is PortRole.SERVICE and port.leg is None:
+        notes.error("incomplete", port.location, "a service port says its `leg`: in, out or only")
+    if port.target is not None and port.target not in inventory.mirror_targets:
+        hint = suggestion(port.target, inventory.mirror_targets, "mirror targets")
+        notes.error("unknown-name", port.location, f"{port.target!r} is no mirror target; {hint}")
+    if port.function is not None and port.function not in inventory.service_functions:
+        hint = suggestion(port.function, inventory.service_functions, "service functions")
+        notes.error("unknown-name", port.location, f"{port.function!r} is no service function; {hint}")
+
+
+def _check_endpoints(inventory: Inventory, notes: Notes) -> None:
+    """Within a tenant an address and a MAC are one endpoint's; an iface-id is one endpoint's in the fleet."""
+    owners: dict[tuple[str, object], EndpointKey] = {}
+    for key, endpoint in inventory.endpoints.items():
+        claims: list[tuple[str, object, str]] = [
+            (f"address of {endpoint.tenant}", ip, str(ip)) for ip in endpoint.ips
+        ]
+        claims.append((f"MAC of {endpoint.tenant}", endpoint.mac, "its MAC"))
+        if endpoint.iface_id is not None:
+            claims.append(("iface-id", endpoint.iface_id, f"iface-id {endpoint.iface_id!r}"))
+        for kind, value, shown in claims:
+            owner = owners.setdefault((kind, value), key)
+            if owner != key:
+                message = f"{shown} is {owner}'s already; give each endpoint its own"
+                notes.error("duplicate-address", endpoint.location, message)
+    for host in {e.port.host for e in inventory.endpoints.values() if e.port and e.port.host}:
+        if host not in inventory.hosts:
+            place = next(e.location for e in inventory.endpoints.values() if e.port and e.port.host == host)
+            hint = suggestion(host, inventory.hosts, "hosts")
+            notes.error("unknown-name", place, f"{host!r} is no host; {hint}")

@@ -1,0 +1,361 @@
+"""Tenant and provider documents to values; every name is looked up where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from zonewall.policy.document_models import (
+    MirrorPart,
+    ProviderDocument,
+    RulePart,
+    SelectorPart,
+    TenantDocument,
+    TierPart,
+    ZonePart,
+)
+from zonewall.policy.model import (
+    Action,
+    Assertion,
+    Export,
+    HostConstraint,
+    Hours,
+    Import,
+    Inventory,
+    MirrorRule,
+    Mode,
+    OnChange,
+    Peer,
+    Provider,
+    ProviderLimits,
+    Rule,
+    Selector,
+    Tenant,
+    Tier,
+    Zone,
+)
+from zonewall.policy.notes import Notes, quoted, suggestion
+from zonewall.policy.service_terms import ServiceEntry, ServiceName
+from zonewall.policy.yamltree import Path, Tree
+from zonewall.values.names import HostName, TenantName, ZoneName
+from zonewall.values.services import ServiceTerm
+
+_WORDS = ("any", "external", "self")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a document may refer to.
+
+    Attributes:
+        zones: by tenant; a tenant's own include the local names of its imports.
+    """
+
+    inventory: Inventory
+    zones: Mapping[str, frozenset[str]]
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads one document."""
+
+    tree: Tree
+    names: Names
+    notes: Notes
+    tenant: str | None
+    services: dict[str, tuple[ServiceTerm, ...]] = field(default_factory=dict)
+
+    def define_services(self, written: Mapping[str, tuple[ServiceEntry, ...]]) -> None:
+        """Take the services of the document, which may name each other."""
+        for name in written:
+            self._define(name, written, ())
+
+    def _define(
+        self, name: str, written: Mapping[str, tuple[ServiceEntry, ...]], above: tuple[str, ...]
+    ) -> None:
+        if name in self.services:
+            return
+        if name in above:
+            message = f"service {name!r} is made of itself; write what it is"
+            self.notes.error("cycle", self.tree.at_key("services", name), message)
+            self.services[name] = ()
+            return
+        terms: list[ServiceTerm] = []
+        for entry in written[name]:
+            if isinstance(entry, ServiceTerm):
+                terms.append(entry)
+            elif entry.name in written:
+                self._define(entry.name, written, (*above, name))
+                terms.extend(self.services[entry.name])
+            else:
+                self._unknown_service(entry, ("services", name))
+        self.services[name] = tuple(terms)
+
+    def terms(self, entries: Iterable[ServiceEntry] | None, path: Path) -> tuple[ServiceTerm, ...]:
+        """Return the alternatives of a rule's services; empty is every protocol."""
+        terms: list[ServiceTerm] = []
+        for entry in entries or ():
+            if isinstance(entry, ServiceTerm):
+                terms.append(entry)
+            elif entry.name in self.services:
+                terms.extend(self.services[entry.name])
+            else:
+                self._unknown_service(entry, path)
+        return () if any(term.protocol is None for term in terms) else tuple(dict.fromkeys(terms))
+
+    def _unknown_service(self, entry: ServiceName, path: Path) -> None:
+        hint = suggestion(entry.name, self.services, "services of this document")
+        message = f"{entry.name!r} is no service; {hint}, or write it as tcp/443"
+        self.notes.error("unknown-service", self.tree.at(*path), message)
+
+    def peers(self, written: Iterable[str], path: Path) -> tuple[Peer, ...]:
+        """Return the peers of one side."""
+        return tuple(peer for text in written if (peer := self._peer(text, path)) is not None)
+
+    def _peer(self, text: str, path: Path) -> Peer | None:
+        if text in _WORDS:
+            kind: Literal["any", "external", "self"] = text  # type: ignore[assignment]
+            if text == "self" and path[-1] != "to":
+                self.notes.error("wrong-value", self.tree.at(*path), "`self` stands in `to` only")
+                return None
+            return Peer(kind)
+        owner, slash, zone = text.rpartition("/")
+        if slash and self.tenant is None:
+            return self._provider_peer(owner, zone, path)
+        if slash:
+            message = f"{quoted(text)}: another tenant's zone has to be imported; name it by its `as`"
+            self.notes.error("unknown-zone", self.tree.at(*path), message)
+            return None
+        known = self.names.zones.get(self.tenant or "", frozenset())
+        if self.tenant is None:
+            message = f"{quoted(text)}: in a provider's rules a zone is written tenant/zone, or */any"
+            self.notes.error("unknown-zone", self.tree.at(*path), message)
+            return None
+        if text not in known:
+            hint = suggestion(text, [*known, *_WORDS], "zones")
+            message = f"{text!r} is no zone of {self.tenant}; {hint}"
+            self.notes.error("unknown-zone", self.tree.at(*path), message)
+            return None
+        return Peer("zone", ZoneName(text))
+
+    def _provider_peer(self, owner: str, zone: str, path: Path) -> Peer | None:
+        if owner != "*" and owner not in self.names.zones:
+            hint = suggestion(owner, self.names.zones, "tenants")
+            self.notes.error("unknown-tenant", self.tree.at(*path), f"{owner!r} is no tenant; {hint}")
+            return None
+        tenant: TenantName | Literal["*"] = "*" if owner == "*" else TenantName(owner)
+        if zone in ("any", "external"):
+            return Peer("any" if zone == "any" else "external", None, tenant)
+        known = (
+            frozenset[str]().union(*self.names.zones.values()) if owner == "*" else self.names.zones[owner]
+        )
+        if zone not in known:
+            hint = suggestion(zone, known, "zones")
+            self.notes.error("unknown-zone", self.tree.at(*path), f"{zone!r} is no zone of {owner}; {hint}")
+            return None
+        return Peer("zone", ZoneName(zone), tenant)
+
+    def known(self, names: Iterable[str], there: Iterable[str], what: str, path: Path) -> tuple[str, ...]:
+        """Return names that must be among others."""
+        others = list(there)
+        for name in names:
+            if name not in others:
+                hint = suggestion(name, others, f"{what}s")
+                self.notes.error("unknown-name", self.tree.at(*path), f"{name!r} is no {what}; {hint}")
+        return tuple(names)
+
+    def tiers(self, key: str, parts: Iterable[TierPart]) -> tuple[Tier, ...]:
+        """Return tiers with their rules."""
+        seen: set[str] = set()
+        result = []
+        for index, part in enumerate(parts):
+            path: Path = (key, index)
+            if part.name in seen:
+                message = f"there is a tier {part.name!r} already; rename one"
+                self.notes.error("duplicate-name", self.tree.at(*path, "name"), message)
+            seen.add(part.name)
+            tenants = getattr(part, "tenants", None)
+            if tenants is not None:
+                self.known(tenants, self.names.zones, "tenant", (*path, "tenants"))
+            rules = self._rules(part, path)
+            result.append(Tier(part.name, rules, self.tree.at(*path), _mode(part.mode), tenants))
+        return tuple(result)
+
+    def _rules(self, tier: TierPart, path: Path) -> tuple[Rule, ...]:
+        seen: set[str] = set()
+        rules = []
+        for index, part in enumerate(tier.rules):
+            at: Path = (*path, "rules", index)
+            if part.name in seen:
+                message = f"there is a rule {part.name!r} in this tier already; rename one"
+                self.notes.error("duplicate-name", self.tree.at(*at, "name"), message)
+            seen.add(part.name)
+            rules.append(self._rule(part, at))
+        return tuple(rules)
+
+    def _rule(self, part: RulePart, at: Path) -> Rule:
+        inventory = self.names.inventory
+        if part.through and part.action != "allow":
+            message = f"only what is allowed can go through {part.through[0]!r}; make the action allow"
+            self.notes.error("wrong-value", self.tree.at(*at, "through"), message)
+        hours = None
+        if part.hours is not None:
+            days = frozenset[int]().union(*part.hours.days)
+            hours = Hours(days, part.hours.from_, part.hours.to, part.hours.zone)
+        return Rule(
+            name=part.name,
+            sources=self.peers(part.from_, (*at, "from")),
+            destinations=self.peers(part.to, (*at, "to")),
+            services=self.terms(part.services, (*at, "services")),
+            action=Action(part.action),
+            location=self.tree.at(*at),
+            log=part.log,
+            mirror=self.known(part.mirror, inventory.mirror_targets, "mirror target", (*at, "mirror")),
+            through=self.known(
+                part.through, inventory.service_functions, "service function", (*at, "through")
+            ),
+            limit=part.limit,
+            hours=hours,
+            expires=part.expires,
+            on_change=part.on_change or OnChange(),
+            mode=_mode(part.mode),
+        )
+
+    def mirror(self, part: MirrorPart, at: Path) -> MirrorRule:
+        """Return a mirror rule."""
+        targets = self.known(
+            part.target, self.names.inventory.mirror_targets, "mirror target", (*at, "target")
+        )
+        return MirrorRule(
+            part.name,
+            self.peers(part.from_, (*at, "from")),
+            self.peers(part.to, (*at, "to")),
+            self.terms(part.services, (*at, "services")),
+            targets,
+            part.when,
+            self.tree.at(*at),
+            part.sample,
+            part.truncate,
+        )
+
+    def zone(self, name: str, part: ZonePart) -> Zone:
+        """Return a zone."""
+        hosts = None
+        if part.hosts is not None:
+            named = None
+            if part.hosts.hosts is not None:
+                path: Path = ("zones", name, "hosts", "hosts")
+                self.known(part.hosts.hosts, self.names.inventory.hosts, "host", path)
+                named = tuple(HostName(host) for host in part.hosts.hosts)
+            hosts = HostConstraint(part.hosts.trust, part.hosts.labels, named)
+        selector = self._selector(part, ("zones", name))
+        return Zone(ZoneName(name), selector, self.tree.at_key("zones", name), hosts, Mode(part.mode))
+
+    def _selector(self, part: SelectorPart, path: Path) -> Selector:
+        own = self.names.zones.get(self.tenant or "", frozenset())
+        if part.zones is not None:
+            self.known(part.zones, own, "zone", (*path, "zones"))
+        if part.endpoints is not None:
+            there = [e.name for e in self.names.inventory.endpoints.values() if e.tenant == self.tenant]
+            self.known(part.endpoints, there, "endpoint", (*path, "endpoints"))
+        if part.outside and part.cidrs is None and part.zones is None:
+            message = "`outside` keeps `cidrs` to addresses of no endpoint; name some `cidrs`"
+            self.notes.error("wrong-value", self.tree.at(*path, "outside"), message)
+        zones = None if part.zones is None else tuple(ZoneName(zone) for zone in part.zones)
+        excluded = None if part.except_ is None else self._selector(part.except_, (*path, "except"))
+        return Selector(part.labels, part.endpoints, part.macs, part.cidrs, zones, part.outside, excluded)
+
+
+def assemble_tenant(tree: Tree, part: TenantDocument, names: Names, notes: Notes) -> Tenant:
+    """Return a tenant's policy."""
+    reader = Reader(tree, names, notes, part.tenant)
+    reader.define_services(part.services)
+    imports = []
+    for index, one in enumerate(part.import_):
+        owner, _, zone = one.zone.partition("/")
+        at = tree.at("import", index)
+        if owner not in names.zones or zone not in names.zones[owner]:
+            message = f"{quoted(one.zone)} is no tenant's zone; write it as tenant/zone"
+            notes.error("unknown-zone", at, message)
+        if one.as_ in part.zones:
+            notes.error("duplicate-name", at, f"{one.as_!r} is a zone of this tenant; choose another `as`")
+        imports.append(Import(TenantName(owner), ZoneName(zone), ZoneName(one.as_), at))
+    exports = []
+    for index, export in enumerate(part.export):
+        path: Path = ("export", index)
+        reader.known([export.zone], part.zones, "zone", (*path, "zone"))
+        reader.known(export.to, names.zones, "tenant", (*path, "to"))
+        to = tuple(TenantName(tenant) for tenant in export.to)
+        exports.append(Export(ZoneName(export.zone), to, tree.at(*path)))
+    default_at = tree.at("default") if "default" in tree.root.entries else tree.at()
+    return Tenant(
+        name=TenantName(part.tenant),
+        location=tree.at(),
+        zones={ZoneName(name): reader.zone(name, zone) for name, zone in part.zones.items()},
+        tiers=reader.tiers("tiers", part.tiers),
+        default=Action(part.default),
+        default_location=default_at,
+        mode=Mode(part.mode),
+        mirrors=tuple(reader.mirror(m, ("mirrors", i)) for i, m in enumerate(part.mirrors)),
+        exports=tuple(exports),
+        imports=tuple(imports),
+        assertions=_assertions(reader, part),
+        learn_addresses=part.learn_addresses,
+    )
+
+
+def _assertions(reader: Reader, part: TenantDocument) -> tuple[Assertion, ...]:
+    result = []
+    for index, one in enumerate(part.assert_):
+        path: Path = ("assert", index)
+        verdict = one.never or one.always
+        if verdict is None or (one.never and one.always):
+            message = "an assertion says one of the two: `never: allow` or `always: allow`"
+            reader.notes.error("incomplete", reader.tree.at(*path), message)
+            continue
+        quantifier: Literal["never", "always"] = "never" if one.never else "always"
+        result.append(
+            Assertion(
+                reader.peers(one.from_, (*path, "from")),
+                reader.peers(one.to, (*path, "to")),
+                reader.terms(one.services, (*path, "services")),
+                quantifier,
+                Action(verdict),
+                reader.tree.at(*path),
+            )
+        )
+    return tuple(result)
+
+
+def assemble_provider(read: list[tuple[Tree, ProviderDocument]], names: Names, notes: Notes) -> Provider:
+    """Return the provider's policy; a second document is an error."""
+    if not read:
+        return Provider()
+    for tree, _ in read[1:]:
+        message = f"there is a provider's policy already, in {read[0][0].file}; put both into one"
+        notes.error("duplicate-name", tree.at("kind"), message)
+    tree, part = read[0]
+    reader = Reader(tree, names, notes, None)
+    reader.define_services(part.services)
+    remediation = None
+    if part.remediation is not None:
+        (peer,) = reader.peers([part.remediation], ("remediation",)) or (None,)
+        if peer is not None and peer.zone is not None and peer.tenant not in (None, "*"):
+            remediation = (TenantName(str(peer.tenant)), peer.zone)
+        elif peer is not None:
+            message = "remediation is one zone, written tenant/zone"
+            notes.error("wrong-value", tree.at("remediation"), message)
+    limits = ProviderLimits(part.limits.new_connections, part.limits.connections, part.limits.announcements)
+    return Provider(
+        reader.tiers("before", part.before),
+        reader.tiers("after", part.after),
+        limits,
+        frozenset(part.ethertypes),
+        frozenset(part.multicast),
+        remediation,
+    )
+
+
+def _mode(word: str | None) -> Mode | None:
+    return None if word is None else Mode(word)

@@ -1,0 +1,170 @@
+"""What is wrong with a configuration as a whole, though each name in it exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zonewall.policy.model import Configuration, Peer, Rule, Selector, Tenant, Tier
+from zonewall.policy.notes import Notes, suggestion
+from zonewall.values.addresses import IpAddress
+from zonewall.values.names import EndpointKey, TenantName, ZoneName
+from zonewall.values.services import ServiceTerm
+
+
+def check(configuration: Configuration, notes: Notes) -> None:
+    """Add what is wrong to the notes: errors that refuse it, warnings for what surely was not meant."""
+    for endpoint in configuration.inventory.endpoints.values():
+        if endpoint.tenant not in configuration.tenants:
+            hint = suggestion(endpoint.tenant, configuration.tenants, "tenants")
+            message = f"{endpoint.tenant!r} is no tenant; {hint}"
+            notes.error("unknown-tenant", endpoint.location, message)
+    _check_uplinks(configuration, notes)
+    for tenant in configuration.tenants.values():
+        _check_cycles(tenant, notes)
+        _check_imports(configuration, tenant, notes)
+        for tier in tenant.tiers:
+            _check_self(tier, notes)
+            _check_shadowed(tier, notes)
+    for tier in configuration.provider.before + configuration.provider.after:
+        _check_self(tier, notes)
+        _check_shadowed(tier, notes)
+
+
+def _check_uplinks(configuration: Configuration, notes: Notes) -> None:
+    for host in configuration.inventory.hosts.values():
+        for bridge in host.bridges.values():
+            for port in bridge.ports.values():
+                for owner in (port.vlans or {}).values():
+                    if owner not in configuration.tenants:
+                        hint = suggestion(owner, configuration.tenants, "tenants")
+                        notes.error("unknown-tenant", port.location, f"{owner!r} is no tenant; {hint}")
+
+
+def _check_cycles(tenant: Tenant, notes: Notes) -> None:
+    """Refuse zones that are made of themselves."""
+    done: set[ZoneName] = set()
+    for start in tenant.zones:
+        stack = [(start, iter(sorted(_named(tenant.zones[start].selector))))]
+        path = {start}
+        while stack:
+            zone, rest = stack[-1]
+            following = next((name for name in rest if name in tenant.zones and name not in done), None)
+            if following is None:
+                stack.pop()
+                path.discard(zone)
+                done.add(zone)
+            elif following in path:
+                at = tenant.zones[start].location
+                notes.error("cycle", at, f"zone {following!r} is made of itself; write who is in it")
+                return
+            else:
+                path.add(following)
+                stack.append((following, iter(sorted(_named(tenant.zones[following].selector)))))
+
+
+def _named(selector: Selector) -> set[ZoneName]:
+    found = set(selector.zones or ())
+    if selector.excluded is not None:
+        found |= _named(selector.excluded)
+    return found
+
+
+def _check_imports(configuration: Configuration, tenant: Tenant, notes: Notes) -> None:
+    own: dict[IpAddress, EndpointKey] = {
+        ip: endpoint.key
+        for endpoint in configuration.inventory.endpoints.values()
+        if endpoint.tenant == tenant.name
+        for ip in endpoint.ips
+    }
+    for one in tenant.imports:
+        other = configuration.tenants.get(one.tenant)
+        if other is None:
+            continue
+        if not any(e.zone == one.zone and tenant.name in e.to for e in other.exports):
+            message = f"{one.tenant} does not export {one.zone} to {tenant.name}; it has to: `export:`"
+            notes.error("not-exported", one.location, message)
+            continue
+        for endpoint in configuration.inventory.endpoints.values():
+            if endpoint.tenant != one.tenant:
+                continue
+            for ip in endpoint.ips:
+                owner = own.setdefault(ip, endpoint.key)
+                if owner != endpoint.key and not _is_far(owner, tenant.name, one.tenant):
+                    message = f"{ip} is {owner}'s and {endpoint.key}'s; {tenant.name} could mean either"
+                    notes.error("ambiguous-address", one.location, message)
+                    return
+
+
+def _is_far(owner: EndpointKey, viewer: TenantName, other: TenantName) -> bool:
+    return owner.partition("/")[0] not in (viewer, other)
+
+
+def _check_self(tier: Tier, notes: Notes) -> None:
+    for rule in tier.rules:
+        if any(p.kind == "self" for p in rule.destinations) and any(p.kind != "zone" for p in rule.sources):
+            message = "`to: self` pairs each zone in `from` with itself; name zones there"
+            notes.error("wrong-value", rule.location, message)
+
+
+def _check_shadowed(tier: Tier, notes: Notes) -> None:
+    """Warn of rules that an earlier one of the tier always decides first."""
+    for place, rule in enumerate(tier.rules):
+        earlier = next((r for r in tier.rules[max(0, place - _NEAR) : place] if _covers(r, rule)), None)
+        if earlier is not None:
+            message = f"rule {rule.name!r} is never reached: {earlier.name!r} decides all of it before"
+            notes.warning("unreachable-rule", rule.location, message)
+
+
+_NEAR = 300
+"""How many rules before it a rule is held against; in a longer tier the farther ones are not."""
+
+
+def _covers(first: Rule, second: Rule) -> bool:
+    if first.hours is not None or first.expires is not None:
+        return False
+    return (
+        _peers_cover(first.sources, second.sources)
+        and _peers_cover(first.destinations, second.destinations)
+        and _services_cover(first.services, second.services)
+    )
+
+
+def _peers_cover(first: tuple[Peer, ...], second: tuple[Peer, ...]) -> bool:
+    if Peer("any") in first:
+        return True
+    return "self" not in {p.kind for p in (*first, *second)} and set(second) <= set(first)
+
+
+def _services_cover(first: tuple[ServiceTerm, ...], second: tuple[ServiceTerm, ...]) -> bool:
+    return not first or (bool(second) and all(any(_term_covers(a, b) for a in first) for b in second))
+
+
+def _term_covers(first: ServiceTerm, second: ServiceTerm) -> bool:
+    if first.protocol is not None and first.protocol != second.protocol:
+        return False
+    if first.icmp_type is not None and (first.icmp_type, first.icmp_code) != (
+        second.icmp_type,
+        second.icmp_code if first.icmp_code is not None else None,
+    ):
+        return False
+    return _ranges_cover(first.ports, second.ports) and _ranges_cover(first.source_ports, second.source_ports)
+
+
+def _ranges_cover(first: tuple[tuple[int, int], ...], second: tuple[tuple[int, int], ...]) -> bool:
+    if not first:
+        return True
+    return bool(second) and all(any(a <= c and d <= b for a, b in first) for c, d in second)
+
+
+def empty_zones(configuration: Configuration) -> Iterator[tuple[Tenant, ZoneName]]:
+    """Yield zones that ask for labels that no endpoint of the tenant has."""
+    keys: dict[TenantName, set[tuple[str, str]]] = {}
+    for endpoint in configuration.inventory.endpoints.values():
+        keys.setdefault(endpoint.tenant, set()).update((endpoint.labels or {}).items())
+    for tenant in configuration.tenants.values():
+        there = keys.get(tenant.name, set())
+        for name, zone in tenant.zones.items():
+            for key, values in (zone.selector.labels or {}).items():
+                if not any(k == key and ("*" in values or v in values) for k, v in there):
+                    yield tenant, name
+                    break
