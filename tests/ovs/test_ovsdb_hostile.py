@@ -154,6 +154,11 @@ def _contents_that_are_none(liar: Liar) -> None:
     liar.answer(liar.introduce(), 5)
 
 
+def _too_many_rows(liar: Liar) -> None:
+    row = {"initial": {"name": "p"}}
+    liar.follow(Interface={f"00000000-0000-4000-8000-{number:012x}": row for number in range(65537)})
+
+
 def _hang_up(liar: Liar) -> None:
     liar.introduce()
     liar.socket.close()
@@ -168,6 +173,7 @@ def _hang_up(liar: Liar) -> None:
         _bad_row_number,
         _unknown_table,
         _contents_that_are_none,
+        _too_many_rows,
         _hang_up,
     ],
 )

@@ -13,7 +13,7 @@ from zonewall.errors import BridgeError
 from zonewall.ovsdb.facts import RootFacts
 from zonewall.ovsdb.handshake import Newcomer
 from zonewall.ovsdb.loop import Wants
-from zonewall.ovsdb.schema import MAX_SNAPSHOT_BYTES, schema_helper
+from zonewall.ovsdb.schema import MAX_PORTS, MAX_SNAPSHOT_BYTES, schema_helper
 from zonewall.ovsdb.setup import BridgeKeeper
 from zonewall.ovsdb.view import HostView, Rows
 from zonewall.values.names import BridgeName, HostName
@@ -42,7 +42,12 @@ class FollowedDatabase(idl.Idl):  # type: ignore[misc]  # python-ovs has no type
         return False
 
     def _Idl__parse_update(self, update: Any, version: str, tables: Any = None) -> None:  # noqa: N802
-        # The original logs a malformed update and goes on with half of it.
+        # The original logs a malformed update and goes on with half of it, however long that takes.
+        for table, rows in update.items() if isinstance(update, dict) else ():
+            if isinstance(rows, dict) and len(rows) > MAX_PORTS:
+                raise BridgeError(
+                    f"an update has more than {MAX_PORTS} rows in {table}; that is not believed"
+                )
         try:
             self._Idl__do_parse_update(update, version, tables or self.tables)
         except ovs_error.Error as problem:

@@ -188,7 +188,7 @@ class Fleet:
     def _not_introduced(self, handshake: Handshake, reason: str) -> None:
         self._forget(handshake)
         if handshake.dialled is None:
-            self._refuse(handshake.peer, reason)
+            self._refuse(_address(handshake.peer), reason)
         else:
             self._missed(handshake.dialled, reason)
 
@@ -202,8 +202,10 @@ class Fleet:
             )
         except AdmissionError as problem:
             newcomer.session.close()
-            self._refuse(newcomer.peer, str(problem))
-            if newcomer.dialled is not None:
+            if newcomer.dialled is None:
+                self._refuse(_address(newcomer.peer), str(problem))
+            else:
+                self._refuse(newcomer.peer, str(problem))
                 self._missed(newcomer.dialled, str(problem))
             return
         self._admit(self._hosts[host], newcomer)
@@ -233,7 +235,7 @@ class Fleet:
                 known.declaration.system_id
             )
             connection.fail(reason)
-            self._refuse(connection.peer, reason)
+            self._refuse(connection.peer if connection.dialled else _address(connection.peer), reason)
             return
         if first:
             known.unreachable = ""
@@ -278,7 +280,7 @@ class Fleet:
         elif connection.dialled:
             self._missed(connection.host, reason)
         else:
-            self._refuse(connection.peer, reason)
+            self._refuse(_address(connection.peer), reason)
 
     def _cut(self, known: _Known, reason: str) -> None:
         told = known.connection is not None and known.connection.in_step
@@ -316,10 +318,13 @@ class Fleet:
 
     def _refuse(self, peer: str, reason: str) -> None:
         now = time.monotonic()
-        # The port is another one at each attempt.
-        address = peer.rpartition(":")[0] if peer[-1:].isdigit() and ":" in peer else peer
-        if self._refusals.worth_saying(address, reason, now):
-            self._emit(HostRefused(address, reason, now))
+        if self._refusals.worth_saying(peer, reason, now):
+            self._emit(HostRefused(peer, reason, now))
+
+
+def _address(peer: str) -> str:
+    """Return who connected in without the port, which is another one at each attempt."""
+    return peer.rpartition(":")[0]
 
 
 def _identity(declaration: HostDeclaration) -> tuple[str, str, str | None]:
