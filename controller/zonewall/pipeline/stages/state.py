@@ -175,9 +175,13 @@ def judge_flows(intent: BridgeIntent) -> Iterator[Flow]:
                 match = (state_condition(CT_RPL, CT_INV), family, (BANK, bank.number, None))
                 turned = (SetField(BANK, bank.reverse), *TURN, *original)
                 yield flow(JUDGE, 810, match, *turned, category=Category.TRACK)
-                match = (*match, (IP_PROTO, 132, None))
-                turned = (SetField(BANK, bank.reverse), *TURN, *_turned_ports(intent, SCTP_SRC, SCTP_DST))
-                yield flow(JUDGE, 815, match, *turned, Goto(ACT), category=Category.TRACK)
+                sctp = (*match, (IP_PROTO, 132, None))
+                turned_sctp = (
+                    SetField(BANK, bank.reverse),
+                    *TURN,
+                    *_turned_ports(intent, SCTP_SRC, SCTP_DST),
+                )
+                yield flow(JUDGE, 815, sctp, *turned_sctp, Goto(ACT), category=Category.TRACK)
         yield flow(
             JUDGE, 800, (state_condition(CT_RPL, CT_INV), family), *TURN, *original,
             category=Category.TRACK,
