@@ -37,4 +37,6 @@ def certificate_names(connection: ssl.SSLObject) -> frozenset[str]:
         str(value) for part in certificate.get("subject", ()) for key, value in part if key == "commonName"
     }
     names.update(str(entry[1]) for entry in certificate.get("subjectAltName", ()))
+    # ovs-pki(8) writes the common name as "NAME id:UUID".
+    names.update(name.partition(" id:")[0] for name in tuple(names))
     return frozenset(names)
