@@ -29,7 +29,7 @@ MACHINES = {
 }
 
 
-class DemoFailed(Exception):
+class DemoError(Exception):
     """A step did not show what it claims."""
 
 
@@ -50,7 +50,7 @@ class Demo:
         self._stack = stack
 
     def start(self) -> None:
-        """Start the controller, point the hosts at it, plug the machines in, and wait until all is in force."""
+        """Start the controller, point the hosts at it, plug machines in, wait until all is in force."""
         say("Two hypervisor hosts, each with its own Open vSwitch, joined by a cable; an IDS on hv2, a web")
         say("application firewall (waf) on hv1. The controller starts, the hosts are pointed at it:")
         address = self.lab.controller_address
@@ -59,9 +59,8 @@ class Demo:
             "--openflow", f"tcp:{address}:6653", "--ovsdb", f"tcp:{address}:6640",
         )  # fmt: skip
         for host in self.hosts.values():
-            show(
-                f"ovs-vsctl set-manager tcp:{address}:6640 -- set-controller br-int tcp:{address}:6653   # {host.short_name}"
-            )
+            manager, controller = f"tcp:{address}:6640", f"tcp:{address}:6653"
+            show(f"{host.short_name}# ovs-vsctl set-manager {manager} -- set-controller br-int {controller}")
             host.set_manager(f"tcp:{address}:6640")
             host.set_controller(f"tcp:{address}:6653")
         for name, (host, mac, ips) in MACHINES.items():
@@ -98,13 +97,14 @@ class Demo:
         document: dict[str, Any] = {}
         while time.monotonic() < deadline:
             if not self.controller.running:
-                raise DemoFailed(f"the controller has ended:\n{self.controller.output()}")
+                raise DemoError(f"the controller has ended:\n{self.controller.output()}")
             document = self.status()
             if document and condition(document):
                 return document
             time.sleep(0.2)
-        raise DemoFailed(
-            f"not in force after {SETTLE_S:.0f} s: {json.dumps(document)[:2000]}\n{self.controller.output()[-3000:]}"
+        raise DemoError(
+            f"not in force after {SETTLE_S:.0f} s: {json.dumps(document)[:2000]}\n"
+            f"{self.controller.output()[-3000:]}"
         )
 
     def expect(self, fine: bool, claim: str) -> None:
@@ -185,10 +185,8 @@ class Demo:
 
     def redirect(self) -> None:
         """Show that web → db passes through the appliance, and only with its consent."""
-        say(
-            "`app-db: from web, to db, tcp/5432, through: [waf]`: the connection goes through the appliance on"
-        )
-        say("hv1, both directions, though db1 is on hv2:")
+        say("`app-db: from web, to db, tcp/5432, through: [waf]`: the connection goes through the appliance")
+        say("on hv1, both directions, though db1 is on hv2:")
         with self.waf.capture() as capture:
             before = probe_tcp(self.machines["acme-web1"], "10.0.0.3", 5432)
             time.sleep(0.2)
@@ -211,27 +209,23 @@ class Demo:
     def migration(self) -> None:
         """Move web1 to the other host with a connection open."""
         web1, batch1 = self.machines["acme-web1"], self.machines["acme-batch1"]
-        say(
-            "batch1 (hv1) has a connection open to web1:80, a round trip every 5 ms; web1 moves from hv1 to hv2,"
-        )
-        say("as QEMU does it: port there, policy there, hand-over, RARP announcements, old port gone:")
+        say("batch1 (hv1) has a connection open to web1:80, a round trip every 5 ms; web1 moves from hv1 to")
+        say("hv2, as QEMU does it: port there, policy there, hand-over, RARP announcements, old port gone:")
         stream = Stream(batch1, "10.0.0.1", 80)
         stream.start()
         pings = Pings(self.machines["acme-web2"], "10.0.0.1")
         time.sleep(0.5)
-        moved = web1.migrate(self.hosts["hv2"], copy_s=0.5, ready=lambda: self.wait_for(self.is_waiting))
+        web1.migrate(self.hosts["hv2"], copy_s=0.5, ready=lambda: self.wait_for(self.is_waiting))
         time.sleep(1.0)
         gap = stream.stop()
         silence_ms = pings.stop()
         place = next(e for e in self.status()["endpoints"] if e["endpoint"] == "acme/web1")["places"]
         show(f"placement now: {', '.join(one['bridge'] + ' ' + one['state'] for one in place)}")
         show(
-            f"{gap.round_trips} round trips; the longest pause of the connection was {gap.longest_ms:.0f} ms (TCP waits"
+            f"{gap.round_trips} round trips; the longest pause of the connection was {gap.longest_ms:.0f} ms"
         )
-        show(
-            "200 ms before it repeats a packet that fell into the hand-over); of a ping every 20 ms from web2:"
-        )
-        show(f"{silence_ms:.0f} ms, hand-over included")
+        show("(TCP waits 200 ms before it repeats a packet lost in the hand-over); of a ping every 20 ms")
+        show(f"from web2: {silence_ms:.0f} ms, hand-over included")
         self.expect(not gap.broken and gap.round_trips > 100, "the connection survived the move")
         self.expect(
             [(one["bridge"], one["state"]) for one in place] == [("hv2/br-int", "active")],
@@ -295,7 +289,7 @@ def main() -> int:
             for number, (title, act) in enumerate(steps, 1):
                 with step(number, title):
                     act()
-        except DemoFailed as error:
+        except DemoError as error:
             print(f"\n    NOT  {error}", flush=True)
             demo.failed.append(str(error))
         failed = demo.failed

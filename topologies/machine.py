@@ -1,7 +1,8 @@
 """A lab's virtual machines: a namespace with one network card whose cable can be moved between hosts.
 
 The card's other end is a port of a small Linux bridge, the *cable*, in the lab's patch panel. Each host that
-the machine is plugged into has a leg to that panel; only the leg in the cable carries frames. Moving the cable is what a hypervisor does when the copy of the machine starts on the other host: the machine, its
+the machine is plugged into has a leg to that panel; only the leg in the cable carries frames. Moving the
+cable is what a hypervisor does when the copy of the machine starts on the other host: the machine, its
 addresses and its connections notice nothing.
 """
 

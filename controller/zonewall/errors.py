@@ -8,7 +8,7 @@
     ├── EncodingError             a flow or message that has no OpenFlow form
     ├── BridgeError               a bridge refused or broke the protocol
     │   └── AdmissionError        a bridge or host is not who the inventory says
-    └── ControllerUnreachable     the command needs a running controller
+    └── ControllerUnreachableError     the command needs a running controller
 """
 
 from __future__ import annotations
@@ -48,5 +48,5 @@ class AdmissionError(BridgeError):
     """A bridge or a host is not who the inventory says."""
 
 
-class ControllerUnreachable(ZonewallError):
+class ControllerUnreachableError(ZonewallError):
     """No running controller answered."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector, web
 
-from zonewall.errors import ControllerUnreachable, ZonewallError
+from zonewall.errors import ControllerUnreachableError, ZonewallError
 
 ANSWER_S = 10.0
 
@@ -64,7 +64,7 @@ def ask(socket: Path, path: str) -> dict[str, Any]:
     """Return what the controller answers to a GET.
 
     Raises:
-        ControllerUnreachable: nothing answers at the socket.
+        ControllerUnreachableError: nothing answers at the socket.
     """
     return asyncio.run(_ask(socket, path))
 
@@ -77,9 +77,9 @@ async def _ask(socket: Path, path: str) -> dict[str, Any]:
         ):
             document = json.loads(await answer.text())
     except (ClientError, OSError, TimeoutError, ValueError) as error:
-        raise ControllerUnreachable(
+        raise ControllerUnreachableError(
             f"no controller answers at {socket}; is `zonewall run` running, with this --state or --socket?"
         ) from error
     if not isinstance(document, dict):
-        raise ControllerUnreachable(f"{socket} answers something that is no controller's")
+        raise ControllerUnreachableError(f"{socket} answers something that is no controller's")
     return document

@@ -9,7 +9,7 @@ import sys
 import typer
 
 from zonewall import cli
-from zonewall.errors import ControllerUnreachable, ZonewallError
+from zonewall.errors import ControllerUnreachableError, ZonewallError
 
 EXIT_FINDING = 1
 EXIT_UNUSABLE = 2
@@ -35,7 +35,7 @@ def main() -> None:
     """Run the command line; an expected error becomes its text on stderr and an exit code."""
     try:
         build_app()()
-    except ControllerUnreachable as error:
+    except ControllerUnreachableError as error:
         print(f"zonewall: {error}", file=sys.stderr)
         sys.exit(EXIT_UNREACHABLE)
     except ZonewallError as error:
