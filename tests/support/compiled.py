@@ -15,7 +15,7 @@ from zonewall.flows.simulate.connections import ConnTrack
 from zonewall.flows.simulate.engine import simulate
 from zonewall.flows.simulate.packet import Packet, packet
 from zonewall.flows.simulate.tables import FlowTables
-from zonewall.intent.fleet import index_fleet, prepare
+from zonewall.intent.fleet import Policy, index_fleet, prepare
 from zonewall.intent.numbering import Kind, Numbering
 from zonewall.intent.semantics import Probe
 from zonewall.pipeline.compile import compile_bridge
@@ -85,13 +85,19 @@ class CompiledFleet:
             for name in self.configuration.inventory.hosts[key.host].bridges[BRIDGE].ports
         }
         link = Link((FIRST, OfPort(FABRIC)), (SECOND, OfPort(FABRIC)))
-        self.policy = prepare(self.configuration, numbering or Numbering(), inactive)
-        self.placement = Placement(bindings, ports, frozenset({link}))
-        fleet = index_fleet(self.policy, self.placement)
+        self.carry(
+            prepare(self.configuration, numbering or Numbering(), inactive),
+            Placement(bindings, ports, frozenset({link})),
+        )
+
+    def carry(self, policy: Policy, placement: Placement) -> None:
+        """Compile another policy and placement onto both bridges, which forget their connections."""
+        self.policy, self.placement = policy, placement
+        fleet = index_fleet(policy, placement)
         self.programs = {key: compile_bridge(fleet, key) for key in (FIRST, SECOND)}
         self._tables = {key: FlowTables(program) for key, program in self.programs.items()}
         self.tracked = {key: ConnTrack() for key in self.programs}
-        self._rules = {number: name for name, number in self.policy.numbering.numbers[Kind.RULE.word].items()}
+        self._rules = {number: name for name, number in policy.numbering.numbers[Kind.RULE.word].items()}
 
     def forget_connections(self) -> None:
         """Begin with empty connection tables."""

@@ -6,6 +6,7 @@ Frames are put into a port by hand and read from what the port's ``tx_pcap`` fil
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import struct
@@ -67,7 +68,12 @@ class DummySwitch:
             f"--unixctl={control}",
         )
         self._await(control, self._vswitchd)
-        error, self._control = unixctl_client.UnixctlClient.create(str(control))
+        until = time.monotonic() + STARTING_S
+        # The socket's file is there a moment before anybody listens on it.
+        while (created := unixctl_client.UnixctlClient.create(str(control)))[0] == errno.ECONNREFUSED:
+            assert time.monotonic() < until, f"nobody answers at {control}"
+            time.sleep(0.01)
+        error, self._control = created
         assert error == 0, os.strerror(error)
         self._vsctl("--timeout=20", "get", "Open_vSwitch", ".", "next_cfg")
 

@@ -80,6 +80,8 @@ class TenantIntent:
         routers: MACs behind which other addresses may be, reached by ``gateway``.
         flood: fabric destinations of the other bridges that have endpoints or uplinks of the tenant.
         dhcp_servers: destinations of other bridges' DHCP servers.
+        floods_outside: what is flooded passes between the tenant's uplinks and its endpoints here. Where
+            bridges are joined by a fabric or tunnels one of them does that: two would close a loop.
     """
 
     name: TenantName
@@ -95,6 +97,7 @@ class TenantIntent:
     flood: tuple[int, ...]
     dhcp_servers: tuple[int, ...]
     remediation: tuple[int, ...]
+    floods_outside: bool = True
 
     @property
     def snoops_by_mac(self) -> bool:

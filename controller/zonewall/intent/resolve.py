@@ -117,6 +117,7 @@ def _tenant(
         flood=flood,
         dhcp_servers=_dhcp_elsewhere(fleet, key, attachment, name),
         remediation=_remediation(fleet),
+        floods_outside=attachment is Attachment.UNDERLAY or _first_with_uplinks(fleet, name) in (key, None),
     )
 
 
@@ -200,11 +201,19 @@ def _gateway(
         return VIA_UPLINK, tuple(_uplinks(tenant, fleet.ports.get(key, ())))
     if attachment is Attachment.UNDERLAY:
         return None, ()
+    bridge = _first_with_uplinks(fleet, tenant)
+    if bridge is None:
+        return None, ()
+    uplinks = tuple(_uplinks(tenant, fleet.ports.get(bridge, ())))
+    return fleet.policy.number(Kind.DESTINATION, f"bridge:{bridge}"), uplinks
+
+
+def _first_with_uplinks(fleet: Fleet, tenant: TenantName) -> BridgeKey | None:
+    """Return the bridge by which a tenant's bridges without an uplink reach the outside."""
     for bridge in sorted(fleet.present.get(tenant, ())):
-        uplinks = tuple(_uplinks(tenant, fleet.ports.get(bridge, ())))
-        if uplinks:
-            return fleet.policy.number(Kind.DESTINATION, f"bridge:{bridge}"), uplinks
-    return None, ()
+        if any(_uplinks(tenant, fleet.ports.get(bridge, ()))):
+            return bridge
+    return None
 
 
 def _dhcp_elsewhere(

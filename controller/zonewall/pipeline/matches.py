@@ -8,6 +8,7 @@ from itertools import pairwise
 from zonewall.pipeline.model import Condition, Field
 from zonewall.pipeline.packet_fields import (
     ETH_ARP,
+    ETH_DST,
     ETH_IPV4,
     ETH_IPV6,
     ETH_TYPE,
@@ -42,6 +43,8 @@ IPV4: Condition = (ETH_TYPE, ETH_IPV4, None)
 IPV6: Condition = (ETH_TYPE, ETH_IPV6, None)
 ARP_FRAME: Condition = (ETH_TYPE, ETH_ARP, None)
 UNTAGGED: Condition = (VLAN_VID, 0, None)
+GROUP: Condition = (ETH_DST, 1 << 40, 1 << 40)
+"""A frame to a group of stations: multicast or broadcast (IEEE 802, the I/G bit)."""
 FAMILIES = {ETH_IPV4: IPV4, ETH_IPV6: IPV6}
 
 _PORTS = {

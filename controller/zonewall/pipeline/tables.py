@@ -104,7 +104,7 @@ GUARD: Final = Table(
     6,
     "May this endpoint say that: its own IPv4, IPv6, ARP and ND addresses only? Sets its identity.",
     ("in_port", "ipv4_src", "ipv6_src", "arp_spa", "arp_sha", "eth_type", "udp_src", "icmpv6_type"),
-    ("guard_nd", "source", "arp", "dhcp", "broadcast", "resolve"),
+    ("guard_nd", "source", "arp", "dhcp", "broadcast", "resolve", "bind"),
 )
 GUARD_ND: Final = Table(
     "guard_nd",
@@ -125,7 +125,7 @@ SOURCE: Final = Table(
     9,
     "Who sent what came from a link, a tunnel, an uplink, a router or an appliance? Sets its identity.",
     ("tenant", "origin", "ipv4_src", "ipv6_src", "eth_src", "eth_type"),
-    ("arp", "nd", "dhcp", "broadcast", "resolve"),
+    ("arp", "nd", "dhcp", "broadcast", "resolve", "bind"),
 )
 ARP: Final = Table(
     "arp",
@@ -152,8 +152,8 @@ MULTICAST: Final = Table(
     "multicast",
     13,
     "Multicast and broadcast: a known list, nothing else.",
-    ("tenant", "ipv4_dst", "ipv6_dst", "ip_proto", "udp_dst"),
-    ("flood",),
+    ("src_quarantined", "ipv4_dst", "ipv6_dst", "ip_proto", "udp_dst"),
+    ("broadcast",),
 )
 DHCP: Final = Table(
     "dhcp",
@@ -166,7 +166,7 @@ BROADCAST: Final = Table(
     "broadcast",
     15,
     "What is flooded within the tenant passes the port's own meter first.",
-    ("in_port",),
+    ("in_port", "origin", "src_quarantined", "eth_type", "icmpv6_type"),
     ("flood",),
 )
 BIND: Final = Table(
@@ -180,7 +180,7 @@ QUARANTINE: Final = Table(
     "quarantine",
     17,
     "Is either end isolated? Before tracking, so that isolation cuts live connections too.",
-    ("src_quarantined", "dst_quarantined", "src_identity", "dst_identity"),
+    ("src_quarantined", "dst_quarantined", "src_identity", "dst_identity", "eth_type"),
     ("track",),
     Miss.NEXT,
 )

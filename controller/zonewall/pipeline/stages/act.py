@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from zonewall.intent.model import BridgeIntent, Chain, Leg, Modifier
 from zonewall.pipeline.cookie import Category, Reason
 from zonewall.pipeline.make import flow
-from zonewall.pipeline.matches import IPV4, IPV6, tagged
+from zonewall.pipeline.matches import GROUP, IPV4, IPV6, tagged
 from zonewall.pipeline.model import (
     Action,
     Clone,
@@ -28,7 +28,6 @@ from zonewall.pipeline.model import (
 from zonewall.pipeline.packet_fields import (
     CT_INV,
     CT_RPL,
-    ETH_DST,
     ICMP_TYPE,
     ICMPV6_TYPE,
     IN_PORT,
@@ -145,7 +144,7 @@ def reject_flows(intent: BridgeIntent) -> Iterator[Flow]:
         ((ORIGIN, FROM_FABRIC, None),),
         ((ORIGIN, FROM_SERVICE, None),),
         ((ANSWER, 1, None),),
-        ((ETH_DST, 1 << 40, 1 << 40),),
+        (GROUP,),
     ]
     for family in (IPV4, IPV6):
         refused.append((family, (IP_PROTO, 6, None), (TCP_FLAGS, TCP_RST, TCP_RST)))

@@ -10,6 +10,7 @@ from zonewall.pipeline.make import flow
 from zonewall.pipeline.model import (
     Action,
     Clone,
+    Condition,
     Flow,
     Goto,
     Meter,
@@ -20,8 +21,9 @@ from zonewall.pipeline.model import (
     Resubmit,
     SetField,
 )
-from zonewall.pipeline.packet_fields import IN_PORT, TUN_DST, TUN_ID, VLAN_NUMBER, VLAN_VID
+from zonewall.pipeline.packet_fields import ETH_TYPE, IN_PORT, TUN_DST, TUN_ID, VLAN_NUMBER, VLAN_VID
 from zonewall.pipeline.stages.classify import broadcast_meter
+from zonewall.pipeline.stages.guard import nd_type
 from zonewall.pipeline.tables import (
     BROADCAST,
     DELIVER,
@@ -29,9 +31,11 @@ from zonewall.pipeline.tables import (
     FLOOD_LOCAL,
     FROM_ENDPOINT,
     FROM_FABRIC,
+    FROM_UPLINK,
     ORIGIN,
     OUT_PORT,
     SECTION,
+    SRC_QUARANTINED,
     TENANT,
     TO_UPLINK,
     VIA,
@@ -94,9 +98,13 @@ def flood_flows(intent: BridgeIntent) -> Iterator[Flow]:
     """Yield the flows of broadcast, flood and flood_local.
 
     What is flooded goes once to each bridge that has some of the tenant, which floods to its own ports only:
-    there is no loop, whatever the links.
+    there is no loop, whatever the links. Between them and the outside one bridge floods, for two uplinks of
+    different bridges may lead to the same network.
     """
     if intent.tenants:
+        isolated: Condition = (SRC_QUARANTINED, 1, None)
+        for frame in (nd_type(134), *(((ETH_TYPE, number, None),) for number in sorted(intent.ethertypes))):
+            yield flow(BROADCAST, 200, (isolated, *frame), category=Category.ISOLATION)
         for origin in range(2, 5):
             yield flow(BROADCAST, 50, ((ORIGIN, origin, None),), Goto(FLOOD), category=Category.DELIVERY)
     for tenant in intent.tenants:
@@ -115,7 +123,11 @@ def _flood(tenant: TenantIntent) -> Iterator[Flow]:
     view = (TENANT, tenant.number, None)
     local = (SetField(SECTION, 0), Goto(FLOOD_LOCAL))
     abroad: list[Action] = [Clone((SetField(VIA, number), Resubmit(DELIVER))) for number in tenant.flood]
-    uplinks: list[Action] = [Clone((Resubmit(TO_UPLINK),))] if tenant.uplinks else []
+    uplinks: list[Action] = []
+    if tenant.uplinks and tenant.floods_outside:
+        uplinks = [Clone((Resubmit(TO_UPLINK),))]
+    elif tenant.uplinks:
+        yield flow(FLOOD, 300, (view, (ORIGIN, FROM_UPLINK, None)), category=Category.REFUSED)
     came_over = (view, (ORIGIN, FROM_FABRIC, None))
     yield flow(FLOOD, 200, came_over, *uplinks, *local, category=Category.DELIVERY)
     yield flow(FLOOD, 100, (view,), *abroad, *uplinks, *local, category=Category.DELIVERY)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from zonewall.intent.model import BridgeIntent, TenantIntent
 from zonewall.pipeline.cookie import Category
 from zonewall.pipeline.make import flow
+from zonewall.pipeline.matches import GROUP
 from zonewall.pipeline.model import Action, Clone, Condition, Flow, Goto, Output, Resubmit, SetField
-from zonewall.pipeline.packet_fields import ETH_DST, IN_PORT
+from zonewall.pipeline.packet_fields import IN_PORT
 from zonewall.pipeline.stages.guard import DHCP_REPLY, DHCP_REQUEST
 from zonewall.pipeline.tables import (
     BIND,
@@ -22,8 +23,6 @@ from zonewall.pipeline.tables import (
     TO_UPLINK,
     VIA,
 )
-
-_GROUP: Condition = (ETH_DST, 1 << 40, 1 << 40)
 
 
 def dhcp_flows(intent: BridgeIntent) -> Iterator[Flow]:
@@ -65,5 +64,5 @@ def _answers(tenant: TenantIntent) -> Iterator[Flow]:
     speakers += [(IN_PORT, uplink.ofport, None) for uplink in tenant.uplinks if uplink.dhcp]
     for speaker in speakers:
         match = (view, speaker, *DHCP_REPLY)
-        yield flow(DHCP, 110, (*match, _GROUP), Goto(BROADCAST), category=Category.DELIVERY)
+        yield flow(DHCP, 110, (*match, GROUP), Goto(BROADCAST), category=Category.DELIVERY)
         yield flow(DHCP, 100, match, Goto(BIND), category=Category.DELIVERY)

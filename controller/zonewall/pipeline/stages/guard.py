@@ -8,7 +8,7 @@ from zonewall.intent.fleet import link_local_address
 from zonewall.intent.model import BridgeIntent, LocalEndpoint, TenantIntent
 from zonewall.pipeline.cookie import Category
 from zonewall.pipeline.make import flow
-from zonewall.pipeline.matches import ARP_FRAME, IPV4, IPV6, prefix_condition, source_in
+from zonewall.pipeline.matches import ARP_FRAME, GROUP, IPV4, IPV6, prefix_condition, source_in
 from zonewall.pipeline.model import Condition, Flow, Goto, SetField
 from zonewall.pipeline.packet_fields import (
     ARP_OP,
@@ -81,6 +81,7 @@ def _for_everyone(intent: BridgeIntent) -> Iterator[Flow]:
     yield flow(GUARD_ND_ADDRESS, 100, (*nd_type(135), (IPV6_SRC, 0, None)), Goto(ND), category=Category.GUARD)
     for ethertype in sorted(intent.ethertypes):
         yield flow(GUARD, 100, ((ETH_TYPE, ethertype, None),), Goto(BIND), category=Category.GUARD)
+        yield flow(GUARD, 110, ((ETH_TYPE, ethertype, None), GROUP), Goto(BROADCAST), category=Category.GUARD)
 
 
 def _endpoint(tenant: TenantIntent, endpoint: LocalEndpoint) -> Iterator[Flow]:

@@ -112,6 +112,8 @@ def quarantine_flows(intent: BridgeIntent) -> Iterator[Flow]:
     """Yield the flows of quarantine: an isolated end and the remediation zone may reach each other only."""
     for number in _ND_TYPES:
         yield flow(QUARANTINE, 300, nd_type(number), Goto(TRACK), category=Category.STATIC)
+    to_isolated = ((SRC_QUARANTINED, 0, None), (DST_QUARANTINED, 1, None))
+    yield flow(QUARANTINE, 250, (*to_isolated, *DHCP_REPLY), Goto(TRACK))
     remediation = sorted({number for tenant in intent.tenants for number in tenant.remediation})
     for flag, other in ((SRC_QUARANTINED, DST_IDENTITY), (DST_QUARANTINED, SRC_IDENTITY)):
         for number in remediation:
@@ -119,6 +121,9 @@ def quarantine_flows(intent: BridgeIntent) -> Iterator[Flow]:
             yield flow(QUARANTINE, 200, match, Goto(TRACK), category=Category.ISOLATION)
         for family in (IPV4, IPV6):
             yield flow(QUARANTINE, 100, ((flag, 1, None), family), category=Category.ISOLATION)
+        for ethertype in sorted(intent.ethertypes):
+            other_frame: Condition = (ETH_TYPE, ethertype, None)
+            yield flow(QUARANTINE, 100, ((flag, 1, None), other_frame), category=Category.ISOLATION)
 
 
 def track_flows(intent: BridgeIntent) -> Iterator[Flow]:

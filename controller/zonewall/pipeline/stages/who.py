@@ -16,6 +16,7 @@ from zonewall.pipeline.cookie import Category
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.matches import (
     ARP_FRAME,
+    GROUP,
     IPV4,
     IPV6,
     destination_in,
@@ -51,6 +52,7 @@ from zonewall.pipeline.tables import (
     FROM_UPLINK,
     MULTICAST,
     ND,
+    NO_ENDPOINT,
     ORIGIN,
     OUT_PORT,
     OUTSIDE_ENDPOINT,
@@ -59,6 +61,7 @@ from zonewall.pipeline.tables import (
     SOURCE,
     SRC_IDENTITY,
     SRC_LOCAL,
+    SRC_QUARANTINED,
     TENANT,
     VIA,
     VIA_UPLINK,
@@ -113,6 +116,7 @@ def _for_everyone(intent: BridgeIntent) -> Iterator[Flow]:
         yield flow(SOURCE, 4000, nd_type(number), Goto(BROADCAST), category=Category.WHO)
     for ethertype in sorted(intent.ethertypes):
         yield flow(SOURCE, 100, ((ETH_TYPE, ethertype, None),), Goto(BIND), category=Category.WHO)
+        yield flow(SOURCE, 110, ((ETH_TYPE, ethertype, None), GROUP), Goto(BROADCAST), category=Category.WHO)
     for request in (DHCP_REQUEST, DHCP_REPLY):
         yield flow(SOURCE, 5000, request, Goto(DHCP), category=Category.WHO)
         yield flow(RESOLVE, 60000, request, Goto(DHCP), category=Category.WHO)
@@ -122,6 +126,8 @@ def _for_everyone(intent: BridgeIntent) -> Iterator[Flow]:
         (IPV6, (IPV6_DST, 0xFF << 120, 0xFF << 120)),
     ):
         yield flow(RESOLVE, 50000, group, Goto(MULTICAST), category=Category.WHO)
+    if intent.multicast:
+        yield flow(MULTICAST, 200, ((SRC_QUARANTINED, 1, None),), category=Category.ISOLATION)
     for name in sorted(intent.multicast & MULTICAST_GROUPS.keys()):
         for match in MULTICAST_GROUPS[name]:
             yield flow(MULTICAST, 100, match, Goto(BROADCAST), category=Category.WHO)
@@ -130,9 +136,7 @@ def _for_everyone(intent: BridgeIntent) -> Iterator[Flow]:
 def _destinations(view: Condition, endpoint: Known, extra: tuple[Action, ...]) -> Iterator[Flow]:
     """Yield what leads to an endpoint: its identity by address, and where ARP and ND for it go."""
     number = SetField(DST_ENDPOINT, endpoint.number)
-    quarantined: tuple[Action, ...] = ()
-    if isinstance(endpoint, LocalEndpoint) and endpoint.state is BindingState.QUARANTINED:
-        quarantined = (SetField(DST_QUARANTINED, 1),)
+    quarantined = _isolated(endpoint)
     directed = (SetField(ETH_DST, endpoint.mac), number, Goto(BIND))
     for address in endpoint.addresses:
         yield flow(
@@ -244,9 +248,10 @@ def bind_flows(intent: BridgeIntent) -> Iterator[Flow]:
     for tenant in intent.tenants:
         view = (TENANT, tenant.number, None)
         by_mac = tenant.snoops_by_mac or bool(intent.ethertypes)
-        everyone = [*_known(tenant), *(foreign.endpoint for foreign in tenant.foreign)]
-        for endpoint in everyone:
+        for endpoint in _known(tenant):
             yield from _bound(view, endpoint, by_mac)
+        for foreign in tenant.foreign:
+            yield from _bound(view, foreign.endpoint, by_mac=False)
         for endpoint in _known(tenant):
             if "router" in endpoint.roles:
                 match = (view, (ETH_DST, endpoint.mac, None))
@@ -256,10 +261,19 @@ def bind_flows(intent: BridgeIntent) -> Iterator[Flow]:
 
 
 def _bound(view: Condition, endpoint: Known, by_mac: bool) -> Iterator[Flow]:
-    numbers = (endpoint.number, 0) if by_mac else (endpoint.number,)
-    for number in numbers:
-        match = (view, (ETH_DST, endpoint.mac, None), (DST_ENDPOINT, number, None))
-        yield flow(BIND, 100, match, *_way(endpoint), category=Category.DELIVERY)
+    mac: Condition = (ETH_DST, endpoint.mac, None)
+    match = (view, mac, (DST_ENDPOINT, endpoint.number, None))
+    yield flow(BIND, 100, match, *_way(endpoint), category=Category.DELIVERY)
+    if by_mac:
+        match = (view, mac, (DST_ENDPOINT, NO_ENDPOINT, None))
+        yield flow(BIND, 100, match, *_isolated(endpoint), *_way(endpoint), category=Category.DELIVERY)
+
+
+def _isolated(endpoint: Known) -> tuple[Action, ...]:
+    """Return the mark that the destination is isolated, if it is so here."""
+    if isinstance(endpoint, LocalEndpoint) and endpoint.state is BindingState.QUARANTINED:
+        return (SetField(DST_QUARANTINED, 1),)
+    return ()
 
 
 def _way(endpoint: Known) -> tuple[Action, ...]:
