@@ -45,6 +45,8 @@ __all__ = [
 MANAGEMENT = "192.0.2"
 FIRST_HOST = 11
 MANAGEMENT_LEG = "mgmt0"
+LINK_MTU = 1508
+"""In bytes: a frame between hosts carries two VLAN tags more than a machine sent."""
 
 
 class Host(Namespace):
@@ -237,7 +239,10 @@ class Lab:
         """Lay a cable between two hosts' bridges and return the OpenFlow numbers of its ends."""
         first, second = names or (f"to-{other.short_name}", f"to-{one.short_name}")
         checked_name(second)
-        one.ip(f"link add name {checked_name(first)} type veth peer name {second} netns {other.name}")
+        one.ip(
+            f"link add name {checked_name(first)} mtu {LINK_MTU} type veth"
+            f" peer name {second} mtu {LINK_MTU} netns {other.name}"
+        )
         return (
             one.add_port(first, bridges[0], role=roles[0]),
             other.add_port(second, bridges[1], role=roles[1]),

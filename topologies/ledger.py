@@ -1,7 +1,8 @@
 """What a lab has made, written down first, so that all of it can be undone: now, or at the next start.
 
-A ledger is a file of JSON lines under ``/run/zonewall-lab``, locked as long as its owner lives. An unlocked
-ledger is of a run that was killed; ``sweep`` undoes it. Nothing is ever ended or removed by a broad name.
+A ledger is a file of JSON lines under ``/run/zonewall-lab``, locked as long as its owner lives, or one of
+several owners. An unlocked ledger is of a run that was killed; ``sweep`` undoes it. Nothing is ever ended or
+removed by a broad name.
 """
 
 from __future__ import annotations
@@ -16,28 +17,49 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 BASE = Path(os.environ.get("ZONEWALL_LAB_DIR", "/run/zonewall-lab"))
 NETNS = Path("/run/netns")
 GRACE_S = 3.0
+MARK = "ZONEWALL_LAB_TOKEN"
+"""An environment variable with a lab's token: who inherits it belongs to that lab, in whatever namespace."""
 
 
 class Ledger:
     """One lab's record; ``token`` begins the names of its namespaces, ``folder`` holds its files."""
 
-    def __init__(self, base: Path = BASE) -> None:
+    def __init__(
+        self, base: Path = BASE, shared: str = "", build: Callable[[Ledger], None] | None = None
+    ) -> None:
+        """Begin a record, or join the one that is ``shared`` by that name.
+
+        Args:
+            base: where records are.
+            shared: a name; all who give the same one have one lab, which lasts until the last of them leaves.
+            build: makes what the lab is to have; called by the first, while the others wait.
+        """
         self.base = base
+        self._children: list[subprocess.Popen[bytes]] = []
         base.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _locked(base):
             sweep_locked(base)
-            self.token = f"zw{secrets.token_hex(3)}"
+            self.token = f"zw-{shared}" if shared else f"zw{secrets.token_hex(3)}"
             self.folder = base / self.token
-            self._file = (base / f"{self.token}.ledger").open("x")
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-        self.folder.mkdir(mode=0o700)
-        self._children: list[subprocess.Popen[bytes]] = []
+            path = base / f"{self.token}.ledger"
+            is_first = not path.exists()
+            self._file = path.open("a")
+            fcntl.flock(self._file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+            if not is_first:
+                return
+            try:
+                self.folder.mkdir(mode=0o700)
+                if build is not None:
+                    build(self)
+            except BaseException:
+                _undo(path, self.folder)
+                raise
 
     def namespace(self, name: str) -> None:
         """Record a network namespace that is about to be made."""
@@ -49,10 +71,12 @@ class Ledger:
         self._write({"process": child.pid, "started": start_time(child.pid)})
 
     def undo(self) -> None:
-        """End and remove everything on record, then the record."""
+        """End and remove everything on record, then the record; of a shared lab, when no other has it."""
         with _locked(self.base):
-            _undo(self.base / f"{self.token}.ledger", self.folder)
-        self._file.close()
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _undo(self.base / f"{self.token}.ledger", self.folder)
+            self._file.close()
         for child in self._children:
             child.poll()
 
@@ -103,6 +127,17 @@ def members(namespace: str) -> set[int]:
     return found - {os.getpid()}
 
 
+def marked(token: str) -> set[int]:
+    """Return the processes that inherited a lab's mark, this one never."""
+    wanted = f"{MARK}={token}".encode()
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if wanted in path.read_bytes().split(b"\0"):
+                found.add(int(path.parts[2]))
+    return found - {os.getpid()}
+
+
 def _undo(ledger: Path, folder: Path) -> None:
     entries = [json.loads(line) for line in ledger.read_text().splitlines() if line.endswith("}")]
     namespaces = [entry["namespace"] for entry in entries if "namespace" in entry]
@@ -111,6 +146,7 @@ def _undo(ledger: Path, folder: Path) -> None:
     for name in namespaces:
         # Only this lab has made these namespaces: whoever lives in them, it has started.
         alive |= {pid: start_time(pid) for pid in members(name)}
+    alive |= {pid: start_time(pid) for pid in marked(folder.name)}
     end(alive.items())
     for name in namespaces:
         if (NETNS / name).exists():

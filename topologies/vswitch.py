@@ -12,12 +12,17 @@ SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 STARTING_S = 20.0
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """Return the variables by which ovs-vsctl, ovs-appctl and Mininet find the switch of a folder."""
+    return dict.fromkeys(("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR"), str(folder))
+
+
 class PrivateSwitch:
     """An ``ovsdb-server`` and an ``ovs-vswitchd``; no namespace can hold two (each makes ``ovs-netdev``)."""
 
     def __init__(self, ledger: Ledger, folder: Path, namespace: Namespace | None, system_id: str) -> None:
         self.folder = folder
-        self.env = dict.fromkeys(("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR"), str(folder))
+        self.env = environment(folder)
         self.db = f"unix:{folder}/db.sock"
         self._ledger = ledger
         self._inside = () if namespace is None else ("ip", "netns", "exec", namespace.name)
@@ -40,6 +45,11 @@ class PrivateSwitch:
     def appctl(self, *words: str) -> str:
         """Run ovs-appctl(8) against the switch and return what it prints."""
         return command("ovs-appctl", "-t", str(self.folder / "vswitchd.ctl"), *words, env=self.env)
+
+    def link_control(self) -> None:
+        """Let ``ovs-appctl`` and ``ovs-ofctl`` reach the switch without being told where."""
+        pid = (self.folder / "ovs-vswitchd.pid").read_text().strip()
+        (self.folder / f"ovs-vswitchd.{pid}.ctl").symlink_to("vswitchd.ctl")
 
     def restart_vswitchd(self) -> None:
         """End the switch and start it anew: flows and connections are gone, the database is not."""

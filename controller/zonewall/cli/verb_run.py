@@ -13,7 +13,7 @@ import structlog
 import typer
 
 from zonewall.api.control import ControlServer
-from zonewall.store.options import Options, read_options
+from zonewall.store.options import STATE_VARIABLE, Options, read_options
 
 _TLS = ("certificate", "private-key", "ca")
 
@@ -34,7 +34,9 @@ def register(app: typer.Typer) -> None:
         allow_plain: Annotated[
             bool | None, typer.Option("--allow-plain", help="Plain TCP beyond loopback, too.")
         ] = None,
-        state: Annotated[Path | None, typer.Option(help="Folder of what must survive a restart.")] = None,
+        state: Annotated[
+            Path | None, typer.Option(envvar=STATE_VARIABLE, help="Folder of what must survive a restart.")
+        ] = None,
         socket: Annotated[Path | None, typer.Option(help="Control socket of status and the like.")] = None,
         tls_certificate: Annotated[Path | None, typer.Option(help="The controller's, PEM.")] = None,
         tls_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,

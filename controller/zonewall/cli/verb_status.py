@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from zonewall.api.control import ask
-from zonewall.store.options import read_options
+from zonewall.store.options import STATE_VARIABLE, read_options
 
 
 class Output(str, Enum):  # noqa: UP042 - typer reads the values of a str enum
@@ -28,7 +28,9 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def status(
         options: Annotated[Path | None, typer.Option(help="The controller's options file.")] = None,
-        state: Annotated[Path | None, typer.Option(help="The controller's state folder.")] = None,
+        state: Annotated[
+            Path | None, typer.Option(envvar=STATE_VARIABLE, help="The controller's state folder.")
+        ] = None,
         socket: Annotated[Path | None, typer.Option(help="The controller's control socket.")] = None,
         output: Annotated[Output, typer.Option(help="Text or JSON.")] = Output.TEXT,
     ) -> None:

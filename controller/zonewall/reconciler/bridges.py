@@ -79,6 +79,7 @@ class BridgeEvents:
                 self._down(event)
             case PortChanged():
                 self._ports(DatapathId(event.datapath_id), [event.port], event.change)
+                self._carrier(event)
             case PacketIn():
                 self._packet(event)
             case ConnectionRefused():
@@ -131,6 +132,17 @@ class BridgeEvents:
                 self._reconciler.take(fleet.port_seen(key.host, key.bridge, port.name, number, {}, at))
             if self._reconciler.world.fleet.roles != roles:
                 self._reconciler.roles_changed()
+
+    def _carrier(self, event: PortChanged) -> None:
+        """Have paths leave a link whose cable was pulled, and look for one that may be back."""
+        key = self._reconciler.world.bridge_of(DatapathId(event.datapath_id))
+        if key is None:
+            return
+        is_up = event.port.is_up and event.change is not PortChange.DELETED
+        end = (key, OfPort(event.port.number))
+        if self._reconciler.finder.carrier(end, is_up=is_up, at=time.monotonic()):
+            _log.warning("link_down", bridge=str(key), port=event.port.name)
+            self._reconciler.links_changed()
 
     def _has_database(self, host: HostName) -> bool:
         return host in self._hosts.connected or self._expects_database(host)

@@ -67,6 +67,17 @@ class LinkFinder:
         self._table, change = self._table.seen(sender, receiver, claim, at)
         return bool(change)
 
+    def carrier(self, end: tuple[BridgeKey, OfPort], *, is_up: bool, at: float) -> bool:
+        """Take what a bridge says of a port's cable; say whether the links changed by it.
+
+        A link whose cable is out is gone at once; one that is back is asked for at the shorter distance.
+        """
+        self._next.pop(end, None)
+        if is_up:
+            return False
+        self._table, change = self._table.lost(end, at)
+        return bool(change)
+
     def expire(self, at: float) -> bool:
         """Forget links that were not heard of for too long; say whether there were any."""
         self._table, change = self._table.expire(at)

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zonewall.errors import ZonewallError
 
+STATE_VARIABLE = "ZONEWALL_STATE"
+"""In the environment: the state folder, for controllers that have no options file."""
+
 
 class TlsOptions(BaseModel):
     """Files of a TLS endpoint, PEM as ``ovs-pki`` makes them."""

@@ -56,3 +56,15 @@ def test_a_port_that_went_takes_its_link_along() -> None:
     assert greet(finder, 1.0)
     finder.due([(TWO, PORT)], 1.5)
     assert finder.links == frozenset()
+
+
+def test_a_link_whose_cable_is_pulled_is_gone_at_once_and_asked_for_often_when_it_is_back() -> None:
+    finder = LinkFinder(KEY)
+    for at in range(10):
+        finder.due([(ONE, PORT), (TWO, PORT)], float(at))
+    assert greet(finder, 10.0)
+    assert finder.carrier((ONE, PORT), is_up=False, at=10.0)
+    assert finder.links == frozenset()
+    assert not finder.carrier((ONE, PORT), is_up=True, at=10.1)
+    assert (ONE, PORT) in finder.due([(ONE, PORT), (TWO, PORT)], 10.2)
+    assert (ONE, PORT) in finder.due([(ONE, PORT), (TWO, PORT)], 10.2 + EAGER_S)
