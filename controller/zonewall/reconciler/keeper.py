@@ -93,6 +93,11 @@ class BridgeKeeper:
             self._held = None
             self._set_state("away")
 
+    @property
+    def is_pending(self) -> bool:
+        """Say whether the bridge may not have yet what is wanted of it now."""
+        return not self._settled.is_set()
+
     def wake(self) -> None:
         """Say that the bridge may have to change."""
         self._settled.clear()

@@ -58,6 +58,8 @@ class Reconciler:
         self.keepers: dict[BridgeKey, BridgeKeeper] = {}
         self.refused_configuration = ""
         self.loaded_at = time.time()
+        self.revision = 1
+        """Rises with each configuration that is applied; a refused one does not count."""
         self.on_configuration: list[Callable[[Configuration], None]] = []
         self.told: set[HostName] = set()
         self._started = time.monotonic()
@@ -170,6 +172,7 @@ class Reconciler:
         self._keep_numbering(before)
         self.refused_configuration = ""
         self.loaded_at = time.time()
+        self.revision += 1
         self._report(effects)
         for listener in self.on_configuration:
             listener(configuration)

@@ -17,6 +17,7 @@ def status_document(reconciler: Reconciler, hosts: HostEvents, bridges: BridgeEv
     return {
         "configuration": {
             "directory": str(reconciler.directory),
+            "revision": reconciler.revision,
             "loaded_s_ago": round(time.time() - reconciler.loaded_at, 1),
             "refused": reconciler.refused_configuration or None,
             "tenants": sorted(world.configuration.tenants),
@@ -66,6 +67,7 @@ def _bridge(reconciler: Reconciler, key: Any) -> dict[str, Any]:
     return {
         "bridge": str(key),
         "state": status.state,
+        "pending": keeper.is_pending,
         "flows": status.flows,
         "changes_applied": status.applied,
         "drift_repaired": status.drift,

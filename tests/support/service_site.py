@@ -1,0 +1,136 @@
+"""A controller, two hosts and what services need; every test writes the policy that it is about."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+from topologies.lab import Host, Lab, Machine, Process, Sink
+
+from zonewall.api.control import ask
+from zonewall.errors import ControllerUnreachableError
+
+ZONEWALL = Path(sys.executable).with_name("zonewall")
+PATIENCE_S = 30.0
+
+Status = dict[str, Any]
+Document = dict[str, Any]
+
+
+class ServiceSite:
+    """One lab with a controller; ``inventory`` grows with what the tests plug in."""
+
+    def __init__(self, lab: Lab, attachment: str = "fabric") -> None:
+        self.lab = lab
+        self.attachment = attachment
+        self.directory = Path(lab.ledger.folder) / "policies"
+        self.state = Path(lab.ledger.folder) / "state"
+        self.directory.mkdir()
+        self.hosts: dict[str, Host] = {}
+        self.machines: dict[str, Machine] = {}
+        self.strangers: dict[str, Machine] = {}
+        self.sinks: dict[str, Sink] = {}
+        self.endpoints: list[Document] = []
+        self.inventory: Document = {"kind": "inventory"}
+        self.host_keys: dict[str, Document] = {}
+        self.controller: Process | None = None
+        self._version = 0
+
+    def host(self, name: str, **keys: Any) -> Host:
+        """Add a hypervisor host; ``keys`` are what the inventory says of it beside its bridges."""
+        self.hosts[name] = self.lab.host(name)
+        self.host_keys[name] = keys
+        return self.hosts[name]
+
+    def machine(self, name: str, host: str, number: int, tenant: str = "acme", **labels: str) -> Machine:
+        """Add a machine 10.0.0.NUMBER, fd00::NUMBER of a tenant, with a zone of its own name."""
+        mac = f"52:54:00:00:00:{number:02x}"
+        machine = self.lab.machine(name, mac, [f"10.0.0.{number}/24", f"fd00::{number:x}/64"])
+        machine.plug(self.hosts[host], iface_id=name)
+        ips = [f"10.0.0.{number}", f"fd00::{number:x}"]
+        self.endpoints.append(
+            {"name": name, "tenant": tenant, "iface-id": name, "mac": mac, "ips": ips,
+             "labels": {"name": name, **labels}}
+        )  # fmt: skip
+        self.machines[name] = machine
+        return machine
+
+    def start(self, *words: str) -> None:
+        """Start the controller and point the hosts at it."""
+        address = self.lab.controller_address
+        self.write_inventory()
+        self.controller = self.lab.controller.start(
+            str(ZONEWALL), "run", str(self.directory), "--state", str(self.state), "--allow-plain",
+            "--openflow", f"tcp:{address}:6653", "--ovsdb", f"tcp:{address}:6640", *words,
+        )  # fmt: skip
+        for host in self.hosts.values():
+            host.set_manager(f"tcp:{address}:6640")
+            host.set_controller(f"tcp:{address}:6653")
+
+    def write_inventory(self, **more: Any) -> None:
+        """Write the inventory as the lab is now."""
+        self.inventory |= more
+        hosts = {
+            name: {**host.inventory(self.attachment), **self.host_keys[name]}
+            for name, host in self.hosts.items()
+        }
+        self._write("inventory", {**self.inventory, "hosts": hosts, "endpoints": self.endpoints})
+
+    def policy(self, *rules: Mapping[str, Any], provider: Document | None = None, **keys: Any) -> Status:
+        """Put acme's rules in force: every machine is a zone; return the status then."""
+        zones = {one["name"]: {"endpoints": [one["name"]]} for one in self.endpoints}
+        numbered = [{"name": f"rule-{at}", **rule} for at, rule in enumerate(rules)]
+        tiers = [{"name": "rules", "rules": numbered}]
+        zones.update(keys.pop("zones", {}))
+        before = self.status().get("configuration", {}).get("revision", -1)
+        self._write("provider", {"kind": "provider", **(provider or {})})
+        self._write("acme", {"kind": "tenant", "tenant": "acme", "zones": zones, "tiers": tiers, **keys})
+        return self.wait_for(
+            lambda status: status["configuration"]["revision"] > before and self.is_settled(status)
+        )
+
+    def is_settled(self, status: Status) -> bool:
+        """Say whether every bridge enforces what is wanted and every machine has its place."""
+        return (
+            not status["configuration"]["refused"]
+            and all(one["state"] == "in-force" and not one.get("pending") for one in status["bridges"])
+            and all(
+                any(place["state"] in ("active", "quarantined") for place in one["places"])
+                for one in status["endpoints"]
+            )
+            and len(status["links"]) >= (len(self.hosts) - 1 if self.attachment == "fabric" else 0)
+        )
+
+    def status(self) -> Status:
+        """Return the status document, {} while no controller answers."""
+        with suppress(ControllerUnreachableError):
+            return ask(self.state / "control.sock", "/status")
+        return {}
+
+    def wait_for(self, condition: Callable[[Status], object], patience_s: float = PATIENCE_S) -> Status:
+        """Return the first status that fulfils a condition."""
+        deadline = time.monotonic() + patience_s
+        status: Status = {}
+        while time.monotonic() < deadline:
+            status = self.status()
+            if status and condition(status):
+                return status
+            time.sleep(0.05)
+        raise AssertionError(
+            f"not so after {patience_s} s: {json.dumps(status)[:3000]}\n{self.log()[-3000:]}"
+        )
+
+    def log(self) -> str:
+        """Return what the controller has written."""
+        return "" if self.controller is None else self.controller.output()
+
+    def _write(self, name: str, document: Document) -> None:
+        new = self.directory.parent / f"{name}.new"
+        new.write_text(yaml.safe_dump(document, sort_keys=False))
+        new.replace(self.directory / f"{name}.yaml")
