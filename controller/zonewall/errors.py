@@ -8,7 +8,9 @@
     ├── EncodingError             a flow or message that has no OpenFlow form
     ├── BridgeError               a bridge refused or broke the protocol
     │   └── AdmissionError        a bridge or host is not who the inventory says
-    └── ControllerUnreachableError     the command needs a running controller
+    ├── JournalError              the journal cannot be read or written
+    │   └── JournalDamagedError   its file is no longer a journal
+    └── ControllerUnreachableError  the command needs a running controller
 """
 
 from __future__ import annotations
@@ -46,6 +48,14 @@ class BridgeError(ZonewallError):
 
 class AdmissionError(BridgeError):
     """A bridge or a host is not who the inventory says."""
+
+
+class JournalError(ZonewallError):
+    """The journal cannot be read or written; enforcement does not depend on it."""
+
+
+class JournalDamagedError(JournalError):
+    """What is in the journal's file is no journal any more."""
 
 
 class ControllerUnreachableError(ZonewallError):

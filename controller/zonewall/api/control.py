@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+import pwd
+import struct
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from socket import SO_PEERCRED, SOL_SOCKET
 from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector, web
@@ -18,13 +21,25 @@ ANSWER_S = 10.0
 class ControlServer:
     """Answers the command line."""
 
-    def __init__(self, socket: Path, status: Callable[[], dict[str, Any]]) -> None:
-        """Listen at ``socket`` once started; ``status`` makes the document."""
+    def __init__(
+        self,
+        socket: Path,
+        status: Callable[[], dict[str, Any]],
+        act: Callable[[str, dict[str, Any], str], Awaitable[dict[str, Any]]],
+    ) -> None:
+        """Listen at ``socket`` once started.
+
+        Args:
+            status: makes the document.
+            act: does what is asked for by name, with what was said and by whom; raises ZonewallError.
+        """
         self._socket = socket
         application = web.Application()
         application.router.add_get("/status", self._status)
+        application.router.add_post("/act/{name}", self._act)
         self._runner = web.AppRunner(application, access_log=None)
         self._make_status = status
+        self._do = act
 
     async def start(self) -> None:
         """Open the socket for its owner alone.
@@ -50,6 +65,28 @@ class ControlServer:
         del request
         return web.json_response(self._make_status())
 
+    async def _act(self, request: web.Request) -> web.Response:
+        try:
+            said = await request.json()
+            if not isinstance(said, dict):
+                raise ZonewallError("say what is wanted as a JSON object")
+            return web.json_response(await self._do(request.match_info["name"], said, _caller(request)))
+        except (ZonewallError, ValueError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+
+
+def _caller(request: web.Request) -> str:
+    """Return who is at the other end of the socket, as the kernel says (SO_PEERCRED, unix(7))."""
+    socket = None if request.transport is None else request.transport.get_extra_info("socket")
+    if socket is None:
+        return "operator"
+    pid, uid, _ = struct.unpack("3i", socket.getsockopt(SOL_SOCKET, SO_PEERCRED, struct.calcsize("3i")))
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = f"uid {uid}"
+    return f"{name} by command (process {pid})"
+
 
 async def _answers(socket: Path) -> bool:
     try:
@@ -69,11 +106,25 @@ def ask(socket: Path, path: str) -> dict[str, Any]:
     return asyncio.run(_ask(socket, path))
 
 
-async def _ask(socket: Path, path: str) -> dict[str, Any]:
+def tell(socket: Path, name: str, said: dict[str, Any]) -> dict[str, Any]:
+    """Have the controller do something and return what it answers.
+
+    Raises:
+        ControllerUnreachableError: nothing answers at the socket.
+        ZonewallError: it refuses, and says why.
+    """
+    answer = asyncio.run(_ask(socket, f"/act/{name}", said))
+    if "error" in answer:
+        raise ZonewallError(str(answer["error"]))
+    return answer
+
+
+async def _ask(socket: Path, path: str, said: dict[str, Any] | None = None) -> dict[str, Any]:
+    method = "GET" if said is None else "POST"
     try:
         async with (
             ClientSession(connector=UnixConnector(str(socket)), timeout=ClientTimeout(ANSWER_S)) as session,
-            session.get(f"http://controller{path}") as answer,
+            session.request(method, f"http://controller{path}", json=said) as answer,
         ):
             document = json.loads(await answer.text())
     except (ClientError, OSError, TimeoutError, ValueError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from zonewall.errors import ConfigurationError
@@ -24,10 +24,11 @@ MOST_FILES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What came of reading: a configuration unless there are errors, and everything found."""
+    """What came of reading: a configuration unless there are errors, everything found, and what was read."""
 
     configuration: Configuration | None
     findings: tuple[Finding, ...]
+    texts: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def load_directory(path: Path) -> Configuration:
@@ -36,10 +37,19 @@ def load_directory(path: Path) -> Configuration:
     Raises:
         ConfigurationError: anything is wrong; it carries every finding.
     """
+    return load_with_texts(path)[0]
+
+
+def load_with_texts(path: Path) -> tuple[Configuration, Mapping[str, bytes]]:
+    """Return the configuration below a directory, and the documents that it was read from, by file name.
+
+    Raises:
+        ConfigurationError: anything is wrong; it carries every finding.
+    """
     result = read_directory(path)
     if result.configuration is None:
         raise ConfigurationError(result.findings)
-    return result.configuration
+    return result.configuration, result.texts
 
 
 def read_directory(path: Path) -> LoadResult:
@@ -59,7 +69,7 @@ def read_directory(path: Path) -> LoadResult:
         return LoadResult(None, (_unreadable(str(path), message),))
     result = load_texts(dict(sorted(texts.items())))
     found = tuple(sorted((*findings, *result.findings), key=_place))
-    return LoadResult(None if findings else result.configuration, found)
+    return LoadResult(None if findings else result.configuration, found, texts)
 
 
 def load_texts(texts: Mapping[str, bytes]) -> LoadResult:

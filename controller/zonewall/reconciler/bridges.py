@@ -126,10 +126,11 @@ class BridgeEvents:
             fleet = self._reconciler.world.fleet
             roles = fleet.roles
             if change is PortChange.DELETED:
-                self._reconciler.take(fleet.port_gone(PortRef(key, port.name), at))
+                self._reconciler.take(fleet.port_gone(PortRef(key, port.name), at), f"bridge {key}")
             else:
                 number = port.number if port.number < 0xFF00 else None
-                self._reconciler.take(fleet.port_seen(key.host, key.bridge, port.name, number, {}, at))
+                seen = fleet.port_seen(key.host, key.bridge, port.name, number, {}, at)
+                self._reconciler.take(seen, f"bridge {key}")
             if self._reconciler.world.fleet.roles != roles:
                 self._reconciler.roles_changed()
 
@@ -171,7 +172,8 @@ class BridgeEvents:
         change = self._reconciler.world.fleet.announced(
             key, OfPort(event.in_port), announcement, time.monotonic()
         )
-        self._reconciler.take(change)
+        kind = announcement.kind.value
+        self._reconciler.take(change, f"announcement ({kind}) at {key}, ofport {event.in_port}")
         if self._reconciler.world.fleet.bindings is not before and len(event.frame) >= event.full_len:
             task = asyncio.get_running_loop().create_task(self._announce_again(key, event))
             self._tasks.add(task)

@@ -20,17 +20,22 @@ from zonewall.ovsdb.service import OvsdbService
 from zonewall.ovsdb.tls import TlsFiles as OvsdbTls
 from zonewall.pipeline.tables import RESOLVE, SOURCE
 from zonewall.policy.model import Configuration
+from zonewall.reconciler import actions
 from zonewall.reconciler.bridges import BridgeEvents
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.link import SessionLink
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.status import status_document
+from zonewall.store.journal_writer import JournalWriter
 from zonewall.store.options import Options, TlsOptions, parse_remote
 from zonewall.store.watch import changes
 from zonewall.values.names import DatapathId
 
 PREFIXES = {table.number: ("nw_dst", "nw_src", "ipv6_dst") for table in (RESOLVE, SOURCE)}
 """Fields looked up by longest prefix, so that megaflows stay wide (ovs-vswitchd.conf.db(5), Flow_Table)."""
+
+JOURNAL_S = 3.0
+"""How long an operator's answer waits for the journal; what is asked for is done at once."""
 
 _log = structlog.get_logger()
 
@@ -46,7 +51,8 @@ class Controller:
         """
         self.options = options
         key = discovery_key(options.state / "discovery.key")
-        self.reconciler = Reconciler(directory, options.state, key)
+        self.journal = JournalWriter(options.state / "journal.db")
+        self.reconciler = Reconciler(directory, options.state, key, self.journal)
         self.hosts = HostEvents(self.reconciler)
         self._listeners: list[Listener] = []
         self._links: dict[int, SessionLink] = {}
@@ -63,6 +69,8 @@ class Controller:
         Raises:
             ZonewallError: something cannot be listened on.
         """
+        self.journal.start()
+        self.reconciler.recorder.started(self.journal.present())
         working = asyncio.create_task(self.reconciler.run())
         watching = asyncio.create_task(self._watch(stop))
         discovering = asyncio.create_task(self.bridges.discover())
@@ -78,10 +86,29 @@ class Controller:
             for task in (working, watching, discovering):
                 task.cancel()
             await asyncio.gather(working, watching, discovering, return_exceptions=True)
+            self.reconciler.recorder.stopped()
+            await asyncio.get_running_loop().run_in_executor(None, self.journal.stop)
 
     def status(self) -> dict[str, Any]:
         """Return the status document."""
-        return status_document(self.reconciler, self.hosts, self.bridges)
+        return status_document(self.reconciler, self.hosts, self.bridges, self.journal.status)
+
+    async def act(self, name: str, said: dict[str, Any], who: str) -> dict[str, Any]:
+        """Do what an operator asks for; answered once the journal has it, or cannot have it.
+
+        Raises:
+            ZonewallError: there is no such thing to do, or it is not said well.
+        """
+        actions.carry_out(self.reconciler, name, said, who)
+        try:
+            head = await asyncio.wait_for(asyncio.wrap_future(self.journal.durable()), JOURNAL_S)
+        except (ZonewallError, TimeoutError):
+            return {
+                "done": name,
+                "journal": None,
+                "warning": "it is done, but not in the journal: see status",
+            }
+        return {"done": name, "journal": head.sequence}
 
     async def _open(self) -> None:
         self.databases.start()

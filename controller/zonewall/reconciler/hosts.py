@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from zonewall.journal.record import Kind
 from zonewall.placement.binding_observations import observe
 from zonewall.placement.observations import (
     BridgeGone,
@@ -41,7 +42,7 @@ class HostEvents:
         match seen:
             case PortSeen() | PortGone() | BridgeSeen() | SnapshotComplete():
                 roles = fleet.roles
-                reconciler.take(observe(fleet, seen))
+                reconciler.take(observe(fleet, seen), f"database of {seen.host}")
                 if reconciler.world.fleet.roles != roles:
                     reconciler.roles_changed()
                 if isinstance(seen, SnapshotComplete):
@@ -51,6 +52,8 @@ class HostEvents:
             case HostRefused() | HostUnreachable():
                 who = seen.peer if isinstance(seen, HostRefused) else seen.host
                 self.refused[who] = seen.reason
+                where = "" if isinstance(seen, HostRefused) else seen.host
+                reconciler.recorder.note(Kind.HOST, who, host=where, state="refused", reason=seen.reason)
                 _log.warning("host_refused", who=who, reason=seen.reason)
             case BridgeGone() | BridgeReady():
                 pass
@@ -63,8 +66,14 @@ class HostEvents:
             self.connected[seen.host] = seen.ovs_version
             self.refused.pop(seen.host, None)
             _log.info("host_connected", host=seen.host, peer=seen.peer, ovs_version=seen.ovs_version)
-            self._reconciler.take(observe(fleet, seen))
+            self._reconciler.recorder.note(
+                Kind.HOST, seen.peer, host=seen.host, state="connected", ovs_version=seen.ovs_version
+            )
+            self._reconciler.take(observe(fleet, seen), f"database of {seen.host}")
         else:
             self.connected.pop(seen.host, None)
             _log.warning("host_lost", host=seen.host, reason=seen.reason)
-            self._reconciler.take(observe(fleet, seen))
+            self._reconciler.recorder.note(
+                Kind.HOST, "connection lost", host=seen.host, state="lost", reason=seen.reason
+            )
+            self._reconciler.take(observe(fleet, seen), f"host {seen.host} lost")

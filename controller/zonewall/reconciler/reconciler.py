@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,16 @@ from zonewall.errors import ConfigurationError, ZonewallError
 from zonewall.intent.fleet import Fleet, bridges_of
 from zonewall.intent.numbering import Numbering
 from zonewall.intent.schedule import inactive_rules
+from zonewall.journal.keeping import JournalSink, Nowhere
+from zonewall.journal.record import Kind
 from zonewall.placement.binding_events import Effect, EffectKind
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.model import BridgeKey
-from zonewall.policy.load import load_directory
+from zonewall.policy.load import load_with_texts
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.links import LinkFinder
+from zonewall.reconciler.recorder import Recorder
 from zonewall.reconciler.world import Turn, World
 from zonewall.store.memory_file import Memory, read_memory, write_memory
 from zonewall.store.numbering_file import read_numbering, write_numbering
@@ -45,8 +48,10 @@ def _inactive_now(configuration: Configuration) -> frozenset[str]:
 class Reconciler:
     """Takes events one after the other; everything else gives it frozen values and reads its status."""
 
-    def __init__(self, directory: Path, state: Path, discovery_key: bytes) -> None:
-        """Read the configuration and the numbering.
+    def __init__(
+        self, directory: Path, state: Path, discovery_key: bytes, journal: JournalSink | None = None
+    ) -> None:
+        """Read the configuration and the numbering; what happens is put into ``journal``.
 
         Raises:
             ConfigurationError: the configuration cannot be used.
@@ -66,7 +71,8 @@ class Reconciler:
         self._inbox: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        configuration = load_directory(directory)
+        self.recorder = Recorder(journal or Nowhere())
+        configuration, self._texts = load_with_texts(directory)
         numbering = read_numbering(self.numbering_file)
         self._memory = read_memory(self.memory_file)
         self.finder.remember(self._memory.links, time.monotonic())
@@ -88,6 +94,7 @@ class Reconciler:
     async def run(self) -> None:
         """Work until cancelled; the bridges keep what they have."""
         self._loop = asyncio.get_running_loop()
+        self.recorder.configured(self.world.configuration, self._texts, "controller started")
         self._follow_bridges()
         self._start(self._tick())
         try:
@@ -104,11 +111,12 @@ class Reconciler:
 
     # Events
 
-    def take(self, change: tuple[FleetState, tuple[Effect, ...]]) -> None:
-        """Take the next fleet, and have the bridges follow."""
+    def take(self, change: tuple[FleetState, tuple[Effect, ...]], cause: str = "controller") -> None:
+        """Take the next fleet, and have the bridges follow; ``cause``: who or what brought it about."""
         before = self.world.fleet
         fleet, effects = change
         self._report(effects)
+        self.recorder.moved(fleet, effects, cause)
         if fleet is before:
             return
         self.world = self.world.with_fleet(fleet)
@@ -122,24 +130,43 @@ class Reconciler:
         """Read the directory again; what is invalid changes nothing and is reported."""
         loop = asyncio.get_running_loop()
         try:
-            configuration = await loop.run_in_executor(None, load_directory, self.directory)
+            configuration, texts = await loop.run_in_executor(None, load_with_texts, self.directory)
         except ConfigurationError as error:
             self.refused_configuration = str(error)
             _log.error("configuration_refused", error=str(error))
             return
-        self.post(lambda: self._apply(configuration))
+        self.post(lambda: self._apply(configuration, texts))
 
     def in_force(self, report: InForce) -> None:
         """Take a bridge's word for what it enforces."""
-        self.take(self.world.fleet.confirm(report.bridge, report.placement, report.at))
+        change = self.world.fleet.confirm(report.bridge, report.placement, report.at)
+        self.take(change, f"bridge {report.bridge} confirmed")
 
-    def quarantine(self, endpoint: EndpointKey, reason: str) -> None:
-        """Isolate an endpoint."""
-        self.take(self.world.fleet.quarantine(endpoint, reason, time.monotonic()))
+    def quarantine(self, endpoint: EndpointKey, reason: str, who: str) -> None:
+        """Isolate an endpoint.
 
-    def release(self, endpoint: EndpointKey) -> None:
-        """Lift an endpoint's isolation."""
-        self.take(self.world.fleet.release(endpoint, time.monotonic()))
+        Raises:
+            ZonewallError: the inventory does not have it.
+        """
+        self._require(endpoint)
+        self.recorder.note(Kind.ADMIN, who, endpoint=endpoint, action="quarantine", reason=reason)
+        self.take(self.world.fleet.quarantine(endpoint, reason, time.monotonic()), who)
+
+    def release(self, endpoint: EndpointKey, reason: str | None, who: str) -> None:
+        """Lift an endpoint's isolation: what was imposed for one reason, or all that can be lifted.
+
+        Raises:
+            ZonewallError: the inventory does not have it.
+        """
+        self._require(endpoint)
+        self.recorder.note(Kind.ADMIN, who, endpoint=endpoint, action="release", reason=reason or "")
+        self.take(self.world.fleet.release(endpoint, time.monotonic(), reason), who)
+
+    def _require(self, endpoint: EndpointKey) -> None:
+        if endpoint not in self.world.configuration.inventory.endpoints:
+            raise ZonewallError(
+                f"{endpoint}: no such endpoint; write it as tenant/name, as the inventory does"
+            )
 
     def dispatch(self, turn: Turn) -> None:
         """Wake the bridges of a turn: new places first, the others when those are in force."""
@@ -158,7 +185,7 @@ class Reconciler:
 
     # Inside
 
-    def _apply(self, configuration: Configuration) -> None:
+    def _apply(self, configuration: Configuration, texts: Mapping[str, bytes]) -> None:
         try:
             world, effects = self.world.reconfigured(
                 configuration, _inactive_now(configuration), time.monotonic()
@@ -174,6 +201,8 @@ class Reconciler:
         self.loaded_at = time.time()
         self.revision += 1
         self._report(effects)
+        self.recorder.configured(configuration, texts, f"documents in {self.directory}")
+        self.recorder.moved(world.fleet, effects, "configuration")
         for listener in self.on_configuration:
             listener(configuration)
         self._follow_bridges()
@@ -224,7 +253,8 @@ class Reconciler:
 
     def _time_passes(self) -> None:
         at = time.monotonic()
-        self.take(self.world.fleet.tick(at))
+        self.take(self.world.fleet.tick(at), "time")
+        self.recorder.time_passes()
         if self.finder.expire(at):
             self.links_changed()
         self._remember()

@@ -9,9 +9,12 @@ from zonewall.intent.fleet import bridges_of
 from zonewall.reconciler.bridges import BridgeEvents
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.reconciler import Reconciler
+from zonewall.store.journal_writer import JournalStatus
 
 
-def status_document(reconciler: Reconciler, hosts: HostEvents, bridges: BridgeEvents) -> dict[str, Any]:
+def status_document(
+    reconciler: Reconciler, hosts: HostEvents, bridges: BridgeEvents, journal: JournalStatus
+) -> dict[str, Any]:
     """Return the controller's status, as ``zonewall status --output json`` shows it."""
     world = reconciler.world
     return {
@@ -21,6 +24,14 @@ def status_document(reconciler: Reconciler, hosts: HostEvents, bridges: BridgeEv
             "loaded_s_ago": round(time.time() - reconciler.loaded_at, 1),
             "refused": reconciler.refused_configuration or None,
             "tenants": sorted(world.configuration.tenants),
+        },
+        "journal": {
+            "records": journal.head.sequence,
+            "head": str(journal.head),
+            "waiting": journal.waiting,
+            "lost": journal.lost,
+            "error": journal.error or None,
+            "broken": journal.broken or None,
         },
         "hosts": [
             {

@@ -1,0 +1,237 @@
+"""The journal's file: what is kept, what is refused, what is told of a file that was tampered with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from zonewall.errors import JournalDamagedError, JournalError
+from zonewall.journal.keeping import Query
+from zonewall.journal.record import Entry, Head, Kind, breaks, canonical
+from zonewall.store import journal_writer
+from zonewall.store.journal_writer import JournalWriter
+from zonewall.store.sql_journal import SqlJournal
+
+
+def entry(at_us: int, endpoint: str = "acme/web1", kind: Kind = Kind.PLACED, host: str = "hv1") -> Entry:
+    tenant = endpoint.partition("/")[0]
+    return Entry(at_us, kind, "test", tenant, endpoint, host, canonical({"at": at_us}))
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[JournalWriter]:
+    writer = JournalWriter(path)
+    writer.start()
+    try:
+        yield writer
+    finally:
+        writer.stop()
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
+def test_what_is_put_is_read_back_in_order_by_any_filter(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with writing(path) as writer:
+        writer.put([entry(10), entry(20, "acme/db1"), entry(30, "blue/app1", Kind.MOVED, "hv2")])
+        writer.put([entry(40, "acme/web1", Kind.QUARANTINED, "")], {"d" * 64: b"text"})
+        writer.durable().result(10)
+    journal = SqlJournal(path)
+
+    def found(**asked: object) -> list[int]:
+        return [record.entry.at_us for record in journal.select(Query(**asked))]  # type: ignore[arg-type]
+
+    assert found() == [10, 20, 30, 40]
+    assert found(endpoint="acme/web1") == [10, 40]
+    assert found(tenant="acme") == [10, 20, 40]
+    assert found(host="hv2") == [30]
+    assert found(kinds=frozenset({Kind.MOVED, Kind.QUARANTINED})) == [30, 40]
+    assert found(since_us=20, until_us=30) == [20, 30]
+    assert found(newest_first=True, most=2) == [40, 30]
+    assert found(after=3) == [40]
+    assert journal.text("d" * 64) == b"text"
+    assert journal.text("e" * 64) is None
+
+
+def test_a_large_answer_comes_in_pages_and_whole(tmp_path: Path) -> None:
+    journal = SqlJournal(tmp_path / "journal.db", writable=True)
+    journal.append([entry(at) for at in range(4500)], {})
+    assert [record.sequence for record in journal.select(Query())] == list(range(1, 4501))
+    newest = [record.sequence for record in journal.select(Query(newest_first=True, most=4200))]
+    assert newest == list(range(4500, 300, -1))
+
+
+def test_the_chain_goes_on_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    for at in range(3):
+        with writing(path) as writer:
+            writer.put([entry(at)])
+    assert list(breaks(Head(), SqlJournal(path).select(Query()))) == []
+    assert SqlJournal(path).head().sequence == 3
+
+
+def test_who_was_created_and_not_deleted_is_present(tmp_path: Path) -> None:
+    journal = SqlJournal(tmp_path / "journal.db", writable=True)
+    kinds = [("a/1", Kind.CREATED), ("a/2", Kind.CREATED), ("a/1", Kind.DELETED), ("a/2", Kind.PLACED)]
+    journal.append([entry(at, name, kind) for at, (name, kind) in enumerate(kinds)], {})
+    assert journal.present() == {"a/2"}
+    journal.append([entry(9, "a/1", Kind.CREATED)], {})
+    assert journal.present() == {"a/1", "a/2"}
+
+
+def test_the_file_itself_refuses_changes_and_deletions(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    SqlJournal(path, writable=True).append([entry(1)], {"d" * 64: b"text"})
+    connection = sqlite3.connect(path)
+    for statement in ("UPDATE records SET cause = 'x'", "DELETE FROM records", "DELETE FROM texts"):
+        with pytest.raises(sqlite3.IntegrityError, match="only added to"):
+            connection.execute(statement)
+    connection.close()
+
+
+def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with writing(path) as writer:
+        writer.put([entry(1)])
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+_WRITE_FOR_EVER = """
+import sys
+from pathlib import Path
+import structlog
+from zonewall.journal.record import Entry, Kind
+from zonewall.store.journal_writer import JournalWriter
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+writer = JournalWriter(Path(sys.argv[1]))
+writer.start()
+number = 0
+while True:
+    for _ in range(7):
+        number += 1
+        writer.put([Entry(number, Kind.ADMIN, "test", endpoint="acme/web1")])
+    writer.durable().result(10)
+    print(number, flush=True)
+"""
+
+
+def test_nothing_that_was_acknowledged_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    for _ in range(2):
+        before = SqlJournal(path).head().sequence if path.exists() else 0
+        writer = subprocess.Popen(
+            [sys.executable, "-c", _WRITE_FOR_EVER, str(path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert writer.stdout is not None
+        acknowledged = [int(writer.stdout.readline()) for _ in range(20)]
+        writer.send_signal(signal.SIGKILL)
+        acknowledged += [int(line) for line in writer.stdout.read().split("\n")[:-1]]
+        writer.wait()
+        writer.stdout.close()
+        records = list(SqlJournal(path).select(Query()))
+        assert records[-1].sequence - before >= acknowledged[-1]
+        assert list(breaks(Head(), records)) == []
+
+
+def test_what_cannot_be_written_waits_and_is_written_once_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_writer, "FIRST_RETRY_S", 0.02)
+    blocked = tmp_path / "state"
+    blocked.write_text("a file where the folder should be")
+    with writing(blocked / "journal.db") as writer:
+        writer.put([entry(1), entry(2)])
+        done = writer.durable()
+        wait_until(lambda: writer.status.error != "", "the failure is reported")
+        assert writer.status.waiting == 2
+        assert not done.done()
+        blocked.unlink()
+        assert done.result(10).sequence == 2
+        assert (writer.status.error, writer.status.waiting) == ("", 0)
+    assert [record.entry.at_us for record in SqlJournal(blocked / "journal.db").select(Query())] == [1, 2]
+
+
+def test_what_is_lost_because_too_much_waits_is_counted_in_a_gap_record_and_never_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_writer, "FIRST_RETRY_S", 0.02)
+    monkeypatch.setattr(journal_writer, "MOST_WAITING", 3)
+    blocked = tmp_path / "state"
+    blocked.write_text("")
+    with writing(blocked / "journal.db") as writer:
+        writer.put([entry(at) for at in range(1, 6)])
+        assert writer.status.lost == 2
+        with pytest.raises(JournalError, match="too much"):
+            writer.durable().result(1)
+        blocked.unlink()
+        wait_until(lambda: writer.status.waiting == 0 and not writer.status.error, "it is written again")
+        assert writer.status.lost == 2
+    records = list(SqlJournal(blocked / "journal.db").select(Query()))
+    gap = next(record.entry for record in records if record.entry.kind is Kind.GAP)
+    assert (gap.said["records"], gap.said["since_us"], gap.said["until_us"]) == (2, 4, 5)
+    assert [record.entry.at_us for record in records if record.entry.kind is Kind.PLACED] == [1, 2, 3]
+
+
+def test_a_file_that_is_no_journal_is_set_aside_and_the_new_one_begins_by_saying_so(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(os.urandom(8192))
+    with pytest.raises(JournalDamagedError):
+        SqlJournal(path, writable=True)
+    with writing(path) as writer:
+        writer.put([entry(1)])
+        assert writer.durable().result(10).sequence == 2
+        assert "not a database" in writer.status.broken
+    first, second = SqlJournal(path).select(Query())
+    assert first.entry.kind is Kind.GAP
+    assert "set aside" in first.entry.said["reason"]
+    assert second.entry.at_us == 1
+    assert len(list(tmp_path.glob("journal.db.damaged-*"))) == 1
+
+
+def tamper(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path)
+    for name in ("records_UPDATE", "records_DELETE"):
+        connection.execute(f"DROP TRIGGER {name}")
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def test_a_record_that_was_changed_is_reported_at_the_next_start_and_writing_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    SqlJournal(path, writable=True).append([entry(at) for at in range(5)], {})
+    tamper(path, "UPDATE records SET host = 'hv9' WHERE sequence = 3")
+    with writing(path) as writer:
+        writer.put([entry(9)])
+        assert writer.durable().result(10).sequence == 6
+        assert "record 3" in writer.status.broken
+
+
+def test_records_cut_off_behind_a_running_controller_are_reported_and_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with writing(path) as writer:
+        writer.put([entry(at) for at in range(5)])
+        writer.durable().result(10)
+        tamper(path, "DELETE FROM records WHERE sequence > 3")
+        writer.put([entry(9)])
+        writer.durable().result(10)
+        assert "somebody changed it" in writer.status.broken
+    kinds = [record.entry.kind for record in SqlJournal(path).select(Query())]
+    assert kinds == [Kind.PLACED] * 3 + [Kind.GAP, Kind.PLACED]
