@@ -270,7 +270,7 @@ class Lab:
         """Make a bump in the wire on two ports of a host, ``NAME-in`` and ``NAME-out`` unless said."""
         appliance = Appliance(self.ledger, name)
         appliance.ip(
-            "link add name pass type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+            "link add name pass type bridge stp_state 0 forward_delay 0 mcast_snooping 0 ageing_time 0",
             "link set dev pass up",
         )
         for leg, port in zip(("in", "out"), ports or (f"{name}-in", f"{name}-out"), strict=True):

@@ -51,7 +51,8 @@ class Machine(Namespace):
         self.at: Host | None = None
         panel = lab.panel
         panel.ip(
-            f"link add name {self._cable} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+            # Without ageing it learns nothing: a cable carries every frame, whoever it says it is from.
+            f"link add name {self._cable} type bridge stp_state 0 ageing_time 0 mcast_snooping 0",
             f"link add name card{index} type veth peer name {CARD} address {mac} netns {self.name}",
             f"link set dev card{index} master {self._cable} up",
             f"link set dev {self._cable} up",

@@ -201,8 +201,8 @@ JUDGE: Final = Table(
 TAKE_UP_TABLE: Final = Table(
     "take_up",
     20,
-    "A connection in its middle after a move: allowed as it is, or as the answer of one that is allowed?",
-    ("verdict", "ip_proto"),
+    "A connection in its middle after a move, or SCTP: allowed as it is, or as the answer of one that is?",
+    ("verdict", "ip_proto", "answer", "bank"),
     ("act",),
 )
 MIRROR_SELECT: Final = Table(

@@ -70,6 +70,7 @@ from zonewall.pipeline.tables import (
     MIRROR_EMIT,
     MIRROR_SELECT,
     MIRROR_STEP,
+    MONITORED,
     ORIGIN,
     OUT_PORT,
     QUARANTINE,
@@ -186,21 +187,24 @@ def judge_flows(intent: BridgeIntent) -> Iterator[Flow]:
                     *TURN,
                     *_turned_ports(intent, SCTP_SRC, SCTP_DST),
                 )
-                yield flow(JUDGE, 815, sctp, *turned_sctp, Goto(ACT), category=Category.TRACK)
+                yield flow(JUDGE, 815, sctp, *turned_sctp, Goto(TAKE_UP_TABLE), category=Category.TRACK)
         yield flow(
             JUDGE, 800, (state_condition(CT_RPL, CT_INV), family), *TURN, *original,
             category=Category.TRACK,
         )  # fmt: skip
         # User space tracks SCTP by addresses alone and presents no ports: an answer's own are changed over.
         answers = (state_condition(CT_RPL, CT_INV), family, (IP_PROTO, 132, None))
-        turned_ports = (*TURN, *_turned_ports(intent, SCTP_SRC, SCTP_DST), Goto(ACT))
+        turned_ports = (*TURN, *_turned_ports(intent, SCTP_SRC, SCTP_DST), Goto(TAKE_UP_TABLE))
         yield flow(JUDGE, 805, answers, *turned_ports, category=Category.TRACK)
+        known = (state_condition(0, CT_NEW | CT_INV), family, (IP_PROTO, 132, None))
+        yield flow(JUDGE, 510, known, *_ask(intent, False), Goto(TAKE_UP_TABLE), category=Category.TRACK)
         yield flow(
             JUDGE, 650,
             (state_condition(CT_NEW), family, (IP_PROTO, 6, None), (TCP_FLAGS, 0, TCP_SYN)),
             category=Category.REFUSED,
         )  # fmt: skip
     yield flow(JUDGE, 500, (state_condition(),), *plain, category=Category.TRACK)
+    yield from _other_direction_flows(intent)
     yield from _take_up_flows(intent)
 
 
@@ -225,6 +229,24 @@ def _turned_ports(intent: BridgeIntent, source: Field, destination: Field) -> tu
     return (*turn, *_ask(intent, False), *turn)
 
 
+def _other_direction_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """For SCTP: two hosts that began associations both ways share one entry, so both directions are asked."""
+    yield flow(TAKE_UP_TABLE, 100, ((VERDICT, ALLOW, None),), Goto(ACT), category=Category.TAKE_UP)
+    fields = (RULE, VERDICT, MONITORED, MIRROR_ALLOWED, MIRROR_DROPPED)
+    forget = (*SWAP_IDENTITIES, *(SetField(field, 0) for field in fields))
+    ask_again = {0: _turned_ports(intent, SCTP_SRC, SCTP_DST), 1: _ask(intent, False)}
+    for answer, again in ask_again.items():
+        turned = (*forget, SetField(ANSWER, 1 - answer))
+        for family in (IPV4, IPV6):
+            match = (family, (IP_PROTO, 132, None), (ANSWER, answer, None))
+            for bank in intent.banks:
+                if bank.reverse != bank.number:
+                    between = (*turned, SetField(BANK, bank.reverse), *again, Goto(ACT))
+                    mine = (*match, (BANK, bank.number, None))
+                    yield flow(TAKE_UP_TABLE, 65, mine, *between, category=Category.TAKE_UP)
+            yield flow(TAKE_UP_TABLE, 60, match, *turned, *again, Goto(ACT), category=Category.TAKE_UP)
+
+
 def _take_up_flows(intent: BridgeIntent) -> Iterator[Flow]:
     """For endpoints that have just come: what the rules allow in its middle, and the answers to it."""
     moved = [e for tenant in intent.tenants for e in tenant.locals if e.midstream and e.delivers]
@@ -238,7 +260,6 @@ def _take_up_flows(intent: BridgeIntent) -> Iterator[Flow]:
                 yield flow(JUDGE, 700, (*new, (IP_PROTO, 17, None)), *enter, category=Category.TAKE_UP)
     if not moved:
         return
-    yield flow(TAKE_UP_TABLE, 100, ((VERDICT, ALLOW, None),), Goto(ACT), category=Category.TAKE_UP)
     for protocol, source, destination in ((6, TCP_SRC, TCP_DST), (17, UDP_SRC, UDP_DST)):
         turn = (PushField(source), PushField(destination), PopField(source), PopField(destination))
         again = (*turn, *judge(False, most_sections(intent.banks)), *turn)

@@ -1,0 +1,185 @@
+"""A lab with a controller in it, its configuration on disk, and what both are asked and told."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+from topologies.lab import Host, Lab, Machine, Process
+
+from zonewall.api.control import ask
+from zonewall.errors import ControllerUnreachable
+
+ZONEWALL = Path(sys.executable).with_name("zonewall")
+PATIENCE_S = 40.0
+OPENFLOW, OVSDB = 6653, 6640
+
+Status = dict[str, Any]
+
+
+class Site:
+    """One controller and the hosts of one lab; documents are written and replaced whole."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.folder = Path(lab.ledger.folder) / "site"
+        self.directory = self.folder / "policies"
+        self.state = self.folder / "state"
+        self.directory.mkdir(parents=True)
+        self.hosts: dict[str, Host] = {}
+        self.machines: dict[str, Machine] = {}
+        self.controller: Process | None = None
+        self.words: tuple[str, ...] = ()
+
+    # The controller
+
+    def start(self, *words: str) -> Process:
+        """Start ``zonewall run``; without words, listening in plain where the hosts can reach it."""
+        address = self.lab.controller_address
+        self.words = words or (
+            "--state", str(self.state), "--allow-plain",
+            "--openflow", f"tcp:{address}:{OPENFLOW}", "--ovsdb", f"tcp:{address}:{OVSDB}",
+        )  # fmt: skip
+        self.controller = self.lab.controller.start(str(ZONEWALL), "run", str(self.directory), *self.words)
+        return self.controller
+
+    def restart(self, number: int = signal.SIGTERM) -> None:
+        """End the controller with a signal and start it as before."""
+        assert self.controller is not None
+        self.controller.stop(signal.Signals(number))
+        self.start(*self.words)
+
+    def join(self, *hosts: Host) -> None:
+        """Point hosts' databases and bridges at the controller."""
+        address = self.lab.controller_address
+        for host in hosts:
+            host.set_manager(f"tcp:{address}:{OVSDB}")
+            host.set_controller(f"tcp:{address}:{OPENFLOW}")
+
+    def log(self) -> str:
+        """Return what the controller has written so far."""
+        return "" if self.controller is None else self.controller.output()
+
+    def status(self) -> Status:
+        """Return the status document, {} while no controller answers."""
+        with suppress(ControllerUnreachable):
+            return ask(self.state / "control.sock", "/status")
+        return {}
+
+    def wait_for(self, condition: Callable[[Status], object], patience_s: float = PATIENCE_S) -> Status:
+        """Return the first status that fulfils a condition."""
+        deadline = time.monotonic() + patience_s
+        status: Status = {}
+        while time.monotonic() < deadline:
+            status = self.status()
+            if status and condition(status):
+                return status
+            time.sleep(0.05)
+        raise AssertionError(f"not so after {patience_s} s: {json.dumps(status)}\n{self.log()[-4000:]}")
+
+    def settle(self) -> Status:
+        """Wait until every bridge has what is wanted of it, every link is known, every machine's place is."""
+        return self.wait_for(self.is_settled)
+
+    def is_settled(self, status: Status) -> bool:
+        """Say whether nothing is about to change."""
+        plugged = {name for name, machine in self.machines.items() if machine.at is not None}
+        places = {one["endpoint"].replace("/", "-"): one["places"] for one in status["endpoints"]}
+        return is_in_force(status) and all(
+            any(place["state"] == "active" for place in places.get(name, ())) for name in plugged
+        )
+
+    def command(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run ``zonewall`` where the controller runs and return how it ended."""
+        return subprocess.run(
+            ["ip", "netns", "exec", self.lab.controller.name, str(ZONEWALL), *words],
+            input=stdin, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    # Documents
+
+    def put(self, **documents: object) -> None:
+        """Write documents: ``name={…}`` becomes name.yaml; text is written as it is, None removes."""
+        for name, content in documents.items():
+            path = self.directory / f"{name}.yaml"
+            if content is None:
+                path.unlink(missing_ok=True)
+                continue
+            text = content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
+            new = self.folder / f"{name}.new"
+            new.write_text(text)
+            new.replace(path)
+
+    def change(self, **documents: object) -> Status:
+        """Write documents and wait until they are in force."""
+        before = self.status()["configuration"]["revision"]
+        self.put(**documents)
+        return self.wait_for(
+            lambda status: status["configuration"]["revision"] > before and self.is_settled(status)
+        )
+
+    def judge(self, probes: Iterable[Mapping[str, object]]) -> list[dict[str, Any]]:
+        """Return what ``zonewall check`` says of probes."""
+        lines = "".join(json.dumps(probe) + "\n" for probe in probes)
+        done = self.command("check", str(self.directory), "--probes", "-", stdin=lines)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    # Machines
+
+    def machine(self, name: str, host: str, mac: str, *ips: str, **plug: Any) -> Machine:
+        """Make a machine on a host and plug it in."""
+        machine = self.lab.machine(name, mac, ips)
+        machine.plug(self.hosts[host], **plug)
+        self.machines[name] = machine
+        return machine
+
+    def places(self, endpoint: str) -> dict[str, str]:
+        """Return the state of each place of an endpoint, by bridge."""
+        found = next(one for one in self.status()["endpoints"] if one["endpoint"] == endpoint)
+        return {one["bridge"]: one["state"] for one in found["places"]}
+
+
+def is_in_force(status: Status) -> bool:
+    """Say whether every bridge has what is wanted of it."""
+    return all(one["state"] == "in-force" and not one["pending"] for one in status["bridges"])
+
+
+def flows_of(host: Host, match: str) -> list[str]:
+    """Return a host's flows whose match has a word, such as ``in_port=5``."""
+    return [
+        line for line in host.dump_flows() if match in line.split(" actions=")[0].replace(" ", ",").split(",")
+    ]
+
+
+def certificates(folder: Path, names: Mapping[str, str]) -> None:
+    """Make an authority of ovs-pki(8) below a folder, and a key and certificate for each name: its kind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    base = ["ovs-pki", f"--dir={folder}/pki", f"--log={folder}/pki.log", "-B", "2048"]
+    runs = [["init", "--force"], *(["-u", "req+sign", name, kind] for name, kind in names.items())]
+    for words in runs:
+        subprocess.run([*base, *words], cwd=folder, check=True, capture_output=True)
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy a folder of documents."""
+    shutil.copytree(source, target, dirs_exist_ok=True, copy_function=shutil.copyfile)
+
+
+def alive(pid: int) -> bool:
+    """Say whether a process is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
