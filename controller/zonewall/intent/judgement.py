@@ -51,6 +51,23 @@ def build_banks(
     return {bank.name: bank for bank in banks}
 
 
+def bank_between(
+    configuration: Configuration,
+    directory: Directory,
+    inactive: frozenset[str],
+    source: TenantName,
+    destination: TenantName,
+) -> Bank | None:
+    """Return the bank for a pair that nothing lets across; None where not even a provider rule names both."""
+    tenants = configuration.tenants
+    builder = _Builder(configuration, directory, inactive)
+    if source not in tenants or destination not in tenants:
+        return None
+    if not builder.named_by_provider(tenants[source], tenants[destination]):
+        return None
+    return builder.between(source, destination)
+
+
 def rule_records(configuration: Configuration) -> dict[str, RuleRecord]:
     """Return what is known of each rule, default and built-in, by its name."""
     records = {BETWEEN_TENANTS: RuleRecord(BETWEEN_TENANTS, None, None)}
@@ -225,7 +242,7 @@ class _Builder:
             peers = tuple(p for p in peers[0] if p.tenant), tuple(p for p in peers[1] if p.tenant)
         sources = crowd(self._directory, from_view, peers[0])
         destinations = crowd(self._directory, to_view, peers[1])
-        if rule.action is Action.ALLOW or self._named_by_provider(source, destination):
+        if rule.action is Action.ALLOW or self.named_by_provider(source, destination):
             yield name, sources, destinations
         else:
             yield f"{name}~from", both(sources, seen[0]), destinations
@@ -250,7 +267,7 @@ class _Builder:
         yield f"{key}~from", crowd(self._directory, from_view, named_from), destinations
         yield f"{key}~to", sources, crowd(self._directory, to_view, named_to)
 
-    def _named_by_provider(self, source: Tenant, destination: Tenant) -> bool:
+    def named_by_provider(self, source: Tenant, destination: Tenant) -> bool:
         """Say whether a provider rule in force names both tenants."""
         for before in (True, False):
             for _, tier in self._provider(before, source.name, destination.name):

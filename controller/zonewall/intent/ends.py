@@ -1,0 +1,183 @@
+"""Who can be an end of a connection: for each identity, its endpoints by address, or an outside address."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from zonewall.intent.fleet import link_local_address
+from zonewall.intent.identity import Directory, Identity
+from zonewall.policy.model import Configuration
+from zonewall.values.addresses import IpAddress, IpPrefix
+from zonewall.values.names import EndpointKey, TenantName
+
+_GROUPS = {4: ((0xE0000000, 0xEFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF)), 6: ((0xFF << 120, (1 << 128) - 1),)}
+"""Multicast and broadcast, which no rule is asked about (RFC 5771, RFC 919, RFC 4291)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody of an identity.
+
+    Attributes:
+        tenant: the endpoint's, or the one in whose view the address is outside.
+        endpoint: None for an outside address.
+        address: the endpoint's own, one of its ranges or its link-local one, or the outside one.
+        prefix: what an outside address stands for: this prefix without what longer ones and endpoints have.
+    """
+
+    tenant: TenantName
+    endpoint: EndpointKey | None
+    address: IpAddress
+    prefix: IpPrefix | None = None
+
+    @property
+    def word(self) -> EndpointKey | IpAddress:
+        """Return what a probe calls it."""
+        return self.address if self.endpoint is None else self.endpoint
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Everybody, by identity; one that nobody can have is missing.
+
+    Attributes:
+        members: in the inventory's order; an endpoint once for each of its addresses, the single ones first.
+    """
+
+    members: Mapping[Identity, tuple[Member, ...]]
+
+    @staticmethod
+    def of(configuration: Configuration, directory: Directory) -> Ends:
+        """Return who has which identity."""
+        found: dict[Identity, list[Member]] = {}
+        for identity, member in _endpoints(configuration, directory):
+            found.setdefault(identity, []).append(member)
+        taken = seen_as_endpoints(configuration, directory)
+        for tenant, table in directory.outside.items():
+            free = free_addresses((prefix for prefix, _ in table), taken.get(tenant, ()))
+            for prefix, identity in table:
+                if prefix in free:
+                    found.setdefault(identity, []).append(Member(tenant, None, free[prefix], prefix))
+        return Ends({identity: tuple(members) for identity, members in found.items()})
+
+    @cached_property
+    def of_tenant(self) -> Mapping[TenantName, tuple[Identity, ...]]:
+        """Return the identities that can occur in a tenant's view, its endpoints' first, then by name."""
+        found: dict[TenantName, list[Identity]] = {}
+        for identity in sorted(self.members, key=lambda one: (one.outside, one.name)):
+            found.setdefault(identity.tenant, []).append(identity)
+        return {tenant: tuple(identities) for tenant, identities in found.items()}
+
+    def families(self, identity: Identity) -> frozenset[int]:
+        """Return the IP versions of the identity's addresses."""
+        return frozenset(member.address.version for member in self.members.get(identity, ()))
+
+    def pair(self, source: Identity, destination: Identity, version: int) -> tuple[Member, Member] | None:
+        """Return two members with addresses of one IP version, not the same one twice if it can be helped."""
+        sources = [one for one in self.members.get(source, ()) if one.address.version == version]
+        others = [one for one in self.members.get(destination, ()) if one.address.version == version]
+        pairs = ((one, other) for one in sources[:2] for other in others[:3])
+        return min(pairs, key=lambda pair: _likeness(*pair), default=None)
+
+
+def _likeness(one: Member, other: Member) -> int:
+    if one.endpoint is not None and one.endpoint == other.endpoint:
+        return 2
+    return int(one.address == other.address)
+
+
+def _endpoints(configuration: Configuration, directory: Directory) -> Iterable[tuple[Identity, Member]]:
+    for key, endpoint in configuration.inventory.endpoints.items():
+        identities = directory.endpoints[key]
+        for address, identity in identities.by_address:
+            yield identity, Member(endpoint.tenant, key, address)
+        for prefix in endpoint.ranges:
+            own = {int(ip) for ip in endpoint.ips if ip.version == prefix.version}
+            span = range(int(prefix.network_address), int(prefix.broadcast_address) + 1)
+            number = next((number for number in span if number not in own), None)
+            if number is not None:
+                address = type(prefix.network_address)(number)
+                yield identities.otherwise, Member(endpoint.tenant, key, address)
+        link_local = link_local_address(endpoint.mac)
+        if link_local not in endpoint.ips:
+            yield identities.otherwise, Member(endpoint.tenant, key, link_local)
+
+
+def seen_as_endpoints(
+    configuration: Configuration, directory: Directory
+) -> Mapping[TenantName, frozenset[IpAddress]]:
+    """Return the addresses that are an endpoint's in a tenant's view: its own ones', and imported ones'."""
+    found: dict[TenantName, set[IpAddress]] = {name: set() for name in configuration.tenants}
+    imports = {
+        name: {
+            (one.tenant, one.zone)
+            for one in tenant.imports
+            if one.tenant in configuration.tenants
+            and any(
+                export.zone == one.zone and name in export.to
+                for export in configuration.tenants[one.tenant].exports
+            )
+        }
+        for name, tenant in configuration.tenants.items()
+    }
+    for key, identities in directory.endpoints.items():
+        owner = configuration.inventory.endpoints[key].tenant
+        for address, identity in identities.by_address:
+            found.setdefault(owner, set()).add(address)
+            for name, wanted in imports.items():
+                if any(zone in wanted for zone in identity.zones if zone[0] == owner):
+                    found[name].add(address)
+    return {name: frozenset(addresses) for name, addresses in found.items()}
+
+
+def free_addresses(prefixes: Iterable[IpPrefix], taken: Iterable[IpAddress]) -> Mapping[IpPrefix, IpAddress]:
+    """Return an address of each prefix that no longer one covers, nobody has, and that is no group's.
+
+    A prefix that has none is missing.
+    """
+    found: dict[IpPrefix, IpAddress] = {}
+    everyone = list(taken)
+    mine = set(prefixes)
+    for version in (4, 6):
+        spans = sorted(
+            ((int(p.network_address), int(p.broadcast_address), p) for p in mine if p.version == version),
+            key=lambda span: (span[0], -span[1]),
+        )
+        holes = sorted(int(ip) for ip in everyone if ip.version == version)
+        starts = [first for first, _, _ in spans]
+        for place, (first, last, prefix) in enumerate(spans):
+            end = bisect.bisect_right(starts, last)
+            inner = [(one, other) for one, other, _ in spans[place + 1 : end]]
+            own = holes[bisect.bisect_left(holes, first) : bisect.bisect_right(holes, last)]
+            number = _first_free(first, last, [*inner, *_GROUPS[version], *((one, one) for one in own)])
+            if number is not None:
+                found[prefix] = type(prefix.network_address)(number)
+    return found
+
+
+def _first_free(first: int, last: int, covered: list[tuple[int, int]]) -> int | None:
+    """Return the lowest number of a span that is in none of the covered ones."""
+    at = first
+    for begin, end in sorted(covered):
+        if begin > at:
+            break
+        at = max(at, end + 1)
+    return at if at <= last else None
+
+
+def identity_at(
+    directory: Directory, tenant: TenantName, endpoint: EndpointKey | None, address: IpAddress
+) -> Identity:
+    """Return who an endpoint is with an address (None: who the outside address is in the tenant's view)."""
+    if endpoint is not None:
+        identities = directory.endpoints[endpoint]
+        return dict(identities.by_address).get(address, identities.otherwise)
+    inside = (
+        (prefix, identity)
+        for prefix, identity in directory.outside[tenant]
+        if prefix.version == address.version and address in prefix
+    )
+    return max(inside, key=lambda found: found[0].prefixlen)[1]
