@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from zonewall.cli.app import EXIT_FINDING, EXIT_UNUSABLE
+from zonewall.intent.analysis.acceptance import accept
 from zonewall.policy.findings import Finding
 from zonewall.policy.load import read_directory
 
@@ -22,10 +24,10 @@ def register(app: typer.Typer) -> None:
         strict: Annotated[bool, typer.Option("--strict", help="Warnings count, too.")] = False,
         output: Annotated[str, typer.Option(help="text or json.")] = "text",
     ) -> None:
-        """Check every document; exit 0 if it can be used, 1 with --strict and warnings, 2 if it cannot."""
+        """Check documents and assertions; exit 0 if they are good, 2 if not, 1 with --strict and warnings."""
         if output not in ("text", "json"):
             raise typer.BadParameter("write text or json", param_hint="--output")
-        result = read_directory(directory)
+        result = accept(read_directory(directory), datetime.now(UTC))
         if output == "json":
             print(json.dumps(_document(result.configuration is not None, result.findings), indent=2))
         else:

@@ -37,19 +37,10 @@ def load_directory(path: Path) -> Configuration:
     Raises:
         ConfigurationError: anything is wrong; it carries every finding.
     """
-    return load_with_texts(path)[0]
-
-
-def load_with_texts(path: Path) -> tuple[Configuration, Mapping[str, bytes]]:
-    """Return the configuration below a directory, and the documents that it was read from, by file name.
-
-    Raises:
-        ConfigurationError: anything is wrong; it carries every finding.
-    """
     result = read_directory(path)
     if result.configuration is None:
         raise ConfigurationError(result.findings)
-    return result.configuration, result.texts
+    return result.configuration
 
 
 def read_directory(path: Path) -> LoadResult:

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from zonewall.errors import ConfigurationError, ZonewallError
+from zonewall.intent.analysis.acceptance import load_accepted
 from zonewall.intent.fleet import Fleet, bridges_of
 from zonewall.intent.numbering import Numbering
 from zonewall.intent.schedule import inactive_rules
@@ -21,7 +22,6 @@ from zonewall.journal.record import Kind
 from zonewall.placement.binding_events import Effect, EffectKind
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.model import BridgeKey
-from zonewall.policy.load import load_with_texts
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.links import LinkFinder
@@ -72,7 +72,7 @@ class Reconciler:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self.recorder = Recorder(journal or Nowhere())
-        configuration, self._texts = load_with_texts(directory)
+        configuration, self._texts = load_accepted(directory, datetime.now(UTC))
         numbering = read_numbering(self.numbering_file)
         self._memory = read_memory(self.memory_file)
         self.finder.remember(self._memory.links, time.monotonic())
@@ -130,7 +130,8 @@ class Reconciler:
         """Read the directory again; what is invalid changes nothing and is reported."""
         loop = asyncio.get_running_loop()
         try:
-            configuration, texts = await loop.run_in_executor(None, load_with_texts, self.directory)
+            now = datetime.now(UTC)
+            configuration, texts = await loop.run_in_executor(None, load_accepted, self.directory, now)
         except ConfigurationError as error:
             self.refused_configuration = str(error)
             _log.error("configuration_refused", error=str(error))
