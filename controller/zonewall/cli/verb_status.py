@@ -61,6 +61,9 @@ def _show(document: dict[str, Any]) -> None:
         console.print(f"link {link}")
     for port in document["unknown_ports"]:
         console.print(f"[yellow]unknown port[/] {port['port']}: {port['reason']}")
+    for one in document["limits_not_set"]:
+        console.print(f"[yellow]limit not set[/] {one['limit']} on {one['host']}; there, run as root:")
+        console.print(f"  {one['command']}", markup=False, soft_wrap=True)
     if document["configuration"]["refused"]:
         console.print("[red]the configuration on disk is refused; the last good one is in force[/]")
         console.print(document["configuration"]["refused"], markup=False)

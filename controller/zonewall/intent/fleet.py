@@ -174,6 +174,9 @@ def _number_names(
         for port in configuration.inventory.hosts[bridge.host].bridges[bridge.bridge].ports.values():
             if port.role is PortRole.MIRROR_TARGET:
                 builder.number(Kind.DESTINATION, f"mirror:{port.target}@{bridge}")
+    if configuration.provider.limits.new_connections_per_tenant_per_s is not None:
+        for tenant in sorted(configuration.tenants):
+            builder.number(Kind.LIMIT, f"new-connections:{tenant}")
     for name, record in records.items():
         if record.rule is not None:
             _number_modifiers(builder, name, record.rule)

@@ -23,6 +23,7 @@ from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import MirrorRule, Rule, Tenant
 
 _VERDICTS = {Outcome.ALLOW: 1, Outcome.DROP: 2, Outcome.REJECT: 3, Outcome.ONWARD: 0}
+_FIRST_PORT_METER, _LAST_METER = 40961, 65535
 _IPV4, _IPV6 = 0x0800, 0x86DD
 
 
@@ -69,6 +70,7 @@ def modifiers_of(
         if line.verdict == 1
     }
     result = []
+    taken: set[int] = set()
     for name, record in policy.records.items():
         rule = record.rule
         if rule is None or policy.number(Kind.RULE, name) not in used:
@@ -77,13 +79,13 @@ def modifiers_of(
         for target in rule.mirror:
             mirror |= 1 << bits[target]
         chain = policy.number(Kind.CHAIN, name) if rule.through else 0
-        limits = tuple(_limits(fleet, key, name, rule))
+        limits = tuple(_limits(fleet, key, name, rule, taken))
         if mirror or chain or limits:
             result.append(Modifier(policy.number(Kind.RULE, name), mirror, chain, limits))
     return tuple(result)
 
 
-def _limits(fleet: Fleet, key: BridgeKey, name: str, rule: Rule) -> Iterable[LimitIntent]:
+def _limits(fleet: Fleet, key: BridgeKey, name: str, rule: Rule, taken: set[int]) -> Iterable[LimitIntent]:
     if rule.limit is None:
         return
     meter = fleet.policy.number(Kind.LIMIT, name)
@@ -91,13 +93,17 @@ def _limits(fleet: Fleet, key: BridgeKey, name: str, rule: Rule) -> Iterable[Lim
         yield LimitIntent(rule.limit, meter)
         return
     ports = sorted({binding.ofport for binding in fleet.here.get(key, ())})
-    for place, port in enumerate(ports):
-        yield LimitIntent(rule.limit, _per_port_meter(meter, place), port)
+    for port in ports:
+        yield LimitIntent(rule.limit, _per_port_meter(meter, port, taken), port)
 
 
-def _per_port_meter(meter: int, place: int) -> int:
-    """Return a meter number of the upper half for a port's share of a rule's limit."""
-    return 32769 + (meter * 509 + place) % 32000
+def _per_port_meter(meter: int, port: int, taken: set[int]) -> int:
+    """Return the number of a port's own meter for a rule's limit: the same each time, unless it is taken."""
+    number = (meter * 509 + port) % (_LAST_METER - _FIRST_PORT_METER)
+    while _FIRST_PORT_METER + number in taken:
+        number = (number + 1) % (_LAST_METER - _FIRST_PORT_METER)
+    taken.add(_FIRST_PORT_METER + number)
+    return _FIRST_PORT_METER + number
 
 
 class _Narrowing:

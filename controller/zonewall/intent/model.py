@@ -251,6 +251,15 @@ class MirrorSink:
 
 
 @dataclass(frozen=True, slots=True)
+class NewConnections:
+    """How many connections may begin in a second; None is no limit. ``tenant_meters``: tenant, meter."""
+
+    per_endpoint_per_s: int | None = None
+    per_tenant_per_s: int | None = None
+    tenant_meters: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
     """A fabric destination elsewhere and the way there: the next port, or the far end of a tunnel."""
 
@@ -290,3 +299,4 @@ class BridgeIntent:
     multicast: frozenset[str]
     announcements_per_s: int
     rule_names: Mapping[int, str]
+    new_connections: NewConnections = NewConnections()

@@ -28,7 +28,7 @@ class Kind(Enum):
     CONJUNCTION = ("conjunction", 1, 0xFFFFFFFF)
     ENDPOINT = ("endpoint", 2, 0xFFFFFFFF)
     CHAIN = ("chain", 1, 4095)
-    LIMIT = ("limit", 32769, 65535)
+    LIMIT = ("limit", 32769, 40960)  # meters of rules and tenants; above them those of a rule's ports
     PRIORITY = ("priority", 1, 65000)
 
     @property

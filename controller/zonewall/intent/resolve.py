@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from zonewall.intent.chains import chains_on, mirror_bits, mirror_sinks, sinks_here
+from zonewall.intent.connection_limits import new_connections
 from zonewall.intent.fleet import Fleet
 from zonewall.intent.lines import bank_intents, modifiers_of
 from zonewall.intent.model import (
@@ -71,6 +72,7 @@ def resolve_bridge(fleet: Fleet, key: BridgeKey) -> BridgeIntent:
         multicast=provider.multicast,
         announcements_per_s=provider.limits.announcements_per_s,
         rule_names={policy.number(Kind.RULE, name): name for name in policy.records},
+        new_connections=new_connections(policy, [tenant.name for tenant in tenants]),
     )
 
 

@@ -11,7 +11,7 @@ from zonewall.intent.model import BridgeIntent
 from zonewall.intent.resolve import resolve_bridge
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.model import BridgeProgram, Condition, Flow, Goto, MeterEntry, Miss
-from zonewall.pipeline.stages import act, classify, deliver, dhcp, guard, state, verdict, who
+from zonewall.pipeline.stages import act, admit, classify, deliver, dhcp, guard, state, verdict, who
 from zonewall.pipeline.tables import PIPELINE
 from zonewall.placement.model import BridgeKey
 
@@ -32,6 +32,7 @@ _STAGES = (
     act.act_flows,
     act.modify_flows,
     act.reject_flows,
+    admit.admit_flows,
     state.commit_flows,
     act.chain_flows,
     act.service_flows,
@@ -81,7 +82,10 @@ def _order(made: Flow) -> tuple[int, int, tuple[tuple[str, int, int], ...]]:
 def _meters(intent: BridgeIntent) -> tuple[MeterEntry, ...]:
     found: dict[int, MeterEntry] = {}
     for meter in chain(
-        classify.announcement_meters(intent), act.reject_meters(intent), act.limit_meters(intent)
+        classify.announcement_meters(intent),
+        act.reject_meters(intent),
+        act.limit_meters(intent),
+        admit.admit_meters(intent),
     ):
         found.setdefault(meter.number, meter)
     return tuple(found[number] for number in sorted(found))

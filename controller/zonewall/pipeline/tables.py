@@ -222,14 +222,14 @@ ACT: Final = Table(
     23,
     "Carry the verdict out: allow goes on, drop ends, reject tells the sender; undecided drops.",
     ("verdict", "ct_state", "origin"),
-    ("modify", "reject", "commit"),
+    ("modify", "reject", "admit"),
 )
 MODIFY: Final = Table(
     "modify",
     24,
     "What the deciding rule asks beside allow: limit, mirror, chain.",
     ("rule", "origin"),
-    ("commit",),
+    ("admit",),
     Miss.NEXT,
 )
 REJECT_TABLE: Final = Table(
@@ -238,16 +238,24 @@ REJECT_TABLE: Final = Table(
     "Ask the controller for a RST or an ICMP error, by the port's own meter; never in answer to one.",
     ("in_port", "origin", "answer", "ip_proto", "tcp_flags", "icmpv4_type", "icmpv6_type", "ip_frag"),
 )
+ADMIT: Final = Table(
+    "admit",
+    26,
+    "May this endpoint, this tenant, begin another connection now? By meters, where it enters.",
+    ("in_port", "tenant", "origin", "ct_state"),
+    ("commit",),
+    Miss.NEXT,
+)
 COMMIT: Final = Table(
     "commit",
-    26,
+    27,
     "Remember a new connection with its rule and both identities.",
     ("ct_state", "eth_type", "take_up", "untracked"),
     ("chain",),
 )
 CHAIN_TABLE: Final = Table(
     "chain",
-    27,
+    28,
     "Send it through the rule's service functions, in the connection's direction.",
     ("chain", "origin", "answer"),
     ("deliver", "steer"),
@@ -255,46 +263,46 @@ CHAIN_TABLE: Final = Table(
 )
 SERVICE_RETURN: Final = Table(
     "service_return",
-    28,
+    29,
     "Out of an appliance: was this connection sent into it, in this direction?",
     ("in_port", "eth_type"),
     ("service_known",),
 )
 SERVICE_KNOWN: Final = Table(
     "service_known",
-    29,
+    30,
     "Only connections that were sent in come out; then the next function, or on to the destination.",
     ("in_port", "ct_state", "label_rule"),
     ("steer",),
 )
 SERVICE_IN: Final = Table(
-    "service_in", 30, "A frame from another bridge for an appliance's leg here.", ("vlan_vid",), ("steer",)
+    "service_in", 31, "A frame from another bridge for an appliance's leg here.", ("vlan_vid",), ("steer",)
 )
 STEER: Final = Table(
-    "steer", 31, "Out of an appliance's leg, remembered by the appliance's own conntrack zone.", ("chain",)
+    "steer", 32, "Out of an appliance's leg, remembered by the appliance's own conntrack zone.", ("chain",)
 )
 MIRROR_EMIT: Final = Table(
     "mirror_emit",
-    32,
+    33,
     "Subroutine: one copy to each target that is due and has none yet.",
     ("mirror_due", "mirror_sent"),
 )
 DELIVER: Final = Table(
     "deliver",
-    33,
+    34,
     "Out of a local port, over the fabric, through a tunnel or to the uplinks.",
     ("via", "tenant", "origin"),
     ("to_uplink",),
 )
-TO_UPLINK: Final = Table("to_uplink", 34, "With the tenant's VLAN, out of its uplinks.", ("tenant",))
+TO_UPLINK: Final = Table("to_uplink", 35, "With the tenant's VLAN, out of its uplinks.", ("tenant",))
 FLOOD: Final = Table(
     "flood",
-    35,
+    36,
     "To the tenant's other ports here, and once to each bridge that has some.",
     ("tenant", "origin"),
     ("flood_local",),
 )
-FLOOD_LOCAL: Final = Table("flood_local", 36, "To the tenant's ports on this bridge.", ("tenant", "section"))
+FLOOD_LOCAL: Final = Table("flood_local", 37, "To the tenant's ports on this bridge.", ("tenant", "section"))
 
 FIELDS: Final = (
     SRC_IDENTITY, DST_IDENTITY, RULE, BANK, SECTION, TENANT, VIA, ORIGIN, VERDICT, MONITORED,
@@ -307,7 +315,8 @@ PIPELINE: Final = Pipeline(
     tables=(
         CLASSIFY, ANNOUNCE, FABRIC_IN, OVERLAY_IN, FABRIC_TENANT, MIRROR_IN, GUARD, GUARD_ND,
         GUARD_ND_ADDRESS, SOURCE, ARP, ND, RESOLVE, MULTICAST, DHCP, BROADCAST, BIND, QUARANTINE, TRACK,
-        JUDGE, TAKE_UP_TABLE, MIRROR_SELECT, VERDICT_TABLE, ACT, MODIFY, REJECT_TABLE, COMMIT, CHAIN_TABLE,
+        JUDGE, TAKE_UP_TABLE, MIRROR_SELECT, VERDICT_TABLE, ACT, MODIFY, REJECT_TABLE, ADMIT, COMMIT,
+        CHAIN_TABLE,
         SERVICE_RETURN, SERVICE_KNOWN, SERVICE_IN, STEER, MIRROR_EMIT, DELIVER, TO_UPLINK, FLOOD, FLOOD_LOCAL,
     ),
     fields=FIELDS,

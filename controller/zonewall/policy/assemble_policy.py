@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from zonewall.policy.document_models import (
+    LimitsPart,
     MirrorPart,
     ProviderDocument,
     RulePart,
@@ -346,7 +347,7 @@ def assemble_provider(read: list[tuple[Tree, ProviderDocument]], names: Names, n
         elif peer is not None:
             message = "remediation is one zone, written tenant/zone"
             notes.error("wrong-value", tree.at("remediation"), message)
-    limits = ProviderLimits(part.limits.new_connections, part.limits.connections, part.limits.announcements)
+    limits = _limits(part.limits)
     return Provider(
         reader.tiers("before", part.before),
         reader.tiers("after", part.after),
@@ -355,6 +356,14 @@ def assemble_provider(read: list[tuple[Tree, ProviderDocument]], names: Names, n
         frozenset(part.multicast),
         remediation,
     )
+
+
+def _limits(part: LimitsPart) -> ProviderLimits:
+    """Return the limits; of two that say the same scope the lower holds."""
+    by_scope: dict[bool, int] = {}
+    for rate in part.new_connections:
+        by_scope[rate.per_tenant] = min(rate.per_s, by_scope.get(rate.per_tenant, rate.per_s))
+    return ProviderLimits(by_scope.get(False), by_scope.get(True), part.connections, part.announcements)
 
 
 def _mode(word: str | None) -> Mode | None:

@@ -169,7 +169,7 @@ class TenantDocument(Part):
 class LimitsPart(Part):
     """What one endpoint, tenant or port may cause."""
 
-    new_connections: NewConnections | None = None
+    new_connections: Many[NewConnections] = ()
     connections: Connections | None = None
     announcements: Announcements = 20
 

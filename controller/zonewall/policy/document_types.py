@@ -98,7 +98,11 @@ Prefix = Annotated[IpPrefix, PlainValidator(written.parse_prefix), _text()]
 Rate = Annotated[
     Limit, PlainValidator(written.parse_limit), _text("^[0-9]+ ?(pps|[kmg]bps)( per endpoint)?$")
 ]
-NewConnections = Annotated[int, _rate("/s", "endpoint"), _text("^[0-9]+/s( per endpoint)?$")]
+NewConnections = Annotated[
+    written.ConnectionRate,
+    PlainValidator(written.parse_connection_rate),
+    _text("^[0-9]+/s( per (endpoint|tenant))?$"),
+]
 Connections = Annotated[
     int, _rate("", "tenant"), Schema({"type": ["string", "integer"], "pattern": "^[0-9]+( per tenant)?$"})
 ]

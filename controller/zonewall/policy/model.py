@@ -233,6 +233,7 @@ class ProviderLimits:
     """What one endpoint, tenant or port may cause; None is no limit but the built-in one."""
 
     new_connections_per_s: int | None = None
+    new_connections_per_tenant_per_s: int | None = None
     tracked_connections: int | None = None
     announcements_per_s: int = 20
 

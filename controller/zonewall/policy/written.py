@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -137,6 +138,21 @@ def parse_rate(value: object, unit: str, scope: str) -> int:
     if not parts or not 1 <= int(parts[1]) <= MOST_RATE:
         raise ValueError(f"{quoted(text)} is no such limit; write it as `200{unit} per {scope}`")
     return int(parts[1])
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRate:
+    """How many connections may begin in a second."""
+
+    per_s: int
+    per_tenant: bool
+
+
+def parse_connection_rate(value: object) -> ConnectionRate:
+    """Return the rate of ``200/s per endpoint`` or ``2000/s per tenant``."""
+    if text_of(value).rstrip().endswith("tenant"):
+        return ConnectionRate(parse_rate(value, "/s", "tenant"), True)
+    return ConnectionRate(parse_rate(value, "/s", "endpoint"), False)
 
 
 def parse_time_of_day(value: object) -> int:

@@ -233,6 +233,11 @@ class Reconciler:
         """Say whether the host has told what ports there are, so that nothing is taken for gone too early."""
         return key.host in self.told or time.monotonic() - self._started > UNTOLD_S
 
+    @property
+    def fleet(self) -> Fleet:
+        """Return what the bridges are compiled from at the moment."""
+        return self._fleet
+
     def host_told(self, host: HostName) -> None:
         """Note that a host has told all its ports; its bridges may be changed from now on."""
         if host not in self.told:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from zonewall.intent.connection_limits import host_command
 from zonewall.intent.fleet import bridges_of
 from zonewall.reconciler.bridges import BridgeEvents
 from zonewall.reconciler.hosts import HostEvents
@@ -63,6 +64,11 @@ def status_document(
             for port, reason in sorted(world.fleet.unknown.items())
         ],
         "links": sorted(f"{link.a[0]}/{link.a[1]} - {link.b[0]}/{link.b[1]}" for link in world.fleet.links),
+        "limits_not_set": [
+            {"host": name, "limit": "connections", "command": command}
+            for name in sorted(world.configuration.inventory.hosts)
+            if (command := host_command(reconciler.fleet, name)) is not None
+        ],
         "refused": [
             {"peer": peer, "reason": reason}
             for peer, reason in sorted({**hosts.refused, **bridges.refused}.items())

@@ -40,11 +40,11 @@ from zonewall.pipeline.stages.classify import reject_meter
 from zonewall.pipeline.stages.state import state_condition
 from zonewall.pipeline.tables import (
     ACT,
+    ADMIT,
     ALLOW,
     ANSWER,
     CHAIN,
     CHAIN_TABLE,
-    COMMIT,
     DELIVER,
     DROP,
     FROM_ENDPOINT,
@@ -107,10 +107,10 @@ def modify_flows(intent: BridgeIntent) -> Iterator[Flow]:
             marks.append(SetField(CHAIN, modifier.chain))
         for place, meter in _metered(modifier):
             yield flow(
-                MODIFY, 200, (rule, *place), Meter(meter), *marks, Goto(COMMIT),
+                MODIFY, 200, (rule, *place), Meter(meter), *marks, Goto(ADMIT),
                 category=Category.MODIFIER, rule=modifier.rule,
             )  # fmt: skip
-        yield flow(MODIFY, 100, (rule,), *marks, Goto(COMMIT), category=Category.MODIFIER, rule=modifier.rule)
+        yield flow(MODIFY, 100, (rule,), *marks, Goto(ADMIT), category=Category.MODIFIER, rule=modifier.rule)
 
 
 def _metered(modifier: Modifier) -> Iterator[tuple[tuple[Condition, ...], int]]:
