@@ -20,6 +20,7 @@ from zonewall.intent.numbering import Kind, Numbering
 from zonewall.intent.semantics import Probe
 from zonewall.pipeline.compile import compile_bridge
 from zonewall.pipeline.cookie import Category, Reason, category_of, rule_of
+from zonewall.pipeline.model import BridgeProgram, Flow
 from zonewall.placement.model import Binding, BindingState, BridgeKey, Link, Placement
 from zonewall.policy.findings import Location
 from zonewall.policy.model import (
@@ -47,7 +48,7 @@ Port = tuple[BridgeKey, int]
 
 @dataclass(slots=True)
 class Seen:
-    """What became of a packet: where it came out, who got copies, what it went through, who decided."""
+    """What became of a packet: where it came out, who got copies, what it went through, who decided, how."""
 
     verdict: str = "drop"
     rule: str | None = None
@@ -56,6 +57,7 @@ class Seen:
     through: list[str] = field(default_factory=list)
     arrived: list[tuple[Port, Packet]] = field(default_factory=list)
     announced: bool = False
+    trail: list[tuple[BridgeKey, Flow]] = field(default_factory=list)
 
 
 class CompiledFleet:
@@ -98,6 +100,10 @@ class CompiledFleet:
         self._tables = {key: FlowTables(program) for key, program in self.programs.items()}
         self.tracked = {key: ConnTrack() for key in self.programs}
         self._rules = {number: name for name, number in policy.numbering.numbers[Kind.RULE.word].items()}
+
+    def hold(self, key: BridgeKey, program: BridgeProgram) -> None:
+        """Put other flows onto one bridge."""
+        self._tables[key] = FlowTables(program)
 
     def forget_connections(self) -> None:
         """Begin with empty connection tables."""
@@ -153,6 +159,7 @@ class CompiledFleet:
         assert not outcome.ambiguous, outcome.ambiguous
         self.tracked[bridge] = outcome.connections
         for flow in outcome.trail:
+            seen.trail.append((bridge, flow))
             if category_of(flow.cookie) is Category.RULE and rule_of(flow.cookie):
                 seen.rule = self._rules[rule_of(flow.cookie)]
         for copy in outcome.copies:

@@ -91,9 +91,12 @@ def listening(admit: Admit = admit_all, port: int = 0, **options: Any) -> Iterat
 def connected(switch: DummySwitch, ports: int = 0, datapath_id: int = 0xA1) -> Iterator[ListenerUnderTest]:
     """A listener and the bridge ``br-int`` connected to it."""
     with listening() as under_test:
-        switch.add_bridge("br-int", datapath_id=datapath_id)
+        if "br-int" not in switch.vsctl("list-br").split():
+            switch.add_bridge("br-int", datapath_id=datapath_id)
         if ports:
             switch.add_ports("br-int", range(1, ports + 1))
         switch.vsctl("set-controller", "br-int", under_test.remote)
         under_test.until(BridgeUp)
+        # The loop stands still between a test's steps, when nobody answers the bridge's echoes.
+        switch.vsctl("set", "controller", "br-int", "inactivity_probe=0")
         yield under_test

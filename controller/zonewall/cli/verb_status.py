@@ -51,6 +51,11 @@ def _show(document: dict[str, Any]) -> None:
     console.print(_table("hosts", document["hosts"], ("host", "database", "ovs_version", "problem")))
     columns = ("bridge", "state", "flows", "drift_repaired", "error")
     console.print(_table("bridges", document["bridges"], columns))
+    for bridge in document["bridges"]:
+        for row in bridge.get("set_aside", ()):
+            text = f"set aside on {bridge['bridge']}: {row['rule'] or 'no rule'}, {row['flow']}"
+            text += f": {row['reason']}; closed meanwhile, tried again in {row['retry_in_s']} s"
+            console.print(text, style="red", markup=False)
     places = [
         {"endpoint": endpoint["endpoint"], **place}
         for endpoint in document["endpoints"]

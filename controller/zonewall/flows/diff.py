@@ -95,3 +95,9 @@ def diff_state(installed: BridgeState, wanted: BridgeState) -> Change:
         tuple(m for number, m in sorted(wanted.meters.items()) if number in meters and meters[number] != m),
         tuple(sorted(meters.keys() - wanted.meters.keys())),
     )
+
+
+def with_meters(installed: BridgeState, change: Change) -> BridgeState:
+    """Return what a bridge holds after it refused a change's bundle: the meters before it are made."""
+    made = {meter.number: meter for meter in (*change.put_meters, *change.modify_meters)}
+    return BridgeState(installed.flows, installed.groups, {**installed.meters, **made})

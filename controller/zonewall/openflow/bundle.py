@@ -21,7 +21,7 @@ from zonewall.flows.wire import (
     meter_mod_body,
 )
 from zonewall.openflow import messages, parse
-from zonewall.openflow.errors import BundleRefused
+from zonewall.openflow.errors import BundleRefused, MeterRefused, Refusal, RequestRefused
 from zonewall.openflow.messages import BundleStep
 from zonewall.openflow.parse import Header
 from zonewall.openflow.session import Session, Waiter
@@ -48,25 +48,28 @@ async def apply(session: Session, change: Change, *, atomic: bool = True) -> Non
 
     Raises:
         BundleRefused: the bridge refused something, and what.
-        RequestRefused: it refused a meter.
+        MeterRefused: it refused a meter.
         SessionClosed: the session ended; how much was done is to be read back.
     """
     async with session.applying:
         for meter in change.put_meters:
-            await _meter(session, f"meter {meter.number}", meter_mod_body(meter))
+            await _meter(session, meter.number, f"meter {meter.number}", meter_mod_body(meter))
         for meter in change.modify_meters:
             body = meter_mod_body(meter, MeterCommand.MODIFY)
-            await _meter(session, f"to change meter {meter.number}", body)
+            await _meter(session, meter.number, f"to change meter {meter.number}", body)
         steps = tuple(_steps(change))
         size = max(1, len(steps)) if atomic else CHUNK
         for start in range(0, len(steps), size):
             await _bundle(session, steps[start : start + size])
         for number in change.delete_meters:
-            await _meter(session, f"to remove meter {number}", meter_delete_body(number))
+            await _meter(session, number, f"to remove meter {number}", meter_delete_body(number))
 
 
-async def _meter(session: Session, what: str, body: bytes) -> None:
-    await session.request(what, lambda xid: message(METER_MOD, xid, body), barrier=True)
+async def _meter(session: Session, number: int, what: str, body: bytes) -> None:
+    try:
+        await session.request(what, lambda xid: message(METER_MOD, xid, body), barrier=True)
+    except RequestRefused as error:
+        raise MeterRefused(number, what, error.kind, error.code) from None
 
 
 def _steps(change: Change) -> Iterator[_Step]:
@@ -86,18 +89,18 @@ def _steps(change: Change) -> Iterator[_Step]:
 async def _bundle(session: Session, steps: Sequence[_Step]) -> None:
     """Send one bundle: opened, filled and closed at once; committed only if nothing was refused."""
     count = len(steps)
-    refusal: BundleRefused | None = None
+    refusals: list[Refusal] = []
     wanted_reply = BundleStep.CLOSE
 
     def take(header: Header, body: bytes) -> None:
-        nonlocal refusal
         if header.kind == messages.ERROR:
             kind, code = parse.parse_error(body)
             index = header.xid - waiter.first_xid
             if 0 <= index < count:
-                refusal = BundleRefused(steps[index].what, kind, code, steps[index].flow)
+                refusals.append(Refusal(steps[index].what, kind, code, steps[index].flow))
                 return
-            waiter.fail(refusal or BundleRefused("the bundle", kind, code, None))
+            found = tuple(refusals) or (Refusal("the bundle", kind, code, None),)
+            waiter.fail(BundleRefused(found))
         elif header.kind == messages.BUNDLE_CONTROL and int.from_bytes(body[4:6], "big") == wanted_reply + 1:
             waiter.done.set()
 
@@ -108,15 +111,15 @@ async def _bundle(session: Session, steps: Sequence[_Step]) -> None:
         await session.send_all(_filled(steps, waiter, bundle_id, open_xid))
         await session.wait(waiter, "a bundle")
         waiter.done.clear()
-        if refusal is None:
+        if not refusals:
             wanted_reply = BundleStep.COMMIT
             await session.send_all([messages.bundle_control(open_xid + 2, bundle_id, wanted_reply)])
         else:
             wanted_reply = BundleStep.DISCARD
             await session.send_all([messages.bundle_control(open_xid + 3, bundle_id, wanted_reply)])
         await session.wait(waiter, "the end of a bundle")
-    if refusal is not None:
-        raise refusal
+    if refusals:
+        raise BundleRefused(tuple(refusals))
 
 
 def _filled(steps: Sequence[_Step], waiter: Waiter, bundle_id: int, open_xid: int) -> Iterator[bytes]:

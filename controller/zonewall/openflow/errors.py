@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from zonewall.errors import BridgeError
 from zonewall.flows.encoded import EncodedFlow, FlowKey
 from zonewall.openflow.error_names import error_name
@@ -22,17 +24,66 @@ class RequestRefused(BridgeError):  # noqa: N818
         """Keep OpenFlow's error type and code (OpenFlow 1.5.1, 7.5.4)."""
         self.kind = kind
         self.code = code
-        super().__init__(f"the bridge refused {what}: {error_name(kind, code)}")
+        self.reason = error_name(kind, code)
+        super().__init__(f"the bridge refused {what}: {self.reason}")
+
+
+class MeterRefused(RequestRefused):
+    """A bridge refused a meter."""
+
+    def __init__(self, number: int, what: str, kind: int, code: int) -> None:
+        """Keep the meter's number, and OpenFlow's error type and code."""
+        self.number = number
+        super().__init__(what, kind, code)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One message of a bundle that a bridge refused.
+
+    Attributes:
+        flow: the flow, or the key of the deletion; None when it is a group or unknown.
+    """
+
+    what: str
+    kind: int
+    code: int
+    flow: EncodedFlow | FlowKey | None
+
+    @property
+    def reason(self) -> str:
+        """Return what the standard calls the error."""
+        return error_name(self.kind, self.code)
+
+    @property
+    def is_table_full(self) -> bool:
+        """Say whether the table has no room (OFPFMFC_TABLE_FULL)."""
+        return (self.kind, self.code) == (5, 1)
+
+    @property
+    def is_about_the_flow(self) -> bool:
+        """Say whether the flow itself is refused: it, not the session's rights or the bundle, is at fault."""
+        return isinstance(self.flow, EncodedFlow) and self.kind in _ABOUT_A_FLOW
+
+
+_ABOUT_A_FLOW = frozenset({2, 3, 4, 5, 0xFFFF})
+"""BAD_ACTION, BAD_INSTRUCTION, BAD_MATCH, FLOW_MOD_FAILED, and Open vSwitch's own."""
 
 
 class BundleRefused(RequestRefused):
     """A bundle was refused, so that nothing of it was done.
 
     Attributes:
-        flow: the flow, or the key of the deletion, that the bridge named; None when it is a group or unknown.
+        refusals: what the bridge named, in the bundle's order; at least one.
     """
 
-    def __init__(self, what: str, kind: int, code: int, flow: EncodedFlow | FlowKey | None) -> None:
-        """Keep the flow, and OpenFlow's error type and code."""
-        self.flow = flow
-        super().__init__(what, kind, code)
+    def __init__(self, refusals: tuple[Refusal, ...]) -> None:
+        """Keep what was refused; the text is the first one's."""
+        self.refusals = refusals
+        first = refusals[0]
+        super().__init__(first.what, first.kind, first.code)
+
+    @property
+    def flow(self) -> EncodedFlow | FlowKey | None:
+        """Return the first flow, or key of a deletion, that the bridge named."""
+        return self.refusals[0].flow

@@ -122,22 +122,30 @@ class Session:
             self._emit(parse.parse_packet_in(self.datapath_id, body[8:]))
 
     async def _watch_silence(self) -> None:
-        """Ask a silent bridge for a sign of life; cut it when there is none."""
+        """Ask a silent bridge for a sign of life; cut it when there is none.
+
+        Silence counts from the question on, so that a pause of the controller itself cuts nobody.
+        """
         loop = asyncio.get_running_loop()
         self._last_heard = loop.time()
+        limits = self.limits
+        asked_at: float | None = None
         while True:
-            silent_s = loop.time() - self._last_heard
-            if silent_s >= self.limits.dead_after_s:
-                self.close(f"nothing heard for {silent_s:.0f} s")
+            now = loop.time()
+            if asked_at is not None and self._last_heard >= asked_at:
+                asked_at = None
+            if asked_at is not None and now - asked_at >= limits.dead_after_s - limits.echo_after_s:
+                self.close(f"nothing heard for {now - self._last_heard:.0f} s")
                 return
-            if silent_s >= self.limits.echo_after_s:
+            if now - self._last_heard >= limits.echo_after_s:
                 try:
                     xid = self.channel.new_xid()
                     self.channel.answer(message(messages.ECHO_REQUEST, xid, b""))
                 except Malformed as error:
                     self.close(str(error))
                     return
-            await asyncio.sleep(min(self.limits.echo_after_s, self.limits.dead_after_s) / 2)
+                asked_at = now if asked_at is None else asked_at
+            await asyncio.sleep(min(limits.echo_after_s, limits.dead_after_s) / 2)
 
     # -- the asking side ----------------------------------------------------------------------------------
 

@@ -11,19 +11,23 @@ from typing import Protocol
 
 import structlog
 
-from zonewall.errors import ZonewallError
-from zonewall.flows.diff import Change, diff, diff_state
-from zonewall.flows.encoded import BridgeState
+from zonewall.errors import BridgeError, ZonewallError
+from zonewall.flows.diff import Change, diff, diff_state, with_meters
+from zonewall.flows.encoded import BridgeState, EncodedFlow
 from zonewall.flows.wire import encode_program
 from zonewall.intent.fleet import Fleet
+from zonewall.openflow.errors import BundleRefused, MeterRefused
 from zonewall.pipeline.compile import compile_bridge
 from zonewall.pipeline.cookie import is_ours
 from zonewall.placement.model import BridgeKey, Placement
+from zonewall.reconciler.aside import SetAside, about
 
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 30.0
 AUDIT_S = 30.0
 """A bridge that was changed by hand is found, and put right, within this time."""
+MOST_ROUNDS = 64
+"""So many refusals are met by setting something aside before the bridge is left alone for a while."""
 
 _log = structlog.get_logger()
 
@@ -77,6 +81,7 @@ class BridgeKeeper:
         self._settled = asyncio.Event()
         self._retry_s = FIRST_RETRY_S
         self._audit_at = 0.0
+        self.aside = SetAside()
 
     def connect(self, link: BridgeLink) -> None:
         """Take up a session: what the bridge holds is read before anything is sent."""
@@ -116,7 +121,7 @@ class BridgeKeeper:
         """Keep the bridge until cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(AUDIT_S):
+                async with asyncio.timeout(self._idle_s()):
                     await self._wake.wait()
             self._wake.clear()
             link, fleet = self.link, self._latest()
@@ -131,20 +136,54 @@ class BridgeKeeper:
     async def _bring_about(self, link: BridgeLink, fleet: Fleet) -> None:
         program = await asyncio.get_running_loop().run_in_executor(None, compile_bridge, fleet, self.key)
         wanted = encode_program(program)
-        change = diff_state(await self._known(link), wanted)
-        if change:
-            await link.change(change)
-            self.status.applied += 1
-            put, deleted = len(change.flows.put), len(change.flows.delete)
-            _log.info("flows_changed", bridge=str(self.key), put=put, deleted=deleted)
+        installed = await self._known(link)
+        for _ in range(MOST_ROUNDS):
+            now = time.monotonic()
+            asked = self.aside.closed(wanted, now)
+            change = diff_state(installed, asked)
+            try:
+                await self._send(link, change)
+            except BundleRefused as error:
+                self._set_aside(error, fleet, now)
+                installed = with_meters(installed, change)
+            except MeterRefused as error:
+                self.aside.meter_refused(error, now)
+                _log.error("meter_set_aside", bridge=str(self.key), meter=error.number, reason=error.reason)
+                self._held = None
+                installed = await self._known(link)
+            else:
+                break
+        else:
+            raise BridgeError(f"the bridge has refused {MOST_ROUNDS} changes one after the other")
         if self.link is not link:
             return
-        self._held = wanted
-        self.status.flows = len(wanted.flows)
-        self._set_state("in-force")
+        for entry in self.aside.accepted(wanted, now):
+            _log.info("flow_taken_after_all", bridge=str(self.key), **about(entry.flow, fleet.policy))
+        self._held = asked
+        self.status.flows = len(asked.flows)
+        self._set_state("degraded" if self.aside else "in-force")
         if not self._wake.is_set():
             self._settled.set()
         self._report(InForce(self.key, fleet.placement, time.monotonic()))
+
+    async def _send(self, link: BridgeLink, change: Change) -> None:
+        if not change:
+            return
+        await link.change(change)
+        self.status.applied += 1
+        put, deleted = len(change.flows.put), len(change.flows.delete)
+        _log.info("flows_changed", bridge=str(self.key), put=put, deleted=deleted)
+
+    def _set_aside(self, error: BundleRefused, fleet: Fleet, now: float) -> None:
+        """Have the next attempt do without what was refused; what is not about a flow fails the bridge."""
+        refusals = [refusal for refusal in error.refusals if refusal.is_about_the_flow]
+        if not refusals:
+            raise error
+        self.aside.refused(refusals, now)
+        for refusal in refusals:
+            assert isinstance(refusal.flow, EncodedFlow)
+            where = about(refusal.flow, fleet.policy)
+            _log.error("flow_set_aside", bridge=str(self.key), reason=refusal.reason, **where)
 
     async def _known(self, link: BridgeLink) -> BridgeState:
         """Return what the bridge holds of ours: as last confirmed, read back when that is old or unknown."""
@@ -164,6 +203,15 @@ class BridgeKeeper:
                 )
         return BridgeState(ours, state.groups, state.meters)
 
+    def _idle_s(self) -> float:
+        """Return how long there is nothing to do unless woken: until the next audit or trial."""
+        now = time.monotonic()
+        times = [self._audit_at if self._held is not None else now + AUDIT_S]
+        trial = self.aside.next_trial()
+        if trial is not None and self.link is not None:
+            times.append(trial)
+        return max(0.0, min(times) - now)
+
     def _failed(self, error: Exception) -> None:
         self._held = None
         self.status.error = str(error) or type(error).__name__
@@ -173,7 +221,7 @@ class BridgeKeeper:
         self._retry_s = min(self._retry_s * 2, LONGEST_RETRY_S)
 
     def _set_state(self, state: str) -> None:
-        if state == "in-force":
+        if state in ("in-force", "degraded"):
             self.status.error = ""
         if self.status.state != state:
             self.status.state = state

@@ -90,5 +90,6 @@ def _bridge(reconciler: Reconciler, key: Any) -> dict[str, Any]:
         "drift_repaired": status.drift,
         "foreign_flows": status.foreign_flows,
         "error": status.error or None,
+        "set_aside": keeper.aside.rows(reconciler.world.policy, time.monotonic()),
         "since": status.since or None,
     }

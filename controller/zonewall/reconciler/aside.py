@@ -1,0 +1,142 @@
+"""What one bridge refuses: remembered with its reason, and tried again ever more seldom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from zonewall.flows.aside import Depth, closed
+from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
+from zonewall.intent.fleet import Policy
+from zonewall.openflow.errors import MeterRefused, Refusal
+from zonewall.pipeline.cookie import rule_of
+from zonewall.pipeline.tables import PIPELINE
+
+FIRST_PAUSE_S = 5.0
+LONGEST_PAUSE_S = 300.0
+
+
+@dataclass(slots=True)
+class AsideFlow:
+    """A refused flow: how it is set aside, why, and when it is tried again (monotonic seconds)."""
+
+    flow: EncodedFlow
+    depth: Depth
+    reason: str
+    pause_s: float
+    retry_at: float
+
+
+@dataclass(slots=True)
+class AsideMeter:
+    """A refused meter."""
+
+    number: int
+    reason: str
+    pause_s: float
+    retry_at: float
+
+
+class SetAside:
+    """The flows and meters that a bridge does not take; confined to its keeper."""
+
+    def __init__(self) -> None:
+        """Begin with nothing refused."""
+        self.flows: dict[FlowKey, AsideFlow] = {}
+        self.meters: dict[int, AsideMeter] = {}
+
+    def __bool__(self) -> bool:
+        """Say whether anything is set aside."""
+        return bool(self.flows or self.meters)
+
+    def closed(self, wanted: BridgeState, now: float) -> BridgeState:
+        """Return what to ask of the bridge now: without what is set aside, but for what is due a trial."""
+        if not self:
+            return wanted
+        flows = {key: entry.depth for key, entry in self.flows.items() if entry.retry_at > now}
+        meters = frozenset(number for number, entry in self.meters.items() if entry.retry_at > now)
+        return closed(wanted, flows, meters)
+
+    def refused(self, refusals: Iterable[Refusal], now: float) -> None:
+        """Take refusals of what was asked at ``now``: set aside, or deeper, or a trial that failed."""
+        for refusal in refusals:
+            assert isinstance(refusal.flow, EncodedFlow)
+            known = self.flows.get(refusal.flow.key)
+            if known is None:
+                depth = Depth.ENDED if refusal.is_table_full else Depth.DROPPED
+                self.flows[refusal.flow.key] = AsideFlow(
+                    refusal.flow, depth, refusal.reason, FIRST_PAUSE_S, now + FIRST_PAUSE_S
+                )
+                continue
+            known.reason = refusal.reason
+            if known.retry_at <= now:
+                known.pause_s = min(known.pause_s * 2, LONGEST_PAUSE_S)
+                known.retry_at = now + known.pause_s
+            else:
+                known.depth = (
+                    Depth.ENDED if refusal.is_table_full else Depth(min(known.depth + 1, Depth.ENDED))
+                )
+
+    def meter_refused(self, error: MeterRefused, now: float) -> None:
+        """Take the refusal of a meter."""
+        known = self.meters.get(error.number)
+        pause_s = min(known.pause_s * 2, LONGEST_PAUSE_S) if known else FIRST_PAUSE_S
+        self.meters[error.number] = AsideMeter(error.number, error.reason, pause_s, now + pause_s)
+
+    def accepted(self, wanted: BridgeState, now: float) -> list[AsideFlow]:
+        """Forget what the bridge took after all, and what nobody wants any more; return the former."""
+        taken = [entry for key, entry in self.flows.items() if entry.retry_at <= now and key in wanted.flows]
+        self.flows = {
+            key: entry for key, entry in self.flows.items() if entry.retry_at > now and key in wanted.flows
+        }
+        self.meters = {
+            number: entry
+            for number, entry in self.meters.items()
+            if entry.retry_at > now and number in wanted.meters
+        }
+        return taken
+
+    def next_trial(self) -> float | None:
+        """Return when something is due a trial, None while nothing is set aside."""
+        times = [entry.retry_at for entry in self.flows.values()]
+        times += [entry.retry_at for entry in self.meters.values()]
+        return min(times, default=None)
+
+    def rows(self, policy: Policy, now: float) -> list[dict[str, Any]]:
+        """Return what ``zonewall status`` says of each."""
+        flows = [
+            {
+                **about(entry.flow, policy),
+                "reason": entry.reason,
+                "retry_in_s": max(0, round(entry.retry_at - now)),
+            }
+            for entry in self.flows.values()
+        ]
+        meters = [
+            {
+                "rule": None,
+                "flow": f"meter {entry.number}",
+                "reason": entry.reason,
+                "retry_in_s": max(0, round(entry.retry_at - now)),
+            }
+            for entry in self.meters.values()
+        ]
+        return flows + meters
+
+
+_TABLES = {table.number: table.name for table in PIPELINE.tables}
+
+
+def about(flow: EncodedFlow, policy: Policy) -> dict[str, str | None]:
+    """Return which rule a flow stands for (name, and where it is written), and which flow it is."""
+    number = rule_of(flow.cookie)
+    names = policy.numbering.numbers.get("rule", {})
+    rule = next((name for name, known in names.items() if known == number), None) if number else None
+    record = policy.records.get(rule) if rule else None
+    location = str(record.location) if record is not None and record.location is not None else None
+    return {
+        "rule": rule,
+        "at": location,
+        "flow": f"table {_TABLES.get(flow.table, flow.table)}, priority {flow.priority}",
+    }
