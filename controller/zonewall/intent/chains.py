@@ -65,12 +65,12 @@ def chains_on(fleet: Fleet, key: BridgeKey) -> tuple[Chain, ...]:
                 legs.setdefault((port.function, port.leg), (bridge, ofport))
     index = policy.number(Kind.BRIDGE_ON_HOST, key.bridge, scope=key.host)
     result = []
-    for name, record in policy.records.items():
-        if record.rule is None or not record.rule.through:
+    for name, rule in policy.modified:
+        if not rule.through:
             continue
         hops = []
         bypass = True
-        for place, function in enumerate(record.rule.through):
+        for place, function in enumerate(rule.through):
             zone = index << 12 | policy.number(Kind.DOMAIN, f"function:{function}")
             sides = [legs.get((function, leg)) or legs.get((function, "only")) for leg in ("in", "out")]
             bypass = bypass and inventory.service_functions[function].when_down == "bypass"
@@ -88,7 +88,7 @@ def chains_on(fleet: Fleet, key: BridgeKey) -> tuple[Chain, ...]:
             )
             if None in sides:
                 break
-        tenant = owners[record.rule.through[0]]
+        tenant = owners[rule.through[0]]
         result.append(
             Chain(
                 number=policy.number(Kind.CHAIN, name),

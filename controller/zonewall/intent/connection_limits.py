@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from zonewall.intent.fleet import Fleet, Policy, domain_name
 from zonewall.intent.model import NewConnections
 from zonewall.intent.numbering import Kind
@@ -14,22 +12,19 @@ NEW_CONNECTIONS = "new-connections:"
 """What stands before a tenant in the name that its meter is numbered under."""
 
 
-def new_connections(policy: Policy, tenants: Iterable[TenantName]) -> NewConnections:
-    """Return the meters of the tenants that are on a bridge."""
+def new_connections(policy: Policy, tenant: TenantName) -> NewConnections:
+    """Return what bounds a tenant's new connections."""
     limits = policy.configuration.provider.limits
-    meters: tuple[tuple[int, int], ...] = ()
+    meter = None
     if limits.new_connections_per_tenant_per_s is not None:
-        meters = tuple(
-            (policy.number(Kind.TENANT, name), policy.number(Kind.LIMIT, NEW_CONNECTIONS + name))
-            for name in tenants
-        )
-    return NewConnections(limits.new_connections_per_s, limits.new_connections_per_tenant_per_s, meters)
+        meter = policy.number(Kind.LIMIT, NEW_CONNECTIONS + tenant)
+    return NewConnections(limits.new_connections_per_s, limits.new_connections_per_tenant_per_s, meter)
 
 
 def tracking_zones(fleet: Fleet, key: BridgeKey) -> tuple[int, ...]:
     """Return the conntrack zones that connections on a bridge are tracked in, functions' own left out."""
     policy = fleet.policy
-    here = {name for name, bridges in fleet.present.items() if key in bridges}
+    here = {name for name in policy.configuration.tenants if fleet.is_present(name, key)}
     index = policy.number(Kind.BRIDGE_ON_HOST, key.bridge, scope=key.host)
     zones = {
         index << 12 | policy.number(Kind.DOMAIN, domain_name(bank.source, bank.destination))

@@ -1,144 +1,264 @@
-"""What is common to all bridges at one moment, worked out once: who is where, numbers, banks."""
+"""What is common to all bridges at one moment: who is where, by bridge and by tenant.
+
+A fleet follows a placement at a cost that depends on what changed, not on how large the fleet is; the result
+is the one that ``index_fleet`` gives from nothing.
+"""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from zonewall.intent.banks import Bank, Line, RuleRecord
-from zonewall.intent.identity import Directory, build_directory
-from zonewall.intent.judgement import build_banks, rule_records
-from zonewall.intent.model import Address
-from zonewall.intent.numbering import Kind, Numbering, NumberingBuilder
-from zonewall.intent.priority import allocate_priorities
+from zonewall.intent.policy import (
+    EndpointFacts,
+    Policy,
+    bank_sections,
+    bridges_of,
+    domain_name,
+    link_local_address,
+    prepare,
+)
+from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.model import Binding, BindingState, BridgeKey, Placement
-from zonewall.policy.model import Configuration, EndpointDeclaration, PortDeclaration, PortRole, Rule
-from zonewall.values.addresses import host_prefix
-from zonewall.values.names import EndpointKey, TenantName
+from zonewall.placement.topology import graph_of
+from zonewall.policy.model import Configuration, PortDeclaration, PortRole
+from zonewall.values.names import EndpointKey, OfPort, TenantName
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+__all__ = [
+    "EndpointFacts",
+    "Fleet",
+    "Members",
+    "Policy",
+    "bank_sections",
+    "bridges_of",
+    "domain_name",
+    "index_fleet",
+    "link_local_address",
+    "prepare",
+]
+
+At = tuple[OfPort, EndpointKey]
+Here = Mapping[TenantName, Mapping[At, Binding]]
+DELIVERING = frozenset({BindingState.ACTIVE, BindingState.QUARANTINED})
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """All that depends on the configuration (and the rules that hold at the moment), not on placement.
+class Members:
+    """A tenant's endpoints that are at a port.
 
     Attributes:
-        lines: priority of each line by (bank, section, key).
-        addresses: what each endpoint may send from, with identity numbers.
+        place: the one binding of each that receives its traffic.
+        bridges: how many of its bindings that are not being left each bridge has.
+        servers: the bridges of its DHCP servers.
     """
 
-    configuration: Configuration
-    directory: Directory
-    banks: Mapping[str, Bank]
-    records: Mapping[str, RuleRecord]
-    numbering: Numbering
-    lines: Mapping[tuple[str, int, str], int]
-    addresses: Mapping[EndpointKey, tuple[Address, ...]]
-
-    def number(self, kind: Kind, name: str, scope: str = "") -> int:
-        """Return a number given by ``prepare``; a missing one is a programming error (KeyError)."""
-        return self.numbering.numbers[f"{kind.word}/{scope}" if scope else kind.word][name]
-
-    def identity(self, name: str) -> int:
-        """Return the number of an identity by its name."""
-        return self.number(Kind.OUTSIDE if "!{" in name else Kind.IDENTITY, name)
+    place: FrozenMap[EndpointKey, Binding] = field(default_factory=FrozenMap)
+    bridges: Mapping[BridgeKey, int] = field(default_factory=dict)
+    servers: Mapping[EndpointKey, BridgeKey] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """A policy and a placement, indexed by bridge.
+NOBODY = Members()
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The declared ports that are there, and what they mean for all bridges.
 
     Attributes:
-        here: bindings of each bridge, sorted by port.
-        place: the one binding that receives an endpoint's traffic.
-        present: bridges where a tenant has endpoints or uplinks.
-        ports: declared ports that are there, by bridge, with their numbers.
+        on: ports of each bridge with their numbers, sorted by name.
+        uplinks: bridges where a tenant has an uplink, sorted.
+    """
+
+    on: Mapping[BridgeKey, tuple[tuple[PortDeclaration, int], ...]]
+    uplinks: Mapping[TenantName, tuple[BridgeKey, ...]]
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A policy and a placement, indexed.
+
+    Attributes:
+        here: bindings of each bridge, by tenant and (port, endpoint).
+        members: every tenant's endpoints.
+        ports: declared ports that are there.
     """
 
     policy: Policy
     placement: Placement
-    here: Mapping[BridgeKey, tuple[Binding, ...]]
-    place: Mapping[EndpointKey, Binding]
-    present: Mapping[TenantName, frozenset[BridgeKey]]
-    ports: Mapping[BridgeKey, tuple[tuple[PortDeclaration, int], ...]]
+    here: FrozenMap[BridgeKey, Here]
+    members: FrozenMap[TenantName, Members]
+    declared: Ports
 
+    @property
+    def ports(self) -> Mapping[BridgeKey, tuple[tuple[PortDeclaration, int], ...]]:
+        """Return the declared ports that are there, by bridge, with their numbers."""
+        return self.declared.on
 
-def prepare(
-    configuration: Configuration, numbering: Numbering, inactive: frozenset[str] = frozenset()
-) -> Policy:
-    """Return everything that follows from the configuration alone; ``numbering`` in it is the new one."""
-    builder = NumberingBuilder(numbering)
-    directory = build_directory(configuration)
-    banks = build_banks(configuration, directory, inactive)
-    records = rule_records(configuration)
-    _number_names(builder, configuration, directory, banks, records)
-    lines = _place_lines(builder, banks)
-    addresses = {
-        key: _addresses(builder, endpoint, directory)
-        for key, endpoint in configuration.inventory.endpoints.items()
-    }
-    return Policy(configuration, directory, banks, records, builder.freeze(), lines, addresses)
+    @cached_property
+    def graph(self) -> nx.Graph[BridgeKey]:
+        """Return the bridges and their live links."""
+        return graph_of(self.placement.links)
+
+    def bindings_on(self, key: BridgeKey) -> list[Binding]:
+        """Return a bridge's bindings, sorted by port."""
+        of_all = self.here.get(key, {})
+        found = [item for of_tenant in of_all.values() for item in of_tenant.items()]
+        return [binding for _, binding in sorted(found, key=lambda item: item[0])]
+
+    def of(self, tenant: TenantName) -> Members:
+        """Return a tenant's endpoints."""
+        return self.members.get(tenant, NOBODY)
+
+    def present(self, tenant: TenantName) -> frozenset[BridgeKey]:
+        """Return the bridges where a tenant has endpoints, uplinks, or other tenants' that it may reach."""
+        found = {*self.of(tenant).bridges, *self.declared.uplinks.get(tenant, ())}
+        for bank in self.policy.beyond.get(tenant, ()):
+            found.update(self.of(bank.destination).bridges)
+        return frozenset(found)
+
+    def is_present(self, tenant: TenantName, key: BridgeKey) -> bool:
+        """Say whether a tenant is among those of a bridge."""
+        return (
+            key in self.of(tenant).bridges
+            or key in self.declared.uplinks.get(tenant, ())
+            or any(key in self.of(bank.destination).bridges for bank in self.policy.beyond.get(tenant, ()))
+        )
+
+    def uplinks_on(self, tenant: TenantName, key: BridgeKey) -> int:
+        """Return how many uplinks a tenant has on a bridge, each VLAN one."""
+        return sum(
+            owner == tenant
+            for port, _ in self.ports.get(key, ())
+            if port.role is PortRole.UPLINK
+            for owner in (port.vlans or {}).values()
+        )
+
+    def changed_since(self, before: Fleet) -> list[EndpointKey] | None:
+        """Return the endpoints that are elsewhere; None: more than that has changed."""
+        if (
+            self.policy is not before.policy
+            or self.declared is not before.declared
+            or self.placement.links != before.placement.links
+        ):
+            return None
+        return _changed(before.placement.bindings, self.placement.bindings)
+
+    def follow(self, placement: Placement) -> Fleet:
+        """Return the fleet at another placement: equal to ``index_fleet`` of it."""
+        declared = self.declared
+        if placement.ports is not self.placement.ports and placement.ports != self.placement.ports:
+            declared = _declared_ports(self.policy.configuration, placement)
+        here, members = self.here, self.members
+        for key in _changed(self.placement.bindings, placement.bindings):
+            facts = self.policy.endpoints.get(key)
+            if facts is None:
+                continue
+            before = self.placement.bindings.get(key, ())
+            after = placement.bindings.get(key, ())
+            for bridge in dict.fromkeys(binding.bridge for binding in (*before, *after)):
+                of_all = here.get(bridge, {})
+                here = here.put(bridge, _at_bridge(of_all, facts, bridge, before, after))
+            of_tenant = _moved(members.get(facts.tenant, NOBODY), facts, before, after)
+            members = members.put(facts.tenant, of_tenant)
+        followed = replace(self, placement=placement, here=here, members=members, declared=declared)
+        if placement.links is self.placement.links and "graph" in self.__dict__:
+            followed.__dict__["graph"] = self.graph
+        return followed
 
 
 def index_fleet(policy: Policy, placement: Placement) -> Fleet:
     """Return the placement by bridge; endpoints that the configuration does not know are left out."""
-    here: dict[BridgeKey, list[Binding]] = {}
-    place: dict[EndpointKey, Binding] = {}
-    present: dict[TenantName, set[BridgeKey]] = {}
-    endpoints = policy.configuration.inventory.endpoints
+    here: dict[BridgeKey, dict[TenantName, dict[At, Binding]]] = {}
+    place: dict[TenantName, dict[EndpointKey, Binding]] = {}
+    bridges: dict[TenantName, dict[BridgeKey, int]] = {}
+    servers: dict[TenantName, dict[EndpointKey, BridgeKey]] = {}
     for key, bindings in placement.bindings.items():
-        endpoint = endpoints.get(key)
-        if endpoint is None:
+        facts = policy.endpoints.get(key)
+        if facts is None:
             continue
+        tenant = facts.tenant
         for binding in bindings:
-            here.setdefault(binding.bridge, []).append(binding)
-            if binding.state in (BindingState.ACTIVE, BindingState.QUARANTINED):
-                place[key] = binding
+            bridge = binding.bridge
+            here.setdefault(bridge, {}).setdefault(tenant, {})[binding.ofport, key] = binding
+            if binding.state in DELIVERING:
+                place.setdefault(tenant, {})[key] = binding
+                if "dhcp-server" in facts.roles:
+                    servers.setdefault(tenant, {})[key] = bridge
             if binding.state is not BindingState.LEAVING:
-                present.setdefault(endpoint.tenant, set()).add(binding.bridge)
-    _add_views(policy, present)
-    ports = _declared_ports(policy.configuration, placement)
-    for bridge, declared in ports.items():
-        for port, _ in declared:
-            if port.role is PortRole.UPLINK:
-                for tenant in (port.vlans or {}).values():
-                    present.setdefault(tenant, set()).add(bridge)
+                counted = bridges.setdefault(tenant, {})
+                counted[bridge] = counted.get(bridge, 0) + 1
+    members = {
+        tenant: Members(FrozenMap.of(place.get(tenant, {})), bridges.get(tenant, {}), servers.get(tenant, {}))
+        for tenant in {**place, **bridges}
+    }
     return Fleet(
         policy,
         placement,
-        {
-            bridge: tuple(sorted(found, key=lambda b: (b.ofport, b.endpoint)))
-            for bridge, found in here.items()
-        },
-        place,
-        {tenant: frozenset(bridges) for tenant, bridges in present.items()},
-        ports,
+        FrozenMap.of(here),
+        FrozenMap.of(members),
+        _declared_ports(policy.configuration, placement),
     )
 
 
-def _add_views(policy: Policy, present: dict[TenantName, set[BridgeKey]]) -> None:
-    """Have a tenant's view wherever an endpoint is that the tenant may reach in another tenant."""
-    places = {tenant: frozenset(bridges) for tenant, bridges in present.items()}
-    for bank in policy.banks.values():
-        if bank.source != bank.destination:
-            present.setdefault(bank.source, set()).update(places.get(bank.destination, ()))
+def _changed(
+    before: Mapping[EndpointKey, tuple[Binding, ...]], after: Mapping[EndpointKey, tuple[Binding, ...]]
+) -> list[EndpointKey]:
+    if isinstance(before, FrozenMap) and isinstance(after, FrozenMap):
+        return after.changed_since(before)
+    if before is after:
+        return []
+    return [key for key in {**before, **after} if before.get(key) != after.get(key)]
 
 
-def bridges_of(configuration: Configuration) -> tuple[BridgeKey, ...]:
-    """Return every managed bridge, sorted."""
-    return tuple(
-        sorted(
-            BridgeKey(host.name, bridge)
-            for host in configuration.inventory.hosts.values()
-            for bridge in host.bridges
-        )
-    )
+def _at_bridge(
+    of_all: Here,
+    facts: EndpointFacts,
+    bridge: BridgeKey,
+    before: tuple[Binding, ...],
+    after: tuple[Binding, ...],
+) -> Here:
+    """Return a bridge's bindings with those of one endpoint as they are now."""
+    of_tenant = dict(of_all.get(facts.tenant, {}))
+    for binding in before:
+        if binding.bridge == bridge:
+            of_tenant.pop((binding.ofport, facts.key), None)
+    for binding in after:
+        if binding.bridge == bridge:
+            of_tenant[binding.ofport, facts.key] = binding
+    if of_tenant:
+        return {**of_all, facts.tenant: of_tenant}
+    return {tenant: found for tenant, found in of_all.items() if tenant != facts.tenant}
 
 
-def _declared_ports(
-    configuration: Configuration, placement: Placement
-) -> dict[BridgeKey, tuple[tuple[PortDeclaration, int], ...]]:
+def _moved(
+    members: Members, facts: EndpointFacts, before: tuple[Binding, ...], after: tuple[Binding, ...]
+) -> Members:
+    """Return a tenant's endpoints with one of them moved."""
+    counted = dict(members.bridges)
+    for bindings, step in ((before, -1), (after, 1)):
+        for binding in bindings:
+            if binding.state is not BindingState.LEAVING:
+                counted[binding.bridge] = counted.get(binding.bridge, 0) + step
+    bridges = {bridge: count for bridge, count in counted.items() if count}
+    receiving = [binding for binding in after if binding.state in DELIVERING]
+    place = members.place.put(facts.key, receiving[-1]) if receiving else members.place.drop(facts.key)
+    servers = members.servers
+    if "dhcp-server" in facts.roles:
+        servers = {key: bridge for key, bridge in servers.items() if key != facts.key}
+        if receiving:
+            servers[facts.key] = receiving[-1].bridge
+    same = bridges.keys() == members.bridges.keys() and bridges == members.bridges
+    return Members(place, members.bridges if same else bridges, servers)
+
+
+def _declared_ports(configuration: Configuration, placement: Placement) -> Ports:
     found: dict[BridgeKey, tuple[tuple[PortDeclaration, int], ...]] = {}
+    uplinks: dict[TenantName, list[BridgeKey]] = {}
     for key in bridges_of(configuration):
         declared = configuration.inventory.hosts[key.host].bridges[key.bridge].ports
         found[key] = tuple(
@@ -146,94 +266,9 @@ def _declared_ports(
             for name, port in sorted(declared.items())
             if (key, name) in placement.ports
         )
-    return found
-
-
-def _number_names(
-    builder: NumberingBuilder,
-    configuration: Configuration,
-    directory: Directory,
-    banks: Mapping[str, Bank],
-    records: Mapping[str, RuleRecord],
-) -> None:
-    """Number everything in an order that depends on the configuration alone."""
-    for tenant in sorted(configuration.tenants):
-        builder.number(Kind.TENANT, tenant)
-    for name, bank in sorted(banks.items()):
-        builder.number(Kind.BANK, name)
-        builder.number(Kind.DOMAIN, domain_name(bank.source, bank.destination))
-    for identity in directory.all:
-        builder.number(Kind.OUTSIDE if identity.outside else Kind.IDENTITY, identity.name)
-    for key in sorted(configuration.inventory.endpoints):
-        builder.number(Kind.ENDPOINT, key)
-    for name in records:
-        builder.number(Kind.RULE, name)
-    for bridge in bridges_of(configuration):
-        builder.number(Kind.BRIDGE_ON_HOST, bridge.bridge, scope=bridge.host)
-        builder.number(Kind.DESTINATION, f"bridge:{bridge}")
-        for port in configuration.inventory.hosts[bridge.host].bridges[bridge.bridge].ports.values():
-            if port.role is PortRole.MIRROR_TARGET:
-                builder.number(Kind.DESTINATION, f"mirror:{port.target}@{bridge}")
-    if configuration.provider.limits.new_connections_per_tenant_per_s is not None:
-        for tenant in sorted(configuration.tenants):
-            builder.number(Kind.LIMIT, f"new-connections:{tenant}")
-    for name, record in records.items():
-        if record.rule is not None:
-            _number_modifiers(builder, name, record.rule)
-
-
-def _number_modifiers(builder: NumberingBuilder, name: str, rule: Rule) -> None:
-    if rule.through:
-        builder.number(Kind.CHAIN, name)
-    for place, function in enumerate(rule.through):
-        builder.number(Kind.DOMAIN, f"function:{function}")
-        for side in ("enter", "leave"):
-            builder.number(Kind.DESTINATION, f"leg:{name}#{place}/{side}")
-    if rule.limit is not None:
-        builder.number(Kind.LIMIT, name)
-
-
-def _place_lines(builder: NumberingBuilder, banks: Mapping[str, Bank]) -> dict[tuple[str, int, str], int]:
-    """Give every line a priority and a conjunction number."""
-    places: dict[tuple[str, int, str], int] = {}
-    for name, bank in sorted(banks.items()):
-        for index, lines in enumerate(bank_sections(bank)):
-            scope = f"{name}/{index}"
-            keys = [line.key for line in lines]
-            priorities = allocate_priorities(keys, builder.mapping(Kind.PRIORITY, scope))
-            builder.replace_mapping(Kind.PRIORITY, scope, priorities)
-            for key in keys:
-                places[name, index, key] = priorities[key]
-                builder.number(Kind.CONJUNCTION, f"{name}/{index}/{key}")
-    return places
-
-
-def bank_sections(bank: Bank) -> list[tuple[Line, ...]]:
-    """Return the bank's sections' lines, the lines of its end as the last."""
-    return [*(section.lines for section in bank.sections), bank.end]
-
-
-def domain_name(source: TenantName, destination: TenantName) -> str:
-    """Return the tracking domain of connections between two views, the same in both directions."""
-    first, second = sorted((source, destination))
-    return first if first == second else f"{first}+{second}"
-
-
-def _addresses(
-    builder: NumberingBuilder, endpoint: EndpointDeclaration, directory: Directory
-) -> tuple[Address, ...]:
-    identities = directory.endpoints[endpoint.key]
-    single = [
-        Address(host_prefix(ip), builder.number(Kind.IDENTITY, identity.name))
-        for ip, identity in identities.by_address
-    ]
-    otherwise = builder.number(Kind.IDENTITY, identities.otherwise.name)
-    known = {address.prefix for address in single}
-    ranges = [Address(prefix, otherwise, True) for prefix in endpoint.ranges if prefix not in known]
-    return tuple(single + ranges)
-
-
-def link_local_address(mac: int) -> ipaddress.IPv6Address:
-    """Return the link-local address that is made of a MAC (RFC 4291, appendix A)."""
-    high, low = mac >> 24, mac & 0xFFFFFF
-    return ipaddress.IPv6Address(0xFE80 << 112 | (high ^ 0x020000) << 40 | 0xFFFE << 24 | low)
+        for port, _ in found[key]:
+            if port.role is PortRole.UPLINK:
+                for tenant in (port.vlans or {}).values():
+                    if key not in uplinks.setdefault(tenant, []):
+                        uplinks[tenant].append(key)
+    return Ports(found, {tenant: tuple(sorted(bridges)) for tenant, bridges in uplinks.items()})

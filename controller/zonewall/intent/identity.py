@@ -22,7 +22,7 @@ ZoneKey = tuple[TenantName, ZoneName]
 EVERYWHERE = (ipaddress.IPv4Network("0.0.0.0/0"), ipaddress.IPv6Network("::/0"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Identity:
     """A distinct set of zones as one tenant sees it.
 
@@ -35,7 +35,7 @@ class Identity:
     zones: frozenset[ZoneKey]
     outside: bool = False
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Return ``tenant{zone,zone}``, with ``!`` for outside ones; unique."""
         words = sorted(zone if owner == self.tenant else f"{owner}/{zone}" for owner, zone in self.zones)

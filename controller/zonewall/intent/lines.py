@@ -3,77 +3,100 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from zonewall.intent.banks import Bank, Crowd, Line, Outcome
 from zonewall.intent.chains import mirror_bits
 from zonewall.intent.crowds import View, agreed_identities, both, crowd, is_outside_name
-from zonewall.intent.fleet import Fleet, Policy, bank_sections, domain_name
-from zonewall.intent.model import (
-    BankIntent,
-    CrowdIntent,
-    LimitIntent,
-    MirrorLine,
-    Modifier,
-    SectionIntent,
-    TenantIntent,
-    VerdictLine,
-)
+from zonewall.intent.fleet import Fleet
+from zonewall.intent.here import Locals
+from zonewall.intent.model import BankFrame, CrowdIntent, LimitIntent, MirrorLine, Modifier, VerdictLine
 from zonewall.intent.numbering import Kind
+from zonewall.intent.policy import PlacedLine, Policy, domain_name
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import MirrorRule, Rule, Tenant
+from zonewall.values.names import TenantName
 
 _VERDICTS = {Outcome.ALLOW: 1, Outcome.DROP: 2, Outcome.REJECT: 3, Outcome.ONWARD: 0}
 _FIRST_PORT_METER, _LAST_METER = 40961, 65535
 _IPV4, _IPV6 = 0x0800, 0x86DD
 
 
-def bank_intents(fleet: Fleet, key: BridgeKey, tenants: tuple[TenantIntent, ...]) -> tuple[BankIntent, ...]:
-    """Return the banks that connections on this bridge can be judged by."""
+@dataclass(frozen=True, slots=True)
+class BankHere:
+    """A bank on a bridge, its lines not yet looked at.
+
+    Attributes:
+        sources: names of the identities here that can be its connections' first end.
+        destinations: the same of the other end.
+    """
+
+    bank: Bank
+    frame: BankFrame
+    sources: frozenset[str]
+    destinations: frozenset[str]
+
+    def concerns(self, line: Line) -> bool:
+        """Say whether a connection with an end here can match the line."""
+        return _touches(line.sources, self.sources) or _touches(line.destinations, self.destinations)
+
+    def rejects(self, policy: Policy) -> bool:
+        """Say whether a line that concerns this bridge rejects."""
+        return any(self.concerns(line) for line in policy.rejecting.get(self.bank.name, ()))
+
+
+def banks_on(fleet: Fleet, key: BridgeKey, here: Mapping[TenantName, Locals]) -> list[BankHere]:
+    """Return the banks that connections on this bridge can be judged by, sorted by name."""
+    found = (bank_here(fleet, key, bank, here) for _, bank in sorted(fleet.policy.banks.items()))
+    return [bank for bank in found if bank is not None]
+
+
+def bank_here(fleet: Fleet, key: BridgeKey, bank: Bank, here: Mapping[TenantName, Locals]) -> BankHere | None:
+    """Return a bank as it is on this bridge, None where no connection here can be judged by it."""
     policy = fleet.policy
-    by_name = {tenant.name: tenant for tenant in tenants}
-    result = []
-    for name, bank in sorted(policy.banks.items()):
-        ends = [by_name[end] for end in (bank.source, bank.destination) if end in by_name]
-        if not ends or (bank.source != bank.destination and not any(end.locals for end in ends)):
-            continue
-        index = policy.number(Kind.BRIDGE_ON_HOST, key.bridge, scope=key.host)
-        domain = policy.number(Kind.DOMAIN, domain_name(bank.source, bank.destination))
-        reverse = f"{bank.destination}>{bank.source}" if bank.source != bank.destination else name
-        source_here = _names_here(policy, by_name.get(bank.source))
-        destination_here = _names_here(policy, by_name.get(bank.destination))
-        narrow = _Narrowing(policy, source_here, destination_here)
-        number = policy.number(Kind.BANK, name)
-        result.append(
-            BankIntent(
-                number=number,
-                name=name,
-                reverse=policy.number(Kind.BANK, reverse) if reverse in policy.banks else number,
-                zone=index << 12 | domain,
-                families=_families(ends),
-                sections=_sections(policy, bank, narrow),
-                mirrors=tuple(_mirror_lines(policy, bank, narrow)),
-            )
-        )
-    return tuple(result)
+    ends = [end for end in dict.fromkeys((bank.source, bank.destination)) if end in here]
+    crossing = bank.source != bank.destination
+    if not ends or (crossing and not any(here[end].count for end in ends)):
+        return None
+    index = policy.number(Kind.BRIDGE_ON_HOST, key.bridge, scope=key.host)
+    domain = policy.number(Kind.DOMAIN, domain_name(bank.source, bank.destination))
+    reverse = f"{bank.destination}>{bank.source}" if crossing else bank.name
+    number = policy.number(Kind.BANK, bank.name)
+    sources = _names_here(fleet, key, bank.source, here)
+    destinations = _names_here(fleet, key, bank.destination, here)
+    last = len(bank.sections)
+    misses = tuple(last if section.miss is None else section.miss for section in bank.sections)
+    frame = BankFrame(
+        number=number,
+        name=bank.name,
+        reverse=policy.number(Kind.BANK, reverse) if reverse in policy.banks else number,
+        zone=index << 12 | domain,
+        families=_families(fleet, key, [(end, here[end]) for end in ends]),
+        misses=(*misses, None),
+        mirrors=tuple(_mirror_lines(policy, bank, sources, destinations)),
+    )
+    return BankHere(bank, frame, sources, destinations)
+
+
+def verdict_lines(policy: Policy, here: BankHere) -> tuple[tuple[VerdictLine, ...], ...]:
+    """Return each section's lines that concern this bridge."""
+    return tuple(
+        tuple(made for placed in section if (made := verdict_line(policy, here, placed)) is not None)
+        for section in policy.placed[here.bank.name]
+    )
 
 
 def modifiers_of(
-    fleet: Fleet, key: BridgeKey, banks: tuple[BankIntent, ...], bits: Mapping[str, int]
+    fleet: Fleet, key: BridgeKey, banks: Iterable[BankHere], bits: Mapping[str, int]
 ) -> tuple[Modifier, ...]:
     """Return what the rules that can decide on this bridge ask beside allow."""
     policy = fleet.policy
-    used = {
-        line.rule
-        for bank in banks
-        for section in bank.sections
-        for line in section.lines
-        if line.verdict == 1
-    }
     result = []
     taken: set[int] = set()
-    for name, record in policy.records.items():
-        rule = record.rule
-        if rule is None or policy.number(Kind.RULE, name) not in used:
+    here = {bank.bank.name: bank for bank in banks}
+    for name, rule in policy.modified:
+        allowing = policy.allowing.get(name, ())
+        if not any(bank in here and here[bank].concerns(line) for bank, line in allowing):
             continue
         mirror = 0
         for target in rule.mirror:
@@ -92,7 +115,7 @@ def _limits(fleet: Fleet, key: BridgeKey, name: str, rule: Rule, taken: set[int]
     if not rule.limit.per_endpoint:
         yield LimitIntent(rule.limit, meter)
         return
-    ports = sorted({binding.ofport for binding in fleet.here.get(key, ())})
+    ports = sorted({binding.ofport for binding in fleet.bindings_on(key)})
     for port in ports:
         yield LimitIntent(rule.limit, _per_port_meter(meter, port, taken), port)
 
@@ -106,33 +129,28 @@ def _per_port_meter(meter: int, port: int, taken: set[int]) -> int:
     return _FIRST_PORT_METER + number
 
 
-class _Narrowing:
-    """Takes out of crowds who cannot be an end of a connection on this bridge."""
+def _ends(
+    policy: Policy,
+    sources: Crowd,
+    destinations: Crowd,
+    source_here: frozenset[str],
+    destination_here: frozenset[str],
+) -> tuple[CrowdIntent, CrowdIntent] | None:
+    """Return both sides by number, less who cannot be an end here; None where neither has anybody here."""
+    here = _touches(sources, source_here)
+    there = _touches(destinations, destination_here)
+    if not here and not there:
+        return None
+    if not there:
+        sources = _only(sources, source_here)
+    if not here:
+        destinations = _only(destinations, destination_here)
+    return _numbers(policy, sources), _numbers(policy, destinations)
 
-    def __init__(self, policy: Policy, source_here: frozenset[str], destination_here: frozenset[str]) -> None:
-        self._policy = policy
-        self._source_here = source_here
-        self._destination_here = destination_here
 
-    def ends(self, sources: Crowd, destinations: Crowd) -> tuple[CrowdIntent, CrowdIntent] | None:
-        """Return both sides by number, None where neither has anybody here."""
-        here = _touches(sources, self._source_here)
-        there = _touches(destinations, self._destination_here)
-        if not here and not there:
-            return None
-        if not there:
-            sources = _only(sources, self._source_here)
-        if not here:
-            destinations = _only(destinations, self._destination_here)
-        return self._numbers(sources), self._numbers(destinations)
-
-    def _numbers(self, crowd_: Crowd) -> CrowdIntent:
-        return CrowdIntent(
-            crowd_.everybody,
-            crowd_.inside,
-            crowd_.outside,
-            tuple(sorted(self._policy.identity(name) for name in crowd_.identities)),
-        )
+def _numbers(policy: Policy, crowd_: Crowd) -> CrowdIntent:
+    numbers = tuple(sorted(policy.identity(name) for name in crowd_.identities))
+    return CrowdIntent(crowd_.everybody, crowd_.inside, crowd_.outside, numbers)
 
 
 def _touches(crowd_: Crowd, here: frozenset[str]) -> bool:
@@ -148,70 +166,49 @@ def _only(crowd_: Crowd, here: frozenset[str]) -> Crowd:
     return Crowd(crowd_.everybody, crowd_.inside, crowd_.outside, crowd_.identities & here)
 
 
-def _names_here(policy: Policy, tenant: TenantIntent | None) -> frozenset[str]:
-    if tenant is None:
+def _names_here(
+    fleet: Fleet, key: BridgeKey, tenant: TenantName, here: Mapping[TenantName, Locals]
+) -> frozenset[str]:
+    if tenant not in here:
         return frozenset()
-    names = {
-        identity.name
-        for endpoint in tenant.locals
-        for identity in policy.directory.endpoints[endpoint.key].all
-    }
-    if tenant.uplinks:
-        names.update(identity.name for _, identity in policy.directory.outside[tenant.name])
-    return frozenset(names)
+    names = frozenset(here[tenant].identities)
+    if key in fleet.declared.uplinks.get(tenant, ()):
+        return names | {identity.name for _, identity in fleet.policy.directory.outside[tenant]}
+    return names
 
 
-def _families(tenants: list[TenantIntent]) -> tuple[int, ...]:
+def _families(fleet: Fleet, key: BridgeKey, ends: list[tuple[TenantName, Locals]]) -> tuple[int, ...]:
     """Return the Ethernet types that a connection with an end on this bridge can have."""
     found: set[int] = set()
-    for tenant in tenants:
-        if len(tenant.uplinks) > 1:
+    for tenant, here in ends:
+        if fleet.uplinks_on(tenant, key) > 1:
             return (_IPV4, _IPV6)
-        for endpoint in tenant.locals:
-            found.update(_IPV4 if a.prefix.version == 4 else _IPV6 for a in endpoint.addresses)
+        found.update(_IPV4 if version == 4 else _IPV6 for version in here.versions)
     return tuple(sorted(found))
 
 
-def _sections(policy: Policy, bank: Bank, narrow: _Narrowing) -> tuple[SectionIntent, ...]:
-    last = len(bank.sections)
-    sections = []
-    for index, lines in enumerate(bank_sections(bank)):
-        miss = None if index == last else bank.sections[index].miss
-        if index < last and miss is None:
-            miss = last
-        sections.append(
-            SectionIntent(
-                tuple(
-                    made
-                    for line in lines
-                    if (made := _verdict_line(policy, bank.name, index, line, narrow)) is not None
-                ),
-                miss,
-            )
-        )
-    return tuple(sections)
-
-
-def _verdict_line(
-    policy: Policy, bank: str, index: int, line: Line, narrow: _Narrowing
-) -> VerdictLine | None:
-    ends = narrow.ends(line.sources, line.destinations)
+def verdict_line(policy: Policy, here: BankHere, placed: PlacedLine) -> VerdictLine | None:
+    """Return a line as this bridge needs it, None where it does not concern it."""
+    line = placed.line
+    ends = _ends(policy, line.sources, line.destinations, here.sources, here.destinations)
     if ends is None:
         return None
     return VerdictLine(
-        priority=policy.lines[bank, index, line.key],
-        rule=policy.number(Kind.RULE, line.rule),
+        priority=placed.priority,
+        rule=placed.rule,
         verdict=_VERDICTS[line.outcome],
         sources=ends[0],
         destinations=ends[1],
         services=line.services,
-        conjunction=policy.number(Kind.CONJUNCTION, f"{bank}/{index}/{line.key}"),
+        conjunction=placed.conjunction,
         onward=line.onward,
         monitored=line.monitored,
     )
 
 
-def _mirror_lines(policy: Policy, bank: Bank, narrow: _Narrowing) -> Iterable[MirrorLine]:
+def _mirror_lines(
+    policy: Policy, bank: Bank, source_here: frozenset[str], destination_here: frozenset[str]
+) -> Iterable[MirrorLine]:
     bits = mirror_bits(policy.configuration)
     tenants = policy.configuration.tenants
     source, destination = tenants[bank.source], tenants[bank.destination]
@@ -219,7 +216,7 @@ def _mirror_lines(policy: Policy, bank: Bank, narrow: _Narrowing) -> Iterable[Mi
     for reader in readers:
         for mirror in reader.mirrors:
             for sources, destinations in _mirror_ends(policy, reader, mirror, source, destination):
-                ends = narrow.ends(sources, destinations)
+                ends = _ends(policy, sources, destinations, source_here, destination_here)
                 if ends is None or sources.nobody or destinations.nobody:
                     continue
                 mask = sum(1 << bits[target] for target in set(mirror.targets))

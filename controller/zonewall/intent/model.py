@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from zonewall.placement.model import BindingState, BridgeKey
-from zonewall.policy.model import Attachment, Limit
+from zonewall.policy.model import Limit
 from zonewall.values.addresses import IpAddress, IpPrefix, MacAddress
 from zonewall.values.names import EndpointKey, TenantName
 from zonewall.values.services import ServiceTerm
@@ -69,16 +68,63 @@ class Uplink:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignEndpoint:
+    """Another tenant's endpoint that this tenant can reach; ``bank`` judges connections to it."""
+
+    endpoint: LocalEndpoint | RemoteEndpoint
+    tenant: int
+    bank: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewConnections:
+    """How many connections of a tenant may begin in a second; None is no limit.
+
+    Attributes:
+        tenant_meter: the tenant's meter; None where its endpoints together have no limit.
+    """
+
+    per_endpoint_per_s: int | None = None
+    per_tenant_per_s: int | None = None
+    tenant_meter: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What an endpoint's flows depend on beside the endpoint itself: one tenant as one bridge sees it.
+
+    Attributes:
+        by_mac: something may be delivered by MAC alone: answers of a DHCP server, other ethertypes.
+        routers: MACs of the routers beyond the tenant's uplinks here; None where it has no uplink here.
+        local_sources: what a local endpoint sent may come back, from an appliance or a router.
+        rejects: a rule here may reject.
+        announcements_per_s: how many announcements a port may send to the controller.
+    """
+
+    tenant: int
+    bank: int
+    by_mac: bool
+    routers: tuple[MacAddress, ...] | None
+    local_sources: bool = False
+    rejects: bool = False
+    announcements_per_s: int = 0
+    new_connections: NewConnections = NewConnections()
+
+
+@dataclass(frozen=True, slots=True)
 class TenantIntent:
-    """One tenant on this bridge.
+    """One tenant on this bridge, but for its endpoints.
 
     Attributes:
         bank: the bank for connections within the tenant's view.
+        ports: ports of its endpoints here that receive traffic, sorted.
+        servers: port of each of its DHCP servers here, and whether it receives traffic.
         outside: longest-prefix table of outside addresses to identities; empty where nothing outside is
             reachable.
         gateway: how the outside is reached (``via``), None where it is not.
         routers: MACs behind which other addresses may be, reached by ``gateway``.
-        flood: fabric destinations of the other bridges that have endpoints or uplinks of the tenant.
+        flood: fabric destinations of the bridges that have endpoints or uplinks of the tenant. This one may
+            be among them: nothing is delivered to it over a link.
         dhcp_servers: destinations of other bridges' DHCP servers.
         floods_outside: what is flooded passes between the tenant's uplinks and its endpoints here. Where
             bridges are joined by a fabric or tunnels one of them does that: two would close a loop.
@@ -87,35 +133,21 @@ class TenantIntent:
     name: TenantName
     number: int
     bank: int
-    locals: tuple[LocalEndpoint, ...]
-    remotes: tuple[RemoteEndpoint, ...]
-    foreign: tuple[ForeignEndpoint, ...]
+    ports: tuple[int, ...]
+    servers: tuple[tuple[int, bool], ...]
     outside: tuple[tuple[IpPrefix, int], ...]
     uplinks: tuple[Uplink, ...]
     gateway: int | None
     routers: tuple[MacAddress, ...]
     flood: tuple[int, ...]
     dhcp_servers: tuple[int, ...]
-    remediation: tuple[int, ...]
     floods_outside: bool = True
+    new_connections: NewConnections = NewConnections()
 
     @property
     def snoops_by_mac(self) -> bool:
         """Say whether something is delivered by MAC alone: answers of a DHCP server."""
-        return (
-            bool(self.dhcp_servers)
-            or any(uplink.dhcp for uplink in self.uplinks)
-            or any("dhcp-server" in endpoint.roles for endpoint in self.locals)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class ForeignEndpoint:
-    """Another tenant's endpoint that this tenant can reach; ``bank`` judges connections to it."""
-
-    endpoint: LocalEndpoint | RemoteEndpoint
-    tenant: int
-    bank: int
+        return bool(self.dhcp_servers) or any(uplink.dhcp for uplink in self.uplinks) or bool(self.servers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +181,6 @@ class VerdictLine:
 
 
 @dataclass(frozen=True, slots=True)
-class SectionIntent:
-    """Lines of one section; a packet that none matches goes to section ``miss``, None: is undecided."""
-
-    lines: tuple[VerdictLine, ...]
-    miss: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class MirrorLine:
     """Whom a mirror rule copies; bits as in ``mirror_allowed`` and ``mirror_dropped``."""
 
@@ -169,13 +193,14 @@ class MirrorLine:
 
 
 @dataclass(frozen=True, slots=True)
-class BankIntent:
-    """A bank on this bridge: where its connections are tracked, and the rules.
+class BankFrame:
+    """A bank on this bridge, but for its rules: where its connections are tracked.
 
     Attributes:
         reverse: the bank of the opposite direction; the same within a tenant.
         zone: conntrack zone, the same for both directions.
         families: Ethernet types that can occur.
+        misses: for each section, where what no line of it matches goes on; None: it is undecided.
     """
 
     number: int
@@ -183,8 +208,16 @@ class BankIntent:
     reverse: int
     zone: int
     families: tuple[int, ...]
-    sections: tuple[SectionIntent, ...]
+    misses: tuple[int | None, ...]
     mirrors: tuple[MirrorLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BankIntent:
+    """A bank on this bridge with its rules; ``sections`` are as many as the frame's ``misses``."""
+
+    frame: BankFrame
+    sections: tuple[tuple[VerdictLine, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,15 +284,6 @@ class MirrorSink:
 
 
 @dataclass(frozen=True, slots=True)
-class NewConnections:
-    """How many connections may begin in a second; None is no limit. ``tenant_meters``: tenant, meter."""
-
-    per_endpoint_per_s: int | None = None
-    per_tenant_per_s: int | None = None
-    tenant_meters: tuple[tuple[int, int], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Destination:
     """A fabric destination elsewhere and the way there: the next port, or the far end of a tunnel."""
 
@@ -270,21 +294,31 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class BridgeIntent:
-    """All that one bridge's flows depend on.
+    """All that a bridge's flows depend on, but for its tenants, their endpoints, its banks and its paths.
 
     Attributes:
         number: the bridge's own fabric destination.
+        populated: there is a tenant here.
+        has_locals: there is an endpoint at a port here.
+        sections: the most sections that a bank here has, 0 where there is none.
+        mirror_steps: the most mirror rules that a bank here has.
+        turned: banks that have another one for the opposite direction, with that one.
+        rejects: a rule here may reject.
+        uplink_ports: ports to the network outside of any tenant.
+        remediation: identities that an isolated end may reach.
         sinks_here: fabric destination to local port, for mirror targets of this bridge.
         silent_ports: mirror targets here: whatever they send is dropped.
         tunnel_peers: addresses that tunnel frames may come from, by tunnel port.
-        mirror_loop: sinks that copies made here go to.
     """
 
     key: BridgeKey
-    attachment: Attachment
     number: int
-    tenants: tuple[TenantIntent, ...]
-    banks: tuple[BankIntent, ...]
+    populated: bool
+    has_locals: bool
+    sections: int
+    mirror_steps: int
+    turned: tuple[tuple[int, int], ...]
+    rejects: bool
     modifiers: tuple[Modifier, ...]
     chains: tuple[Chain, ...]
     sinks: tuple[MirrorSink, ...]
@@ -294,9 +328,38 @@ class BridgeIntent:
     silent_ports: tuple[int, ...]
     host_port: int | None
     host_uplinks: tuple[int, ...]
-    destinations: tuple[Destination, ...]
+    uplink_ports: tuple[int, ...]
+    remediation: tuple[int, ...]
     ethertypes: frozenset[int]
     multicast: frozenset[str]
-    announcements_per_s: int
-    rule_names: Mapping[int, str]
-    new_connections: NewConnections = NewConnections()
+
+    @property
+    def judges(self) -> bool:
+        """Say whether any connection is judged here."""
+        return self.sections > 0
+
+    @property
+    def has_legs(self) -> bool:
+        """Say whether a leg of a service function is here."""
+        return any(leg.ofport is not None for c in self.chains for h in c.hops for leg in (h.enter, h.leave))
+
+
+@dataclass(frozen=True, slots=True)
+class TenantParts:
+    """One tenant on a bridge, with its endpoints."""
+
+    intent: TenantIntent
+    view: View
+    locals: tuple[LocalEndpoint, ...]
+    remotes: tuple[RemoteEndpoint, ...]
+    foreign: tuple[ForeignEndpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeParts:
+    """All that one bridge's flows depend on."""
+
+    frame: BridgeIntent
+    tenants: tuple[TenantParts, ...]
+    banks: tuple[BankIntent, ...]
+    destinations: tuple[Destination, ...]

@@ -1,190 +1,231 @@
-"""Fleet to one bridge: what its own endpoints can need, and nothing else."""
+"""Fleet to one bridge: what its own endpoints can need, and nothing else.
+
+Each function here makes one piece of it; ``resolve_bridge`` makes all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from zonewall.intent.chains import chains_on, mirror_bits, mirror_sinks, sinks_here
 from zonewall.intent.connection_limits import new_connections
 from zonewall.intent.fleet import Fleet
-from zonewall.intent.lines import bank_intents, modifiers_of
+from zonewall.intent.here import NOBODY_HERE, Locals
+from zonewall.intent.lines import BankHere, banks_on, modifiers_of, verdict_lines
 from zonewall.intent.model import (
+    BankIntent,
     BridgeIntent,
+    BridgeParts,
     Destination,
     ForeignEndpoint,
     LocalEndpoint,
     RemoteEndpoint,
     TenantIntent,
+    TenantParts,
     Uplink,
+    View,
 )
 from zonewall.intent.numbering import Kind
+from zonewall.intent.policy import EndpointFacts, Policy
 from zonewall.placement.model import Binding, BridgeKey
-from zonewall.placement.topology import next_hops
-from zonewall.policy.model import Attachment, EndpointDeclaration, PortDeclaration, PortRole
-from zonewall.values.addresses import IpPrefix
-from zonewall.values.names import EndpointKey, TenantName
+from zonewall.placement.topology import hops_in
+from zonewall.policy.model import Attachment, PortDeclaration, PortRole
+from zonewall.values.addresses import IpAddress, IpPrefix
+from zonewall.values.names import TenantName
 
 VIA_UPLINK = 4095
 
 
-def resolve_bridge(fleet: Fleet, key: BridgeKey) -> BridgeIntent:
+def resolve_bridge(fleet: Fleet, key: BridgeKey) -> BridgeParts:
     """Return what the bridge must do at this moment; a pure function of the two arguments."""
+    here = {
+        name: locals_of(fleet, key, name)
+        for name in sorted(fleet.policy.configuration.tenants)
+        if fleet.is_present(name, key)
+    }
+    banks = []
+    for bank in banks_on(fleet, key, here):
+        banks.append((bank, BankIntent(bank.frame, verdict_lines(fleet.policy, bank))))
+    found = [bank for bank, _ in banks]
+    frame = bridge_intent(fleet, key, here, found, any(bank.rejects(fleet.policy) for bank in found))
+    tenants = tuple(_tenant(fleet, key, name, of, frame) for name, of in here.items())
+    return BridgeParts(frame, tenants, tuple(intent for _, intent in banks), destinations_of(fleet, key))
+
+
+def locals_of(fleet: Fleet, key: BridgeKey, tenant: TenantName) -> Locals:
+    """Return what a tenant's endpoints on a bridge add up to."""
+    bindings = fleet.here.get(key, {}).get(tenant, {}).values()
+    return NOBODY_HERE.change((), ((fleet.policy.endpoints[b.endpoint], b) for b in bindings))
+
+
+def bridge_intent(
+    fleet: Fleet, key: BridgeKey, here: Mapping[TenantName, Locals], banks: list[BankHere], rejects: bool
+) -> BridgeIntent:
+    """Return what belongs to the bridge as a whole."""
     policy = fleet.policy
-    inventory = policy.configuration.inventory
-    declaration = inventory.hosts[key.host].bridges[key.bridge]
-    ports = fleet.ports.get(key, ())
-    tenants = tuple(
-        _tenant(fleet, key, declaration.attachment, name, ports)
-        for name in sorted(policy.configuration.tenants)
-        if key in fleet.present.get(name, ())
-    )
-    banks = bank_intents(fleet, key, tenants)
-    sinks = mirror_sinks(fleet, key)
-    chains = chains_on(fleet, key)
     provider = policy.configuration.provider
+    ports = fleet.ports.get(key, ())
     tunnels = [ofport for port, ofport in ports if port.role is PortRole.TUNNEL]
-    destinations = _destinations(fleet, key, declaration.attachment, tunnels)
-    host_port = next((ofport for port, ofport in ports if port.role is PortRole.HOST), None)
+    uplinks = [(port, ofport) for port, ofport in ports if port.role is PortRole.UPLINK]
+    tenants = policy.configuration.tenants.keys()
+    frames = [bank.frame for bank in banks]
     return BridgeIntent(
         key=key,
-        attachment=declaration.attachment,
         number=policy.number(Kind.DESTINATION, f"bridge:{key}"),
-        tenants=tenants,
-        banks=banks,
+        populated=bool(here),
+        has_locals=any(of.count for of in here.values()),
+        sections=max((len(frame.misses) for frame in frames), default=0),
+        mirror_steps=max((len(frame.mirrors) for frame in frames), default=0),
+        turned=tuple((frame.number, frame.reverse) for frame in frames if frame.number != frame.reverse),
+        rejects=rejects,
         modifiers=modifiers_of(fleet, key, banks, mirror_bits(policy.configuration)),
-        chains=chains,
-        sinks=sinks,
+        chains=chains_on(fleet, key),
+        sinks=mirror_sinks(fleet, key),
         sinks_here=sinks_here(fleet, key),
         fabric_ports=tuple(ofport for port, ofport in ports if port.role is PortRole.FABRIC),
-        tunnel_peers=tuple(
-            (ofport, destination.tunnel_to)
-            for ofport in tunnels
-            for destination in destinations
-            if destination.tunnel_to is not None
-        ),
+        tunnel_peers=tuple((ofport, peer) for ofport in tunnels for peer in _tunnel_ends(fleet, key)),
         silent_ports=tuple(ofport for port, ofport in ports if port.role is PortRole.MIRROR_TARGET),
-        host_port=host_port,
-        host_uplinks=tuple(
-            ofport for port, ofport in ports if port.role is PortRole.UPLINK and 0 not in (port.vlans or {})
-        ),
-        destinations=destinations,
+        host_port=next((ofport for port, ofport in ports if port.role is PortRole.HOST), None),
+        host_uplinks=tuple(ofport for port, ofport in uplinks if 0 not in (port.vlans or {})),
+        uplink_ports=tuple(sorted({n for port, n in uplinks if tenants & {*(port.vlans or {}).values()}})),
+        remediation=_remediation(policy) if here else (),
         ethertypes=provider.ethertypes,
         multicast=provider.multicast,
-        announcements_per_s=provider.limits.announcements_per_s,
-        rule_names={policy.number(Kind.RULE, name): name for name in policy.records},
-        new_connections=new_connections(policy, [tenant.name for tenant in tenants]),
     )
 
 
-def _tenant(
-    fleet: Fleet,
-    key: BridgeKey,
-    attachment: Attachment,
-    name: TenantName,
-    ports: tuple[tuple[PortDeclaration, int], ...],
-) -> TenantIntent:
+def tenant_intent(fleet: Fleet, key: BridgeKey, name: TenantName, here: Locals) -> TenantIntent:
+    """Return a tenant on a bridge, but for its endpoints."""
     policy = fleet.policy
-    endpoints = policy.configuration.inventory.endpoints
-    uplinks = tuple(_uplinks(name, ports))
-    here = tuple(_local(fleet, binding) for binding in fleet.here.get(key, ()))
-    mine = tuple(local for local in here if endpoints[local.key].tenant == name)
-    others = tuple(
-        _remote(fleet, endpoints[place.endpoint], _via(fleet, place.bridge, attachment, bool(uplinks)))
-        for place in _places(fleet, name)
-        if place.bridge != key
-    )
-    gateway, gateways = _gateway(fleet, key, attachment, name, bool(uplinks))
+    attachment = attachment_of(policy, key)
+    uplinks = tuple(_uplinks(name, fleet.ports.get(key, ())))
+    gateway, gateways = _gateway(fleet, key, attachment, name, uplinks)
     outside: tuple[tuple[IpPrefix, int], ...] = ()
     if gateway is not None:
         outside = tuple(
             (prefix, policy.identity(identity.name)) for prefix, identity in policy.directory.outside[name]
         )
-    elsewhere = sorted(fleet.present.get(name, frozenset()) - {key})
-    flood = (
-        ()
-        if attachment is Attachment.UNDERLAY
-        else tuple(policy.number(Kind.DESTINATION, f"bridge:{bridge}") for bridge in elsewhere)
-    )
+    first_outside = next(iter(fleet.declared.uplinks.get(name, ())), None)
+    underlay = attachment is Attachment.UNDERLAY
     return TenantIntent(
         name=name,
         number=policy.number(Kind.TENANT, name),
         bank=policy.number(Kind.BANK, name),
-        locals=mine,
-        remotes=others,
-        foreign=tuple(_foreign(fleet, key, attachment, name, here)),
+        ports=here.ports,
+        servers=here.servers,
         outside=outside,
         uplinks=uplinks,
         gateway=gateway,
         routers=tuple(sorted({mac for uplink in gateways for mac in uplink.routers})),
-        flood=flood,
-        dhcp_servers=_dhcp_elsewhere(fleet, key, attachment, name),
-        remediation=_remediation(fleet),
-        floods_outside=attachment is Attachment.UNDERLAY or _first_with_uplinks(fleet, name) in (key, None),
+        flood=() if underlay else flood_of(fleet, name),
+        dhcp_servers=() if underlay else _dhcp_elsewhere(fleet, key, name),
+        floods_outside=underlay or first_outside in (key, None),
+        new_connections=new_connections(policy, name),
     )
 
 
-def _local(fleet: Fleet, binding: Binding) -> LocalEndpoint:
-    policy = fleet.policy
-    endpoint = policy.configuration.inventory.endpoints[binding.endpoint]
+def flood_of(fleet: Fleet, name: TenantName) -> tuple[int, ...]:
+    """Return the destinations of all bridges of a tenant; of none where there is but one."""
+    bridges = fleet.present(name)
+    if len(bridges) < 2:
+        return ()
+    return tuple(fleet.policy.number(Kind.DESTINATION, f"bridge:{bridge}") for bridge in sorted(bridges))
+
+
+def view_of(frame: BridgeIntent, tenant: TenantIntent, here: Locals, announcements_per_s: int) -> View:
+    """Return what the flows of the tenant's endpoints depend on beside themselves."""
+    routers = None
+    if tenant.uplinks:
+        routers = tuple(sorted({mac for uplink in tenant.uplinks for mac in uplink.routers}))
+    return View(
+        tenant=tenant.number,
+        bank=tenant.bank,
+        by_mac=tenant.snoops_by_mac or bool(frame.ethertypes),
+        routers=routers,
+        # What an appliance on another bridge lets through may come back here, from an endpoint that is here.
+        local_sources=bool(frame.chains) or bool(here.routers),
+        rejects=frame.rejects,
+        announcements_per_s=announcements_per_s,
+        new_connections=tenant.new_connections,
+    )
+
+
+def for_remotes(view: View) -> View:
+    """Return what the flows of endpoints elsewhere depend on: the same on many bridges."""
+    return View(view.tenant, view.bank, view.by_mac, view.routers)
+
+
+def attachment_of(policy: Policy, key: BridgeKey) -> Attachment:
+    """Return how the bridge's traffic reaches other hosts."""
+    return policy.configuration.inventory.hosts[key.host].bridges[key.bridge].attachment
+
+
+def local_endpoint(facts: EndpointFacts, binding: Binding) -> LocalEndpoint:
+    """Return an endpoint at a port of the bridge."""
     return LocalEndpoint(
-        key=binding.endpoint,
-        number=policy.number(Kind.ENDPOINT, binding.endpoint),
-        mac=endpoint.mac,
+        key=facts.key,
+        number=facts.number,
+        mac=facts.mac,
         ofport=binding.ofport,
         state=binding.state,
-        addresses=policy.addresses[binding.endpoint],
-        link_local=policy.identity(policy.directory.endpoints[binding.endpoint].otherwise.name),
-        roles=endpoint.roles,
+        addresses=facts.addresses,
+        link_local=facts.link_local,
+        roles=facts.roles,
         midstream=binding.midstream,
     )
 
 
-def _remote(fleet: Fleet, endpoint: EndpointDeclaration, via: int) -> RemoteEndpoint:
+def remote_endpoint(facts: EndpointFacts, via: int) -> RemoteEndpoint:
+    """Return an endpoint at another bridge."""
+    return RemoteEndpoint(facts.key, facts.number, facts.mac, facts.addresses, facts.roles, via)
+
+
+def via_bridge(policy: Policy, bridge: BridgeKey) -> int:
+    """Return the ``via`` that leads to another bridge."""
+    return policy.number(Kind.DESTINATION, f"bridge:{bridge}")
+
+
+def goes_by_uplink(policy: Policy, key: BridgeKey, tenant: TenantIntent) -> bool:
+    """Say whether the tenant's endpoints elsewhere are reached through its uplinks here."""
+    return bool(tenant.uplinks) and attachment_of(policy, key) is Attachment.UNDERLAY
+
+
+def _tenant(fleet: Fleet, key: BridgeKey, name: TenantName, here: Locals, frame: BridgeIntent) -> TenantParts:
     policy = fleet.policy
-    return RemoteEndpoint(
-        key=endpoint.key,
-        number=policy.number(Kind.ENDPOINT, endpoint.key),
-        mac=endpoint.mac,
-        addresses=policy.addresses[endpoint.key],
-        roles=endpoint.roles,
-        via=via,
+    intent = tenant_intent(fleet, key, name, here)
+    view = view_of(frame, intent, here, policy.configuration.provider.limits.announcements_per_s)
+    of_tenant = fleet.here.get(key, {}).get(name, {})
+    by_uplink = goes_by_uplink(policy, key, intent)
+    places = sorted(fleet.of(name).place.items())
+    return TenantParts(
+        intent,
+        view,
+        tuple(local_endpoint(policy.endpoints[at[1]], binding) for at, binding in sorted(of_tenant.items())),
+        tuple(
+            remote_endpoint(
+                policy.endpoints[endpoint], VIA_UPLINK if by_uplink else via_bridge(policy, place.bridge)
+            )
+            for endpoint, place in places
+            if place.bridge != key
+        ),
+        tuple(_foreign(fleet, key, name)),
     )
 
 
-def _places(fleet: Fleet, tenant: TenantName) -> list[Binding]:
-    endpoints = fleet.policy.configuration.inventory.endpoints
-    return [place for key, place in sorted(fleet.place.items()) if endpoints[key].tenant == tenant]
-
-
-def _via(fleet: Fleet, bridge: BridgeKey, attachment: Attachment, has_uplink: bool) -> int:
-    if attachment is Attachment.UNDERLAY and has_uplink:
-        return VIA_UPLINK
-    return fleet.policy.number(Kind.DESTINATION, f"bridge:{bridge}")
-
-
-def _foreign(
-    fleet: Fleet,
-    key: BridgeKey,
-    attachment: Attachment,
-    viewer: TenantName,
-    here: tuple[LocalEndpoint, ...],
-) -> Iterable[ForeignEndpoint]:
+def _foreign(fleet: Fleet, key: BridgeKey, viewer: TenantName) -> Iterator[ForeignEndpoint]:
     """Yield the endpoints of other tenants that something could let this tenant's endpoints reach."""
     policy = fleet.policy
-    endpoints = policy.configuration.inventory.endpoints
-    locals_by_key: dict[EndpointKey, LocalEndpoint] = {e.key: e for e in here if e.delivers}
-    for bank in policy.banks.values():
-        if bank.source != viewer or bank.destination == viewer:
-            continue
+    for bank in policy.beyond.get(viewer, ()):
         number = policy.number(Kind.BANK, bank.name)
         tenant = policy.number(Kind.TENANT, bank.destination)
-        for place in _places(fleet, bank.destination):
-            local = locals_by_key.get(place.endpoint)
-            if local is not None:
-                yield ForeignEndpoint(local, tenant, number)
-            elif place.bridge != key:
-                via = _via(fleet, place.bridge, attachment, False)
-                yield ForeignEndpoint(_remote(fleet, endpoints[place.endpoint], via), tenant, number)
+        for endpoint, place in sorted(fleet.of(bank.destination).place.items()):
+            facts = policy.endpoints[endpoint]
+            seen: LocalEndpoint | RemoteEndpoint
+            if place.bridge == key:
+                seen = local_endpoint(facts, place)
+            else:
+                seen = remote_endpoint(facts, via_bridge(policy, place.bridge))
+            yield ForeignEndpoint(seen, tenant, number)
 
 
 def _uplinks(tenant: TenantName, ports: tuple[tuple[PortDeclaration, int], ...]) -> Iterable[Uplink]:
@@ -196,74 +237,61 @@ def _uplinks(tenant: TenantName, ports: tuple[tuple[PortDeclaration, int], ...])
 
 
 def _gateway(
-    fleet: Fleet, key: BridgeKey, attachment: Attachment, tenant: TenantName, has_uplink: bool
+    fleet: Fleet, key: BridgeKey, attachment: Attachment, tenant: TenantName, uplinks: tuple[Uplink, ...]
 ) -> tuple[int | None, tuple[Uplink, ...]]:
     """Return how the outside is reached, and the uplinks there: its own, else the first bridge's with any."""
-    if has_uplink:
-        return VIA_UPLINK, tuple(_uplinks(tenant, fleet.ports.get(key, ())))
-    if attachment is Attachment.UNDERLAY:
+    if uplinks:
+        return VIA_UPLINK, uplinks
+    bridges = fleet.declared.uplinks.get(tenant, ())
+    if attachment is Attachment.UNDERLAY or not bridges:
         return None, ()
-    bridge = _first_with_uplinks(fleet, tenant)
-    if bridge is None:
-        return None, ()
-    uplinks = tuple(_uplinks(tenant, fleet.ports.get(bridge, ())))
-    return fleet.policy.number(Kind.DESTINATION, f"bridge:{bridge}"), uplinks
+    return via_bridge(fleet.policy, bridges[0]), tuple(_uplinks(tenant, fleet.ports.get(bridges[0], ())))
 
 
-def _first_with_uplinks(fleet: Fleet, tenant: TenantName) -> BridgeKey | None:
-    """Return the bridge by which a tenant's bridges without an uplink reach the outside."""
-    for bridge in sorted(fleet.present.get(tenant, ())):
-        if any(_uplinks(tenant, fleet.ports.get(bridge, ()))):
-            return bridge
-    return None
-
-
-def _dhcp_elsewhere(
-    fleet: Fleet, key: BridgeKey, attachment: Attachment, tenant: TenantName
-) -> tuple[int, ...]:
-    if attachment is Attachment.UNDERLAY:
-        return ()
-    endpoints = fleet.policy.configuration.inventory.endpoints
-    bridges = {p.bridge for p in _places(fleet, tenant) if "dhcp-server" in endpoints[p.endpoint].roles}
-    for bridge in fleet.present.get(tenant, ()):
+def _dhcp_elsewhere(fleet: Fleet, key: BridgeKey, tenant: TenantName) -> tuple[int, ...]:
+    bridges = set(fleet.of(tenant).servers.values())
+    for bridge in fleet.declared.uplinks.get(tenant, ()):
         if any(uplink.dhcp for uplink in _uplinks(tenant, fleet.ports.get(bridge, ()))):
             bridges.add(bridge)
-    return tuple(
-        fleet.policy.number(Kind.DESTINATION, f"bridge:{bridge}") for bridge in sorted(bridges - {key})
-    )
+    return tuple(via_bridge(fleet.policy, bridge) for bridge in sorted(bridges - {key}))
 
 
-def _remediation(fleet: Fleet) -> tuple[int, ...]:
-    policy = fleet.policy
+def _remediation(policy: Policy) -> tuple[int, ...]:
     zone = policy.configuration.provider.remediation
     if zone is None:
         return ()
     return tuple(sorted(policy.identity(i.name) for i in policy.directory.by_zone.get(zone, frozenset())))
 
 
-def _destinations(
-    fleet: Fleet, key: BridgeKey, attachment: Attachment, tunnels: list[int]
-) -> tuple[Destination, ...]:
+def destinations_of(fleet: Fleet, key: BridgeKey) -> tuple[Destination, ...]:
     """Return the way to every other bridge and to what is there: legs and mirror targets."""
     policy = fleet.policy
-    hosts = policy.configuration.inventory.hosts
     ways: dict[BridgeKey, Destination] = {}
-    if attachment is Attachment.OVERLAY:
+    if attachment_of(policy, key) is Attachment.OVERLAY:
+        tunnels = [ofport for port, ofport in fleet.ports.get(key, ()) if port.role is PortRole.TUNNEL]
+        hosts = policy.configuration.inventory.hosts
         for bridge in fleet.ports:
             address = hosts[bridge.host].tunnel_address
             if bridge != key and address is not None and tunnels:
-                number = policy.number(Kind.DESTINATION, f"bridge:{bridge}")
-                ways[bridge] = Destination(number, tunnels[0], address)
+                ways[bridge] = Destination(via_bridge(policy, bridge), tunnels[0], address)
     else:
-        for bridge, ofport in next_hops(fleet.placement.links, key).items():
+        for bridge, ofport in hops_in(fleet.graph, key).items():
             if bridge in fleet.ports:
-                ways[bridge] = Destination(policy.number(Kind.DESTINATION, f"bridge:{bridge}"), ofport)
+                ways[bridge] = Destination(via_bridge(policy, bridge), ofport)
     result = list(ways.values())
     for name, bridge in _places_of_things(fleet).items():
         way = ways.get(bridge)
         if way is not None:
             result.append(Destination(policy.number(Kind.DESTINATION, name), way.ofport, way.tunnel_to))
     return tuple(sorted(result, key=lambda destination: destination.number))
+
+
+def _tunnel_ends(fleet: Fleet, key: BridgeKey) -> list[IpAddress]:
+    """Return the addresses at the far ends of this bridge's tunnels, by their bridges' numbers."""
+    if attachment_of(fleet.policy, key) is not Attachment.OVERLAY:
+        return []
+    found = [each.tunnel_to for each in destinations_of(fleet, key) if each.tunnel_to is not None]
+    return list(dict.fromkeys(found))
 
 
 def _places_of_things(fleet: Fleet) -> Mapping[str, BridgeKey]:
@@ -276,10 +304,8 @@ def _places_of_things(fleet: Fleet) -> Mapping[str, BridgeKey]:
                 places[f"mirror:{port.target}@{bridge}"] = bridge
             elif port.role is PortRole.SERVICE and port.function is not None and port.leg is not None:
                 legs[port.function, port.leg] = bridge
-    for name, record in fleet.policy.records.items():
-        if record.rule is None:
-            continue
-        for index, function in enumerate(record.rule.through):
+    for name, rule in fleet.policy.modified:
+        for index, function in enumerate(rule.through):
             for side, leg in (("enter", "in"), ("leave", "out")):
                 bridge_of_leg = legs.get((function, leg)) or legs.get((function, "only"))
                 if bridge_of_leg is not None:

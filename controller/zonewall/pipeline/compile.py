@@ -1,4 +1,8 @@
-"""Intent to the program of one bridge: every stage's flows, in one order, no key twice."""
+"""Intent to the program of one bridge: a union over subjects, in one order, no key twice.
+
+A subject (an endpoint, a tenant, a rule's line, a path …) is a few values; its flows are a pure function of
+them. ``compile_bridge`` makes all from nothing; ``flows.assembly`` remembers subjects and makes the same.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,14 @@ from itertools import chain
 
 from zonewall.errors import CompileError
 from zonewall.intent.fleet import Fleet
-from zonewall.intent.model import BridgeIntent
+from zonewall.intent.model import (
+    BankFrame,
+    BridgeIntent,
+    BridgeParts,
+    LocalEndpoint,
+    TenantIntent,
+    View,
+)
 from zonewall.intent.resolve import resolve_bridge
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.model import BridgeProgram, Condition, Flow, Goto, MeterEntry, Miss
@@ -15,52 +26,143 @@ from zonewall.pipeline.stages import act, admit, classify, deliver, dhcp, guard,
 from zonewall.pipeline.tables import PIPELINE
 from zonewall.placement.model import BridgeKey
 
-_STAGES = (
-    classify.classify_flows,
-    classify.service_return_flows,
-    classify.announce_flows,
-    classify.fabric_flows,
-    guard.guard_flows,
-    who.who_flows,
-    dhcp.dhcp_flows,
-    who.bind_flows,
-    state.quarantine_flows,
-    state.track_flows,
-    state.judge_flows,
-    verdict.mirror_select_flows,
-    verdict.verdict_flows,
-    act.act_flows,
-    act.modify_flows,
-    act.reject_flows,
-    admit.admit_flows,
-    state.commit_flows,
-    act.chain_flows,
-    act.service_flows,
-    act.mirror_emit_flows,
-    deliver.deliver_flows,
-    deliver.flood_flows,
-)
-
 
 def compile_bridge(fleet: Fleet, key: BridgeKey) -> BridgeProgram:
     """Return all that a bridge should hold; a pure function of policy, placement and numbering."""
     return program_of(resolve_bridge(fleet, key))
 
 
-def program_of(intent: BridgeIntent) -> BridgeProgram:
+def program_of(parts: BridgeParts) -> BridgeProgram:
     """Return the flows and meters that carry an intent out.
 
     Raises:
         CompileError: two flows of one key that do different things.
     """
+    meters: dict[int, MeterEntry] = {}
+    for meter in _meters(parts):
+        meters.setdefault(meter.number, meter)
+    flows = sorted(distinct(_flows(parts)), key=_order)
+    return BridgeProgram(tuple(flows), (), tuple(meters[number] for number in sorted(meters)))
+
+
+def distinct(flows: Iterator[Flow]) -> list[Flow]:
+    """Return each flow once.
+
+    Raises:
+        CompileError: two flows of one key that do different things.
+    """
     found: dict[tuple[int, int, tuple[Condition, ...]], Flow] = {}
-    for made in chain(miss_flows(), chain.from_iterable(stage(intent) for stage in _STAGES)):
+    for made in flows:
         key = (made.table.number, -made.priority, made.match)
         other = found.setdefault(key, made)
-        if other.actions != made.actions:
+        if other is not made and other.actions != made.actions:
             raise CompileError(f"{made.table.name}: two flows for {made.match} at priority {made.priority}")
-    flows = sorted(found.values(), key=_order)
-    return BridgeProgram(tuple(flows), (), _meters(intent))
+    return list(found.values())
+
+
+def _flows(parts: BridgeParts) -> Iterator[Flow]:
+    frame = parts.frame
+    yield from frame_flows(frame)
+    for destination in parts.destinations:
+        yield from deliver.path_flows(destination)
+    moved = False
+    for tenant in parts.tenants:
+        yield from tenant_flows(frame, tenant.intent)
+        yield from deliver.flood_local_flows(tenant.intent.number, tenant.intent.ports)
+        for local in tenant.locals:
+            yield from local_flows(tenant.view, local)
+            if local.midstream and local.delivers and frame.judges:
+                yield from state.take_up_port_flows(frame, local.ofport)
+                moved = True
+        for remote in tenant.remotes:
+            yield from who.known_flows(tenant.view, remote)
+        for foreign in tenant.foreign:
+            yield from who.foreign_flows(tenant.view, foreign)
+    if moved:
+        yield from state.take_up_flows(frame)
+    for bank in parts.banks:
+        yield from bank_flows(bank.frame, frame.has_legs)
+        for index, lines in enumerate(bank.sections):
+            for line in lines:
+                yield from verdict.line_flows(bank.frame, index, line)
+
+
+def _meters(parts: BridgeParts) -> Iterator[MeterEntry]:
+    yield from frame_meters(parts.frame)
+    for tenant in parts.tenants:
+        yield from admit.admit_tenant_meters(tenant.intent)
+        for local in tenant.locals:
+            yield from local_meters(tenant.view, local)
+
+
+def frame_flows(frame: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows that belong to the bridge as a whole."""
+    yield from miss_flows()
+    for stage in (
+        classify.port_flows,
+        classify.service_return_flows,
+        classify.fabric_flows,
+        guard.guard_flows,
+        who.who_flows,
+        state.quarantine_flows,
+        state.track_flows,
+        state.judge_flows,
+        verdict.decided_flows,
+        act.act_flows,
+        act.modify_flows,
+        act.reject_flows,
+        state.commit_flows,
+        act.chain_flows,
+        act.service_flows,
+        act.mirror_emit_flows,
+        deliver.flood_flows,
+    ):
+        yield from stage(frame)
+    yield from deliver.deliver_flows()
+
+
+def frame_meters(frame: BridgeIntent) -> Iterator[MeterEntry]:
+    """Yield the meters that belong to the bridge as a whole."""
+    if frame.rejects:
+        yield from act.reject_meters(frame.uplink_ports)
+    yield from act.limit_meters(frame)
+
+
+def tenant_flows(frame: BridgeIntent, tenant: TenantIntent) -> Iterator[Flow]:
+    """Yield a tenant's flows, but for its endpoints and rules."""
+    yield from classify.uplink_flows(tenant)
+    yield from classify.fabric_tenant_flows(frame, tenant)
+    yield from who.outside_flows(tenant)
+    yield from dhcp.dhcp_flows(tenant)
+    yield from admit.admit_uplink_flows(tenant)
+    yield from deliver.to_uplink_flows(tenant)
+    yield from deliver.flood_tenant_flows(tenant)
+
+
+def local_flows(view: View, endpoint: LocalEndpoint) -> Iterator[Flow]:
+    """Yield the flows of an endpoint at a port of this bridge."""
+    yield classify.endpoint_port_flow(view, endpoint)
+    yield from classify.announce_flows(endpoint)
+    yield from guard.guard_endpoint_flows(endpoint)
+    yield from who.known_flows(view, endpoint)
+    yield from act.reject_port_flows(view, endpoint)
+    yield from admit.admit_endpoint_flows(view, endpoint)
+    yield from deliver.broadcast_port_flows(endpoint)
+
+
+def local_meters(view: View, endpoint: LocalEndpoint) -> Iterator[MeterEntry]:
+    """Yield the meters of an endpoint at a port of this bridge."""
+    yield from classify.announcement_meters(view, endpoint)
+    if view.rejects and endpoint.delivers:
+        yield from act.reject_meters((endpoint.ofport,))
+    yield from admit.admit_endpoint_meters(view, endpoint)
+
+
+def bank_flows(bank: BankFrame, has_legs: bool) -> Iterator[Flow]:
+    """Yield a bank's flows, but for its lines."""
+    yield from chain(
+        state.track_bank_flows(bank, has_legs), verdict.onward_flows(bank), verdict.mirror_select_flows(bank)
+    )
 
 
 def miss_flows() -> Iterator[Flow]:
@@ -77,15 +179,3 @@ def _order(made: Flow) -> tuple[int, int, tuple[tuple[str, int, int], ...]]:
         -made.priority,
         tuple((field.name, value, -1 if mask is None else mask) for field, value, mask in made.match),
     )
-
-
-def _meters(intent: BridgeIntent) -> tuple[MeterEntry, ...]:
-    found: dict[int, MeterEntry] = {}
-    for meter in chain(
-        classify.announcement_meters(intent),
-        act.reject_meters(intent),
-        act.limit_meters(intent),
-        admit.admit_meters(intent),
-    ):
-        found.setdefault(meter.number, meter)
-    return tuple(found[number] for number in sorted(found))

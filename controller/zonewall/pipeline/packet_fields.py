@@ -54,6 +54,7 @@ CT_MARK: Final = _whole("ct_mark", 32)
 CT_LABEL: Final = _whole("ct_label", 128)
 CONJ_ID: Final = _whole("conj_id", 32)
 TUN_ID: Final = _whole("tun_id", 64)
+TUN_TENANT: Final = Field("tun_tenant", "tun_id", 0, 12, 64)
 TUN_SRC: Final = _whole("tun_src", 32)
 TUN_DST: Final = _whole("tun_dst", 32)
 

@@ -103,7 +103,7 @@ def test_two_bridges_with_uplinks_to_one_network_close_no_loop() -> None:
     policy = replace(fleet.policy, configuration=configuration)
 
     indexed = index_fleet(policy, placement)
-    floods = {key: resolve_bridge(indexed, key).tenants[0].floods_outside for key in (FIRST, SECOND)}
+    floods = {key: resolve_bridge(indexed, key).tenants[0].intent.floods_outside for key in (FIRST, SECOND)}
     assert floods == {FIRST: True, SECOND: False}
 
     fleet.carry(policy, placement)

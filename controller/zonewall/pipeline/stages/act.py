@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from zonewall.intent.model import BridgeIntent, Chain, Leg, Modifier
+from zonewall.intent.model import BridgeIntent, Chain, Leg, LocalEndpoint, Modifier, View
 from zonewall.pipeline.cookie import Category, Reason
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.matches import GROUP, IPV4, IPV6, tagged
@@ -84,7 +84,7 @@ _ICMP_ERRORS = {1: (3, 4, 5, 11, 12), 58: (1, 2, 3, 4, 137)}
 
 def act_flows(intent: BridgeIntent) -> Iterator[Flow]:
     """Yield the flows of act: undecided drops by missing."""
-    if not intent.banks:
+    if not intent.judges:
         return
     copies: tuple[Action, ...] = ()
     if intent.sinks:
@@ -96,7 +96,7 @@ def act_flows(intent: BridgeIntent) -> Iterator[Flow]:
 
 def modify_flows(intent: BridgeIntent) -> Iterator[Flow]:
     """Yield the flows of modify: one or a few for each rule that asks for more than allow."""
-    if not intent.banks:
+    if not intent.judges:
         return
     for modifier in intent.modifiers:
         rule: Condition = (RULE, modifier.rule, None)
@@ -137,8 +137,8 @@ def limit_meters(intent: BridgeIntent) -> Iterator[MeterEntry]:
 
 
 def reject_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield the flows of reject: a copy to the controller by the sender's meter, unless it is an answer."""
-    if not _rejects(intent):
+    """Yield the flows of reject but endpoints' ports': a copy to the controller, unless it is an answer."""
+    if not intent.rejects:
         return
     refused: list[tuple[Condition, ...]] = [
         ((ORIGIN, FROM_FABRIC, None),),
@@ -154,28 +154,25 @@ def reject_flows(intent: BridgeIntent) -> Iterator[Flow]:
             refused.append((family, (IP_PROTO, protocol, None), (kind, number, None)))
     for match in refused:
         yield flow(REJECT_TABLE, 200, match, category=Category.REFUSED)
-    for ofport in _reject_ports(intent):
-        copy = ToController(bytes([Reason.REJECT]), reject_meter(ofport), REJECT_BYTES)
-        yield flow(REJECT_TABLE, 100, ((IN_PORT, ofport, None),), copy, category=Category.RULE)
+    for ofport in intent.uplink_ports:
+        yield _rejecting(ofport)
 
 
-def reject_meters(intent: BridgeIntent) -> Iterator[MeterEntry]:
+def reject_port_flows(view: View, endpoint: LocalEndpoint) -> Iterator[Flow]:
+    """Yield the flow of reject for an endpoint's port."""
+    if view.rejects and endpoint.delivers:
+        yield _rejecting(endpoint.ofport)
+
+
+def _rejecting(ofport: int) -> Flow:
+    copy = ToController(bytes([Reason.REJECT]), reject_meter(ofport), REJECT_BYTES)
+    return flow(REJECT_TABLE, 100, ((IN_PORT, ofport, None),), copy, category=Category.RULE)
+
+
+def reject_meters(ofports: Iterable[int]) -> Iterator[MeterEntry]:
     """Yield a meter for each port whose packets can be rejected."""
-    if _rejects(intent):
-        for ofport in _reject_ports(intent):
-            yield MeterEntry(reject_meter(ofport), MeterUnit.PPS, REJECT_RATE_PPS, REJECT_RATE_PPS)
-
-
-def _rejects(intent: BridgeIntent) -> bool:
-    return any(
-        line.verdict == REJECT for bank in intent.banks for section in bank.sections for line in section.lines
-    )
-
-
-def _reject_ports(intent: BridgeIntent) -> list[int]:
-    ports = {endpoint.ofport for tenant in intent.tenants for endpoint in tenant.locals if endpoint.delivers}
-    ports |= {uplink.ofport for tenant in intent.tenants for uplink in tenant.uplinks}
-    return sorted(ports)
+    for ofport in ofports:
+        yield MeterEntry(reject_meter(ofport), MeterUnit.PPS, REJECT_RATE_PPS, REJECT_RATE_PPS)
 
 
 def mirror_emit_flows(intent: BridgeIntent) -> Iterator[Flow]:
@@ -202,7 +199,7 @@ def mirror_emit_flows(intent: BridgeIntent) -> Iterator[Flow]:
 
 def chain_flows(intent: BridgeIntent) -> Iterator[Flow]:
     """Yield the flows of chain: the bridge where a packet enters sends it to the first function's leg."""
-    if not intent.banks:
+    if not intent.judges:
         return
     for chain in intent.chains:
         marked: Condition = (CHAIN, chain.number, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zonewall.intent.model import BridgeIntent
+from zonewall.intent.model import LocalEndpoint, TenantIntent, View
 from zonewall.pipeline.cookie import Category
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.model import Action, Flow, Goto, Meter, MeterEntry, MeterUnit
@@ -18,38 +18,40 @@ def new_connection_meter(ofport: int) -> int:
     return ofport % 8191 * 4 + 4
 
 
-def admit_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield a flow for each local endpoint, and one for what comes from a tenant's uplinks.
+def admit_endpoint_flows(view: View, endpoint: LocalEndpoint) -> Iterator[Flow]:
+    """Yield the flow for what an endpoint begins.
 
     Packets of connections that are not answered yet count, so that a flood cannot fill the tracking table.
     """
-    limits = intent.new_connections
-    shared = dict(limits.tenant_meters)
-    new = state_condition(CT_NEW)
-    for tenant in intent.tenants:
-        tenants: tuple[Action, ...] = ()
-        if tenant.number in shared:
-            tenants = (Meter(shared[tenant.number]),)
-            match = ((TENANT, tenant.number, None), (ORIGIN, FROM_UPLINK, None), new)
-            yield flow(ADMIT, 100, match, *tenants, Goto(COMMIT), category=Category.TRACK)
-        for endpoint in tenant.locals:
-            own: tuple[Action, ...] = ()
-            if limits.per_endpoint_per_s is not None:
-                own = (Meter(new_connection_meter(endpoint.ofport)),)
-            if endpoint.delivers and (own or tenants):
-                match = ((IN_PORT, endpoint.ofport, None), (ORIGIN, FROM_ENDPOINT, None), new)
-                yield flow(ADMIT, 100, match, *own, *tenants, Goto(COMMIT), category=Category.TRACK)
+    limits = view.new_connections
+    meters: list[Action] = []
+    if limits.per_endpoint_per_s is not None:
+        meters.append(Meter(new_connection_meter(endpoint.ofport)))
+    if limits.tenant_meter is not None:
+        meters.append(Meter(limits.tenant_meter))
+    if endpoint.delivers and meters:
+        match = ((IN_PORT, endpoint.ofport, None), (ORIGIN, FROM_ENDPOINT, None), state_condition(CT_NEW))
+        yield flow(ADMIT, 100, match, *meters, Goto(COMMIT), category=Category.TRACK)
 
 
-def admit_meters(intent: BridgeIntent) -> Iterator[MeterEntry]:
-    """Yield the meters that these flows name; a burst of a second."""
-    limits = intent.new_connections
-    rate = limits.per_endpoint_per_s
-    if rate is not None:
-        for tenant in intent.tenants:
-            for endpoint in tenant.locals:
-                if endpoint.delivers:
-                    yield MeterEntry(new_connection_meter(endpoint.ofport), MeterUnit.PPS, rate, rate)
-    for _, meter in limits.tenant_meters:
+def admit_uplink_flows(tenant: TenantIntent) -> Iterator[Flow]:
+    """Yield the flow for what comes from a tenant's uplinks."""
+    meter = tenant.new_connections.tenant_meter
+    if meter is not None:
+        match = ((TENANT, tenant.number, None), (ORIGIN, FROM_UPLINK, None), state_condition(CT_NEW))
+        yield flow(ADMIT, 100, match, Meter(meter), Goto(COMMIT), category=Category.TRACK)
+
+
+def admit_endpoint_meters(view: View, endpoint: LocalEndpoint) -> Iterator[MeterEntry]:
+    """Yield the port's meter for connections that it begins; a burst of a second."""
+    rate = view.new_connections.per_endpoint_per_s
+    if rate is not None and endpoint.delivers:
+        yield MeterEntry(new_connection_meter(endpoint.ofport), MeterUnit.PPS, rate, rate)
+
+
+def admit_tenant_meters(tenant: TenantIntent) -> Iterator[MeterEntry]:
+    """Yield the tenant's meter for connections that begin here; a burst of a second."""
+    limits = tenant.new_connections
+    if limits.tenant_meter is not None:
         most = limits.per_tenant_per_s or 1
-        yield MeterEntry(meter, MeterUnit.PPS, most, most)
+        yield MeterEntry(limits.tenant_meter, MeterUnit.PPS, most, most)

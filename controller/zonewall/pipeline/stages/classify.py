@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zonewall.intent.model import BridgeIntent, LocalEndpoint, TenantIntent
+from zonewall.intent.model import BridgeIntent, LocalEndpoint, TenantIntent, View
 from zonewall.pipeline.cookie import Category, Reason
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.matches import ARP_FRAME, IPV6, UNTAGGED, tagged
@@ -74,19 +74,8 @@ def reject_meter(ofport: int) -> int:
     return ofport % 8191 * 4 + 3
 
 
-def classify_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield the flows of classify: one for each endpoint, uplink VLAN, link, tunnel peer, leg and target."""
-    for tenant in intent.tenants:
-        for endpoint in tenant.locals:
-            yield _endpoint(tenant, endpoint)
-        for uplink in tenant.uplinks:
-            vlan = UNTAGGED if uplink.vlan == 0 else tagged(uplink.vlan)
-            pop: tuple[Action, ...] = () if uplink.vlan == 0 else (PopVlan(),)
-            yield flow(
-                CLASSIFY, 200, ((IN_PORT, uplink.ofport, None), vlan),
-                *pop, *_enter(tenant, FROM_UPLINK), Goto(SOURCE),
-                category=Category.PORT,
-            )  # fmt: skip
+def port_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows of classify for the bridge's own ports: links, tunnels, mirror targets, the host."""
     for ofport in intent.fabric_ports:
         yield flow(CLASSIFY, 200, ((IN_PORT, ofport, None),), Goto(FABRIC_IN), category=Category.PORT)
     for ofport, peer in intent.tunnel_peers:
@@ -96,6 +85,18 @@ def classify_flows(intent: BridgeIntent) -> Iterator[Flow]:
     for ofport in intent.silent_ports:
         yield flow(CLASSIFY, 200, ((IN_PORT, ofport, None),), category=Category.REFUSED)
     yield from _host(intent)
+
+
+def uplink_flows(tenant: TenantIntent) -> Iterator[Flow]:
+    """Yield the flows of classify for a tenant's uplinks."""
+    for uplink in tenant.uplinks:
+        vlan = UNTAGGED if uplink.vlan == 0 else tagged(uplink.vlan)
+        pop: tuple[Action, ...] = () if uplink.vlan == 0 else (PopVlan(),)
+        yield flow(
+            CLASSIFY, 200, ((IN_PORT, uplink.ofport, None), vlan),
+            *pop, *_enter(tenant.number, tenant.bank, FROM_UPLINK), Goto(SOURCE),
+            category=Category.PORT,
+        )  # fmt: skip
 
 
 def service_return_flows(intent: BridgeIntent) -> Iterator[Flow]:
@@ -114,48 +115,35 @@ def service_return_flows(intent: BridgeIntent) -> Iterator[Flow]:
                     )  # fmt: skip
 
 
-def announce_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield the flows that bring the announcements of waiting and of left ports to the controller."""
-    for tenant in intent.tenants:
-        for endpoint in tenant.locals:
-            if endpoint.delivers:
-                continue
-            copy = ToController(
-                bytes([Reason.ANNOUNCEMENT]), announcement_meter(endpoint.ofport), ANNOUNCEMENT_BYTES
-            )
-            port = (IN_PORT, endpoint.ofport, None)
-            for match in (
-                (port, (ETH_TYPE, ETH_RARP, None)),
-                (port, ARP_FRAME),
-                (port, IPV6, (IP_PROTO, 58, None), (ICMPV6_TYPE, 136, None)),
-            ):
-                yield flow(ANNOUNCE, 100, match, copy, category=Category.GUARD)
+def announce_flows(endpoint: LocalEndpoint) -> Iterator[Flow]:
+    """Yield the flows that bring the announcements of a waiting or left port to the controller."""
+    if endpoint.delivers:
+        return
+    copy = ToController(bytes([Reason.ANNOUNCEMENT]), announcement_meter(endpoint.ofport), ANNOUNCEMENT_BYTES)
+    port = (IN_PORT, endpoint.ofport, None)
+    for match in (
+        (port, (ETH_TYPE, ETH_RARP, None)),
+        (port, ARP_FRAME),
+        (port, IPV6, (IP_PROTO, 58, None), (ICMPV6_TYPE, 136, None)),
+    ):
+        yield flow(ANNOUNCE, 100, match, copy, category=Category.GUARD)
 
 
-def announcement_meters(intent: BridgeIntent) -> Iterator[MeterEntry]:
-    """Yield the meters of the ports that can announce or flood."""
-    rate = intent.announcements_per_s
-    for tenant in intent.tenants:
-        for endpoint in tenant.locals:
-            kinds = [broadcast_meter] if endpoint.delivers else [announcement_meter]
-            for kind in kinds:
-                yield MeterEntry(kind(endpoint.ofport), MeterUnit.PPS, rate, rate)
+def announcement_meters(view: View, endpoint: LocalEndpoint) -> Iterator[MeterEntry]:
+    """Yield the meter of a port that can announce or flood."""
+    rate = view.announcements_per_s
+    number = (broadcast_meter if endpoint.delivers else announcement_meter)(endpoint.ofport)
+    yield MeterEntry(number, MeterUnit.PPS, rate, rate)
 
 
 def fabric_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield the flows for what comes over links and tunnels: mine, another's, a copy, or for a leg here."""
+    """Yield the flows for what comes over links and tunnels: mine, a copy, or for a leg here."""
     if intent.fabric_ports:
         lldp = ToController(bytes([Reason.DISCOVERY]), None, 512)
         yield flow(FABRIC_IN, 300, (UNTAGGED, (ETH_TYPE, ETH_LLDP, None)), lldp, category=Category.PORT)
     yield flow(
         FABRIC_IN, 200, (tagged(intent.number),), PopVlan(), Goto(FABRIC_TENANT), category=Category.DELIVERY
     )
-    for destination in intent.destinations:
-        if destination.tunnel_to is None:
-            yield flow(
-                FABRIC_IN, 200, (tagged(destination.number),), Output(destination.ofport),
-                category=Category.DELIVERY,
-            )  # fmt: skip
     if intent.sinks_here:
         strip = (PopVlan(), OutputField(OUT_PORT))
         yield flow(MIRROR_IN, 100, ((VLAN_VID, 0x1000, 0x1000),), *strip, category=Category.MIRROR)
@@ -167,13 +155,16 @@ def fabric_flows(intent: BridgeIntent) -> Iterator[Flow]:
             yield flow(
                 OVERLAY_IN, 200, ((TUN_ID, number << 12, mask),), Output(ofport), category=Category.MIRROR
             )
-    for tenant in intent.tenants:
-        enter = (*_enter(tenant, FROM_FABRIC), Goto(SOURCE))
-        yield flow(FABRIC_TENANT, 100, (tagged(tenant.number),), PopVlan(), *enter, category=Category.PORT)
-        if intent.tunnel_peers:
-            tun_id = (TUN_ID, intent.number << 12 | tenant.number, None)
-            yield flow(OVERLAY_IN, 200, (tun_id,), *enter, category=Category.PORT)
     yield from _legs_here(intent)
+
+
+def fabric_tenant_flows(intent: BridgeIntent, tenant: TenantIntent) -> Iterator[Flow]:
+    """Yield the flows for a tenant's frames that come over links and tunnels."""
+    enter = (*_enter(tenant.number, tenant.bank, FROM_FABRIC), Goto(SOURCE))
+    yield flow(FABRIC_TENANT, 100, (tagged(tenant.number),), PopVlan(), *enter, category=Category.PORT)
+    if intent.tunnel_peers:
+        tun_id = (TUN_ID, intent.number << 12 | tenant.number, None)
+        yield flow(OVERLAY_IN, 200, (tun_id,), *enter, category=Category.PORT)
 
 
 def _legs_here(intent: BridgeIntent) -> Iterator[Flow]:
@@ -197,26 +188,20 @@ def _legs_here(intent: BridgeIntent) -> Iterator[Flow]:
                     yield flow(OVERLAY_IN, 200, (tun_id,), *to_leg, category=Category.SERVICE)
 
 
-def _endpoint(tenant: TenantIntent, endpoint: LocalEndpoint) -> Flow:
+def endpoint_port_flow(view: View, endpoint: LocalEndpoint) -> Flow:
+    """Return the flow of classify for an endpoint's port."""
     match = ((IN_PORT, endpoint.ofport, None), (ETH_SRC, endpoint.mac, None), UNTAGGED)
     if not endpoint.delivers:
         return flow(CLASSIFY, 100, match, Goto(ANNOUNCE), category=Category.PORT)
     quarantined: tuple[Action, ...] = ()
     if endpoint.state is BindingState.QUARANTINED:
         quarantined = (SetField(SRC_QUARANTINED, 1),)
-    return flow(
-        CLASSIFY,
-        100,
-        match,
-        *_enter(tenant, FROM_ENDPOINT),
-        *quarantined,
-        Goto(GUARD),
-        category=Category.PORT,
-    )
+    enter = _enter(view.tenant, view.bank, FROM_ENDPOINT)
+    return flow(CLASSIFY, 100, match, *enter, *quarantined, Goto(GUARD), category=Category.PORT)
 
 
-def _enter(tenant: TenantIntent, origin: int) -> tuple[Action, ...]:
-    return (SetField(TENANT, tenant.number), SetField(BANK, tenant.bank), SetField(ORIGIN, origin))
+def _enter(tenant: int, bank: int, origin: int) -> tuple[Action, ...]:
+    return (SetField(TENANT, tenant), SetField(BANK, bank), SetField(ORIGIN, origin))
 
 
 def _host(intent: BridgeIntent) -> Iterator[Flow]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zonewall.intent.model import BridgeIntent, Destination, TenantIntent
+from zonewall.intent.model import BridgeIntent, Destination, LocalEndpoint, TenantIntent
 from zonewall.pipeline.cookie import Category
 from zonewall.pipeline.make import flow
+from zonewall.pipeline.matches import tagged
 from zonewall.pipeline.model import (
     Action,
     Clone,
@@ -21,12 +22,21 @@ from zonewall.pipeline.model import (
     Resubmit,
     SetField,
 )
-from zonewall.pipeline.packet_fields import ETH_TYPE, IN_PORT, TUN_DST, TUN_ID, VLAN_NUMBER, VLAN_VID
+from zonewall.pipeline.packet_fields import (
+    ETH_TYPE,
+    IN_PORT,
+    TUN_DST,
+    TUN_ID,
+    TUN_TENANT,
+    VLAN_NUMBER,
+    VLAN_VID,
+)
 from zonewall.pipeline.stages.classify import broadcast_meter
 from zonewall.pipeline.stages.guard import nd_type
 from zonewall.pipeline.tables import (
     BROADCAST,
     DELIVER,
+    FABRIC_IN,
     FLOOD,
     FLOOD_LOCAL,
     FROM_ENDPOINT,
@@ -46,23 +56,30 @@ from zonewall.pipeline.tables import (
 PORTS_IN_A_FLOOD_FLOW = 128
 
 
-def deliver_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield the flows of deliver and to_uplink."""
+def deliver_flows() -> Iterator[Flow]:
+    """Yield the flows of deliver that are the same on every bridge."""
     yield flow(DELIVER, 200, ((VIA, VIA_LOCAL, None), (OUT_PORT, 0, None)), category=Category.REFUSED)
     yield flow(DELIVER, 100, ((VIA, VIA_LOCAL, None),), OutputField(OUT_PORT), category=Category.DELIVERY)
     yield flow(DELIVER, 100, ((VIA, VIA_UPLINK, None),), Goto(TO_UPLINK), category=Category.DELIVERY)
-    for destination in intent.destinations:
-        if destination.tunnel_to is None:
-            yield flow(
-                DELIVER, 100, ((VIA, destination.number, None),), *_over_fabric(destination),
-                category=Category.DELIVERY,
-            )  # fmt: skip
-        else:
-            yield from _through_tunnel(intent, destination)
-    for tenant in intent.tenants:
-        if tenant.uplinks:
-            view = ((TENANT, tenant.number, None),)
-            yield flow(TO_UPLINK, 100, view, *_to_uplinks(tenant), category=Category.DELIVERY)
+
+
+def path_flows(destination: Destination) -> Iterator[Flow]:
+    """Yield the flows of deliver and fabric_in for a destination elsewhere."""
+    match = ((VIA, destination.number, None),)
+    if destination.tunnel_to is not None:
+        yield flow(DELIVER, 100, match, *_through_tunnel(destination), category=Category.DELIVERY)
+        return
+    yield flow(DELIVER, 100, match, *_over_fabric(destination), category=Category.DELIVERY)
+    yield flow(
+        FABRIC_IN, 200, (tagged(destination.number),), Output(destination.ofport), category=Category.DELIVERY
+    )
+
+
+def to_uplink_flows(tenant: TenantIntent) -> Iterator[Flow]:
+    """Yield the flow of to_uplink for a tenant that has one here."""
+    if tenant.uplinks:
+        view = ((TENANT, tenant.number, None),)
+        yield flow(TO_UPLINK, 100, view, *_to_uplinks(tenant), category=Category.DELIVERY)
 
 
 def _over_fabric(destination: Destination) -> tuple[Action, ...]:
@@ -74,13 +91,12 @@ def _over_fabric(destination: Destination) -> tuple[Action, ...]:
     )  # fmt: skip
 
 
-def _through_tunnel(intent: BridgeIntent, destination: Destination) -> Iterator[Flow]:
-    for tenant in intent.tenants:
-        match = ((VIA, destination.number, None), (TENANT, tenant.number, None))
-        tun_id = SetField(TUN_ID, destination.number << 12 | tenant.number)
-        peer = SetField(TUN_DST, int(destination.tunnel_to or 0))
-        out = (tun_id, peer, Output(destination.ofport))
-        yield flow(DELIVER, 100, match, *out, category=Category.DELIVERY)
+def _through_tunnel(destination: Destination) -> tuple[Action, ...]:
+    """Return the tunnel's number, destination above tenant (24 bits: RFC 8926, 3.4), and the far end."""
+    return (
+        SetField(TUN_ID, destination.number << 12), Move(TENANT, TUN_TENANT),
+        SetField(TUN_DST, int(destination.tunnel_to or 0)), Output(destination.ofport),
+    )  # fmt: skip
 
 
 def _to_uplinks(tenant: TenantIntent) -> tuple[Action, ...]:
@@ -95,31 +111,30 @@ def _to_uplinks(tenant: TenantIntent) -> tuple[Action, ...]:
 
 
 def flood_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield the flows of broadcast, flood and flood_local.
+    """Yield the flows of broadcast that are the same for every port.
 
     What is flooded goes once to each bridge that has some of the tenant, which floods to its own ports only:
     there is no loop, whatever the links. Between them and the outside one bridge floods, for two uplinks of
     different bridges may lead to the same network.
     """
-    if intent.tenants:
+    if intent.populated:
         isolated: Condition = (SRC_QUARANTINED, 1, None)
         for frame in (nd_type(134), *(((ETH_TYPE, number, None),) for number in sorted(intent.ethertypes))):
             yield flow(BROADCAST, 200, (isolated, *frame), category=Category.ISOLATION)
         for origin in range(2, 5):
             yield flow(BROADCAST, 50, ((ORIGIN, origin, None),), Goto(FLOOD), category=Category.DELIVERY)
-    for tenant in intent.tenants:
-        ports = []
-        for endpoint in tenant.locals:
-            if endpoint.delivers:
-                ports.append(endpoint.ofport)
-                meter = Meter(broadcast_meter(endpoint.ofport))
-                match = ((IN_PORT, endpoint.ofport, None), (ORIGIN, FROM_ENDPOINT, None))
-                yield flow(BROADCAST, 100, match, meter, Goto(FLOOD), category=Category.DELIVERY)
-        yield from _flood(tenant)
-        yield from _flood_local(tenant.number, ports)
 
 
-def _flood(tenant: TenantIntent) -> Iterator[Flow]:
+def broadcast_port_flows(endpoint: LocalEndpoint) -> Iterator[Flow]:
+    """Yield the flow of broadcast for an endpoint's port, by the port's meter."""
+    if endpoint.delivers:
+        meter = Meter(broadcast_meter(endpoint.ofport))
+        match = ((IN_PORT, endpoint.ofport, None), (ORIGIN, FROM_ENDPOINT, None))
+        yield flow(BROADCAST, 100, match, meter, Goto(FLOOD), category=Category.DELIVERY)
+
+
+def flood_tenant_flows(tenant: TenantIntent) -> Iterator[Flow]:
+    """Yield the flows of flood for a tenant: once to each of its bridges, and to and from the outside."""
     view = (TENANT, tenant.number, None)
     local = (SetField(SECTION, 0), Goto(FLOOD_LOCAL))
     abroad: list[Action] = [Clone((SetField(VIA, number), Resubmit(DELIVER))) for number in tenant.flood]
@@ -133,7 +148,8 @@ def _flood(tenant: TenantIntent) -> Iterator[Flow]:
     yield flow(FLOOD, 100, (view,), *abroad, *uplinks, *local, category=Category.DELIVERY)
 
 
-def _flood_local(tenant: int, ports: list[int]) -> Iterator[Flow]:
+def flood_local_flows(tenant: int, ports: tuple[int, ...]) -> Iterator[Flow]:
+    """Yield the flows of flood_local for a tenant's ports here, so many in each."""
     chunks = [ports[at : at + PORTS_IN_A_FLOOD_FLOW] for at in range(0, len(ports), PORTS_IN_A_FLOOD_FLOW)]
     for index, chunk in enumerate(chunks):
         match = ((TENANT, tenant, None), (SECTION, index, None))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zonewall.intent.model import BridgeIntent, TenantIntent
+from zonewall.intent.model import TenantIntent
 from zonewall.pipeline.cookie import Category
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.matches import GROUP
@@ -25,21 +25,16 @@ from zonewall.pipeline.tables import (
 )
 
 
-def dhcp_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield the flows of dhcp, for tenants that have a server somewhere."""
-    for tenant in intent.tenants:
-        if tenant.snoops_by_mac:
-            yield from _requests(tenant)
-            yield from _answers(tenant)
+def dhcp_flows(tenant: TenantIntent) -> Iterator[Flow]:
+    """Yield the flows of dhcp, for a tenant that has a server somewhere."""
+    if tenant.snoops_by_mac:
+        yield from _requests(tenant)
+        yield from _answers(tenant)
 
 
 def _requests(tenant: TenantIntent) -> Iterator[Flow]:
     view: Condition = (TENANT, tenant.number, None)
-    here: list[Action] = [
-        Output(endpoint.ofport)
-        for endpoint in tenant.locals
-        if "dhcp-server" in endpoint.roles and endpoint.delivers
-    ]
+    here: list[Action] = [Output(ofport) for ofport, delivers in tenant.servers if delivers]
     elsewhere: list[Action] = [
         Clone((SetField(VIA, destination), Resubmit(DELIVER))) for destination in tenant.dhcp_servers
     ]
@@ -58,9 +53,7 @@ def _requests(tenant: TenantIntent) -> Iterator[Flow]:
 def _answers(tenant: TenantIntent) -> Iterator[Flow]:
     view: Condition = (TENANT, tenant.number, None)
     speakers: list[Condition] = [(ORIGIN, FROM_FABRIC, None)]
-    speakers += [
-        (IN_PORT, endpoint.ofport, None) for endpoint in tenant.locals if "dhcp-server" in endpoint.roles
-    ]
+    speakers += [(IN_PORT, ofport, None) for ofport, _ in tenant.servers]
     speakers += [(IN_PORT, uplink.ofport, None) for uplink in tenant.uplinks if uplink.dhcp]
     for speaker in speakers:
         match = (view, speaker, *DHCP_REPLY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zonewall.intent.fleet import link_local_address
-from zonewall.intent.model import BridgeIntent, LocalEndpoint, TenantIntent
+from zonewall.intent.model import BridgeIntent, LocalEndpoint
 from zonewall.pipeline.cookie import Category
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.matches import ARP_FRAME, GROUP, IPV4, IPV6, prefix_condition, source_in
@@ -55,14 +55,9 @@ def nd_type(number: int) -> tuple[Condition, ...]:
 
 
 def guard_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield the flows of guard and of the two stages that look into neighbour discovery."""
-    if not any(tenant.locals for tenant in intent.tenants):
-        return
-    yield from _for_everyone(intent)
-    for tenant in intent.tenants:
-        for endpoint in tenant.locals:
-            if endpoint.delivers:
-                yield from _endpoint(tenant, endpoint)
+    """Yield the flows of guard and of neighbour discovery's two stages that are the same for every port."""
+    if intent.has_locals:
+        yield from _for_everyone(intent)
 
 
 def _for_everyone(intent: BridgeIntent) -> Iterator[Flow]:
@@ -84,7 +79,10 @@ def _for_everyone(intent: BridgeIntent) -> Iterator[Flow]:
         yield flow(GUARD, 110, ((ETH_TYPE, ethertype, None), GROUP), Goto(BROADCAST), category=Category.GUARD)
 
 
-def _endpoint(tenant: TenantIntent, endpoint: LocalEndpoint) -> Iterator[Flow]:
+def guard_endpoint_flows(endpoint: LocalEndpoint) -> Iterator[Flow]:
+    """Yield what an endpoint may say at its port."""
+    if not endpoint.delivers:
+        return
     port: Condition = (IN_PORT, endpoint.ofport, None)
     families = {address.prefix.version for address in endpoint.addresses}
     for address in endpoint.addresses:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zonewall.intent.model import BankIntent, BridgeIntent
+from zonewall.intent.model import BankFrame, BridgeIntent
 from zonewall.pipeline.cookie import Category
 from zonewall.pipeline.make import ask, flow, judge
 from zonewall.pipeline.matches import ARP_FRAME, FAMILIES, IPV4, IPV6
@@ -48,7 +48,6 @@ from zonewall.pipeline.packet_fields import (
     UDP_SRC,
 )
 from zonewall.pipeline.stages.guard import DHCP_REPLY, DHCP_REQUEST, nd_type
-from zonewall.pipeline.stages.verdict import most_sections
 from zonewall.pipeline.tables import (
     ACT,
     ALLOW,
@@ -115,9 +114,8 @@ def quarantine_flows(intent: BridgeIntent) -> Iterator[Flow]:
         yield flow(QUARANTINE, 300, nd_type(number), Goto(TRACK), category=Category.STATIC)
     to_isolated = ((SRC_QUARANTINED, 0, None), (DST_QUARANTINED, 1, None))
     yield flow(QUARANTINE, 250, (*to_isolated, *DHCP_REPLY), Goto(TRACK))
-    remediation = sorted({number for tenant in intent.tenants for number in tenant.remediation})
     for flag, other in ((SRC_QUARANTINED, DST_IDENTITY), (DST_QUARANTINED, SRC_IDENTITY)):
-        for number in remediation:
+        for number in intent.remediation:
             match: tuple[Condition, ...] = ((flag, 1, None), (other, number, None))
             yield flow(QUARANTINE, 200, match, Goto(TRACK), category=Category.ISOLATION)
         for family in (IPV4, IPV6):
@@ -128,7 +126,7 @@ def quarantine_flows(intent: BridgeIntent) -> Iterator[Flow]:
 
 
 def track_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield the flows of track: one for each bank and family; what is not tracked goes on to delivery."""
+    """Yield the flows of track that are no bank's: what is not tracked goes on to delivery."""
     yield flow(TRACK, 300, (ARP_FRAME,), Goto(DELIVER))
     for ethertype in sorted(intent.ethertypes):
         yield flow(TRACK, 300, ((ETH_TYPE, ethertype, None),), Goto(DELIVER))
@@ -136,28 +134,30 @@ def track_flows(intent: BridgeIntent) -> Iterator[Flow]:
         yield flow(TRACK, 300, nd_type(number), Goto(DELIVER))
     for match in (DHCP_REQUEST, DHCP_REPLY):
         yield flow(TRACK, 300, match, Goto(DELIVER))
-    returned = (ORIGIN, FROM_SERVICE, None)
-    if any(leg.ofport is not None for c in intent.chains for h in c.hops for leg in (h.enter, h.leave)):
+    if intent.has_legs:
+        returned = (ORIGIN, FROM_SERVICE, None)
         yield flow(TRACK, 250, (returned, (SRC_LOCAL, 1, None)), Goto(DELIVER), category=Category.SERVICE)
-        for bank in intent.banks:
-            for family in bank.families:
-                for via in (VIA_LOCAL, VIA_UPLINK):
-                    match = ((BANK, bank.number, None), returned, (VIA, via, None), FAMILIES[family])
-                    yield flow(TRACK, 240, match, *_track(bank), category=Category.TRACK)
         yield flow(TRACK, 230, (returned,), Goto(DELIVER), category=Category.SERVICE)
-    for bank in intent.banks:
-        for family in bank.families:
-            match = ((BANK, bank.number, None), FAMILIES[family])
-            yield flow(TRACK, 100, match, *_track(bank), category=Category.TRACK)
 
 
-def _track(bank: BankIntent) -> tuple[Action, ...]:
+def track_bank_flows(bank: BankFrame, has_legs: bool) -> Iterator[Flow]:
+    """Yield the flows of track for a bank's connections, of each family."""
+    for family in bank.families:
+        where = ((BANK, bank.number, None), FAMILIES[family])
+        yield flow(TRACK, 100, where, *_track(bank), category=Category.TRACK)
+        if has_legs:
+            for via in (VIA_LOCAL, VIA_UPLINK):
+                match = (*where, (ORIGIN, FROM_SERVICE, None), (VIA, via, None))
+                yield flow(TRACK, 240, match, *_track(bank), category=Category.TRACK)
+
+
+def _track(bank: BankFrame) -> tuple[Action, ...]:
     return (SetField(TRACK_ZONE, bank.zone), Ct(zone=bank.zone, table=JUDGE))
 
 
 def judge_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield the flows of judge, and of the stage that takes connections up in their middle."""
-    if not intent.banks:
+    """Yield the flows of judge, but for connections that are taken up in their middle."""
+    if not intent.judges:
         return
     plain = (*_ask(intent, False), Goto(ACT))
     original = (*_ask(intent, True), Goto(ACT))
@@ -176,18 +176,13 @@ def judge_flows(intent: BridgeIntent) -> Iterator[Flow]:
         ):
             actions = (*answer, *labelled, *original)
             yield flow(JUDGE, priority, (state, family), *actions, category=Category.TRACK)
-        for bank in intent.banks:
-            if bank.reverse != bank.number:
-                match = (state_condition(CT_RPL, CT_INV), family, (BANK, bank.number, None))
-                turned = (SetField(BANK, bank.reverse), *TURN, *original)
-                yield flow(JUDGE, 810, match, *turned, category=Category.TRACK)
-                sctp = (*match, (IP_PROTO, 132, None))
-                turned_sctp = (
-                    SetField(BANK, bank.reverse),
-                    *TURN,
-                    *_turned_ports(intent, SCTP_SRC, SCTP_DST),
-                )
-                yield flow(JUDGE, 815, sctp, *turned_sctp, Goto(TAKE_UP_TABLE), category=Category.TRACK)
+        for bank, reverse in intent.turned:
+            match = (state_condition(CT_RPL, CT_INV), family, (BANK, bank, None))
+            turned = (SetField(BANK, reverse), *TURN, *original)
+            yield flow(JUDGE, 810, match, *turned, category=Category.TRACK)
+            sctp = (*match, (IP_PROTO, 132, None))
+            turned_sctp = (SetField(BANK, reverse), *TURN, *_turned_ports(intent, SCTP_SRC, SCTP_DST))
+            yield flow(JUDGE, 815, sctp, *turned_sctp, Goto(TAKE_UP_TABLE), category=Category.TRACK)
         yield flow(
             JUDGE, 800, (state_condition(CT_RPL, CT_INV), family), *TURN, *original,
             category=Category.TRACK,
@@ -205,16 +200,15 @@ def judge_flows(intent: BridgeIntent) -> Iterator[Flow]:
         )  # fmt: skip
     yield flow(JUDGE, 500, (state_condition(),), *plain, category=Category.TRACK)
     yield from _other_direction_flows(intent)
-    yield from _take_up_flows(intent)
 
 
 def _ask(intent: BridgeIntent, ct: bool) -> tuple[Action, ...]:
-    return (*_select(intent, ct), *judge(ct, most_sections(intent.banks)))
+    return (*_select(intent, ct), *judge(ct, intent.sections))
 
 
 def _select(intent: BridgeIntent, ct: bool) -> tuple[Action, ...]:
     """Return the calls of mirror_select, one for each mirror rule."""
-    steps = max(len(bank.mirrors) for bank in intent.banks)
+    steps = intent.mirror_steps
     return ask(MIRROR_SELECT, SetField(MIRROR_STEP, 0), steps, ct) if steps else ()
 
 
@@ -239,30 +233,29 @@ def _other_direction_flows(intent: BridgeIntent) -> Iterator[Flow]:
         turned = (*forget, SetField(ANSWER, 1 - answer))
         for family in (IPV4, IPV6):
             match = (family, (IP_PROTO, 132, None), (ANSWER, answer, None))
-            for bank in intent.banks:
-                if bank.reverse != bank.number:
-                    between = (*turned, SetField(BANK, bank.reverse), *again, Goto(ACT))
-                    mine = (*match, (BANK, bank.number, None))
-                    yield flow(TAKE_UP_TABLE, 65, mine, *between, category=Category.TAKE_UP)
+            for bank, reverse in intent.turned:
+                between = (*turned, SetField(BANK, reverse), *again, Goto(ACT))
+                mine = (*match, (BANK, bank, None))
+                yield flow(TAKE_UP_TABLE, 65, mine, *between, category=Category.TAKE_UP)
             yield flow(TAKE_UP_TABLE, 60, match, *turned, *again, Goto(ACT), category=Category.TAKE_UP)
 
 
-def _take_up_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """For endpoints that have just come: what the rules allow in its middle, and the answers to it."""
-    moved = [e for tenant in intent.tenants for e in tenant.locals if e.midstream and e.delivers]
+def take_up_port_flows(intent: BridgeIntent, ofport: int) -> Iterator[Flow]:
+    """Yield the flows of judge for an endpoint that has just come, for connections in their middle."""
     enter = (*_ask(intent, False), Goto(TAKE_UP_TABLE))
-    for endpoint in moved:
-        for end in ((IN_PORT, endpoint.ofport, None), (OUT_PORT, endpoint.ofport, None)):
-            for family in (IPV4, IPV6):
-                new = (state_condition(CT_NEW), family, end)
-                tcp = (*new, (IP_PROTO, 6, None), (TCP_FLAGS, 0, TCP_SYN))
-                yield flow(JUDGE, 700, tcp, *enter, category=Category.TAKE_UP)
-                yield flow(JUDGE, 700, (*new, (IP_PROTO, 17, None)), *enter, category=Category.TAKE_UP)
-    if not moved:
-        return
+    for end in ((IN_PORT, ofport, None), (OUT_PORT, ofport, None)):
+        for family in (IPV4, IPV6):
+            new = (state_condition(CT_NEW), family, end)
+            tcp = (*new, (IP_PROTO, 6, None), (TCP_FLAGS, 0, TCP_SYN))
+            yield flow(JUDGE, 700, tcp, *enter, category=Category.TAKE_UP)
+            yield flow(JUDGE, 700, (*new, (IP_PROTO, 17, None)), *enter, category=Category.TAKE_UP)
+
+
+def take_up_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows of take_up: what the rules allow in its middle, and the answers to it."""
     for protocol, source, destination in ((6, TCP_SRC, TCP_DST), (17, UDP_SRC, UDP_DST)):
         turn = (PushField(source), PushField(destination), PopField(source), PopField(destination))
-        again = (*turn, *judge(False, most_sections(intent.banks)), *turn)
+        again = (*turn, *judge(False, intent.sections), *turn)
         forget = (SetField(RULE, 0), SetField(VERDICT, 0))
         passing = (SetField(TAKE_UP, 1), SetField(ANSWER, 1), Goto(ACT))
         actions = (*SWAP_IDENTITIES, *forget, *again, *passing)
@@ -273,7 +266,7 @@ def _take_up_flows(intent: BridgeIntent) -> Iterator[Flow]:
 
 def commit_flows(intent: BridgeIntent) -> Iterator[Flow]:
     """Yield the flows of commit: a new connection is remembered with its rule and both identities."""
-    if not intent.banks:
+    if not intent.judges:
         return
     copies: tuple[Action, ...] = ()
     if intent.sinks:

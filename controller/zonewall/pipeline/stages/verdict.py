@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zonewall.intent.model import BankIntent, BridgeIntent, CrowdIntent, SectionIntent, VerdictLine
+from zonewall.intent.model import BankFrame, BridgeIntent, CrowdIntent, VerdictLine
 from zonewall.pipeline.cookie import Category
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.matches import service_conditions
@@ -32,31 +32,22 @@ from zonewall.pipeline.tables import (
 Clause = list[tuple[Condition, ...]]
 
 
-def verdict_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield the flows of the verdict subroutine, bank by bank and section by section."""
-    if most_sections(intent.banks) > 1:
+def decided_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows that end the search where a section before has decided."""
+    if intent.sections > 1:
         for verdict in (ALLOW, DROP, REJECT):
             yield flow(VERDICT_TABLE, 65000, ((VERDICT, verdict, None),), category=Category.TRACK)
-    for bank in intent.banks:
-        for index, section in enumerate(bank.sections):
-            yield from section_flows(bank, index, section)
 
 
-def most_sections(banks: tuple[BankIntent, ...]) -> int:
-    """Return how often the subroutine has to be called until every bank has decided."""
-    return max((len(bank.sections) for bank in banks), default=1)
+def onward_flows(bank: BankFrame) -> Iterator[Flow]:
+    """Yield where what no line of a section matches goes on."""
+    for index, miss in enumerate(bank.misses):
+        if miss is not None:
+            where = ((BANK, bank.number, None), (SECTION, index, None))
+            yield flow(VERDICT_TABLE, 1, where, *_onward(miss), category=Category.TRACK)
 
 
-def section_flows(bank: BankIntent, index: int, section: SectionIntent) -> Iterator[Flow]:
-    """Yield one section's flows; a line that matches everything needs no more than one."""
-    for line in section.lines:
-        yield from line_flows(bank, index, line)
-    if section.miss is not None:
-        where = ((BANK, bank.number, None), (SECTION, index, None))
-        yield flow(VERDICT_TABLE, 1, where, *_onward(section.miss), category=Category.TRACK)
-
-
-def line_flows(bank: BankIntent, index: int, line: VerdictLine) -> Iterator[Flow]:
+def line_flows(bank: BankFrame, index: int, line: VerdictLine) -> Iterator[Flow]:
     """Yield the flows of one line, all of one priority and one conjunction number."""
     where: tuple[Condition, ...] = ((BANK, bank.number, None), (SECTION, index, None))
     decide = decision(line)
@@ -152,27 +143,23 @@ def _onward(section: int) -> tuple[Action, ...]:
     return (SetField(SECTION, section),)
 
 
-def mirror_select_flows(intent: BridgeIntent) -> Iterator[Flow]:
+def mirror_select_flows(bank: BankFrame) -> Iterator[Flow]:
     """Yield the flows that ask one mirror rule after the other; each adds the bits of its targets."""
-    for bank in intent.banks:
-        for step, mirror in enumerate(bank.mirrors):
-            where: tuple[Condition, ...] = ((BANK, bank.number, None), (MIRROR_STEP, step, None))
-            onward: tuple[Action, ...] = (SetField(MIRROR_STEP, step + 1),)
-            wanted: tuple[Action, ...] = (
-                SetField(MIRROR_ALLOWED, mirror.allowed, mirror.allowed),
-                SetField(MIRROR_DROPPED, mirror.dropped, mirror.dropped),
+    for step, mirror in enumerate(bank.mirrors):
+        where: tuple[Condition, ...] = ((BANK, bank.number, None), (MIRROR_STEP, step, None))
+        onward: tuple[Action, ...] = (SetField(MIRROR_STEP, step + 1),)
+        bits = ((MIRROR_ALLOWED, mirror.allowed), (MIRROR_DROPPED, mirror.dropped))
+        wanted = tuple(SetField(field, mask, mask) for field, mask in bits if mask)
+        clauses = [
+            clause
+            for clause in (
+                crowd_conditions(SRC_IDENTITY, mirror.sources),
+                crowd_conditions(DST_IDENTITY, mirror.destinations),
+                service_conditions(mirror.services, bank.families),
             )
-            wanted = tuple(a for a in wanted if isinstance(a, SetField) and a.value)
-            clauses = [
-                clause
-                for clause in (
-                    crowd_conditions(SRC_IDENTITY, mirror.sources),
-                    crowd_conditions(DST_IDENTITY, mirror.destinations),
-                    service_conditions(mirror.services, bank.families),
-                )
-                if clause != [()]
-            ]
-            number = 0x80000000 | bank.number << 8 | step
-            for match, actions in spread(clauses, number, (*wanted, *onward)):
-                yield flow(MIRROR_SELECT, 100, (*where, *match), *actions, category=Category.MIRROR)
-            yield flow(MIRROR_SELECT, 1, where, *onward, category=Category.MIRROR)
+            if clause != [()]
+        ]
+        number = 0x80000000 | bank.number << 8 | step
+        for match, actions in spread(clauses, number, (*wanted, *onward)):
+            yield flow(MIRROR_SELECT, 100, (*where, *match), *actions, category=Category.MIRROR)
+        yield flow(MIRROR_SELECT, 1, where, *onward, category=Category.MIRROR)

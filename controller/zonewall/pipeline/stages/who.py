@@ -8,9 +8,11 @@ from zonewall.intent.fleet import link_local_address
 from zonewall.intent.model import (
     Address,
     BridgeIntent,
+    ForeignEndpoint,
     LocalEndpoint,
     RemoteEndpoint,
     TenantIntent,
+    View,
 )
 from zonewall.pipeline.cookie import Category
 from zonewall.pipeline.make import flow
@@ -67,6 +69,7 @@ from zonewall.pipeline.tables import (
     VIA_UPLINK,
 )
 from zonewall.placement.model import BindingState
+from zonewall.values.addresses import MacAddress
 
 _ICMPV6: Condition = (IP_PROTO, 58, None)
 
@@ -86,25 +89,31 @@ Known = LocalEndpoint | RemoteEndpoint
 
 
 def who_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield the flows of source, arp, nd, resolve and multicast."""
-    if not intent.tenants:
+    """Yield the flows of source, arp, nd, resolve and multicast that are the same for every tenant."""
+    if intent.populated:
+        yield from _for_everyone(intent)
+
+
+def known_flows(view: View, endpoint: Known) -> Iterator[Flow]:
+    """Yield what leads to one of the tenant's endpoints, by address and by MAC, and who it is as a source."""
+    if isinstance(endpoint, LocalEndpoint) and not endpoint.delivers:
         return
-    yield from _for_everyone(intent)
-    # What an appliance on another bridge lets through may come back here, from an endpoint that is here.
-    needs_local_sources = bool(intent.chains)
-    for tenant in intent.tenants:
-        view = (TENANT, tenant.number, None)
-        for endpoint in _known(tenant):
-            yield from _destinations(view, endpoint, ())
-        for foreign in tenant.foreign:
-            yield from _destinations(view, foreign.endpoint, (SetField(BANK, foreign.bank),))
-        yield from _sources(tenant, needs_local_sources)
-        yield from _outside(tenant, view)
+    tenant: Condition = (TENANT, view.tenant, None)
+    yield from _destinations(tenant, endpoint, ())
+    yield from _sources(view, tenant, endpoint)
+    yield from _bound(tenant, endpoint, view.by_mac)
+    if "router" in endpoint.roles:
+        match = (tenant, (ETH_DST, endpoint.mac, None))
+        yield flow(BIND, 80, match, *_way(endpoint), category=Category.DELIVERY)
 
 
-def _known(tenant: TenantIntent) -> Iterator[Known]:
-    yield from (endpoint for endpoint in tenant.locals if endpoint.delivers)
-    yield from tenant.remotes
+def foreign_flows(view: View, foreign: ForeignEndpoint) -> Iterator[Flow]:
+    """Yield what leads to another tenant's endpoint that this one can reach, and who it is as a source."""
+    tenant: Condition = (TENANT, view.tenant, None)
+    yield from _destinations(tenant, foreign.endpoint, (SetField(BANK, foreign.bank),))
+    for address in foreign.endpoint.addresses:
+        yield _source(tenant, address, (), 2000)
+    yield from _bound(tenant, foreign.endpoint, by_mac=False)
 
 
 def _for_everyone(intent: BridgeIntent) -> Iterator[Flow]:
@@ -167,33 +176,23 @@ def _link_local(
     yield flow(ND, 300, answered, number, Goto(BIND), category=Category.WHO)
 
 
-def _sources(tenant: TenantIntent, needs_local_sources: bool) -> Iterator[Flow]:
+def _sources(view: View, tenant: Condition, endpoint: Known) -> Iterator[Flow]:
     """Yield whose the source address of what came over a link, an uplink or out of an appliance is."""
-    view = (TENANT, tenant.number, None)
-    has_router = any("router" in endpoint.roles for endpoint in tenant.locals)
-    for local in tenant.locals:
-        if not local.delivers:
+    from_uplink: Condition = (ORIGIN, FROM_UPLINK, None)
+    for address in endpoint.addresses:
+        if isinstance(endpoint, RemoteEndpoint):
+            yield _source(tenant, address, (), 2000)
+        elif view.local_sources:
+            yield _source(tenant, address, (), 2000, SetField(SRC_LOCAL, 1))
+        if view.routers is None:
             continue
-        for address in local.addresses:
-            if needs_local_sources or has_router:
-                yield _source(view, address, (), 2000, SetField(SRC_LOCAL, 1))
-            if tenant.uplinks:
-                yield from _refused_from_uplink(tenant, address)
-    for remote in tenant.remotes:
-        for address in remote.addresses:
-            yield _source(view, address, (), 2000)
-            if not tenant.uplinks:
-                continue
-            if remote.via == VIA_UPLINK:
-                yield _source(view, address, ((ORIGIN, FROM_UPLINK, None), (ETH_SRC, remote.mac, None)), 3100)
-                if address.prefix.version == 4:
-                    spa = (*prefix_condition(ARP_SPA, address.prefix), (ARP_SHA, remote.mac, None))
-                    match = (view, (ORIGIN, FROM_UPLINK, None), ARP_FRAME, *spa)
-                    yield flow(SOURCE, 300, match, Goto(ARP), category=Category.WHO)
-            yield from _refused_from_uplink(tenant, address)
-    for foreign in tenant.foreign:
-        for address in foreign.endpoint.addresses:
-            yield _source(view, address, (), 2000)
+        if isinstance(endpoint, RemoteEndpoint) and endpoint.via == VIA_UPLINK:
+            yield _source(tenant, address, (from_uplink, (ETH_SRC, endpoint.mac, None)), 3100)
+            if address.prefix.version == 4:
+                spa = (*prefix_condition(ARP_SPA, address.prefix), (ARP_SHA, endpoint.mac, None))
+                match = (tenant, from_uplink, ARP_FRAME, *spa)
+                yield flow(SOURCE, 300, match, Goto(ARP), category=Category.WHO)
+        yield from _refused_from_uplink((tenant, from_uplink), view.routers, address)
 
 
 def _source(view: Condition, address: Address, more: tuple[Condition, ...], base: int, *also: Action) -> Flow:
@@ -204,11 +203,12 @@ def _source(view: Condition, address: Address, more: tuple[Condition, ...], base
     )  # fmt: skip
 
 
-def _refused_from_uplink(tenant: TenantIntent, address: Address) -> Iterator[Flow]:
+def _refused_from_uplink(
+    view: tuple[Condition, ...], routers: tuple[MacAddress, ...], address: Address
+) -> Iterator[Flow]:
     """Yield the refusal of an endpoint's address that comes from outside, but by a listed router."""
-    view: tuple[Condition, ...] = ((TENANT, tenant.number, None), (ORIGIN, FROM_UPLINK, None))
     plen = address.prefix.prefixlen
-    for router in sorted({mac for uplink in tenant.uplinks for mac in uplink.routers}):
+    for router in routers:
         match = (*view, (ETH_SRC, router, None), *source_in(address.prefix))
         yield flow(
             SOURCE, 3200 + plen, match, SetField(SRC_IDENTITY, address.identity), Goto(RESOLVE),
@@ -223,8 +223,9 @@ def _refused_from_uplink(tenant: TenantIntent, address: Address) -> Iterator[Flo
         yield flow(SOURCE, 4100, match, category=Category.REFUSED)
 
 
-def _outside(tenant: TenantIntent, view: Condition) -> Iterator[Flow]:
-    """Yield the tenant's outside prefixes, both ways, and where ARP for what is outside goes."""
+def outside_flows(tenant: TenantIntent) -> Iterator[Flow]:
+    """Yield the tenant's outside prefixes, both ways, and where what is for the outside goes."""
+    view: Condition = (TENANT, tenant.number, None)
     away = SetField(DST_ENDPOINT, OUTSIDE_ENDPOINT)
     for prefix, identity in tenant.outside:
         yield flow(
@@ -241,23 +242,7 @@ def _outside(tenant: TenantIntent, view: Condition) -> Iterator[Flow]:
         yield flow(ARP, 50, (view, ARP_FRAME), away, Goto(BIND), category=Category.WHO)
         for number in (135, 136):
             yield flow(ND, 50, (view, *nd_type(number)), away, Goto(BIND), category=Category.WHO)
-
-
-def bind_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield the flows of bind: an endpoint's MAC belongs to its number, and leads to its port or bridge."""
-    for tenant in intent.tenants:
-        view = (TENANT, tenant.number, None)
-        by_mac = tenant.snoops_by_mac or bool(intent.ethertypes)
-        for endpoint in _known(tenant):
-            yield from _bound(view, endpoint, by_mac)
-        for foreign in tenant.foreign:
-            yield from _bound(view, foreign.endpoint, by_mac=False)
-        for endpoint in _known(tenant):
-            if "router" in endpoint.roles:
-                match = (view, (ETH_DST, endpoint.mac, None))
-                yield flow(BIND, 80, match, *_way(endpoint), category=Category.DELIVERY)
-        if tenant.gateway is not None:
-            yield from _to_gateway(tenant, view)
+        yield from _to_gateway(tenant, view)
 
 
 def _bound(view: Condition, endpoint: Known, by_mac: bool) -> Iterator[Flow]:

@@ -1,0 +1,74 @@
+"""What a tenant's endpoints on one bridge add up to; it follows one that comes or goes."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from zonewall.intent.fleet import DELIVERING
+from zonewall.intent.policy import EndpointFacts
+from zonewall.placement.model import Binding
+
+Bound = tuple[EndpointFacts, Binding]
+
+
+@dataclass(frozen=True, slots=True)
+class Locals:
+    """A tenant's endpoints at ports of a bridge, in any state.
+
+    Attributes:
+        identities: names of the identities they can have, and how many have each.
+        versions: IP versions of their addresses, counted alike.
+        ports: ports that receive traffic, sorted.
+        servers: port of each DHCP server, and whether it receives traffic; sorted.
+        routers: how many are routers.
+    """
+
+    identities: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[int, int] = field(default_factory=dict)
+    ports: tuple[int, ...] = ()
+    servers: tuple[tuple[int, bool], ...] = ()
+    routers: int = 0
+    count: int = 0
+
+    def change(self, gone: Iterable[Bound], come: Iterable[Bound]) -> Locals:
+        """Return what the endpoints add up to after some went and some came."""
+        identities, versions = dict(self.identities), dict(self.versions)
+        ports, servers = list(self.ports), list(self.servers)
+        routers, count = self.routers, self.count
+        for step, each in ((-1, gone), (1, come)):
+            for facts, binding in each:
+                count += step
+                _count(identities, facts.identities, step)
+                _count(versions, facts.versions, step)
+                routers += step * ("router" in facts.roles)
+                delivers = binding.state in DELIVERING
+                if delivers:
+                    _in_or_out(ports, binding.ofport, step)
+                if "dhcp-server" in facts.roles:
+                    _in_or_out(servers, (int(binding.ofport), delivers), step)
+        return Locals(identities, versions, tuple(ports), tuple(servers), routers, count)
+
+
+NOBODY_HERE = Locals()
+
+
+def _count(
+    counts: dict[str, int] | dict[int, int], names: frozenset[str] | frozenset[int], step: int
+) -> None:
+    counted: dict[object, int] = counts  # type: ignore[assignment]
+    for name in names:
+        total = counted.get(name, 0) + step
+        if total:
+            counted[name] = total
+        else:
+            del counted[name]
+
+
+def _in_or_out(values: list[int] | list[tuple[int, bool]], value: int | tuple[int, bool], step: int) -> None:
+    sorted_values: list[object] = values  # type: ignore[assignment]
+    if step > 0:
+        insort(sorted_values, value)  # type: ignore[type-var]
+    else:
+        sorted_values.remove(value)
