@@ -139,6 +139,10 @@ class Stream(threading.Thread):
         except OSError as error:
             self._broken = str(error) or type(error).__name__
 
+    def last(self) -> float:
+        """Return when the last answer came, as a reading of ``time.monotonic()``; 0 before the first."""
+        return self._arrivals[-1] if self._arrivals else 0.0
+
     def stop(self) -> Gap:
         """End, and say how it went."""
         self._stopping.set()

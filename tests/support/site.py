@@ -18,7 +18,7 @@ import yaml
 from topologies.lab import Host, Lab, Machine, Process
 
 from zonewall.api.control import ask
-from zonewall.errors import ControllerUnreachable
+from zonewall.errors import ControllerUnreachableError
 
 ZONEWALL = Path(sys.executable).with_name("zonewall")
 PATIENCE_S = 40.0
@@ -72,7 +72,7 @@ class Site:
 
     def status(self) -> Status:
         """Return the status document, {} while no controller answers."""
-        with suppress(ControllerUnreachable):
+        with suppress(ControllerUnreachableError):
             return ask(self.state / "control.sock", "/status")
         return {}
 

@@ -196,8 +196,8 @@ class BridgeEvents:
 
     def _send_discovery(self) -> None:
         at = time.monotonic()
-        ports = [end for end in self._reconciler.world.fabric_ports() if end[0] in self._links]
-        for key, ofport in self._reconciler.finder.due(ports, at):
+        ports = self._reconciler.world.fabric_ports()
+        for key, ofport in self._reconciler.finder.due(ports, self._links, at):
             datapath_id = self._reconciler.world.datapath_of(key)
             if datapath_id is not None:
                 frame = self._reconciler.finder.frame(datapath_id, ofport, at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
 
 from zonewall.placement.discovery import LinkClaim, LinkTable, build_discovery_frame, parse_discovery_frame
@@ -37,14 +37,22 @@ class LinkFinder:
         """Return the live links."""
         return self._table.links
 
-    def due(self, ports: Iterable[tuple[BridgeKey, OfPort]], at: float) -> list[tuple[BridgeKey, OfPort]]:
-        """Return the ports that a frame should leave by now; ports that are gone are forgotten."""
+    def due(
+        self, ports: Iterable[tuple[BridgeKey, OfPort]], connected: Container[BridgeKey], at: float
+    ) -> list[tuple[BridgeKey, OfPort]]:
+        """Return the ports that a frame should leave by now; ports that are gone are forgotten.
+
+        Args:
+            ports: every fabric port there is.
+            connected: bridges that can be told to send; the others' ports are not gone.
+            at: the clock.
+        """
         present = set(ports)
         for end in self._next.keys() - present:
             del self._next[end]
             self._table, _ = self._table.lost(end, at)
         due = []
-        for end in sorted(present):
+        for end in sorted(end for end in present if end[0] in connected):
             when, rounds = self._next.get(end, (at, 0))
             if when <= at:
                 pause = EAGER_S if rounds < EAGER_ROUNDS else EVERY_S
@@ -78,7 +86,16 @@ class LinkFinder:
         self._table, change = self._table.lost(end, at)
         return bool(change)
 
-    def expire(self, at: float) -> bool:
-        """Forget links that were not heard of for too long; say whether there were any."""
+    def expire(self, at: float, connected: Container[BridgeKey]) -> bool:
+        """Forget links that were not heard of for too long; say whether there were any.
+
+        A bridge that is away can neither send nor tell what it hears, and goes on forwarding: its links are
+        kept, and have their full time once it is back.
+        """
+        neighbours = self._table.neighbours
+        for end, (other, until) in tuple(neighbours.items()):
+            if until <= at and not (end[0] in connected and other[0] in connected):
+                neighbours = neighbours.put(end, (other, at + TTL_S))
+        self._table = replace(self._table, neighbours=neighbours)
         self._table, change = self._table.expire(at)
         return bool(change)

@@ -261,7 +261,8 @@ class Reconciler:
         at = time.monotonic()
         self.take(self.world.fleet.tick(at), "time")
         self.recorder.time_passes()
-        if self.finder.expire(at):
+        connected = {key for key, keeper in self.keepers.items() if keeper.link is not None}
+        if self.finder.expire(at, connected):
             self.links_changed()
         self._remember()
         inactive = _inactive_now(self.world.configuration)

@@ -11,6 +11,7 @@ TWO = BridgeKey(HostName("hv2"), BridgeName("br-int"))
 IDS = {DatapathId(0xA1): ONE, DatapathId(0xA2): TWO}
 KEY = b"a key of the controller's own!!!"
 PORT = OfPort(7)
+BOTH = {ONE, TWO}
 
 
 def greet(finder: LinkFinder, at: float) -> bool:
@@ -38,33 +39,45 @@ def test_a_frame_signed_with_another_key_is_no_link() -> None:
 def test_a_link_that_is_not_heard_of_is_forgotten() -> None:
     finder = LinkFinder(KEY)
     assert greet(finder, 1.0)
-    assert not finder.expire(1.0 + TTL_S - 0.1)
-    assert finder.expire(1.0 + TTL_S + 0.1)
+    assert not finder.expire(1.0 + TTL_S - 0.1, BOTH)
+    assert finder.expire(1.0 + TTL_S + 0.1, BOTH)
     assert finder.links == frozenset()
 
 
 def test_a_new_port_is_asked_often_at_first_and_then_seldom() -> None:
     finder = LinkFinder(KEY)
-    asked = [at / 100 for at in range(0, 1000) if finder.due([(ONE, PORT)], at / 100)]
+    asked = [at / 100 for at in range(0, 1000) if finder.due([(ONE, PORT)], BOTH, at / 100)]
     assert len([at for at in asked if at < EAGER_S * EAGER_ROUNDS]) == EAGER_ROUNDS
     assert len(asked) <= EAGER_ROUNDS + 4
 
 
 def test_a_port_that_went_takes_its_link_along() -> None:
     finder = LinkFinder(KEY)
-    finder.due([(ONE, PORT), (TWO, PORT)], 1.0)
+    finder.due([(ONE, PORT), (TWO, PORT)], BOTH, 1.0)
     assert greet(finder, 1.0)
-    finder.due([(TWO, PORT)], 1.5)
+    finder.due([(TWO, PORT)], BOTH, 1.5)
     assert finder.links == frozenset()
 
 
 def test_a_link_whose_cable_is_pulled_is_gone_at_once_and_asked_for_often_when_it_is_back() -> None:
     finder = LinkFinder(KEY)
     for at in range(10):
-        finder.due([(ONE, PORT), (TWO, PORT)], float(at))
+        finder.due([(ONE, PORT), (TWO, PORT)], BOTH, float(at))
     assert greet(finder, 10.0)
     assert finder.carrier((ONE, PORT), is_up=False, at=10.0)
     assert finder.links == frozenset()
     assert not finder.carrier((ONE, PORT), is_up=True, at=10.1)
-    assert (ONE, PORT) in finder.due([(ONE, PORT), (TWO, PORT)], 10.2)
-    assert (ONE, PORT) in finder.due([(ONE, PORT), (TWO, PORT)], 10.2 + EAGER_S)
+    assert (ONE, PORT) in finder.due([(ONE, PORT), (TWO, PORT)], BOTH, 10.2)
+    assert (ONE, PORT) in finder.due([(ONE, PORT), (TWO, PORT)], BOTH, 10.2 + EAGER_S)
+
+
+def test_the_links_of_a_bridge_that_is_away_are_kept_and_have_their_full_time_once_it_is_back() -> None:
+    finder, ports = LinkFinder(KEY), [(ONE, PORT), (TWO, PORT)]
+    finder.due(ports, BOTH, 1.0)
+    assert greet(finder, 1.0)
+    assert (TWO, PORT) not in finder.due(ports, {ONE}, 1.5)
+    assert not finder.expire(1.0 + TTL_S + 60, {ONE})
+    assert finder.links
+    assert not finder.expire(1.0 + TTL_S + 61, BOTH)
+    assert finder.expire(1.0 + TTL_S + 61 + TTL_S, BOTH)
+    assert finder.links == frozenset()
