@@ -9,6 +9,7 @@ addresses and its connections notice nothing.
 from __future__ import annotations
 
 import ipaddress
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -122,6 +123,17 @@ class Machine(Namespace):
             away = []
         self.lab.panel.ip(*away, *there)
         self.at = host
+
+    def is_plugged(self, host: Host) -> bool:
+        """Say whether the machine has a port on a host."""
+        return host in self._legs
+
+    def send_at(self, host: Host, sent: Sequence[bytes]) -> None:
+        """Send frames into the machine's port on a host, wherever its cable is."""
+        with self.lab.panel.socket(socket.AF_PACKET, socket.SOCK_RAW) as leg:
+            leg.bind((self._legs[host], 0))
+            for frame in sent:
+                leg.send(frame)
 
     def announce(
         self, host: Host | None = None, kind: str = "rarp", times_s: Sequence[float] = frames.QEMU_TIMES_S
