@@ -72,6 +72,27 @@ class ServiceTerm:
     icmp_type: int | None = None
     icmp_code: int | None = None
 
+    def __str__(self) -> str:
+        """Return it as a policy writes it: ``tcp/80,8000-8099``, ``icmp/3/1``, ``ip/47``, ``any``."""
+        if self.protocol is None:
+            return "any"
+        if self.protocol not in _WORDS:
+            return f"ip/{self.protocol}"
+        parts = [_WORDS[self.protocol]]
+        if self.icmp_type is not None:
+            parts += [str(number) for number in (self.icmp_type, self.icmp_code) if number is not None]
+        elif self.ports:
+            parts.append(_ranges_text(self.ports))
+        source = f" from {_ranges_text(self.source_ports)}" if self.source_ports else ""
+        return "/".join(parts) + source
+
+
+_WORDS = {int(protocol): protocol.name.lower() for protocol in Protocol}
+
+
+def _ranges_text(ranges: tuple[PortRange, ...]) -> str:
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
+
 
 ANY_SERVICE = ServiceTerm()
 

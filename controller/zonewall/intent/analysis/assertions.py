@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from zonewall.intent.analysis.ends import FAMILY_OF, Ends, Example, ends_of, first_pair
+from zonewall.intent.analysis.ends import Ends, Example, ends_of
 from zonewall.intent.analysis.moments import moments
 from zonewall.intent.analysis.regions import Region
 from zonewall.intent.analysis.walk import BankWalk, walk_of
-from zonewall.intent.analysis.witness import Witness, header_in, witness_of
+from zonewall.intent.analysis.witness import Witness, find_packet, witness_of
 from zonewall.intent.banks import Bank, Crowd, Line, RuleRecord
 from zonewall.intent.crowds import View, agreed_identities, crowd, is_outside_name
 from zonewall.intent.identity import Directory, build_directory
@@ -145,8 +145,8 @@ class _Judge:
                     words = crowd(self.directory, view, (p for p in peers[side] if p.kind != "zone"))
                 groups: dict[tuple[int, bool, bool], list[str]] = {}
                 for identity in self._identities(bank, side):
-                    if _is_in(who, identity):
-                        told = (identity in agreed[side], _is_in(words, identity))
+                    if is_in(who, identity):
+                        told = (identity in agreed[side], is_in(words, identity))
                         groups.setdefault((walk.mask(side, identity), *told), []).append(identity)
                 sides.append(groups)
             for (_, from_agreed, from_word), sources in sides[0].items():
@@ -162,16 +162,11 @@ class _Judge:
 
     def _witness(self, tenant: Tenant, walk: BankWalk, groups: _Groups, region: Region) -> Witness | None:
         """Return a connection in the region between two ends of the groups."""
-        ours, theirs = (self._identities(walk.bank, side) for side in (0, 1))
-        for protocol in sorted(region, key=lambda key: (key not in (6, 17), key)):
-            family = FAMILY_OF.get(protocol)
-            for source in groups[0]:
-                for destination in groups[1]:
-                    pair = first_pair(ours[source], theirs[destination], family)
-                    if pair is not None:
-                        header = header_in(walk.protocols, region, protocol, pair)
-                        return witness_of(self.configuration, tenant.name, pair, header, self.moment)
-        return None
+        sides = self._identities(walk.bank, 0), self._identities(walk.bank, 1)
+        found = find_packet(walk.protocols, region, sides, groups)
+        if found is None:
+            return None
+        return witness_of(self.configuration, tenant.name, *found, self.moment)
 
 
 def _pairings(assertion: Assertion) -> Iterator[tuple[tuple[Peer, ...], tuple[Peer, ...]]]:
@@ -184,6 +179,7 @@ def _pairings(assertion: Assertion) -> Iterator[tuple[tuple[Peer, ...], tuple[Pe
             yield (peer,), (peer,)
 
 
-def _is_in(who: Crowd, identity: str) -> bool:
+def is_in(who: Crowd, identity: str) -> bool:
+    """Say whether an identity is in a crowd."""
     whole = who.outside if is_outside_name(identity) else who.inside
     return who.everybody or whole or identity in who.identities

@@ -73,9 +73,12 @@ class BankWalk:
                 miss = self._miss(section)
                 pending[miss] = union(pending.get(miss, {}), rest)
 
-    def section_of(self, place: int) -> int:
-        """Return the section that a line stands in."""
-        return max(index for index, start in enumerate(self._starts) if start <= place)
+    def places(self, mask: int) -> Iterator[int]:
+        """Yield the places of the lines in ``mask``, in their order."""
+        while mask:
+            lowest = mask & -mask
+            yield lowest.bit_length() - 1
+            mask ^= lowest
 
     def _miss(self, section: int) -> int:
         last = len(self._starts) - 1
@@ -85,11 +88,8 @@ class BankWalk:
     def _places(self, section: int, mask: int) -> Iterator[int]:
         start = self._starts[section]
         end = self._starts[section + 1] if section + 1 < len(self._starts) else len(self.lines)
-        here = mask >> start & (1 << end - start) - 1
-        while here:
-            lowest = here & -here
-            yield start + lowest.bit_length() - 1
-            here ^= lowest
+        for place in self.places(mask >> start & (1 << end - start) - 1):
+            yield start + place
 
 
 def walk_of(

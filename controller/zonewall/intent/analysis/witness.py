@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from zonewall.intent.analysis.ends import Example
+from zonewall.intent.analysis.ends import FAMILY_OF, Example, first_pair
 from zonewall.intent.analysis.regions import OTHER, Protocols, Region
 from zonewall.intent.semantics import Probe, ProbeError, Verdict, verdict
 from zonewall.policy.model import Configuration
+from zonewall.values.addresses import IpAddress
 from zonewall.values.names import TenantName
 from zonewall.values.services import PORT_PROTOCOLS, Protocol
 
@@ -68,17 +70,36 @@ def witness_of(
     return None if isinstance(said, ProbeError) else Witness(probe, said)
 
 
-def header_in(protocols: Protocols, region: Region, protocol: int, ends: tuple[Example, Example]) -> Probe:
+Sides = tuple[Mapping[str, Mapping[int, list[Example]]], Mapping[str, Mapping[int, list[Example]]]]
+"""Examples of ends by identity, for a bank's source and its destination."""
+
+
+def find_packet(
+    protocols: Protocols, region: Region, sides: Sides, groups: tuple[Iterable[str], Iterable[str]]
+) -> tuple[tuple[Example, Example], Probe] | None:
+    """Return an end of each group of identities and a packet of the region; None: they cannot meet."""
+    destinations = list(groups[1])
+    for protocol in sorted(region, key=lambda key: (key not in (6, 17), key)):
+        family = FAMILY_OF.get(protocol)
+        for source in groups[0]:
+            for destination in destinations:
+                pair = first_pair(sides[0][source], sides[1][destination], family)
+                if pair is not None:
+                    return pair, _header(protocols, region, protocol, pair[0].address)
+    return None
+
+
+def _header(protocols: Protocols, region: Region, protocol: int, anywhere: IpAddress) -> Probe:
     """Return a packet of a protocol of the region; of its two ends only the service is meant."""
     first, last, low, high = region[protocol][0]
     number = (protocols.other or 0) if protocol == OTHER else protocol
-    here = ends[0].address
     if number in PORT_PROTOCOLS:
         source_port = min(max(_HIGH_PORT, low), high)
-        return Probe(here, here, number, source_port=source_port, destination_port=first or min(1, last))
-    if number in (Protocol.ICMP, Protocol.ICMPV6):
-        return Probe(here, here, number, icmp=(first, low))
-    return Probe(here, here, number)
+        port = first or min(1, last)
+        return Probe(anywhere, anywhere, number, source_port=source_port, destination_port=port)
+    if number in FAMILY_OF:
+        return Probe(anywhere, anywhere, number, icmp=(first, low))
+    return Probe(anywhere, anywhere, number)
 
 
 def service_text(probe: Probe) -> str:
