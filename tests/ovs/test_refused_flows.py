@@ -149,6 +149,9 @@ def test_a_sick_bridge_delays_no_other(dummy_switch: DummySwitch, monkeypatch: p
             async def read_state(self) -> Any:
                 await asyncio.sleep(3600)
 
+            async def watch(self) -> bool:
+                return False
+
             async def change(self, change: Any) -> None:
                 await asyncio.sleep(3600)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from support.dummy import DummySwitch
 from support.openflow_bridge import ListenerUnderTest, connected
 from zonewall.intent.fleet import Fleet
+from zonewall.openflow.events import FlowsChanged
 from zonewall.placement.model import BridgeKey
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.link import SessionLink
@@ -43,12 +44,20 @@ class KeptBridge:
 
         self.bridge.run(look())
 
+    def pump(self) -> None:
+        """Hand the keeper what the bridge told of others' changes."""
+        told = [event for event in self.bridge.events if isinstance(event, FlowsChanged)]
+        self.bridge.events[:] = [event for event in self.bridge.events if event not in told]
+        for event in told:
+            self.keeper.told(event.updates)
+
     def until(self, condition: Callable[[], bool], what: str, within_s: float = 20.0) -> None:
         """Run the loop until a condition holds."""
 
         async def watch() -> None:
             deadline = time.monotonic() + within_s
             while not condition():
+                self.pump()
                 assert time.monotonic() < deadline, f"not within {within_s} s: {what}; {self.keeper.status}"
                 await asyncio.sleep(0.01)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from zonewall.flows.encoded import FlowKey
+
 
 @dataclass(frozen=True, slots=True)
 class Port:
@@ -101,4 +103,29 @@ class SwitchError:
     xid: int
 
 
-Event = BridgeUp | BridgeDown | ConnectionRefused | PortChanged | PacketIn | FlowRemoved | SwitchError
+@dataclass(frozen=True, slots=True)
+class FlowUpdate:
+    """A flow that somebody else put, changed or removed; ``key`` None: the bridge lost count of them."""
+
+    key: FlowKey | None
+    cookie: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlowsChanged:
+    """Somebody else changed flows of a bridge."""
+
+    datapath_id: int
+    updates: tuple[FlowUpdate, ...]
+
+
+Event = (
+    BridgeUp
+    | BridgeDown
+    | ConnectionRefused
+    | PortChanged
+    | PacketIn
+    | FlowRemoved
+    | FlowsChanged
+    | SwitchError
+)

@@ -47,6 +47,7 @@ class Multipart(IntEnum):
     GROUP_DESC = 7
     METER_DESC = 10
     PORT_DESC = 13
+    FLOW_MONITOR = 16
 
 
 class BundleStep(IntEnum):
@@ -119,6 +120,16 @@ def multipart(xid: int, kind: Multipart, body: bytes = b"") -> bytes:
 def flow_desc_body(cookie: int, cookie_mask: int) -> bytes:
     """Return what follows in a request for flows of all tables whose cookie fits."""
     return struct.pack("!B3xII4xQQHH4x", ALL_TABLES, ANY, ANY, cookie, cookie_mask, 1, 4)
+
+
+def flow_monitor_body() -> bytes:
+    """Return what follows in a request to be told of flows put, changed and removed (7.3.5.17).
+
+    What this session does itself comes as one short entry, because nothing else is asked for.
+    """
+    added_removed_modified = 2 | 4 | 8
+    every = struct.pack("!HH4x", 1, 4)
+    return struct.pack("!IIIHBB", 1, ANY, ANY, added_removed_modified, ALL_TABLES, 0) + every
 
 
 def bundle_control(xid: int, bundle_id: int, step: BundleStep) -> bytes:

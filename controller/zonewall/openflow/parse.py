@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from zonewall.errors import EncodingError
-from zonewall.flows.encoded import EncodedFlow, EncodedGroup
+from zonewall.flows.encoded import EncodedFlow, EncodedGroup, FlowKey
 from zonewall.flows.wire_match import canonical_match
 from zonewall.openflow.errors import Malformed
-from zonewall.openflow.events import FlowRemoved, PacketIn, Port, PortChange, PortChanged
+from zonewall.openflow.events import FlowRemoved, FlowUpdate, PacketIn, Port, PortChange, PortChanged
 from zonewall.pipeline.model import MeterEntry, MeterUnit
 
 _PORT_DOWN: Final = 1
@@ -125,6 +125,25 @@ def _entries(body: bytes, least: int, what: str) -> Iterator[tuple[int, int]]:
             raise Malformed(f"a {what} of {length} bytes does not fit its message")
         yield position, position + length
         position += length
+
+
+def parse_flow_updates(body: bytes) -> Iterator[FlowUpdate]:
+    """Yield what a flow monitor tells of others' changes (OpenFlow 1.5.1, 7.3.5.17.2)."""
+    for start, end in _entries(body, 4, "flow update"):
+        event = int.from_bytes(body[start + 2 : start + 4], "big")
+        if event in _PAUSES:
+            yield FlowUpdate(None, 0)
+        elif event in _CHANGES:
+            if end - start < 24:
+                raise Malformed("a flow update is too short")
+            table, priority, cookie = struct.unpack_from("!B5xH4xQ", body, start + 4)
+            match, _ = _match(body, start + 24, end)
+            yield FlowUpdate(FlowKey(table, priority, match), cookie)
+
+
+_CHANGES: Final = frozenset({1, 2, 3})
+_PAUSES: Final = frozenset({5, 6})
+"""Events: added, removed, modified; paused and resumed, between which changes are not told."""
 
 
 def parse_groups(body: bytes) -> Iterator[EncodedGroup]:

@@ -15,7 +15,7 @@ from zonewall.flows.wire import message
 from zonewall.openflow import messages, parse
 from zonewall.openflow.channel import Channel
 from zonewall.openflow.errors import Malformed, RequestRefused, SessionClosed
-from zonewall.openflow.events import Event, Port, SwitchError
+from zonewall.openflow.events import Event, FlowsChanged, Port, SwitchError
 from zonewall.openflow.messages import Multipart
 from zonewall.openflow.parse import Header
 from zonewall.pipeline.model import MeterEntry
@@ -114,8 +114,17 @@ class Session:
             waiter = next((w for w in self._waiters if w.first_xid <= header.xid <= w.last_xid), None)
             if waiter is not None:
                 waiter.on_message(header, body)
+            elif kind == messages.MULTIPART_REPLY:
+                self._take_unasked(body)
             elif kind == messages.ERROR:
                 self._emit(SwitchError(self.datapath_id, *parse.parse_error(body), header.xid))
+
+    def _take_unasked(self, body: bytes) -> None:
+        kind, _, content = parse.parse_multipart(body)
+        if kind == Multipart.FLOW_MONITOR:
+            updates = tuple(parse.parse_flow_updates(content))
+            if updates:
+                self._emit(FlowsChanged(self.datapath_id, updates))
 
     def _take_experimenter(self, body: bytes) -> None:
         if len(body) >= 8 and struct.unpack_from("!II", body) == (messages.NICIRA, messages.PACKET_IN2):
@@ -293,6 +302,20 @@ class Session:
 
         await self._multipart("ports", Multipart.PORT_DESC, struct.pack("!I4x", messages.ANY), take)
         return tuple(port for _, port in sorted(ports.items()))
+
+    async def watch_flows(self) -> bool:
+        """Have the bridge tell of flows that others change (``FlowsChanged``); False if it cannot.
+
+        Raises:
+            SessionClosed: the session ended.
+        """
+        try:
+            await self._multipart(
+                "the flow monitor", Multipart.FLOW_MONITOR, messages.flow_monitor_body(), lambda _: None
+            )
+        except RequestRefused:
+            return False
+        return True
 
     async def barrier(self) -> None:
         """Return when the bridge has done all that was sent before."""

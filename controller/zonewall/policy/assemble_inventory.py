@@ -7,6 +7,7 @@ from zonewall.policy.model import (
     Attachment,
     BridgeDeclaration,
     EndpointDeclaration,
+    ForeignFlows,
     HostDeclaration,
     Inventory,
     MirrorTarget,
@@ -84,7 +85,10 @@ def _bridge(tree: Tree, path: tuple[str, ...], name: str, part: BridgePart) -> B
         port: _port(tree, (*path, "ports", port), port, declared) for port, declared in part.ports.items()
     }
     attachment = Attachment(part.attachment)
-    return BridgeDeclaration(BridgeName(name), attachment, ports, tree.at_key(*path), part.datapath_id)
+    foreign = ForeignFlows(part.foreign_flows)
+    return BridgeDeclaration(
+        BridgeName(name), attachment, ports, tree.at_key(*path), part.datapath_id, foreign
+    )
 
 
 def _port(tree: Tree, path: tuple[str, ...], name: str, part: PortPart) -> PortDeclaration:

@@ -221,6 +221,7 @@ class BridgePart(Part):
 
     datapath_id: HexId | None = None
     attachment: Literal["fabric", "underlay", "overlay"]
+    foreign_flows: Literal["report", "leave", "remove"] = "report"
     ports: dict[Name, PortPart] = Field(default_factory=dict)
 
 

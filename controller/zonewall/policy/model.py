@@ -293,6 +293,14 @@ class Attachment(Enum):
     OVERLAY = "overlay"
 
 
+class ForeignFlows(Enum):
+    """What happens to flows of a managed bridge that are not zonewall's."""
+
+    REPORT = "report"
+    LEAVE = "leave"
+    REMOVE = "remove"
+
+
 @dataclass(frozen=True, slots=True)
 class BridgeDeclaration:
     """A managed bridge."""
@@ -302,6 +310,7 @@ class BridgeDeclaration:
     ports: Mapping[str, PortDeclaration]
     location: Location
     datapath_id: int | None = None
+    foreign_flows: ForeignFlows = ForeignFlows.REPORT
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from zonewall.openflow.events import (
     BridgeUp,
     ConnectionRefused,
     Event,
+    FlowsChanged,
     PacketIn,
     Port,
     PortChange,
@@ -82,6 +83,10 @@ class BridgeEvents:
                 self._carrier(event)
             case PacketIn():
                 self._packet(event)
+            case FlowsChanged():
+                key = self._reconciler.world.bridge_of(DatapathId(event.datapath_id))
+                if key in self._reconciler.keepers:
+                    self._reconciler.keepers[key].told(event.updates)
             case ConnectionRefused():
                 self.refused[event.peer_address] = event.reason
                 _log.warning("bridge_refused", peer=event.peer_address, reason=event.reason)

@@ -5,38 +5,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
 from zonewall.errors import BridgeError, ZonewallError
-from zonewall.flows.diff import Change, diff, diff_state, with_meters
-from zonewall.flows.encoded import BridgeState, EncodedFlow
+from zonewall.flows.diff import Change, diff_state, with_meters
+from zonewall.flows.encoded import EncodedFlow
 from zonewall.flows.wire import encode_program
 from zonewall.intent.fleet import Fleet
 from zonewall.openflow.errors import BundleRefused, MeterRefused
+from zonewall.openflow.events import FlowUpdate
 from zonewall.pipeline.compile import compile_bridge
-from zonewall.pipeline.cookie import is_ours
 from zonewall.placement.model import BridgeKey, Placement
 from zonewall.reconciler.aside import SetAside, about
+from zonewall.reconciler.holdings import AUDIT_S, Holdings, ReadableLink
 
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 30.0
-AUDIT_S = 30.0
-"""A bridge that was changed by hand is found, and put right, within this time."""
 MOST_ROUNDS = 64
 """So many refusals are met by setting something aside before the bridge is left alone for a while."""
 
 _log = structlog.get_logger()
 
 
-class BridgeLink(Protocol):
+class BridgeLink(ReadableLink, Protocol):
     """What a keeper needs of a session with a bridge."""
-
-    async def read_state(self) -> BridgeState:
-        """Return every flow, group and meter of the bridge."""
 
     async def change(self, change: Change) -> None:
         """Change the bridge as one bundle and wait until it is done."""
@@ -60,8 +56,6 @@ class BridgeStatus:
     error: str = ""
     since: float = 0.0
     applied: int = 0
-    drift: int = 0
-    foreign_flows: int = 0
 
 
 class BridgeKeeper:
@@ -76,17 +70,16 @@ class BridgeKeeper:
         self.link: BridgeLink | None = None
         self._latest = latest
         self._report = report
-        self._held: BridgeState | None = None
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._retry_s = FIRST_RETRY_S
-        self._audit_at = 0.0
+        self.holdings = Holdings(key)
         self.aside = SetAside()
 
     def connect(self, link: BridgeLink) -> None:
         """Take up a session: what the bridge holds is read before anything is sent."""
         self.link = link
-        self._held = None
+        self.holdings.begin()
         self._retry_s = FIRST_RETRY_S
         self._set_state("syncing")
         self.wake()
@@ -95,13 +88,18 @@ class BridgeKeeper:
         """Let a session go, if it is the present one; the bridge goes on enforcing what it has."""
         if self.link is link:
             self.link = None
-            self._held = None
+            self.holdings.forget()
             self._set_state("away")
 
     @property
     def is_pending(self) -> bool:
         """Say whether the bridge may not have yet what is wanted of it now."""
         return not self._settled.is_set()
+
+    def told(self, updates: Iterable[FlowUpdate]) -> None:
+        """Take what the bridge tells of changes that others made."""
+        if self.holdings.told(updates):
+            self._wake.set()
 
     def wake(self) -> None:
         """Say that the bridge may have to change."""
@@ -136,11 +134,13 @@ class BridgeKeeper:
     async def _bring_about(self, link: BridgeLink, fleet: Fleet) -> None:
         program = await asyncio.get_running_loop().run_in_executor(None, compile_bridge, fleet, self.key)
         wanted = encode_program(program)
-        installed = await self._known(link)
+        bridge = fleet.policy.configuration.inventory.hosts[self.key.host].bridges[self.key.bridge]
+        installed = await self.holdings.known(link, fleet.policy, bridge.foreign_flows)
         for _ in range(MOST_ROUNDS):
             now = time.monotonic()
             asked = self.aside.closed(wanted, now)
             change = diff_state(installed, asked)
+            self.holdings.asked(asked)
             try:
                 await self._send(link, change)
             except BundleRefused as error:
@@ -149,8 +149,8 @@ class BridgeKeeper:
             except MeterRefused as error:
                 self.aside.meter_refused(error, now)
                 _log.error("meter_set_aside", bridge=str(self.key), meter=error.number, reason=error.reason)
-                self._held = None
-                installed = await self._known(link)
+                self.holdings.forget()
+                installed = await self.holdings.known(link, fleet.policy, bridge.foreign_flows)
             else:
                 break
         else:
@@ -159,7 +159,7 @@ class BridgeKeeper:
             return
         for entry in self.aside.accepted(wanted, now):
             _log.info("flow_taken_after_all", bridge=str(self.key), **about(entry.flow, fleet.policy))
-        self._held = asked
+        self.holdings.confirmed(asked)
         self.status.flows = len(asked.flows)
         self._set_state("degraded" if self.aside else "in-force")
         if not self._wake.is_set():
@@ -185,35 +185,17 @@ class BridgeKeeper:
             where = about(refusal.flow, fleet.policy)
             _log.error("flow_set_aside", bridge=str(self.key), reason=refusal.reason, **where)
 
-    async def _known(self, link: BridgeLink) -> BridgeState:
-        """Return what the bridge holds of ours: as last confirmed, read back when that is old or unknown."""
-        now = time.monotonic()
-        if self._held is not None and now < self._audit_at:
-            return self._held
-        state = await link.read_state()
-        ours = {key: flow for key, flow in state.flows.items() if is_ours(flow.cookie)}
-        self._audit_at = now + AUDIT_S
-        self.status.foreign_flows = len(state.flows) - len(ours)
-        if self._held is not None:
-            drift = diff(ours, self._held.flows)
-            if drift:
-                self.status.drift += len(drift.put) + len(drift.delete)
-                _log.warning(
-                    "drift_found", bridge=str(self.key), missing=len(drift.put), unknown=len(drift.delete)
-                )
-        return BridgeState(ours, state.groups, state.meters)
-
     def _idle_s(self) -> float:
         """Return how long there is nothing to do unless woken: until the next audit or trial."""
         now = time.monotonic()
-        times = [self._audit_at if self._held is not None else now + AUDIT_S]
+        times = [self.holdings.audit_at if self.holdings.is_known else now + AUDIT_S]
         trial = self.aside.next_trial()
         if trial is not None and self.link is not None:
             times.append(trial)
         return max(0.0, min(times) - now)
 
     def _failed(self, error: Exception) -> None:
-        self._held = None
+        self.holdings.forget()
         self.status.error = str(error) or type(error).__name__
         self._set_state("failed" if self.link is not None else "away")
         _log.warning("bridge_failed", bridge=str(self.key), error=self.status.error, retry_s=self._retry_s)

@@ -19,6 +19,10 @@ class SessionLink:
         """Return every flow, group and meter of the bridge."""
         return await self.session.read_state()
 
+    async def watch(self) -> bool:
+        """Have the bridge tell of flows that others change; False if it cannot."""
+        return await self.session.watch_flows()
+
     async def change(self, change: Change) -> None:
         """Change the bridge as one bundle and wait until it is done.
 

@@ -8,6 +8,7 @@ from typing import Any
 from zonewall.intent.connection_limits import host_command
 from zonewall.intent.fleet import bridges_of
 from zonewall.reconciler.bridges import BridgeEvents
+from zonewall.reconciler.holdings import foreign_row
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.store.journal_writer import JournalStatus
@@ -87,8 +88,10 @@ def _bridge(reconciler: Reconciler, key: Any) -> dict[str, Any]:
         "pending": keeper.is_pending,
         "flows": status.flows,
         "changes_applied": status.applied,
-        "drift_repaired": status.drift,
-        "foreign_flows": status.foreign_flows,
+        "drift_repaired": keeper.holdings.counts.drift,
+        "foreign_flows": len(keeper.holdings.counts.foreign),
+        "foreign": [foreign_row(flow) for flow in keeper.holdings.counts.foreign[:10]],
+        "watched": keeper.holdings.counts.is_watched,
         "error": status.error or None,
         "set_aside": keeper.aside.rows(reconciler.world.policy, time.monotonic()),
         "since": status.since or None,

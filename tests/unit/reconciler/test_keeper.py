@@ -15,6 +15,7 @@ from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
 from zonewall.intent.fleet import Fleet, index_fleet
 from zonewall.pipeline.model import MeterEntry
 from zonewall.placement.model import Placement
+from zonewall.reconciler import holdings as holdings_module
 from zonewall.reconciler import keeper as keeper_module
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 
@@ -30,6 +31,9 @@ class Bridge:
 
     async def read_state(self) -> BridgeState:
         return BridgeState(dict(self.flows), {}, dict(self.meters))
+
+    async def watch(self) -> bool:
+        return False
 
     async def change(self, change: Change) -> None:
         if self.refusals:
@@ -132,10 +136,10 @@ def test_what_was_changed_by_hand_is_found_and_put_right(monkeypatch: pytest.Mon
         kept.keeper.wake()
         await kept.settle()
         assert lost in bridge.flows
-        assert kept.keeper.status.drift == 1
+        assert kept.keeper.holdings.counts.drift == 1
         await kept.stop()
 
-    monkeypatch.setattr(keeper_module, "AUDIT_S", 0.0)
+    monkeypatch.setattr(holdings_module, "AUDIT_S", 0.0)
     asyncio.run(scene())
 
 
@@ -147,7 +151,7 @@ def test_flows_of_others_are_left_alone_and_counted() -> None:
         kept.keeper.connect(bridge)
         await kept.settle()
         assert bridge.flows[foreign.key] == foreign
-        assert kept.keeper.status.foreign_flows == 1
+        assert len(kept.keeper.holdings.counts.foreign) == 1
         await kept.stop()
 
     asyncio.run(scene())

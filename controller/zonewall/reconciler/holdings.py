@@ -1,0 +1,180 @@
+"""What one bridge holds: read back, compared with what it confirmed, and when to look again."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from zonewall.flows.drift import Drift, find_drift
+from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
+from zonewall.intent.fleet import Policy
+from zonewall.openflow.events import FlowUpdate
+from zonewall.pipeline.cookie import is_ours
+from zonewall.placement.model import BridgeKey
+from zonewall.policy.model import ForeignFlows
+from zonewall.reconciler.aside import about
+
+AUDIT_S = 30.0
+"""A bridge that does not tell of changes is read this often."""
+WATCHED_AUDIT_S = 120.0
+"""A bridge that tells of changes is read this often all the same."""
+AUDIT_PAUSE_S = 1.0
+"""A bridge that tells of a change of ours is read at once, but no more often than this."""
+FOREIGN_PAUSE_S = 10.0
+"""The same for changes of others' flows."""
+SAMPLES = 5
+
+_log = structlog.get_logger()
+
+
+class ReadableLink(Protocol):
+    """What is needed of a session to know what a bridge holds."""
+
+    async def read_state(self) -> BridgeState:
+        """Return every flow, group and meter of the bridge."""
+
+    async def watch(self) -> bool:
+        """Have the bridge tell of flows that others change; False if it cannot."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was found, for ``zonewall status``.
+
+    Attributes:
+        drift: flows and meters put right since the controller started.
+        foreign: flows of others as last read.
+        is_watched: the bridge tells of changes by itself.
+    """
+
+    drift: int = 0
+    foreign: tuple[EncodedFlow, ...] = ()
+    is_watched: bool = False
+
+
+class Holdings:
+    """Confined to one keeper."""
+
+    def __init__(self, key: BridgeKey) -> None:
+        """Know nothing yet."""
+        self.counts = Counts()
+        self.audit_at = 0.0
+        self._key = key
+        self._held: BridgeState | None = None
+        self._confirmed: BridgeState | None = None
+        self._asked: BridgeState | None = None
+        self._read_at = 0.0
+        self._must_watch = False
+        self._foreign_keys: frozenset[FlowKey] = frozenset()
+
+    @property
+    def is_known(self) -> bool:
+        """Say whether what the bridge holds need not be read before the next change."""
+        return self._held is not None
+
+    def begin(self) -> None:
+        """Take up a new session: what the bridge holds now is to be read."""
+        self._held = None
+        self._must_watch = True
+
+    def forget(self) -> None:
+        """Read again before the next change."""
+        self._held = None
+
+    def asked(self, state: BridgeState) -> None:
+        """Note what the bridge is asked for: should the session end, it may or may not have it."""
+        self._asked = state
+
+    def confirmed(self, state: BridgeState) -> None:
+        """Take the bridge's word that it holds this."""
+        self._held = self._confirmed = state
+        self._asked = None
+
+    def told(self, updates: Iterable[FlowUpdate]) -> bool:
+        """Take what the bridge tells of others' changes; say whether it has to be looked at."""
+        held = self._confirmed.flows if self._confirmed is not None else {}
+        pause: float | None = None
+        for update in updates:
+            is_about_us = update.key is None or is_ours(update.cookie) or update.key in held
+            pause = min(pause or FOREIGN_PAUSE_S, AUDIT_PAUSE_S if is_about_us else FOREIGN_PAUSE_S)
+        if pause is None:
+            return False
+        self.audit_at = min(self.audit_at, self._read_at + pause)
+        return True
+
+    async def known(self, link: ReadableLink, policy: Policy, mode: ForeignFlows) -> BridgeState:
+        """Return what the bridge holds: as last confirmed, or read back when that is old or unknown.
+
+        Flows of others that are to be removed are among them.
+        """
+        if self._held is not None and time.monotonic() < self.audit_at:
+            return self._held
+        if self._must_watch:
+            self.counts.is_watched = await link.watch()
+            self._must_watch = False
+        self._read_at = time.monotonic()
+        state = await link.read_state()
+        ours = {key: flow for key, flow in state.flows.items() if is_ours(flow.cookie)}
+        foreign = tuple(flow for flow in state.flows.values() if not is_ours(flow.cookie))
+        self.audit_at = self._read_at + (WATCHED_AUDIT_S if self.counts.is_watched else AUDIT_S)
+        self._take_foreign(foreign, mode)
+        found = _of_ours(BridgeState(ours, state.groups, state.meters), foreign, mode)
+        if self._confirmed is not None:
+            self._take_drift(find_drift(found, self._confirmed, self._asked), policy)
+        if mode is ForeignFlows.REMOVE:
+            return BridgeState(state.flows, found.groups, found.meters)
+        return found
+
+    def _take_drift(self, drift: Drift, policy: Policy) -> None:
+        if not drift:
+            return
+        self.counts.drift += drift.count
+        _log.warning(
+            "drift_found",
+            bridge=str(self._key),
+            missing=len(drift.missing),
+            changed=len(drift.changed),
+            unknown=len(drift.unknown),
+            meters=len(drift.meters),
+            for_example=[about(flow, policy) for flow in drift.flows[:SAMPLES]],
+        )
+
+    def _take_foreign(self, foreign: tuple[EncodedFlow, ...], mode: ForeignFlows) -> None:
+        self.counts.foreign = foreign
+        keys = frozenset(flow.key for flow in foreign)
+        if keys - self._foreign_keys and mode is not ForeignFlows.LEAVE:
+            _log.warning(
+                "foreign_flows_found",
+                bridge=str(self._key),
+                count=len(keys),
+                done="removed" if mode is ForeignFlows.REMOVE else "left, and shown in status",
+                for_example=[foreign_row(flow) for flow in foreign[:SAMPLES]],
+            )
+        self._foreign_keys = keys
+
+
+def foreign_row(flow: EncodedFlow) -> dict[str, Any]:
+    """Return what identifies a flow of others."""
+    return {"table": flow.table, "priority": flow.priority, "cookie": f"{flow.cookie:#x}"}
+
+
+def _of_ours(state: BridgeState, foreign: tuple[EncodedFlow, ...], mode: ForeignFlows) -> BridgeState:
+    """Return the state without groups and meters that others' flows use, if those flows are to stay.
+
+    Open vSwitch removes the flows that use a group or meter together with it.
+    """
+    if mode is ForeignFlows.REMOVE or not foreign:
+        return state
+    used = b"|".join(flow.instructions for flow in foreign)
+    groups = {n: group for n, group in state.groups.items() if struct.pack("!HHI", 22, 8, n) not in used}
+    meters = {
+        n: meter
+        for n, meter in state.meters.items()
+        if struct.pack("!HHI", 29, 8, n) not in used and struct.pack("!HHI", 5, 8, n) not in used
+    }
+    return BridgeState(state.flows, groups, meters)

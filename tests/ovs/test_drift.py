@@ -1,0 +1,117 @@
+"""What others change on a bridge is found, put right, logged with what was found, and counted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from support.compiled import FIRST, CompiledFleet
+from support.configurations import configure, endpoint, rule, tenant, tier
+from support.dummy import DummySwitch
+from support.kept_bridge import KeptBridge, kept
+from zonewall.intent.fleet import Fleet, index_fleet
+from zonewall.openflow.events import BridgeDown, BridgeUp
+from zonewall.pipeline.tables import QUARANTINE
+from zonewall.policy.model import BridgeDeclaration, ForeignFlows
+from zonewall.reconciler import holdings as holdings_module
+from zonewall.reconciler.link import SessionLink
+
+pytestmark = pytest.mark.ovs
+METER = "meter=999,pktps,burst,band=type=drop,rate=5,burst_size=5"
+FOREIGN = "cookie=0x77,table=200,priority=9,ip,nw_dst=192.0.2.1 actions=meter:999,output:1"
+
+
+def world(mode: ForeignFlows = ForeignFlows.REPORT) -> Fleet:
+    ends = [endpoint(f"acme/e{n}", f"10.0.0.{n}") for n in (1, 2, 3)]
+    fleet = CompiledFleet(configure(*ends, tenant("acme", tier("t", rule("r", "any", "any")))))
+    inventory = fleet.configuration.inventory
+    host = inventory.hosts[FIRST.host]
+    bridge: BridgeDeclaration = replace(host.bridges[FIRST.bridge], foreign_flows=mode)
+    hosts = {**inventory.hosts, FIRST.host: replace(host, bridges={FIRST.bridge: bridge})}
+    configuration = replace(fleet.configuration, inventory=replace(inventory, hosts=hosts))
+    return index_fleet(replace(fleet.policy, configuration=configuration), fleet.placement)
+
+
+def is_whole(switch: DummySwitch, bridge: KeptBridge) -> bool:
+    return len(switch.dump_flows("br-int", "cookie=0x5a57000000000000/0xffff000000000000")) == (
+        bridge.keeper.status.flows
+    )
+
+
+@pytest.mark.parametrize("is_watched", [True, False], ids=["told-by-the-bridge", "found-by-the-audit"])
+def test_what_is_done_by_hand_is_put_right_and_counted(
+    dummy_switch: DummySwitch,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    is_watched: bool,
+) -> None:
+    async def cannot(self: SessionLink) -> bool:
+        return False
+
+    if not is_watched:
+        monkeypatch.setattr(SessionLink, "watch", cannot)
+        monkeypatch.setattr(holdings_module, "AUDIT_S", 0.3)
+    table = QUARANTINE.number
+    with kept(dummy_switch, FIRST, world()) as bridge:
+        counts = bridge.keeper.holdings.counts
+        assert counts.is_watched is is_watched
+        for words, what in (
+            (("--strict", "del-flows", "br-int", f"table={table},priority=0"), "missing=1"),
+            (("mod-flows", "br-int", f"table={table} actions=drop"), "changed="),
+            (("add-flow", "br-int", "cookie=0x5a57010000000000,table=9,priority=1 actions=1"), "unknown=1"),
+        ):
+            before = counts.drift
+            dummy_switch.ofctl(*words)
+            bridge.until(lambda before=before: counts.drift > before, f"{words} found")  # type: ignore[misc]
+            bridge.settle()
+            assert what in capsys.readouterr().out
+            assert is_whole(dummy_switch, bridge)
+
+
+def test_a_bridge_that_lost_its_tables_is_found_on_reconnect(
+    dummy_switch: DummySwitch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with kept(dummy_switch, FIRST, world()) as bridge:
+        flows = bridge.keeper.status.flows
+        dummy_switch.stop_vswitchd()
+        bridge.bridge.until(BridgeDown)
+        dummy_switch.start_vswitchd()
+        bridge.bridge.until(BridgeUp)
+        bridge.connect()
+        assert bridge.keeper.holdings.counts.drift >= flows
+        assert f"missing={flows}" in capsys.readouterr().out
+        assert is_whole(dummy_switch, bridge)
+
+
+def test_a_bridge_that_comes_back_as_it_was_is_no_drift(dummy_switch: DummySwitch) -> None:
+    with kept(dummy_switch, FIRST, world()) as bridge:
+        applied = bridge.keeper.status.applied
+        bridge.bridge.session.close("a test cuts it")
+        bridge.bridge.until(BridgeUp)
+        bridge.connect()
+        assert bridge.keeper.holdings.counts.drift == 0
+        assert bridge.keeper.status.applied == applied
+
+
+@pytest.mark.parametrize("mode", ForeignFlows)
+def test_flows_of_others_are_reported_left_or_removed_as_the_inventory_says(
+    dummy_switch: DummySwitch,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    mode: ForeignFlows,
+) -> None:
+    monkeypatch.setattr(holdings_module, "FOREIGN_PAUSE_S", 0.1)
+    with kept(dummy_switch, FIRST, world(mode)) as bridge:
+        counts = bridge.keeper.holdings.counts
+        dummy_switch.ofctl("add-meter", "br-int", METER)
+        dummy_switch.ofctl("add-flow", "br-int", FOREIGN)
+        bridge.until(lambda: bool(counts.foreign), "the flow found")
+        assert [flow.cookie for flow in counts.foreign] == [0x77]
+        bridge.settle()
+        # Open vSwitch removes a meter's flows together with it: it has to stay, too.
+        is_there = bool(dummy_switch.dump_flows("br-int", "table=200"))
+        assert is_there is (mode is not ForeignFlows.REMOVE)
+        said = capsys.readouterr().out
+        assert ("foreign_flows_found" in said) is (mode is not ForeignFlows.LEAVE)
+        assert is_whole(dummy_switch, bridge)
