@@ -43,6 +43,11 @@ class HostView:
     unverified: frozenset[PortRef] = frozenset()
 
 
+def remembered_holds(records: Mapping[EndpointKey, EndpointRecord]) -> tuple[tuple[EndpointKey, str], ...]:
+    """Return who is isolated as a whole, and each reason, sorted: it has to outlast the controller."""
+    return tuple(sorted((key, hold.reason) for key, record in records.items() for hold in record.holds))
+
+
 def is_unchanged(lookup: Lookup, port: PortRef, seen: SeenPort) -> bool:
     """Say whether a port is the same endpoint's as before, by another inventory; of a port of none, no."""
     return seen.facts.endpoint is not None and seen.facts == identify(

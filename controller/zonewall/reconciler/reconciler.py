@@ -21,6 +21,7 @@ from zonewall.journal.keeping import JournalSink, Nowhere
 from zonewall.journal.record import Kind
 from zonewall.placement.binding_events import Effect, EffectKind
 from zonewall.placement.binding_fleet import FleetState
+from zonewall.placement.binding_ports import remembered_holds
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
@@ -79,6 +80,8 @@ class Reconciler:
         fleet = FleetState.start(configuration, remembered=self._memory.places)
         for datapath_id, bridge in self._memory.datapaths:
             fleet, _ = fleet.bridge_seen(bridge, datapath_id)
+        for endpoint, reason in self._memory.holds:
+            fleet, _ = fleet.quarantine(endpoint, reason, time.monotonic())
         fleet = fleet.with_links(self.finder.links)
         self.world = World.start(configuration, numbering, fleet, _inactive_now(configuration))
         self._keep_numbering(numbering)
@@ -152,6 +155,7 @@ class Reconciler:
         self._require(endpoint)
         self.recorder.note(Kind.ADMIN, who, endpoint=endpoint, action="quarantine", reason=reason)
         self.take(self.world.fleet.quarantine(endpoint, reason, time.monotonic()), who)
+        self._remember()
 
     def release(self, endpoint: EndpointKey, reason: str | None, who: str) -> None:
         """Lift an endpoint's isolation: what was imposed for one reason, or all that can be lifted.
@@ -162,6 +166,7 @@ class Reconciler:
         self._require(endpoint)
         self.recorder.note(Kind.ADMIN, who, endpoint=endpoint, action="release", reason=reason or "")
         self.take(self.world.fleet.release(endpoint, time.monotonic(), reason), who)
+        self._remember()
 
     def _require(self, endpoint: EndpointKey) -> None:
         if endpoint not in self.world.configuration.inventory.endpoints:
@@ -274,7 +279,9 @@ class Reconciler:
     def _remember(self) -> None:
         """Write down where everything is, if that is not what is written."""
         fleet = self.world.fleet
-        memory = Memory(fleet.remember(), fleet.links, tuple(fleet.datapaths.items()))
+        memory = Memory(
+            fleet.remember(), fleet.links, tuple(fleet.datapaths.items()), remembered_holds(fleet.records)
+        )
         if memory != self._memory:
             self._memory = memory
             write_memory(self.memory_file, memory)

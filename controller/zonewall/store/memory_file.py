@@ -1,4 +1,4 @@
-"""What a restarted controller must know at once: where endpoints were, which links lived, whose datapath ids.
+"""What a restarted controller must know at once: where endpoints were, who is isolated, links, datapath ids.
 
 Only a head start: whatever the hosts and bridges then say is believed instead.
 """
@@ -26,15 +26,21 @@ class _Document(BaseModel):
     places: list[tuple[str, str, str, str, int]] = []
     links: list[tuple[End, End]] = []
     datapaths: list[tuple[int, str, str]] = []
+    holds: list[tuple[str, str]] = []
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """The head start."""
+    """The head start.
+
+    Attributes:
+        holds: who is isolated by hand or as a clone, and why; faults of ports are found again.
+    """
 
     places: tuple[Remembered, ...] = ()
     links: frozenset[Link] = frozenset()
     datapaths: tuple[tuple[DatapathId, BridgeKey], ...] = ()
+    holds: tuple[tuple[EndpointKey, str], ...] = ()
 
 
 def read_memory(path: Path) -> Memory:
@@ -50,6 +56,7 @@ def read_memory(path: Path) -> Memory:
         ),
         frozenset(Link(_end(a), _end(b)) for a, b in document.links),
         tuple((DatapathId(number), _bridge(host, bridge)) for number, host, bridge in document.datapaths),
+        tuple((EndpointKey(endpoint), reason) for endpoint, reason in document.holds),
     )
 
 
@@ -58,7 +65,7 @@ def write_memory(path: Path, memory: Memory) -> None:
     places = [(one.endpoint, *one.port.bridge, one.port.name, one.ofport) for one in memory.places]
     links = sorted(((*link.a[0], link.a[1]), (*link.b[0], link.b[1])) for link in memory.links)
     datapaths = sorted((number, *bridge) for number, bridge in memory.datapaths)
-    document = {"places": places, "links": links, "datapaths": datapaths}
+    document = {"places": places, "links": links, "datapaths": datapaths, "holds": memory.holds}
     replace_file(path, json.dumps(document, separators=(",", ":")))
 
 

@@ -1,0 +1,95 @@
+"""Isolation by hand: in force at once, in the journal with who asked, and there after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+
+from zonewall.errors import ZonewallError
+from zonewall.journal.record import Entry, Kind
+from zonewall.reconciler.actions import carry_out
+from zonewall.reconciler.reconciler import Reconciler
+from zonewall.values.names import EndpointKey
+
+INVENTORY = """\
+kind: inventory
+hosts: {hv1: {bridges: {br-int: {attachment: fabric}}}}
+endpoints:
+  - {name: web1, tenant: acme, iface-id: web1, mac: "52:54:00:00:00:01", ips: [10.0.0.1]}
+---
+kind: tenant
+tenant: acme
+"""
+WEB1 = EndpointKey("acme/web1")
+
+
+class Kept:
+    """A sink that keeps what it is given in memory."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def put(self, entries: Iterable[Entry], texts: Mapping[str, bytes] | None = None) -> None:
+        self.entries += entries
+
+
+def controller(tmp_path: Path) -> tuple[Reconciler, Kept]:
+    policies = tmp_path / "policies"
+    policies.mkdir(exist_ok=True)
+    (policies / "all.yaml").write_text(INVENTORY)
+    kept = Kept()
+    return Reconciler(policies, tmp_path / "state", b"k" * 32, kept), kept
+
+
+def reasons(reconciler: Reconciler) -> list[str]:
+    record = reconciler.world.fleet.records.get(WEB1)
+    return [] if record is None else [hold.reason for hold in record.holds]
+
+
+def test_who_asked_and_why_is_recorded_before_what_came_of_it(tmp_path: Path) -> None:
+    reconciler, kept = controller(tmp_path)
+    carry_out(reconciler, "quarantine", {"endpoint": "acme/web1", "reason": "odd traffic"}, "root")
+    assert [(one.kind, one.cause, one.endpoint) for one in kept.entries] == [
+        (Kind.ADMIN, "root", "acme/web1"),
+        (Kind.QUARANTINED, "root", "acme/web1"),
+    ]
+    assert kept.entries[1].said["reason"] == "odd traffic"
+
+
+def test_an_isolated_endpoint_is_isolated_after_the_controller_was_killed(tmp_path: Path) -> None:
+    reconciler, _ = controller(tmp_path)
+    carry_out(reconciler, "quarantine", {"endpoint": "acme/web1", "reason": "odd traffic"}, "root")
+    restarted, _ = controller(tmp_path)
+    assert reasons(restarted) == ["odd traffic"]
+    carry_out(restarted, "release", {"endpoint": "acme/web1"}, "root")
+    again, _ = controller(tmp_path)
+    assert reasons(again) == []
+
+
+def test_release_with_a_reason_lifts_that_hold_alone(tmp_path: Path) -> None:
+    reconciler, _ = controller(tmp_path)
+    for reason in ("ids alert", "by hand"):
+        carry_out(reconciler, "quarantine", {"endpoint": "acme/web1", "reason": reason}, "root")
+    carry_out(reconciler, "release", {"endpoint": "acme/web1", "reason": "ids alert"}, "root")
+    assert reasons(reconciler) == ["by hand"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "message"),
+    [
+        ("quarantine", {"endpoint": "acme/nobody"}, "no such endpoint"),
+        ("quarantine", {"endpoint": "acme/web1", "reason": "x" * 501}, "at most 500"),
+        ("quarantine", {"endpoint": "acme/web1", "reason": "\x1b[2J"}, "printable"),
+        ("release", {"endpoint": ["acme/web1"]}, "printable text"),
+        ("explode", {}, "no such action"),
+    ],
+)
+def test_what_is_not_said_well_changes_nothing_and_is_refused_with_what_would_do(
+    tmp_path: Path, name: str, said: Mapping[str, object], message: str
+) -> None:
+    reconciler, kept = controller(tmp_path)
+    with pytest.raises(ZonewallError, match=message):
+        carry_out(reconciler, name, said, "root")
+    assert kept.entries == []
