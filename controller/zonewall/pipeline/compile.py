@@ -22,7 +22,7 @@ from zonewall.intent.model import (
 from zonewall.intent.resolve import resolve_bridge
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.model import BridgeProgram, Condition, Flow, Goto, MeterEntry, Miss
-from zonewall.pipeline.stages import act, admit, classify, deliver, dhcp, guard, state, verdict, who
+from zonewall.pipeline.stages import act, admit, classify, deliver, dhcp, guard, state, take_up, verdict, who
 from zonewall.pipeline.tables import PIPELINE
 from zonewall.placement.model import BridgeKey
 
@@ -72,14 +72,13 @@ def _flows(parts: BridgeParts) -> Iterator[Flow]:
         for local in tenant.locals:
             yield from local_flows(tenant.view, local)
             if local.midstream and local.delivers and frame.judges:
-                yield from state.take_up_port_flows(frame, local.ofport)
                 moved = True
         for remote in tenant.remotes:
             yield from who.known_flows(tenant.view, remote)
         for foreign in tenant.foreign:
             yield from who.foreign_flows(tenant.view, foreign)
     if moved:
-        yield from state.take_up_flows(frame)
+        yield from take_up.take_up_flows(frame)
     for bank in parts.banks:
         yield from bank_flows(bank.frame, frame.has_legs)
         for index, lines in enumerate(bank.sections):

@@ -31,6 +31,11 @@ UNTRACKED: Final = register("untracked", 5, 12, 1)
 """Judged by itself and never committed: ICMP that tracking takes as no beginning."""
 ANSWER: Final = register("answer", 5, 13, 1)
 """The packet goes against its connection's first direction; kept because a commit clears ct_state."""
+SRC_MOVED: Final = register("src_moved", 5, 14, 1)
+DST_MOVED: Final = register("dst_moved", 5, 15, 1)
+"""The end is on this bridge and has just come: connections may be taken up in their middle."""
+TURNED: Final = register("turned", 5, 7, 1)
+"""To be remembered as an answer, because nothing else of its connection may ever pass here."""
 CHAIN: Final = register("chain", 5, 16, 16)
 DST_ENDPOINT: Final = register("dst_endpoint", 6)
 OUT_PORT: Final = register("out_port", 7, 0, 16)
@@ -45,6 +50,8 @@ LABEL_RULE: Final = Field("label_rule", "ct_label", 0, 32, 128)
 LABEL_SRC: Final = Field("label_src_identity", "ct_label", 32, 32, 128)
 LABEL_DST: Final = Field("label_dst_identity", "ct_label", 64, 32, 128)
 LABEL_CHAIN: Final = Field("label_chain", "ct_label", 96, 16, 128)
+LABEL_TURNED: Final = Field("label_turned", "ct_label", 112, 1, 128)
+"""Tracking knows the connection from an answer on: its first direction is the other one."""
 
 FROM_ENDPOINT: Final = 1
 FROM_UPLINK: Final = 2
@@ -195,14 +202,27 @@ JUDGE: Final = Table(
     "judge",
     19,
     "Turn the packet to its connection's original direction and ask for the verdict, packet by packet.",
-    ("ct_state", "eth_type", "ip_proto", "tcp_flags", "icmpv4_type", "icmpv6_type", "in_port", "out_port"),
+    (
+        "ct_state",
+        "eth_type",
+        "ip_proto",
+        "tcp_flags",
+        "icmpv4_type",
+        "icmpv6_type",
+        "bank",
+        "src_moved",
+        "dst_moved",
+        "origin",
+        "via",
+        "label_turned",
+    ),
     ("take_up", "act"),
 )
 TAKE_UP_TABLE: Final = Table(
     "take_up",
     20,
     "A connection in its middle after a move, or SCTP: allowed as it is, or as the answer of one that is?",
-    ("verdict", "ip_proto", "answer", "bank"),
+    ("verdict", "ip_proto", "answer", "bank", "src_identity", "dst_identity"),
     ("act",),
 )
 MIRROR_SELECT: Final = Table(
@@ -242,7 +262,7 @@ ADMIT: Final = Table(
     "admit",
     26,
     "May this endpoint, this tenant, begin another connection now? By meters, where it enters.",
-    ("in_port", "tenant", "origin", "ct_state"),
+    ("in_port", "tenant", "origin", "ct_state", "take_up", "turned"),
     ("commit",),
     Miss.NEXT,
 )
@@ -250,7 +270,7 @@ COMMIT: Final = Table(
     "commit",
     27,
     "Remember a new connection with its rule and both identities.",
-    ("ct_state", "eth_type", "take_up", "untracked"),
+    ("ct_state", "eth_type", "take_up", "untracked", "turned"),
     ("chain",),
 )
 CHAIN_TABLE: Final = Table(
@@ -306,9 +326,10 @@ FLOOD_LOCAL: Final = Table("flood_local", 37, "To the tenant's ports on this bri
 
 FIELDS: Final = (
     SRC_IDENTITY, DST_IDENTITY, RULE, BANK, SECTION, TENANT, VIA, ORIGIN, VERDICT, MONITORED,
-    SRC_QUARANTINED, DST_QUARANTINED, SRC_LOCAL, TAKE_UP, UNTRACKED, ANSWER, CHAIN, DST_ENDPOINT, OUT_PORT,
+    SRC_QUARANTINED, DST_QUARANTINED, SRC_LOCAL, TAKE_UP, UNTRACKED, ANSWER, SRC_MOVED, DST_MOVED, TURNED,
+    CHAIN, DST_ENDPOINT, OUT_PORT,
     TRACK_ZONE, MIRROR_ALLOWED, MIRROR_DROPPED, MIRROR_DUE, MIRROR_SENT, MIRROR_STEP,
-    LABEL_RULE, LABEL_SRC, LABEL_DST, LABEL_CHAIN,
+    LABEL_RULE, LABEL_SRC, LABEL_DST, LABEL_CHAIN, LABEL_TURNED,
 )  # fmt: skip
 
 PIPELINE: Final = Pipeline(

@@ -36,8 +36,8 @@ from zonewall.pipeline.packet_fields import (
     TCP_FLAGS,
     TCP_RST,
 )
+from zonewall.pipeline.stages.asking import state_condition
 from zonewall.pipeline.stages.classify import reject_meter
-from zonewall.pipeline.stages.state import state_condition
 from zonewall.pipeline.tables import (
     ACT,
     ADMIT,

@@ -9,7 +9,7 @@ from zonewall.pipeline.cookie import Category
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.model import Action, Flow, Goto, Meter, MeterEntry, MeterUnit
 from zonewall.pipeline.packet_fields import CT_NEW, IN_PORT
-from zonewall.pipeline.stages.state import state_condition
+from zonewall.pipeline.stages.asking import state_condition
 from zonewall.pipeline.tables import ADMIT, COMMIT, FROM_ENDPOINT, FROM_UPLINK, ORIGIN, TENANT
 
 

@@ -51,6 +51,7 @@ from zonewall.pipeline.tables import (
     SERVICE_IN,
     SERVICE_RETURN,
     SOURCE,
+    SRC_MOVED,
     SRC_QUARANTINED,
     TENANT,
 )
@@ -193,11 +194,13 @@ def endpoint_port_flow(view: View, endpoint: LocalEndpoint) -> Flow:
     match = ((IN_PORT, endpoint.ofport, None), (ETH_SRC, endpoint.mac, None), UNTAGGED)
     if not endpoint.delivers:
         return flow(CLASSIFY, 100, match, Goto(ANNOUNCE), category=Category.PORT)
-    quarantined: tuple[Action, ...] = ()
+    marks: tuple[Action, ...] = ()
     if endpoint.state is BindingState.QUARANTINED:
-        quarantined = (SetField(SRC_QUARANTINED, 1),)
+        marks = (SetField(SRC_QUARANTINED, 1),)
+    if endpoint.midstream:
+        marks += (SetField(SRC_MOVED, 1),)
     enter = _enter(view.tenant, view.bank, FROM_ENDPOINT)
-    return flow(CLASSIFY, 100, match, *enter, *quarantined, Goto(GUARD), category=Category.PORT)
+    return flow(CLASSIFY, 100, match, *enter, *marks, Goto(GUARD), category=Category.PORT)
 
 
 def _enter(tenant: int, bank: int, origin: int) -> tuple[Action, ...]:

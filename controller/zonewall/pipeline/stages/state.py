@@ -11,18 +11,15 @@ from collections.abc import Iterator
 
 from zonewall.intent.model import BankFrame, BridgeIntent
 from zonewall.pipeline.cookie import Category
-from zonewall.pipeline.make import ask, flow, judge
+from zonewall.pipeline.make import flow
 from zonewall.pipeline.matches import ARP_FRAME, FAMILIES, IPV4, IPV6
 from zonewall.pipeline.model import (
     Action,
     Condition,
     Ct,
-    Field,
     Flow,
     Goto,
     Move,
-    PopField,
-    PushField,
     Resubmit,
     SetField,
 )
@@ -31,26 +28,20 @@ from zonewall.pipeline.packet_fields import (
     CT_NEW,
     CT_REL,
     CT_RPL,
-    CT_STATE,
-    CT_TRK,
     ETH_TYPE,
     ICMP_TYPE,
     ICMPV6_TYPE,
-    IN_PORT,
     IP_PROTO,
     SCTP_DST,
     SCTP_SRC,
-    TCP_DST,
     TCP_FLAGS,
-    TCP_SRC,
     TCP_SYN,
-    UDP_DST,
-    UDP_SRC,
 )
+from zonewall.pipeline.stages.asking import TURN, ask_all, ask_turned, select_mirrors, state_condition
 from zonewall.pipeline.stages.guard import DHCP_REPLY, DHCP_REQUEST, nd_type
+from zonewall.pipeline.stages.take_up import other_direction_flows, turned_flows
 from zonewall.pipeline.tables import (
     ACT,
-    ALLOW,
     ANSWER,
     BANK,
     CHAIN_TABLE,
@@ -67,11 +58,7 @@ from zonewall.pipeline.tables import (
     MIRROR_DROPPED,
     MIRROR_DUE,
     MIRROR_EMIT,
-    MIRROR_SELECT,
-    MIRROR_STEP,
-    MONITORED,
     ORIGIN,
-    OUT_PORT,
     QUARANTINE,
     RULE,
     SRC_IDENTITY,
@@ -82,7 +69,6 @@ from zonewall.pipeline.tables import (
     TRACK,
     TRACK_ZONE,
     UNTRACKED,
-    VERDICT,
     VIA,
     VIA_LOCAL,
     VIA_UPLINK,
@@ -91,21 +77,6 @@ from zonewall.pipeline.tables import (
 _ND_TYPES = (133, 134, 135, 136)
 _BEGINNINGS = {1: (8, 13, 15, 17), 58: (128,)}
 """ICMP and ICMPv6 types that tracking takes as a beginning: if they are invalid, they are malformed."""
-
-SWAP_IDENTITIES: tuple[Action, ...] = (
-    PushField(SRC_IDENTITY),
-    PushField(DST_IDENTITY),
-    PopField(SRC_IDENTITY),
-    PopField(DST_IDENTITY),
-)
-
-TURN: tuple[Action, ...] = (*SWAP_IDENTITIES, SetField(ANSWER, 1))
-
-
-def state_condition(plus: int = 0, minus: int = 0) -> Condition:
-    """Return the condition on ct_state that bits are set and others are not."""
-    plus |= CT_TRK
-    return (CT_STATE, plus, plus | minus)
 
 
 def quarantine_flows(intent: BridgeIntent) -> Iterator[Flow]:
@@ -159,8 +130,8 @@ def judge_flows(intent: BridgeIntent) -> Iterator[Flow]:
     """Yield the flows of judge, but for connections that are taken up in their middle."""
     if not intent.judges:
         return
-    plain = (*_ask(intent, False), Goto(ACT))
-    original = (*_ask(intent, True), Goto(ACT))
+    plain = (*ask_all(intent, False), Goto(ACT))
+    original = (*ask_all(intent, True), Goto(ACT))
     invalid = state_condition(CT_INV)
     for protocol, family, kind in ((1, IPV4, ICMP_TYPE), (58, IPV6, ICMPV6_TYPE)):
         icmp: tuple[Condition, ...] = (invalid, family, (IP_PROTO, protocol, None))
@@ -181,7 +152,7 @@ def judge_flows(intent: BridgeIntent) -> Iterator[Flow]:
             turned = (SetField(BANK, reverse), *TURN, *original)
             yield flow(JUDGE, 810, match, *turned, category=Category.TRACK)
             sctp = (*match, (IP_PROTO, 132, None))
-            turned_sctp = (SetField(BANK, reverse), *TURN, *_turned_ports(intent, SCTP_SRC, SCTP_DST))
+            turned_sctp = (SetField(BANK, reverse), *TURN, *ask_turned(intent, SCTP_SRC, SCTP_DST))
             yield flow(JUDGE, 815, sctp, *turned_sctp, Goto(TAKE_UP_TABLE), category=Category.TRACK)
         yield flow(
             JUDGE, 800, (state_condition(CT_RPL, CT_INV), family), *TURN, *original,
@@ -189,79 +160,23 @@ def judge_flows(intent: BridgeIntent) -> Iterator[Flow]:
         )  # fmt: skip
         # User space tracks SCTP by addresses alone and presents no ports: an answer's own are changed over.
         answers = (state_condition(CT_RPL, CT_INV), family, (IP_PROTO, 132, None))
-        turned_ports = (*TURN, *_turned_ports(intent, SCTP_SRC, SCTP_DST), Goto(TAKE_UP_TABLE))
+        turned_ports = (*TURN, *ask_turned(intent, SCTP_SRC, SCTP_DST), Goto(TAKE_UP_TABLE))
         yield flow(JUDGE, 805, answers, *turned_ports, category=Category.TRACK)
         known = (state_condition(0, CT_NEW | CT_INV), family, (IP_PROTO, 132, None))
-        yield flow(JUDGE, 510, known, *_ask(intent, False), Goto(TAKE_UP_TABLE), category=Category.TRACK)
+        yield flow(JUDGE, 510, known, *ask_all(intent, False), Goto(TAKE_UP_TABLE), category=Category.TRACK)
         yield flow(
             JUDGE, 650,
             (state_condition(CT_NEW), family, (IP_PROTO, 6, None), (TCP_FLAGS, 0, TCP_SYN)),
             category=Category.REFUSED,
         )  # fmt: skip
     yield flow(JUDGE, 500, (state_condition(),), *plain, category=Category.TRACK)
-    yield from _other_direction_flows(intent)
-
-
-def _ask(intent: BridgeIntent, ct: bool) -> tuple[Action, ...]:
-    return (*_select(intent, ct), *judge(ct, intent.sections))
-
-
-def _select(intent: BridgeIntent, ct: bool) -> tuple[Action, ...]:
-    """Return the calls of mirror_select, one for each mirror rule."""
-    steps = intent.mirror_steps
-    return ask(MIRROR_SELECT, SetField(MIRROR_STEP, 0), steps, ct) if steps else ()
+    yield from other_direction_flows(intent)
+    yield from turned_flows(intent)
 
 
 def _copy_of_invalid(intent: BridgeIntent) -> tuple[Action, ...]:
-    select = _select(intent, False)
+    select = select_mirrors(intent, False)
     return (*select, Move(MIRROR_DROPPED, MIRROR_DUE), Resubmit(MIRROR_EMIT)) if select else ()
-
-
-def _turned_ports(intent: BridgeIntent, source: Field, destination: Field) -> tuple[Action, ...]:
-    """Return the calls of both subroutines with the packet's ports changed over, and back."""
-    turn = (PushField(source), PushField(destination), PopField(source), PopField(destination))
-    return (*turn, *_ask(intent, False), *turn)
-
-
-def _other_direction_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """For SCTP: two hosts that began associations both ways share one entry, so both directions are asked."""
-    yield flow(TAKE_UP_TABLE, 100, ((VERDICT, ALLOW, None),), Goto(ACT), category=Category.TAKE_UP)
-    fields = (RULE, VERDICT, MONITORED, MIRROR_ALLOWED, MIRROR_DROPPED)
-    forget = (*SWAP_IDENTITIES, *(SetField(field, 0) for field in fields))
-    ask_again = {0: _turned_ports(intent, SCTP_SRC, SCTP_DST), 1: _ask(intent, False)}
-    for answer, again in ask_again.items():
-        turned = (*forget, SetField(ANSWER, 1 - answer))
-        for family in (IPV4, IPV6):
-            match = (family, (IP_PROTO, 132, None), (ANSWER, answer, None))
-            for bank, reverse in intent.turned:
-                between = (*turned, SetField(BANK, reverse), *again, Goto(ACT))
-                mine = (*match, (BANK, bank, None))
-                yield flow(TAKE_UP_TABLE, 65, mine, *between, category=Category.TAKE_UP)
-            yield flow(TAKE_UP_TABLE, 60, match, *turned, *again, Goto(ACT), category=Category.TAKE_UP)
-
-
-def take_up_port_flows(intent: BridgeIntent, ofport: int) -> Iterator[Flow]:
-    """Yield the flows of judge for an endpoint that has just come, for connections in their middle."""
-    enter = (*_ask(intent, False), Goto(TAKE_UP_TABLE))
-    for end in ((IN_PORT, ofport, None), (OUT_PORT, ofport, None)):
-        for family in (IPV4, IPV6):
-            new = (state_condition(CT_NEW), family, end)
-            tcp = (*new, (IP_PROTO, 6, None), (TCP_FLAGS, 0, TCP_SYN))
-            yield flow(JUDGE, 700, tcp, *enter, category=Category.TAKE_UP)
-            yield flow(JUDGE, 700, (*new, (IP_PROTO, 17, None)), *enter, category=Category.TAKE_UP)
-
-
-def take_up_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield the flows of take_up: what the rules allow in its middle, and the answers to it."""
-    for protocol, source, destination in ((6, TCP_SRC, TCP_DST), (17, UDP_SRC, UDP_DST)):
-        turn = (PushField(source), PushField(destination), PopField(source), PopField(destination))
-        again = (*turn, *judge(False, intent.sections), *turn)
-        forget = (SetField(RULE, 0), SetField(VERDICT, 0))
-        passing = (SetField(TAKE_UP, 1), SetField(ANSWER, 1), Goto(ACT))
-        actions = (*SWAP_IDENTITIES, *forget, *again, *passing)
-        for family in (IPV4, IPV6):
-            match = (family, (IP_PROTO, protocol, None))
-            yield flow(TAKE_UP_TABLE, 50, match, *actions, category=Category.TAKE_UP)
 
 
 def commit_flows(intent: BridgeIntent) -> Iterator[Flow]:

@@ -49,6 +49,7 @@ from zonewall.pipeline.tables import (
     DHCP,
     DST_ENDPOINT,
     DST_IDENTITY,
+    DST_MOVED,
     DST_QUARANTINED,
     FROM_FABRIC,
     FROM_UPLINK,
@@ -263,7 +264,8 @@ def _isolated(endpoint: Known) -> tuple[Action, ...]:
 
 def _way(endpoint: Known) -> tuple[Action, ...]:
     if isinstance(endpoint, LocalEndpoint):
-        return (SetField(OUT_PORT, endpoint.ofport), Goto(QUARANTINE))
+        moved = (SetField(DST_MOVED, 1),) if endpoint.midstream else ()
+        return (SetField(OUT_PORT, endpoint.ofport), *moved, Goto(QUARANTINE))
     return (SetField(VIA, endpoint.via), Goto(QUARANTINE))
 
 
