@@ -1,16 +1,20 @@
-"""``make demo``: zonewall on two hosts, step by step, every claim really probed; exits 1 where one fails."""
+"""``make demo``: zonewall on two hosts, step by step, every claim really probed; exits 1 where one fails.
+
+``Demo`` has the lab and the steps, ``perform`` runs them and counts what did not hold.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from topologies.lab import Appliance, Host, Lab, Machine, Process, Sink
+from topologies.lab import Appliance, Host, Lab, LabError, Machine, Process, Sink
 from topologies.probes import EchoServer, Pings, Stream, probe_ping, probe_tcp
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,7 +22,8 @@ POLICIES = ROOT / "policies" / "demo"
 ZONEWALL = ROOT / ".venv" / "bin" / "zonewall"
 SETTLE_S = 30.0
 PORTS = (22, 23, 80, 5432, 8000)
-SERVICES = ("tcp/80", "tcp/5432", "tcp/22", "tcp/23", "ping")
+SERVICES = ("tcp/80", "tcp/5432", "tcp/8000", "tcp/22", "tcp/23", "ping")
+INTERRUPTED = 130
 MACHINES = {
     "acme-web1": ("hv1", "52:54:00:00:00:01", ("10.0.0.1/24", "fd00::1/64")),
     "acme-batch1": ("hv1", "52:54:00:00:00:04", ("10.0.0.4/24", "fd00::4/64")),
@@ -36,9 +41,10 @@ class DemoError(Exception):
 class Demo:
     """The lab, the controller in it, and the steps."""
 
-    def __init__(self, lab: Lab, stack: ExitStack) -> None:
-        """Build two hosts with everything that policies/demo names."""
+    def __init__(self, lab: Lab, stack: ExitStack, policies: Path = POLICIES) -> None:
+        """Build two hosts with everything that policies/demo names; the controller reads ``policies``."""
         self.lab = lab
+        self.policies = policies
         self.hosts: dict[str, Host] = {name: lab.host(name) for name in ("hv1", "hv2")}
         lab.link(self.hosts["hv1"], self.hosts["hv2"], names=("fab0", "fab0"))
         self.ids: Sink = lab.sink("ids", self.hosts["hv2"], "ids0")
@@ -47,6 +53,7 @@ class Demo:
         self.state = Path(lab.ledger.folder) / "zonewall"
         self.machines: dict[str, Machine] = {}
         self.failed: list[str] = []
+        self.controller: Process | None = None
         self._stack = stack
 
     def start(self) -> None:
@@ -54,8 +61,8 @@ class Demo:
         say("Two hypervisor hosts, each with its own Open vSwitch, joined by a cable; an IDS on hv2, a web")
         say("application firewall (waf) on hv1. The controller starts, the hosts are pointed at it:")
         address = self.lab.controller_address
-        self.controller: Process = self.lab.controller.start(
-            str(ZONEWALL), "run", str(POLICIES), "--state", str(self.state), "--allow-plain",
+        self.controller = self.lab.controller.start(
+            str(ZONEWALL), "run", str(self.policies), "--state", str(self.state), "--allow-plain",
             "--openflow", f"tcp:{address}:6653", "--ovsdb", f"tcp:{address}:6640",
         )  # fmt: skip
         for host in self.hosts.values():
@@ -96,16 +103,13 @@ class Demo:
         deadline = time.monotonic() + SETTLE_S
         document: dict[str, Any] = {}
         while time.monotonic() < deadline:
-            if not self.controller.running:
-                raise DemoError(f"the controller has ended:\n{self.controller.output()}")
+            if self.controller is None or not self.controller.running():
+                raise DemoError("the controller has ended")
             document = self.status()
             if document and condition(document):
                 return document
             time.sleep(0.2)
-        raise DemoError(
-            f"not in force after {SETTLE_S:.0f} s: {json.dumps(document)[:2000]}\n"
-            f"{self.controller.output()[-3000:]}"
-        )
+        raise DemoError(f"not as it should be after {SETTLE_S:.0f} s: {json.dumps(document)[:2000]}")
 
     def expect(self, fine: bool, claim: str) -> None:
         """Print a claim and whether it held."""
@@ -121,19 +125,34 @@ class Demo:
         pairs = [(a, b) for a in names for b in names if a != b and MACHINES[a][2] != MACHINES[b][2]]
         pairs = [(a, b) for a, b in pairs if a.split("-")[0] == b.split("-")[0]]
         wanted = self.verdicts(pairs)
+        say("From each machine (web1 is in zone web, and so on) to each other one of its tenant. allow: it")
+        say("was answered; reject: it was told no; drop: silence. `policies/demo/` says why, rule by rule:")
         width = max(map(len, names)) + 1
         print("    " + " " * (2 * width + 3) + "".join(f"{service:>12}" for service in SERVICES))
         wrong = 0
         for source, destination in pairs:
-            cells = []
-            for service in SERVICES:
-                got = self.probe(source, destination, service)
-                wrong += got != wanted[source, destination, service]
-                cells.append(got if got == wanted[source, destination, service] else f"{got} (!)")
+            got = self.probe_all(source, destination)
+            expected = [wanted[source, destination, service] for service in SERVICES]
+            wrong += sum(one != other for one, other in zip(got, expected, strict=True))
+            cells = [one if one == other else f"{one} (!)" for one, other in zip(got, expected, strict=True)]
             line = "".join(f"{cell:>12}" for cell in cells)
             print(f"    {source:>{width}} → {destination:<{width}}{line}", flush=True)
         count = len(pairs) * len(SERVICES)
         self.expect(wrong == 0, f"all {count} probes fared as `zonewall check` says they should")
+        say("blue's app1 calls 10.0.0.3, which is acme's db1, at the port where db1 answers acme's web1:")
+        with self.machines["acme-db1"].capture() as capture:
+            inside = probe_tcp(self.machines["acme-web1"], "10.0.0.3", 5432)
+            across = probe_tcp(self.machines["blue-app1"], "10.0.0.3", 5432)
+            arrived = [frame for frame in capture.drain() if is_syn(frame, 5432)]
+        show(f"acme/web1: {inside}; blue/app1, with the same address and MAC: {across}")
+        show(f"calls that arrived at db1: {len(arrived)}")
+        fine = (inside, across, len(arrived)) == ("allow", "drop", 1)
+        self.expect(fine, "tenants with the same addresses never meet")
+
+    def probe_all(self, source: str, destination: str) -> list[str]:
+        """Return what becomes of each service, all tried at once."""
+        with ThreadPoolExecutor(len(SERVICES)) as pool:
+            return list(pool.map(lambda service: self.probe(source, destination, service), SERVICES))
 
     def probe(self, source: str, destination: str, service: str) -> str:
         """Return what really becomes of a connection."""
@@ -154,7 +173,7 @@ class Demo:
                 probe |= {"proto": "tcp", "dport": int(service.split("/")[1])}
             lines.append(json.dumps(probe))
         text = self.lab.controller.run(
-            str(ZONEWALL), "check", str(POLICIES), "--probes", "-", stdin="\n".join(lines) + "\n"
+            str(ZONEWALL), "check", str(self.policies), "--probes", "-", stdin="\n".join(lines) + "\n"
         )
         answers = [json.loads(line)["verdict"] for line in text.splitlines()]
         # A rejected echo request is answered by an ICMP error, which is no echo reply.
@@ -168,17 +187,16 @@ class Demo:
         say("batch1 knocks ten times at web1's SSH port. Refused, and yet the IDS on the other host sees it")
         say("(`mirrors: refused-at-web, when: dropped`):")
         with self.ids.capture() as capture:
-            for _ in range(10):
-                got = probe_tcp(self.machines["acme-batch1"], "10.0.0.1", 22, 0.3)
+            got = {probe_tcp(self.machines["acme-batch1"], "10.0.0.1", 22, 0.3) for _ in range(10)}
             time.sleep(0.5)
             seen = [frame for frame in capture.drain() if is_syn(frame, 22)]
-        show(f"arrived at web1: nothing ({got}); SYNs to port 22 on the IDS port: {len(seen)}")
-        self.expect(got != "allow" and len(seen) >= 10, "the IDS sees the attack that was blocked")
+        show(f"what became of batch1's calls: {', '.join(sorted(got))}; calls on the IDS port: {len(seen)}")
+        self.expect("allow" not in got and len(seen) >= 10, "the IDS sees the attack that was blocked")
         with self.ids.capture() as capture:
             fine = probe_tcp(self.machines["acme-web1"], "10.0.0.3", 5432)
             time.sleep(0.3)
             copies = [frame for frame in capture.drain() if is_syn(frame, 5432)]
-        show(f"web1 → db1:5432: {fine}; its SYN on the IDS port: {len(copies)} time(s)")
+        show(f"web1 → db1:5432: {fine}; the call on the IDS port: {len(copies)} time(s)")
         self.expect(
             fine == "allow" and len(copies) == 1, "allowed traffic that a rule mirrors is copied exactly once"
         )
@@ -241,6 +259,7 @@ class Demo:
 
     def controller_gone(self) -> None:
         """Stop the controller: the bridges go on."""
+        assert self.controller is not None
         code = self.controller.stop()
         web2 = self.machines["acme-web2"]
         same = (probe_tcp(web2, "10.0.0.1", 80), probe_tcp(web2, "10.0.0.1", 22, 0.4))
@@ -266,39 +285,45 @@ def show(text: str) -> None:
     print(f"    {text}", flush=True)
 
 
-@contextmanager
-def step(number: int, title: str) -> Iterator[None]:
-    """Head a step."""
-    print(f"\n{number}. {title}", flush=True)
-    yield
+Step = tuple[str, Callable[[], None]]
+
+
+def steps_of(demo: Demo) -> Sequence[Step]:
+    """Return what is shown, in order."""
+    return (
+        ("The policy comes into force", demo.start),
+        ("Who reaches whom: every pair really probed", demo.matrix),
+        ("Suspicious traffic arrives at the IDS", demo.intrusion),
+        ("A redirect through an appliance", demo.redirect),
+        ("A live migration with a connection open", demo.migration),
+        ("The controller goes away", demo.controller_gone),
+    )
+
+
+def perform(policies: Path = POLICIES, choose: Callable[[Demo], Sequence[Step]] = steps_of) -> int:
+    """Run the steps in a lab of their own; return 1 if any did not show what it claims."""
+    with Lab() as lab, ExitStack() as stack:
+        demo = Demo(lab, stack, policies)
+        try:
+            for number, (title, act) in enumerate(choose(demo), 1):
+                print(f"\n{number}. {title}", flush=True)
+                act()
+        except (DemoError, LabError, OSError) as error:
+            demo.expect(False, str(error) or type(error).__name__)
+        if demo.failed and demo.controller is not None:
+            print(f"\nThe controller's last words:\n{demo.controller.output()[-4000:]}")
+    held = f"{len(demo.failed)} claim(s) did not hold." if demo.failed else "All of it held."
+    print(f"\n{held} The lab is gone.")
+    return 1 if demo.failed else 0
 
 
 def main() -> int:
-    """Run every step; return 1 if any did not show what it claims."""
-    with Lab() as lab, ExitStack() as stack:
-        demo = Demo(lab, stack)
-        steps = (
-            ("The policy comes into force", demo.start),
-            ("Who reaches whom: every pair really probed", demo.matrix),
-            ("Suspicious traffic arrives at the IDS", demo.intrusion),
-            ("A redirect through an appliance", demo.redirect),
-            ("A live migration with a connection open", demo.migration),
-            ("The controller goes away", demo.controller_gone),
-        )
-        try:
-            for number, (title, act) in enumerate(steps, 1):
-                with step(number, title):
-                    act()
-        except DemoError as error:
-            print(f"\n    NOT  {error}", flush=True)
-            demo.failed.append(str(error))
-        failed = demo.failed
-        if failed:
-            print("\n" + demo.controller.output()[-4000:])
-    print(
-        f"\n{'All of it held.' if not failed else f'{len(failed)} claim(s) did not hold.'} The lab is gone."
-    )
-    return 1 if failed else 0
+    """Return the exit status of ``make demo``."""
+    try:
+        return perform()
+    except KeyboardInterrupt:
+        print("\nInterrupted. The lab is gone.")
+        return INTERRUPTED
 
 
 if __name__ == "__main__":
