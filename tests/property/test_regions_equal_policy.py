@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.configurations import configure, endpoint, rule, service, tenant, tier
-from support.generated_configurations import SERVICES, worlds
+from support.generated_configurations import OUTSIDE, SERVICES, configurations, worlds
 from zonewall.intent.ends import identity_at
 from zonewall.intent.regions import Decision, Regions
 from zonewall.intent.semantics import Probe, Verdict, verdict
@@ -63,6 +63,21 @@ def test_the_region_that_a_probe_is_in_ends_as_the_evaluator_says(
         assert isinstance(judged, Verdict)
         decision = decided(regions, probe)
         assert (decision.verdict, decision.rule, decision.tier, decision.monitored) == said(judged), probe
+
+
+@settings(SOME, max_examples=30)
+@given(configuration=configurations(linked=True))
+def test_between_tenants_the_outside_is_judged_as_the_evaluator_says(configuration: Configuration) -> None:
+    regions = Regions.of(configuration)
+    for endpoint_key, declared in configuration.inventory.endpoints.items():
+        for tenant_name in configuration.tenants:
+            for address in (one for one in declared.ips[:1] if tenant_name != declared.tenant):
+                outside = OUTSIDE[0] if address.version == 4 else OUTSIDE[7]
+                asked = Probe(outside, endpoint_key, 6, tenant_name, 1024, 80, destination_ip=address)
+                judged = verdict(configuration, asked)
+                assert isinstance(judged, Verdict)
+                decision = decided(regions, asked)
+                assert (decision.verdict, decision.rule) == (judged.verdict, judged.rule)
 
 
 @settings(SOME, max_examples=10)

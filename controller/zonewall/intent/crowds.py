@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from zonewall.intent.banks import EVERYBODY, Crowd
 from zonewall.intent.identity import Directory
-from zonewall.policy.model import Configuration, Peer, Tenant
+from zonewall.policy.model import Configuration, MirrorRule, Peer, Tenant
 from zonewall.values.names import TenantName, ZoneName
 
 
@@ -58,6 +58,14 @@ def both(one: Crowd, names: frozenset[str]) -> Crowd:
             if name in one.identities or (one.outside if is_outside_name(name) else one.inside)
         )
     )
+
+
+def inside(one: Crowd) -> Crowd:
+    """Return the endpoints in a crowd: who agreed on something between tenants is never the outside."""
+    if one.everybody:
+        return Crowd(inside=True)
+    names = frozenset(name for name in one.identities if not is_outside_name(name))
+    return Crowd(inside=one.inside, identities=names)
 
 
 def is_outside_name(name: str) -> bool:
@@ -155,3 +163,23 @@ def agreed_identities(
             )
         )
     return found[0], found[1]
+
+
+def mirror_crowds(
+    configuration: Configuration, directory: Directory, mirror: MirrorRule, views: tuple[View, View]
+) -> Iterator[tuple[Crowd, Crowd]]:
+    """Yield whom a mirror copies, in a tenant's view of both sides; as far as tenants agreed."""
+    from_view, to_view = views
+    plain = tuple(peer for peer in mirror.destinations if peer.kind != "self")
+    pairings = [(mirror.sources, plain)] if plain else []
+    if len(plain) < len(mirror.destinations):
+        pairings += [((peer,), (peer,)) for peer in mirror.sources]
+    seen = agreed_identities(configuration, directory, from_view.owner, to_view.owner)
+    for peers_from, peers_to in pairings:
+        sources = crowd(directory, from_view, peers_from)
+        destinations = crowd(directory, to_view, peers_to)
+        if from_view.crossing:
+            yield both(sources, seen[0]), inside(destinations)
+            yield inside(sources), both(destinations, seen[1])
+        else:
+            yield sources, destinations

@@ -15,7 +15,15 @@ from zonewall.intent.banks import (
     RuleRecord,
     Section,
 )
-from zonewall.intent.crowds import View, agreed_identities, both, crowd, monitored_identities, named_zones
+from zonewall.intent.crowds import (
+    View,
+    agreed_identities,
+    both,
+    crowd,
+    inside,
+    monitored_identities,
+    named_zones,
+)
 from zonewall.intent.identity import Directory
 from zonewall.policy.model import Action, Configuration, Mode, Peer, Rule, Tenant, Tier
 from zonewall.values.names import TenantName
@@ -234,8 +242,8 @@ class _Builder:
                 else:
                     sources = crowd(self._directory, from_view, peers_from)
                     destinations = crowd(self._directory, to_view, peers_to)
-                    yield f"{key}~from", both(sources, seen[0]), destinations
-                    yield f"{key}~to", sources, both(destinations, seen[1])
+                    yield f"{key}~from", both(sources, seen[0]), inside(destinations)
+                    yield f"{key}~to", inside(sources), both(destinations, seen[1])
             return
         peers = rule.sources, tuple(peer for peer in rule.destinations if peer.kind != "self")
         if rule.action is Action.ALLOW:
@@ -245,8 +253,8 @@ class _Builder:
         if rule.action is Action.ALLOW or self.named_by_provider(source, destination):
             yield name, sources, destinations
         else:
-            yield f"{name}~from", both(sources, seen[0]), destinations
-            yield f"{name}~to", sources, both(destinations, seen[1])
+            yield f"{name}~from", both(sources, seen[0]), inside(destinations)
+            yield f"{name}~to", inside(sources), both(destinations, seen[1])
 
     def _allowed_by(
         self, key: str, peers_from: _Peers, peers_to: _Peers, from_view: View, to_view: View
@@ -264,8 +272,8 @@ class _Builder:
         named_to = tuple(peer for peer in peers_to if peer.zone in to_names)
         sources = crowd(self._directory, from_view, peers_from)
         destinations = crowd(self._directory, to_view, peers_to)
-        yield f"{key}~from", crowd(self._directory, from_view, named_from), destinations
-        yield f"{key}~to", sources, crowd(self._directory, to_view, named_to)
+        yield f"{key}~from", inside(crowd(self._directory, from_view, named_from)), inside(destinations)
+        yield f"{key}~to", inside(sources), inside(crowd(self._directory, to_view, named_to))
 
     def named_by_provider(self, source: Tenant, destination: Tenant) -> bool:
         """Say whether a provider rule in force names both tenants."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from zonewall.intent.banks import Bank, Crowd, Line, Outcome
 from zonewall.intent.chains import mirror_bits
-from zonewall.intent.crowds import View, agreed_identities, both, crowd, is_outside_name
+from zonewall.intent.crowds import View, is_outside_name, mirror_crowds
 from zonewall.intent.fleet import Fleet
 from zonewall.intent.here import Locals
 from zonewall.intent.model import BankFrame, CrowdIntent, LimitIntent, MirrorLine, Modifier, VerdictLine
 from zonewall.intent.numbering import Kind
 from zonewall.intent.policy import PlacedLine, Policy, domain_name
 from zonewall.placement.model import BridgeKey
-from zonewall.policy.model import MirrorRule, Rule, Tenant
+from zonewall.policy.model import Rule
 from zonewall.values.names import TenantName
 
 _VERDICTS = {Outcome.ALLOW: 1, Outcome.DROP: 2, Outcome.REJECT: 3, Outcome.ONWARD: 0}
@@ -212,10 +212,12 @@ def _mirror_lines(
     bits = mirror_bits(policy.configuration)
     tenants = policy.configuration.tenants
     source, destination = tenants[bank.source], tenants[bank.destination]
-    readers = [source] if source is destination else [source, destination]
+    crossing = source is not destination
+    readers = [source, destination] if crossing else [source]
     for reader in readers:
         for mirror in reader.mirrors:
-            for sources, destinations in _mirror_ends(policy, reader, mirror, source, destination):
+            views = View(reader, source, crossing), View(reader, destination, crossing)
+            for sources, destinations in mirror_crowds(policy.configuration, policy.directory, mirror, views):
                 ends = _ends(policy, sources, destinations, source_here, destination_here)
                 if ends is None or sources.nobody or destinations.nobody:
                     continue
@@ -228,23 +230,3 @@ def _mirror_lines(
                     dropped=0 if mirror.when == "allowed" else mask,
                     rule=0,
                 )
-
-
-def _mirror_ends(
-    policy: Policy, reader: Tenant, mirror: MirrorRule, source: Tenant, destination: Tenant
-) -> Iterable[tuple[Crowd, Crowd]]:
-    crossing = source is not destination
-    from_view, to_view = View(reader, source, crossing), View(reader, destination, crossing)
-    plain = tuple(peer for peer in mirror.destinations if peer.kind != "self")
-    pairings = [(mirror.sources, plain)] if plain else []
-    if len(plain) < len(mirror.destinations):
-        pairings += [((peer,), (peer,)) for peer in mirror.sources]
-    seen = agreed_identities(policy.configuration, policy.directory, source, destination)
-    for peers_from, peers_to in pairings:
-        sources = crowd(policy.directory, from_view, peers_from)
-        destinations = crowd(policy.directory, to_view, peers_to)
-        if crossing:
-            yield both(sources, seen[0]), destinations
-            yield sources, both(destinations, seen[1])
-        else:
-            yield sources, destinations
