@@ -364,3 +364,78 @@ _SERVICES = _services()
 def _unique(items: list, start: int = 0) -> list:  # type: ignore[type-arg]
     """Return the items with a number behind each name."""
     return [replace(one, name=f"{one.name}{number}") for number, one in enumerate(items, start)]
+
+
+@st.composite
+def edited(draw: DrawFn, before: Configuration) -> Configuration:
+    """Return the configuration after one to three edits of the kinds that operators make."""
+    after = before
+    for _ in range(draw(st.integers(1, 3))):
+        after = draw(st.sampled_from(_EDITS))(draw, after)
+    return after
+
+
+def _edit_rules(draw: DrawFn, configuration: Configuration) -> Configuration:
+    """Drop, add or turn a rule of one tenant, or give it other defaults."""
+    tenant = configuration.tenants[draw(st.sampled_from(sorted(configuration.tenants)))]
+    scene = _Scene((*tenant.zones, *(one.local_name for one in tenant.imports)))
+    tiers = list(tenant.tiers)
+    if tiers and draw(st.booleans()):
+        place = draw(st.integers(0, len(tiers) - 1))
+        rules = list(tiers[place].rules)
+        rules.insert(draw(st.integers(0, len(rules))), replace(draw(_rules(scene)), name="added"))
+        if draw(st.booleans()):
+            rules.pop(draw(st.integers(0, len(rules) - 1)))
+        rules = [one for index, one in enumerate(rules) if one.name not in {r.name for r in rules[:index]}]
+        tiers[place] = replace(tiers[place], rules=tuple(rules))
+    else:
+        tiers = [*tiers, replace(draw(_tiers(scene)), name="added")][-3:]
+        tiers = [one for index, one in enumerate(tiers) if one.name not in {t.name for t in tiers[:index]}]
+    default = draw(st.sampled_from([tenant.default, Action.DROP, Action.ALLOW]))
+    return _with_tenant(configuration, replace(tenant, tiers=tuple(tiers), default=default))
+
+
+def _edit_zones(draw: DrawFn, configuration: Configuration) -> Configuration:
+    """Select others into a zone, or watch it only."""
+    tenant = configuration.tenants[draw(st.sampled_from(sorted(configuration.tenants)))]
+    mine = [one for one in configuration.inventory.endpoints.values() if one.tenant == tenant.name]
+    name = draw(st.sampled_from(list(tenant.zones)))
+    zone = replace(
+        tenant.zones[name],
+        selector=draw(_selectors(mine, [])),
+        mode=draw(st.sampled_from([Mode.ENFORCE, Mode.MONITOR])),
+    )
+    return _with_tenant(configuration, replace(tenant, zones={**tenant.zones, name: zone}))
+
+
+def _edit_labels(draw: DrawFn, configuration: Configuration) -> Configuration:
+    """Give an endpoint another role, take one away, or an address of it."""
+    endpoints = dict(configuration.inventory.endpoints)
+    key = draw(st.sampled_from(sorted(endpoints)))
+    one = endpoints[key]
+    kind = draw(st.sampled_from(["role", "role", "gone", "address"]))
+    if kind == "gone" and sum(e.tenant == one.tenant for e in endpoints.values()) > 1:
+        del endpoints[key]
+    elif kind == "address":
+        endpoints[key] = replace(one, ips=one.ips[1:] or one.ips)
+    else:
+        endpoints[key] = replace(one, labels={"role": draw(st.sampled_from(ROLES))})
+    return replace(configuration, inventory=replace(configuration.inventory, endpoints=endpoints))
+
+
+def _edit_links(draw: DrawFn, configuration: Configuration) -> Configuration:
+    """Take an export, an import or the provider's tiers away."""
+    tenant = configuration.tenants[draw(st.sampled_from(sorted(configuration.tenants)))]
+    kind = draw(st.sampled_from(["exports", "mirrors", "provider"]))
+    if kind == "provider":
+        return replace(configuration, provider=replace(configuration.provider, after=()))
+    if kind == "mirrors":
+        return _with_tenant(configuration, replace(tenant, mirrors=()))
+    return _with_tenant(configuration, replace(tenant, exports=tenant.exports[1:]))
+
+
+def _with_tenant(configuration: Configuration, tenant: Tenant) -> Configuration:
+    return replace(configuration, tenants={**configuration.tenants, tenant.name: tenant})
+
+
+_EDITS = (_edit_rules, _edit_rules, _edit_zones, _edit_labels, _edit_links)

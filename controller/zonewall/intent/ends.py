@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from zonewall.intent.fleet import link_local_address
-from zonewall.intent.identity import Directory, Identity
+from zonewall.intent.identity import Directory, Identity, ZoneKey
 from zonewall.policy.model import Configuration
 from zonewall.values.addresses import IpAddress, IpPrefix
 from zonewall.values.names import EndpointKey, TenantName
@@ -57,7 +57,7 @@ class Ends:
             found.setdefault(identity, []).append(member)
         taken = seen_as_endpoints(configuration, directory)
         for tenant, table in directory.outside.items():
-            free = free_addresses((prefix for prefix, _ in table), taken.get(tenant, ()))
+            free = free_addresses((prefix for prefix, _ in table), taken.get(tenant, {}))
             for prefix, identity in table:
                 if prefix in free:
                     found.setdefault(identity, []).append(Member(tenant, None, free[prefix], prefix))
@@ -108,29 +108,38 @@ def _endpoints(configuration: Configuration, directory: Directory) -> Iterable[t
 
 def seen_as_endpoints(
     configuration: Configuration, directory: Directory
-) -> Mapping[TenantName, frozenset[IpAddress]]:
-    """Return the addresses that are an endpoint's in a tenant's view: its own ones', and imported ones'."""
-    found: dict[TenantName, set[IpAddress]] = {name: set() for name in configuration.tenants}
-    imports = {
-        name: {
-            (one.tenant, one.zone)
-            for one in tenant.imports
-            if one.tenant in configuration.tenants
-            and any(
-                export.zone == one.zone and name in export.to
-                for export in configuration.tenants[one.tenant].exports
-            )
-        }
-        for name, tenant in configuration.tenants.items()
+) -> Mapping[TenantName, Mapping[IpAddress, tuple[EndpointKey, Identity]]]:
+    """Return who has an address in a tenant's view: its own endpoints first, then those it imports."""
+    found: dict[TenantName, dict[IpAddress, tuple[EndpointKey, Identity]]] = {
+        name: {} for name in configuration.tenants
     }
     for key, identities in directory.endpoints.items():
-        owner = configuration.inventory.endpoints[key].tenant
+        own = found.setdefault(configuration.inventory.endpoints[key].tenant, {})
         for address, identity in identities.by_address:
-            found.setdefault(owner, set()).add(address)
+            own.setdefault(address, (key, identity))
+    imports = {name: wanted for name in configuration.tenants if (wanted := _imported(configuration, name))}
+    if not imports:
+        return found
+    for key, identities in directory.endpoints.items():
+        for address, identity in identities.by_address:
+            own_zones = frozenset(zone for zone in identity.zones if zone[0] == identity.tenant)
             for name, wanted in imports.items():
-                if any(zone in wanted for zone in identity.zones if zone[0] == owner):
-                    found[name].add(address)
-    return {name: frozenset(addresses) for name, addresses in found.items()}
+                if not wanted.isdisjoint(own_zones):
+                    found[name].setdefault(address, (key, identity))
+    return found
+
+
+def _imported(configuration: Configuration, name: TenantName) -> frozenset[ZoneKey]:
+    """Return the zones that a tenant imports and that are exported to it."""
+    return frozenset(
+        (one.tenant, one.zone)
+        for one in configuration.tenants[name].imports
+        if one.tenant in configuration.tenants
+        and any(
+            export.zone == one.zone and name in export.to
+            for export in configuration.tenants[one.tenant].exports
+        )
+    )
 
 
 def free_addresses(prefixes: Iterable[IpPrefix], taken: Iterable[IpAddress]) -> Mapping[IpPrefix, IpAddress]:

@@ -128,7 +128,7 @@ class Regions:
 
     def judge(self, source: Identity, destination: Identity, version: int) -> tuple[Decided, ...]:
         """Return how every service of an IP version ends between two identities; the sets are disjoint."""
-        indexed = self._bank(source.tenant, destination.tenant)
+        indexed = self._indexed_bank(source.tenant, destination.tenant)
         everything = self.services.of_family(version)
         if indexed is None:
             return (Decided(everything, NOT_BETWEEN_TENANTS),)
@@ -157,7 +157,12 @@ class Regions:
         """Return the classes of a rule's services."""
         return tuple(self.services.members(self.services.mask(services)))
 
-    def _bank(self, source: TenantName, destination: TenantName) -> IndexedBank | None:
+    def bank(self, source: TenantName, destination: TenantName) -> Bank | None:
+        """Return the rules between two views; None where no rule is asked, and nothing passes."""
+        indexed = self._indexed_bank(source, destination)
+        return None if indexed is None else indexed.bank
+
+    def _indexed_bank(self, source: TenantName, destination: TenantName) -> IndexedBank | None:
         """Return the bank of a pair; what only drops between two tenants has none among the compiled ones."""
         key = source, destination
         if key not in self._indexed:
@@ -249,6 +254,11 @@ class _Finder:
                 for section in self._crowds
             ]
         return known
+
+
+def is_in(crowd: Crowd, identity: Identity) -> bool:
+    """Say whether an identity is in a crowd."""
+    return _is_in(crowd, identity.name, identity.outside)
 
 
 def _is_in(crowd: Crowd, name: str, outside: bool) -> bool:
