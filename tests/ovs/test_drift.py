@@ -97,11 +97,9 @@ def test_a_bridge_that_comes_back_as_it_was_is_no_drift(dummy_switch: DummySwitc
 @pytest.mark.parametrize("mode", ForeignFlows)
 def test_flows_of_others_are_reported_left_or_removed_as_the_inventory_says(
     dummy_switch: DummySwitch,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     mode: ForeignFlows,
 ) -> None:
-    monkeypatch.setattr(holdings_module, "FOREIGN_PAUSE_S", 0.1)
     with kept(dummy_switch, FIRST, world(mode)) as bridge:
         counts = bridge.keeper.holdings.counts
         dummy_switch.ofctl("add-meter", "br-int", METER)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from zonewall.flows.diff import FlowTable, diff
 from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
+from zonewall.flows.generation import is_out_of_force
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class Drift:
     Attributes:
         missing: flows that are gone.
         changed: flows that do something else, as they should be.
-        unknown: flows with our cookie that nobody asked for.
+        unknown: flows with our cookie that nobody asked for; remains of a staged change do not count.
         meters: numbers of meters that are gone, changed or unknown.
     """
 
@@ -61,7 +62,8 @@ def find_drift(found: BridgeState, confirmed: BridgeState, asked: BridgeState | 
     unknown = [
         found.flows[key]
         for key in delta.delete
-        if asked is None or not _was_asked(key, found.flows[key], maybe, True)
+        if not is_out_of_force(key.match)
+        and (asked is None or not _was_asked(key, found.flows[key], maybe, True))
     ]
     meters = _meters(found, confirmed, asked)
     return Drift(tuple(missing), tuple(changed), tuple(unknown), meters)

@@ -21,7 +21,7 @@ class Kind(Enum):
     DOMAIN = ("domain", 1, 4095)  # tracking domains: the low 12 bits of a conntrack zone
     BRIDGE_ON_HOST = ("bridge-on-host", 0, 15)  # its high 4 bits; the kind's names carry the host
     DESTINATION = ("destination", 1, 4094)  # fabric destinations: bridges, service legs, mirror targets
-    BANK = ("bank", 1, 65535)
+    BANK = ("bank", 1, 32767)  # the field's highest bit is the side of a staged change
     IDENTITY = ("identity", 1, 0x7FFFFFFF)
     OUTSIDE = ("outside", 0x80000001, 0xFFFFFFFF)
     RULE = ("rule", 1, 0xFFFFFFFF)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from zonewall.flows.diff import Change
 from zonewall.flows.encoded import EncodedFlow, FlowKey
+from zonewall.flows.staging import Plan
 from zonewall.flows.wire import (
     FLOW_MOD,
     GROUP_MOD,
@@ -28,6 +30,8 @@ from zonewall.openflow.session import Session, Waiter
 
 CHUNK = 1000
 """Messages in one bundle of a change that need not be atomic: more at once stalls the datapath."""
+REVALIDATION_S = 0.5
+"""After so long no decision cached in the datapath is older than the bundle before (no barrier waits)."""
 
 
 class _Step(NamedTuple):
@@ -52,17 +56,69 @@ async def apply(session: Session, change: Change, *, atomic: bool = True) -> Non
         SessionClosed: the session ended; how much was done is to be read back.
     """
     async with session.applying:
-        for meter in change.put_meters:
-            await _meter(session, meter.number, f"meter {meter.number}", meter_mod_body(meter))
-        for meter in change.modify_meters:
-            body = meter_mod_body(meter, MeterCommand.MODIFY)
-            await _meter(session, meter.number, f"to change meter {meter.number}", body)
+        await _meters_before(session, change)
         steps = tuple(_steps(change))
         size = max(1, len(steps)) if atomic else CHUNK
         for start in range(0, len(steps), size):
             await _bundle(session, steps[start : start + size])
-        for number in change.delete_meters:
-            await _meter(session, number, f"to remove meter {number}", meter_delete_body(number))
+        await _meters_after(session, change)
+
+
+async def apply_plan(session: Session, change: Change, planned: Plan) -> None:
+    """Make a change of groups and meters, and of flows part by part as planned.
+
+    Raises:
+        BundleRefused, MeterRefused, SessionClosed: as ``apply``; what was done before is to be read back.
+    """
+    async with session.applying:
+        await _meters_before(session, change)
+        before = tuple(_steps(Change(put_groups=change.put_groups)))
+        if before:
+            await _bundle(session, before)
+        for stage in planned.stages:
+            if stage.waits:
+                await asyncio.sleep(REVALIDATION_S)
+            steps = tuple(_steps(Change(stage.delta)))
+            if stage.is_whole:
+                await _bundle(session, steps)
+            else:
+                await _stream(session, steps)
+        after = tuple(_steps(Change(delete_groups=change.delete_groups)))
+        if after:
+            await _bundle(session, after)
+        await _meters_after(session, change)
+
+
+async def _stream(session: Session, steps: Sequence[_Step]) -> None:
+    """Send small bundles, the next one on its way while the bridge carries out the one before."""
+    waiting: asyncio.Task[None] | None = None
+    try:
+        for start in range(0, len(steps), CHUNK):
+            following = asyncio.create_task(_bundle(session, steps[start : start + CHUNK]))
+            await asyncio.sleep(0)
+            if waiting is not None:
+                done, waiting = waiting, following
+                await done
+            waiting = following
+        if waiting is not None:
+            await waiting
+    finally:
+        if waiting is not None and not waiting.done():
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def _meters_before(session: Session, change: Change) -> None:
+    for meter in change.put_meters:
+        await _meter(session, meter.number, f"meter {meter.number}", meter_mod_body(meter))
+    for meter in change.modify_meters:
+        body = meter_mod_body(meter, MeterCommand.MODIFY)
+        await _meter(session, meter.number, f"to change meter {meter.number}", body)
+
+
+async def _meters_after(session: Session, change: Change) -> None:
+    for number in change.delete_meters:
+        await _meter(session, number, f"to remove meter {number}", meter_delete_body(number))
 
 
 async def _meter(session: Session, number: int, what: str, body: bytes) -> None:

@@ -13,7 +13,8 @@ SRC_IDENTITY: Final = register("src_identity", 0)
 DST_IDENTITY: Final = register("dst_identity", 1)
 RULE: Final = register("rule", 2)
 BANK: Final = register("bank", 3, 0, 16)
-"""Which list of rules judges: a tenant's own, or that of a pair of tenants."""
+"""Which list of rules judges: a tenant's own, or that of a pair of tenants; the highest bit is the side of it
+that a large change is staged on (``flows.generation``)."""
 SECTION: Final = register("section", 3, 16, 8)
 """How far in the bank's list; a ``pass`` and the end of a tier that has one go on to the next."""
 TENANT: Final = register("tenant", 4, 0, 12)

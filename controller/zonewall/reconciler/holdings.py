@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ import structlog
 
 from zonewall.flows.drift import Drift, find_drift
 from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
+from zonewall.flows.generation import sides, turned_state
 from zonewall.intent.fleet import Policy
 from zonewall.openflow.events import FlowUpdate
 from zonewall.pipeline.cookie import is_ours
@@ -25,8 +26,8 @@ WATCHED_AUDIT_S = 120.0
 """A bridge that tells of changes is read this often all the same."""
 AUDIT_PAUSE_S = 1.0
 """A bridge that tells of a change of ours is read at once, but no more often than this."""
-FOREIGN_PAUSE_S = 10.0
-"""The same for changes of others' flows."""
+FOREIGN_READS = 50
+"""For changes of others' flows: no more than this part of the time is spent on reading."""
 SAMPLES = 5
 
 _log = structlog.get_logger()
@@ -69,8 +70,11 @@ class Holdings:
         self._confirmed: BridgeState | None = None
         self._asked: BridgeState | None = None
         self._read_at = 0.0
+        self._read_s = 0.0
         self._must_watch = False
         self._foreign_keys: frozenset[FlowKey] = frozenset()
+        self.turned: frozenset[int] = frozenset()
+        """Banks that stand on their other side on this bridge; ``flows.generation``."""
 
     @property
     def is_known(self) -> bool:
@@ -90,21 +94,20 @@ class Holdings:
         """Note what the bridge is asked for: should the session end, it may or may not have it."""
         self._asked = state
 
-    def confirmed(self, state: BridgeState) -> None:
-        """Take the bridge's word that it holds this."""
+    def confirmed(self, state: BridgeState, turned: frozenset[int]) -> None:
+        """Take the bridge's word that it holds this, with these banks turned over."""
+        self.turned = turned
         self._held = self._confirmed = state
         self._asked = None
 
-    def told(self, updates: Iterable[FlowUpdate]) -> bool:
+    def told(self, updates: Sequence[FlowUpdate]) -> bool:
         """Take what the bridge tells of others' changes; say whether it has to be looked at."""
-        held = self._confirmed.flows if self._confirmed is not None else {}
-        pause: float | None = None
-        for update in updates:
-            is_about_us = update.key is None or is_ours(update.cookie) or update.key in held
-            pause = min(pause or FOREIGN_PAUSE_S, AUDIT_PAUSE_S if is_about_us else FOREIGN_PAUSE_S)
-        if pause is None:
+        if not updates:
             return False
-        self.audit_at = min(self.audit_at, self._read_at + pause)
+        is_about_us = any(update.key is None or is_ours(update.cookie) for update in updates)
+        # A foreign flow may have taken the place of one of ours; but others may change theirs all the time.
+        pause_s = AUDIT_PAUSE_S if is_about_us else max(AUDIT_PAUSE_S, FOREIGN_READS * self._read_s)
+        self.audit_at = min(self.audit_at, self._read_at + pause_s)
         return True
 
     async def known(self, link: ReadableLink, policy: Policy, mode: ForeignFlows) -> BridgeState:
@@ -119,15 +122,19 @@ class Holdings:
             self._must_watch = False
         self._read_at = time.monotonic()
         state = await link.read_state()
+        self._read_s = time.monotonic() - self._read_at
         ours = {key: flow for key, flow in state.flows.items() if is_ours(flow.cookie)}
         foreign = tuple(flow for flow in state.flows.values() if not is_ours(flow.cookie))
+        self.turned = sides(ours.values())
+        turned = turned_state(BridgeState(ours, state.groups, state.meters), self.turned)
         self.audit_at = self._read_at + (WATCHED_AUDIT_S if self.counts.is_watched else AUDIT_S)
         self._take_foreign(foreign, mode)
-        found = _of_ours(BridgeState(ours, state.groups, state.meters), foreign, mode)
+        found = _of_ours(turned, foreign, mode)
         if self._confirmed is not None:
             self._take_drift(find_drift(found, self._confirmed, self._asked), policy)
         if mode is ForeignFlows.REMOVE:
-            return BridgeState(state.flows, found.groups, found.meters)
+            everything = {**found.flows, **{flow.key: flow for flow in foreign}}
+            return BridgeState(everything, found.groups, found.meters)
         return found
 
     def _take_drift(self, drift: Drift, policy: Policy) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
 
 from zonewall.errors import BridgeError, ZonewallError
 from zonewall.flows.diff import Change, diff_state, with_meters
-from zonewall.flows.encoded import EncodedFlow
+from zonewall.flows.encoded import BridgeState, EncodedFlow
+from zonewall.flows.generation import turned_flow
+from zonewall.flows.staging import LARGE, Plan, plan
 from zonewall.flows.wire import encode_program
 from zonewall.intent.fleet import Fleet
 from zonewall.openflow.errors import BundleRefused, MeterRefused
@@ -34,8 +36,8 @@ _log = structlog.get_logger()
 class BridgeLink(ReadableLink, Protocol):
     """What a keeper needs of a session with a bridge."""
 
-    async def change(self, change: Change) -> None:
-        """Change the bridge as one bundle and wait until it is done."""
+    async def change(self, change: Change, planned: Plan) -> None:
+        """Change the bridge part by part as planned, and wait until it is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class BridgeKeeper:
         """Say whether the bridge may not have yet what is wanted of it now."""
         return not self._settled.is_set()
 
-    def told(self, updates: Iterable[FlowUpdate]) -> None:
+    def told(self, updates: Sequence[FlowUpdate]) -> None:
         """Take what the bridge tells of changes that others made."""
         if self.holdings.told(updates):
             self._wake.set()
@@ -141,11 +143,16 @@ class BridgeKeeper:
             asked = self.aside.closed(wanted, now)
             change = diff_state(installed, asked)
             self.holdings.asked(asked)
+            planned = await self._plan(change, installed, asked)
             try:
-                await self._send(link, change)
+                await self._send(link, change, planned)
             except BundleRefused as error:
-                self._set_aside(error, fleet, now)
-                installed = with_meters(installed, change)
+                self._set_aside(error, fleet, now, planned.turned)
+                if len(planned.stages) > 1:
+                    self.holdings.forget()
+                    installed = await self.holdings.known(link, fleet.policy, bridge.foreign_flows)
+                else:
+                    installed = with_meters(installed, change)
             except MeterRefused as error:
                 self.aside.meter_refused(error, now)
                 _log.error("meter_set_aside", bridge=str(self.key), meter=error.number, reason=error.reason)
@@ -159,24 +166,35 @@ class BridgeKeeper:
             return
         for entry in self.aside.accepted(wanted, now):
             _log.info("flow_taken_after_all", bridge=str(self.key), **about(entry.flow, fleet.policy))
-        self.holdings.confirmed(asked)
+        self.holdings.confirmed(asked, planned.turned)
         self.status.flows = len(asked.flows)
         self._set_state("degraded" if self.aside else "in-force")
         if not self._wake.is_set():
             self._settled.set()
         self._report(InForce(self.key, fleet.placement, time.monotonic()))
 
-    async def _send(self, link: BridgeLink, change: Change) -> None:
+    async def _plan(self, change: Change, installed: BridgeState, asked: BridgeState) -> Plan:
+        turned = self.holdings.turned
+        if len(change.flows.put) + len(change.flows.delete) <= LARGE:
+            return plan(change, installed.flows, asked.flows, turned)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(None, plan, change, installed.flows, asked.flows, turned)
+
+    async def _send(self, link: BridgeLink, change: Change, planned: Plan) -> None:
         if not change:
             return
-        await link.change(change)
+        await link.change(change, planned)
         self.status.applied += 1
         put, deleted = len(change.flows.put), len(change.flows.delete)
         _log.info("flows_changed", bridge=str(self.key), put=put, deleted=deleted)
 
-    def _set_aside(self, error: BundleRefused, fleet: Fleet, now: float) -> None:
+    def _set_aside(self, error: BundleRefused, fleet: Fleet, now: float, turned: frozenset[int]) -> None:
         """Have the next attempt do without what was refused; what is not about a flow fails the bridge."""
-        refusals = [refusal for refusal in error.refusals if refusal.is_about_the_flow]
+        refusals = [
+            replace(refusal, flow=turned_flow(refusal.flow, turned))
+            for refusal in error.refusals
+            if isinstance(refusal.flow, EncodedFlow) and refusal.is_about_the_flow
+        ]
         if not refusals:
             raise error
         self.aside.refused(refusals, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zonewall.flows.diff import Change
 from zonewall.flows.encoded import BridgeState
+from zonewall.flows.staging import Plan
 from zonewall.openflow import bundle
 from zonewall.openflow.session import Session
 
@@ -23,13 +24,13 @@ class SessionLink:
         """Have the bridge tell of flows that others change; False if it cannot."""
         return await self.session.watch_flows()
 
-    async def change(self, change: Change) -> None:
-        """Change the bridge as one bundle and wait until it is done.
+    async def change(self, change: Change, planned: Plan) -> None:
+        """Change the bridge part by part, and wait until it is done.
 
         Raises:
             BridgeError: it refused, or the session ended.
         """
-        await bundle.apply(self.session, change)
+        await bundle.apply_plan(self.session, change, planned)
 
     async def packet_out(self, in_port: int, actions: bytes, frame: bytes) -> None:
         """Have the bridge do actions with a frame."""

@@ -12,6 +12,7 @@ from support.configurations import configure, endpoint, rule, tenant, tier, zone
 from zonewall.errors import BridgeError
 from zonewall.flows.diff import Change, Delta
 from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
+from zonewall.flows.staging import Plan
 from zonewall.intent.fleet import Fleet, index_fleet
 from zonewall.pipeline.model import MeterEntry
 from zonewall.placement.model import Placement
@@ -35,7 +36,7 @@ class Bridge:
     async def watch(self) -> bool:
         return False
 
-    async def change(self, change: Change) -> None:
+    async def change(self, change: Change, planned: Plan) -> None:
         if self.refusals:
             self.refusals -= 1
             raise BridgeError("bad action")

@@ -1,0 +1,152 @@
+"""A large change in small bundles: put where no packet comes yet, then put in force by one small bundle.
+
+One bundle of many flows stops the datapath while it is carried out. So the rules of a bank whose change is
+large are staged on its other side; one bundle then has packets judged there; when the datapath has been
+through its cache, the old side is removed. A bridge without a first table is filled from behind, the first
+table last.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from zonewall.flows.diff import Change, Delta
+from zonewall.flows.encoded import EncodedFlow, FlowKey
+from zonewall.flows.generation import bank_matched, banks_set, is_out_of_force, turned_flow, turned_key
+from zonewall.pipeline.cookie import rule_of
+from zonewall.pipeline.tables import CLASSIFY, VERDICT_TABLE
+
+LARGE = 1000
+"""A change of more flows than this is staged; one bundle of so many stops the datapath for about 3 ms."""
+
+FlowTable = Mapping[FlowKey, EncodedFlow]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One part of a change.
+
+    Attributes:
+        is_whole: it is one bundle; otherwise it may be many small ones.
+        waits: the datapath must have been through its cache since the part before.
+    """
+
+    delta: Delta
+    is_whole: bool = False
+    waits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A change in its parts, as the bridge has to be told (sides turned), and the sides afterwards."""
+
+    stages: tuple[Stage, ...]
+    turned: frozenset[int]
+
+
+def plan(
+    change: Change,
+    installed: FlowTable,
+    wanted: FlowTable,
+    turned: frozenset[int] = frozenset(),
+    large: int = LARGE,
+) -> Plan:
+    """Return how to make a change of flows.
+
+    Args:
+        change: what differs between ``installed`` and ``wanted``; compiled sides.
+        installed: what the bridge holds; flows of the side that is not in force have the bit.
+        wanted: what it should hold.
+        turned: banks that stand on their other side on this bridge.
+        large: how many flows one bundle may change.
+    """
+    delta = change.flows
+    remains = tuple(key for key in delta.delete if is_out_of_force(key.match))
+    if len(delta.put) + len(delta.delete) - len(remains) <= large:
+        kept = Delta(delta.put, tuple(key for key in delta.delete if not is_out_of_force(key.match)))
+        return Plan((*_removed(remains, turned), Stage(_turned(kept, turned), is_whole=True)), turned)
+    if not any(key.table == CLASSIFY.number for key in installed):
+        return _filled(delta, turned)
+    counts: Counter[int | None] = Counter(bank_matched(flow.match) for flow in delta.put)
+    counts.update(bank_matched(key.match) for key in delta.delete if not is_out_of_force(key.match))
+    flipped = {bank for bank, count in counts.items() if bank is not None and count > large // 4}
+    return _flipped(delta, installed, wanted, turned, frozenset(flipped), remains)
+
+
+def _removed(keys: tuple[FlowKey, ...], turned: frozenset[int]) -> tuple[Stage, ...]:
+    return (Stage(_turned(Delta((), keys), turned)),) if keys else ()
+
+
+def _filled(delta: Delta, turned: frozenset[int]) -> Plan:
+    """Fill a bridge on which no packet gets beyond the first table."""
+    behind = tuple(flow for flow in delta.put if flow.table != CLASSIFY.number)
+    first = tuple(flow for flow in delta.put if flow.table == CLASSIFY.number)
+    return Plan(
+        (
+            Stage(_turned(Delta((), delta.delete), turned)),
+            Stage(_turned(Delta(behind), turned)),
+            Stage(_turned(Delta(first), turned), is_whole=True),
+        ),
+        turned,
+    )
+
+
+def _flipped(
+    delta: Delta,
+    installed: FlowTable,
+    wanted: FlowTable,
+    turned: frozenset[int],
+    flipped: frozenset[int],
+    remains: tuple[FlowKey, ...],
+) -> Plan:
+    after = turned ^ flipped
+    staged, setting = [], []
+    rules = set()
+    for flow in wanted.values():
+        if bank_matched(flow.match) in flipped:
+            staged.append(flow)
+        elif banks_set(flow) & flipped:
+            setting.append(flow)
+        if flow.table == VERDICT_TABLE.number:
+            rules.add(rule_of(flow.cookie))
+    flip = {flow.key: flow for flow in setting}
+    flip.update((flow.key, flow) for flow in delta.put if bank_matched(flow.match) not in flipped)
+    past = {
+        flow.key
+        for flow in installed.values()
+        if flow.table > VERDICT_TABLE.number and rule_of(flow.cookie) not in rules
+    }
+    retired = [key for key in installed if bank_matched(key.match) in flipped]
+    now: list[FlowKey] = []
+    later: list[FlowKey] = []
+    for key in delta.delete:
+        if bank_matched(key.match) in flipped or is_out_of_force(key.match):
+            continue
+        (later if key in past else now).append(key)
+    ordered = tuple(sorted(flip.values(), key=lambda flow: (-flow.table, -flow.priority, flow.match)))
+    return Plan(
+        (
+            *_removed(remains, turned),
+            Stage(_turned(Delta(tuple(staged)), after)),
+            Stage(
+                Delta(
+                    tuple(turned_flow(flow, after) for flow in ordered),
+                    tuple(turned_key(key, turned) for key in now),
+                ),
+                is_whole=True,
+            ),
+            Stage(_turned(Delta((), (*retired, *later)), turned), waits=True),
+        ),
+        after,
+    )
+
+
+def _turned(delta: Delta, turned: frozenset[int]) -> Delta:
+    if not turned:
+        return delta
+    return Delta(
+        tuple(turned_flow(flow, turned) for flow in delta.put),
+        tuple(turned_key(key, turned) for key in delta.delete),
+    )
