@@ -103,7 +103,8 @@ class SqlJournal:
 
     def select(self, query: Query) -> Iterator[Record]:
         """Yield the records that are asked for; read page by page, so that a journal may be large."""
-        left, after, before = query.most, query.after, None
+        left = query.most
+        after, before = self._bounds(query)
         while left is None or left > 0:
             page = PAGE_RECORDS if left is None else min(left, PAGE_RECORDS)
             statement = _statement(query, after, before).limit(page)
@@ -117,6 +118,20 @@ class SqlJournal:
                 before = rows[-1].sequence
             else:
                 after = rows[-1].sequence
+
+    def _bounds(self, query: Query) -> tuple[int, int | None]:
+        """Return numbers that all records of the time asked for lie between, where no other index helps."""
+        if query.endpoint or query.tenant or query.host or query.kinds:
+            return query.after, None
+        after, before = query.after, None
+        with self._connected() as connection:
+            if query.since_us is not None:
+                first = select(func.min(RECORDS.c.sequence)).where(RECORDS.c.at_us >= query.since_us)
+                after = max(after, (connection.execute(first).scalar() or 0) - 1)
+            if query.until_us is not None:
+                last = select(func.max(RECORDS.c.sequence)).where(RECORDS.c.at_us <= query.until_us)
+                before = (connection.execute(last).scalar() or 0) + 1
+        return after, before
 
     def text(self, digest: str) -> bytes | None:
         """Return a document by its digest; None where it is not kept, or damaged."""
