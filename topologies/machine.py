@@ -124,6 +124,10 @@ class Machine(Namespace):
         self.lab.panel.ip(*away, *there)
         self.at = host
 
+    def leg(self, host: Host) -> str:
+        """Return the interface in the patch panel that ends at the machine's port on a host."""
+        return self._legs[host]
+
     def is_plugged(self, host: Host) -> bool:
         """Say whether the machine has a port on a host."""
         return host in self._legs

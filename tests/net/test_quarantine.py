@@ -1,0 +1,204 @@
+"""Isolation on real bridges: what an isolated machine can reach, what is cut, what release restores."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from topologies.frames import rarp
+from topologies.probes import EchoServer, Stream, probe_ping, probe_tcp
+
+from support.demo_site import SharedSite, acme, inventory
+from support.raw_probes import Knock, captures, mark, send
+
+pytestmark = pytest.mark.net
+DEAD_S = 1.0
+PROVIDER = {"kind": "provider", "remediation": "acme/fix"}
+
+
+@contextmanager
+def live(site: SharedSite, client: str, server: str, port: int) -> Iterator[Stream]:
+    """A connection with a round trip every few milliseconds."""
+    answering = EchoServer(site.machines[server], (port,))
+    answering.start()
+    stream = Stream(site.machines[client], site.machines[server].ips[0], port)
+    stream.start()
+    try:
+        yield stream
+    finally:
+        stream.stop()
+        answering.stop()
+
+
+def goes_on(stream: Stream, patience_s: float = 8.0) -> bool:
+    """Say whether there is another round trip in time; TCP repeats ever less often."""
+    before, deadline = stream.last(), time.monotonic() + patience_s
+    while stream.last() <= before:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def is_cut(stream: Stream) -> bool:
+    """Say whether the connection is dead within a second, and stays so."""
+    deadline = time.monotonic() + DEAD_S
+    while time.monotonic() - stream.last() < 0.4:
+        if time.monotonic() > deadline + 0.4:
+            return False
+        time.sleep(0.01)
+    return not goes_on(stream, 0.5)
+
+
+def state_of(site: SharedSite, endpoint: str, host: str) -> str:
+    known = [one for one in site.status()["endpoints"] if one["endpoint"] == endpoint]
+    states = {place["bridge"]: place["state"] for one in known for place in one["places"]}
+    return states.get(f"{host}/br-int", "absent")
+
+
+def journal(site: SharedSite, *words: str) -> list[dict[str, Any]]:
+    done = site.command("journal", "--state", str(site.state), "--output", "json", *words)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def remediation(site: SharedSite) -> Iterator[None]:
+    """The provider lets isolated machines reach acme/db2; its service answers."""
+    document = acme()
+    document["zones"]["fix"] = {"endpoints": ["db2"]}
+    document["tiers"][0]["rules"].insert(
+        1, {"name": "fix", "from": "any", "to": "fix", "services": ["tcp/8888"], "action": "allow"}
+    )
+    site.change(provider=PROVIDER, acme=document)
+    server = EchoServer(site.machines["acme-db2"], (8888,))
+    server.start()
+    yield
+    server.stop()
+    site.change(provider=None, acme=acme())
+
+
+def test_by_hand_live_connections_are_cut_only_remediation_is_reached_and_release_restores_them(
+    site: SharedSite, remediation: None
+) -> None:
+    web = site.machines["acme-web1"]
+    with (
+        live(site, "acme-batch1", "acme-web1", 8000) as local,
+        live(site, "acme-web2", "acme-web1", 8001) as far,
+    ):
+        assert goes_on(local)
+        assert goes_on(far)
+        words = ("--state", str(site.state), "--output", "json")
+        done = site.command("quarantine", "acme/web1", "--reason", "odd traffic", *words)
+        assert done.returncode == 0, done.stderr
+        assert is_cut(local)
+        assert is_cut(far)
+        assert state_of(site, "acme/web1", "hv1") == "quarantined"
+        assert probe_ping(site.machines["acme-batch1"], "10.0.0.1") == "drop"
+        assert probe_tcp(web, "10.0.0.2", 80, 0.3) == "drop"
+        assert probe_tcp(web, "10.0.0.5", 8888) == "allow"
+        done = site.command("release", "acme/web1", *words)
+        assert done.returncode == 0, done.stderr
+        assert goes_on(local)
+        assert goes_on(far)
+    kinds = [
+        (one["kind"], one["cause"].split()[0]) for one in journal(site, "--vm", "acme/web1", "--last", "8")
+    ]
+    assert ("quarantined", "root") in kinds
+    assert ("released", "root") in kinds
+
+
+def test_a_machine_on_a_host_that_its_zone_no_longer_trusts_is_cut_until_it_does(site: SharedSite) -> None:
+    document = acme()
+    document["zones"]["db"]["hosts"] = {"trust": "high"}
+    trusted, distrusted = inventory(site), inventory(site)
+    for name in ("hv1", "hv2"):
+        trusted["hosts"][name]["trust"] = "high"
+    distrusted["hosts"] = {
+        "hv1": trusted["hosts"]["hv1"],
+        "hv2": {**trusted["hosts"]["hv2"], "trust": "low"},
+    }
+    site.change(acme=document, inventory=trusted)
+    try:
+        with live(site, "acme-web1", "acme-db1", 5432) as stream:
+            assert goes_on(stream)
+            site.put(inventory=distrusted)
+            site.wait_for(lambda _: state_of(site, "acme/db1", "hv2") == "quarantined")
+            assert is_cut(stream)
+            assert state_of(site, "acme/db2", "hv1") == "active"
+            assert state_of(site, "acme/web2", "hv2") == "active"
+            site.put(inventory=trusted)
+            site.wait_for(lambda _: state_of(site, "acme/db1", "hv2") == "active")
+            assert goes_on(stream)
+    finally:
+        site.change(acme=acme(), inventory=inventory(site))
+
+
+def test_a_first_boot_speaks_to_nobody_until_it_is_described(site: SharedSite) -> None:
+    hv1 = site.hosts["hv1"]
+    new = site.lab.machine("new1", "52:54:00:00:00:77", ("10.0.0.77/24",))
+    new.plug(hv1, iface_id="acme-new1")
+    peer = site.machines["acme-web2"]
+    port = "hv1/br-int/new1"
+    site.wait_for(lambda status: any(one["port"] == port for one in status["unknown_ports"]))
+    assert [one["host"] for one in journal(site, "--kind", "unknown-port", "--last", "1")] == ["hv1"]
+    knock = Knock(new, peer, "udp", 5000)
+    with captures(peer) as caught:
+        send(new, [rarp(new.mac), knock.frame()])
+        mark(site.machines["acme-db1"], peer, caught[peer.short_name])
+        mac = bytes.fromhex(new.mac.replace(":", ""))
+        assert [frame for frame in caught[peer.short_name].drain() if frame[6:12] == mac] == []
+    described = inventory(site)
+    described["endpoints"].append(
+        {"name": "new1", "tenant": "acme", "iface-id": "acme-new1", "mac": new.mac, "ips": ["10.0.0.77"],
+         "labels": {"role": "web"}}
+    )  # fmt: skip
+    site.put(inventory=described)
+    site.wait_for(lambda _: state_of(site, "acme/new1", "hv1") == "active")
+    with captures(peer) as caught:
+        mark(new, peer, caught[peer.short_name])
+    new.unplug(hv1)
+    site.change(inventory=inventory(site))
+
+
+def test_a_clone_with_the_same_interface_is_refused_and_the_elder_goes_on(site: SharedSite) -> None:
+    hv2, elder = site.hosts["hv2"], site.machines["acme-web1"]
+    clone = site.lab.machine("clone1", elder.mac, ("10.0.0.1/24",))
+    with live(site, "acme-batch1", "acme-web1", 8000) as stream:
+        clone.plug(hv2, iface_id="acme-web1", vm_id="another-vm")
+        site.wait_for(lambda _: state_of(site, "acme/web1", "hv2") == "leaving")
+        clone.announce(hv2, "rarp", (0.0, 0.05, 0.2)).join()
+        assert goes_on(stream)
+        assert state_of(site, "acme/web1", "hv1") == "active"
+        assert probe_tcp(clone, "10.0.0.2", 80, 0.3) == "drop"
+        assert goes_on(stream)
+    clone.unplug(hv2)
+    site.wait_for(lambda _: site.places("acme/web1") == {"hv1/br-int": "active"})
+
+
+def test_two_that_speak_after_a_move_are_both_isolated_until_one_of_them_goes(site: SharedSite) -> None:
+    hv1, hv2 = site.hosts.values()
+    web = site.machines["acme-web1"]
+    web.plug(hv2)
+    site.wait_for(
+        lambda _: state_of(site, "acme/web1", "hv2") == "pending" and site.is_settled(site.status())
+    )
+    web.hand_over(hv2)
+    web.announce(hv2, "rarp", (0.0,))
+    site.wait_for(lambda _: state_of(site, "acme/web1", "hv2") == "active")
+    time.sleep(2.2)  # later than a straggler of the old place can be
+    web.send_at(hv1, [rarp(web.mac)])
+    status = site.wait_for(lambda _: state_of(site, "acme/web1", "hv2") == "quarantined")
+    place = next(one for one in status["endpoints"] if one["endpoint"] == "acme/web1")["places"]
+    assert any("clone" in (one["reason"] or "") for one in place)
+    assert probe_tcp(site.machines["acme-batch1"], "10.0.0.1", 80, 0.3) == "drop"
+    web.unplug(hv1)
+    site.wait_for(lambda _: site.places("acme/web1") == {"hv2/br-int": "active"})
+    waiting = {"hv1/br-int": "pending", "hv2/br-int": "active"}
+    web.migrate(hv1, copy_s=0, ready=lambda: site.wait_for(lambda _: site.places("acme/web1") == waiting),
+                linger_s=0.2)  # fmt: skip
+    site.wait_for(lambda _: site.places("acme/web1") == {"hv1/br-int": "active"})
