@@ -6,10 +6,11 @@ import asyncio
 import json
 import pwd
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from socket import SO_PEERCRED, SOL_SOCKET
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector, web
 
@@ -26,20 +27,24 @@ class ControlServer:
         socket: Path,
         status: Callable[[], dict[str, Any]],
         act: Callable[[str, dict[str, Any], str], Awaitable[dict[str, Any]]],
+        look: Callable[[str, Mapping[str, str]], Awaitable[dict[str, Any]]],
     ) -> None:
         """Listen at ``socket`` once started.
 
         Args:
             status: makes the document.
             act: does what is asked for by name, with what was said and by whom; raises ZonewallError.
+            look: answers what is asked about by name, with the query's words; raises ZonewallError.
         """
         self._socket = socket
         application = web.Application()
         application.router.add_get("/status", self._status)
         application.router.add_post("/act/{name}", self._act)
+        application.router.add_get("/look/{name}", self._look)
         self._runner = web.AppRunner(application, access_log=None)
         self._make_status = status
         self._do = act
+        self._tell = look
 
     async def start(self) -> None:
         """Open the socket for its owner alone.
@@ -74,6 +79,12 @@ class ControlServer:
         except (ZonewallError, ValueError) as error:
             return web.json_response({"error": str(error)}, status=400)
 
+    async def _look(self, request: web.Request) -> web.Response:
+        try:
+            return web.json_response(await self._tell(request.match_info["name"], dict(request.query)))
+        except (ZonewallError, ConnectionError, TimeoutError) as error:
+            return web.json_response({"error": str(error) or type(error).__name__}, status=400)
+
 
 def _caller(request: web.Request) -> str:
     """Return who is at the other end of the socket, as the kernel says (SO_PEERCRED, unix(7))."""
@@ -104,6 +115,20 @@ def ask(socket: Path, path: str) -> dict[str, Any]:
         ControllerUnreachableError: nothing answers at the socket.
     """
     return asyncio.run(_ask(socket, path))
+
+
+def look(socket: Path, name: str, **words: str) -> dict[str, Any]:
+    """Return what the controller knows about something.
+
+    Raises:
+        ControllerUnreachableError: nothing answers at the socket.
+        ZonewallError: it cannot say, and says why.
+    """
+    query = f"?{urlencode(words)}" if words else ""
+    answer = asyncio.run(_ask(socket, f"/look/{name}{query}"))
+    if "error" in answer:
+        raise ZonewallError(str(answer["error"]))
+    return answer
 
 
 def tell(socket: Path, name: str, said: dict[str, Any]) -> dict[str, Any]:

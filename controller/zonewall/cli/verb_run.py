@@ -69,7 +69,7 @@ async def serve(directory: Path, options: Options) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     controller = Controller(directory, options)
-    control = ControlServer(options.control_socket, controller.status, controller.act)
+    control = ControlServer(options.control_socket, controller.status, controller.act, controller.look)
     await control.start()
     try:
         await controller.run(stop)

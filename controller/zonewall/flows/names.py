@@ -54,6 +54,11 @@ def rule_name(policy: Policy, number: int) -> str | None:
     return _inverse(policy, Kind.RULE).get(number)
 
 
+def rule_names(policy: Policy) -> Mapping[int, str]:
+    """Return every rule's name by its number."""
+    return _inverse(policy, Kind.RULE)
+
+
 def _inverse(policy: Policy, kind: Kind) -> dict[int, str]:
     return {number: name for name, number in policy.numbering.numbers.get(kind.word, {}).items()}
 

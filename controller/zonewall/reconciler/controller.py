@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from zonewall.ovsdb.service import OvsdbService
 from zonewall.ovsdb.tls import TlsFiles as OvsdbTls
 from zonewall.pipeline.tables import RESOLVE, SOURCE
 from zonewall.policy.model import Configuration
-from zonewall.reconciler import actions
+from zonewall.reconciler import actions, views
 from zonewall.reconciler.bridges import BridgeEvents
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.link import SessionLink
@@ -109,6 +110,14 @@ class Controller:
                 "warning": "it is done, but not in the journal: see status",
             }
         return {"done": name, "journal": head.sequence}
+
+    async def look(self, name: str, words: Mapping[str, str]) -> dict[str, Any]:
+        """Return what is known about something that commands need.
+
+        Raises:
+            ZonewallError: nothing is known by that name, or a bridge cannot be asked.
+        """
+        return await views.look(self.reconciler, name, words)
 
     async def _open(self) -> None:
         self.databases.start()

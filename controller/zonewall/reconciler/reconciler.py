@@ -73,7 +73,7 @@ class Reconciler:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self.recorder = Recorder(journal or Nowhere())
-        configuration, self._texts = load_accepted(directory, datetime.now(UTC))
+        configuration, self.texts = load_accepted(directory, datetime.now(UTC))
         numbering = read_numbering(self.numbering_file)
         self._memory = read_memory(self.memory_file)
         self.finder.remember(self._memory.links, time.monotonic())
@@ -97,7 +97,7 @@ class Reconciler:
     async def run(self) -> None:
         """Work until cancelled; the bridges keep what they have."""
         self._loop = asyncio.get_running_loop()
-        self.recorder.configured(self.world.configuration, self._texts, "controller started")
+        self.recorder.configured(self.world.configuration, self.texts, "controller started")
         self._follow_bridges()
         self._start(self._tick())
         try:
@@ -202,6 +202,7 @@ class Reconciler:
             return
         before = self.world.policy.numbering
         self.world = world
+        self.texts = texts
         self._keep_numbering(before)
         self.refused_configuration = ""
         self.loaded_at = time.time()

@@ -53,13 +53,23 @@ def read_placement(path: Path) -> Placement:
         ZonewallError: the file cannot be read or says something else.
     """
     try:
-        document = _Document.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        return parse_placement(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, str(path))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ZonewallError(f"{path}: cannot be read as a placement: {str(error).splitlines()[0]}") from error
+
+
+def parse_placement(said: object, where: str) -> Placement:
+    """Return the placement of a parsed document; ``where`` it was read is named in errors.
+
+    Raises:
+        ZonewallError: it says something else.
+    """
+    try:
+        document = _Document.model_validate(said)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise ZonewallError(f"{path}: {place}: {first['msg']}") from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ZonewallError(f"{path}: cannot be read as a placement: {str(error).splitlines()[0]}") from error
+        raise ZonewallError(f"{where}: {place}: {first['msg']}") from error
     bindings: dict[EndpointKey, tuple[Binding, ...]] = {}
     for at in document.placements:
         key = EndpointKey(at.endpoint)
@@ -70,11 +80,37 @@ def read_placement(path: Path) -> Placement:
         (BridgeKey(HostName(port.host), BridgeName(port.bridge)), port.name): OfPort(port.ofport)
         for port in document.ports
     }
-    links = frozenset(Link(_end(path, link.a), _end(path, link.b)) for link in document.links)
+    links = frozenset(Link(_end(where, link.a), _end(where, link.b)) for link in document.links)
     return Placement(bindings, ports, links)
 
 
-def _end(path: Path, text: str) -> tuple[BridgeKey, OfPort]:
+def placement_document(placement: Placement) -> dict[str, Any]:
+    """Return a placement in the form that is read."""
+    return {
+        "placements": [
+            {
+                "endpoint": str(binding.endpoint),
+                "host": str(binding.bridge.host),
+                "bridge": str(binding.bridge.bridge),
+                "ofport": int(binding.ofport),
+                "state": binding.state.value,
+                "midstream": binding.midstream,
+            }
+            for _, bindings in sorted(placement.bindings.items())
+            for binding in bindings
+        ],
+        "ports": [
+            {"host": str(bridge.host), "bridge": str(bridge.bridge), "name": name, "ofport": int(ofport)}
+            for (bridge, name), ofport in sorted(placement.ports.items())
+        ],
+        "links": sorted(
+            ({"a": f"{link.a[0]}/{link.a[1]}", "b": f"{link.b[0]}/{link.b[1]}"} for link in placement.links),
+            key=lambda link: (link["a"], link["b"]),
+        ),
+    }
+
+
+def _end(path: str, text: str) -> tuple[BridgeKey, OfPort]:
     parts: list[Any] = text.split("/")
     if len(parts) != 3 or not parts[2].isdecimal():
         raise ZonewallError(f"{path}: {text!r} is no end of a link; write it as host/bridge/ofport")

@@ -45,7 +45,7 @@ Beside the rules
     - ``builtin/management`` is about the hosts' own connections; no probe in a tenant's view is one.
 """
 
-from zonewall.intent.semantics.judge import verdict
-from zonewall.intent.semantics.probe import Probe, ProbeError, Verdict
+from zonewall.intent.semantics.judge import account, verdict
+from zonewall.intent.semantics.probe import Probe, ProbeError, Step, Verdict
 
-__all__ = ["Probe", "ProbeError", "Verdict", "verdict"]
+__all__ = ["Probe", "ProbeError", "Step", "Verdict", "account", "verdict"]

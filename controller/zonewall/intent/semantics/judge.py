@@ -15,7 +15,7 @@ from zonewall.intent.semantics.matching import (
 )
 from zonewall.intent.semantics.membership import is_in_zone
 from zonewall.intent.semantics.multicast import is_group_address, passes_multicast
-from zonewall.intent.semantics.probe import Probe, ProbeError, Verdict
+from zonewall.intent.semantics.probe import Probe, ProbeError, Step, Verdict
 from zonewall.policy.model import Action, Configuration, Mode, Provider, Rule, Tenant, Tier
 
 BETWEEN_TENANTS = Verdict(Action.DROP, "builtin/between-tenants", None, "builtin")
@@ -37,6 +37,12 @@ def verdict(configuration: Configuration, probe: Probe) -> Verdict | ProbeError:
 
     A pure function: the same configuration and probe always give the same answer, wherever the ends run.
     """
+    answer = account(configuration, probe)
+    return answer if isinstance(answer, ProbeError) else answer[0]
+
+
+def account(configuration: Configuration, probe: Probe) -> tuple[Verdict, tuple[Step, ...]] | ProbeError:
+    """Return the verdict, and what each tier that was asked said, in order."""
     if probe.time is None and _asks_time(configuration):
         return ProbeError("a rule of this configuration has hours or expires; say the probe's time")
     ends = find_ends(configuration, probe)
@@ -45,21 +51,22 @@ def verdict(configuration: Configuration, probe: Probe) -> Verdict | ProbeError:
     connection = connect(*ends, probe)
     if is_group_address(connection.destination.address):
         passes = passes_multicast(configuration.provider, connection)
-        return Verdict(Action.ALLOW if passes else Action.DROP, "builtin/multicast", None, "builtin")
+        return Verdict(Action.ALLOW if passes else Action.DROP, "builtin/multicast", None, "builtin"), ()
+    steps: list[Step] = []
     if connection.crosses:
-        judged = _between_tenants(configuration.provider, connection)
+        judged = _between_tenants(configuration.provider, connection, steps)
     else:
-        judged = _within_tenant(configuration.provider, connection)
-    return _with_mirrors(connection, judged)
+        judged = _within_tenant(configuration.provider, connection, steps)
+    return _with_mirrors(connection, judged), tuple(steps)
 
 
-def _within_tenant(provider: Provider, connection: Connection) -> Verdict:
+def _within_tenant(provider: Provider, connection: Connection, steps: list[Step]) -> Verdict:
     """Provider's before, the tenant's tiers, provider's after, the tenant's default."""
     tenant = connection.source.tenant
     decision = (
-        _provider_decides(connection, provider.before)
-        or _tenant_decides(connection, tenant)
-        or _provider_decides(connection, provider.after)
+        _provider_decides(connection, provider.before, steps)
+        or _tenant_decides(connection, tenant, steps)
+        or _provider_decides(connection, provider.after, steps)
     )
     if decision is not None:
         return _carried_out(decision, _is_monitored(decision, connection))
@@ -74,23 +81,23 @@ def _within_tenant(provider: Provider, connection: Connection) -> Verdict:
     )
 
 
-def _between_tenants(provider: Provider, connection: Connection) -> Verdict:
+def _between_tenants(provider: Provider, connection: Connection, steps: list[Step]) -> Verdict:
     """Provider's before, the source's tiers, the destination's tiers, provider's after, drop."""
     if not connection.agreements and not _provider_names_both(provider, connection):
         return BETWEEN_TENANTS
-    decision = _provider_decides(connection, provider.before)
+    decision = _provider_decides(connection, provider.before, steps)
     if decision is not None:
         return _carried_out(decision)
-    of_source = _tenant_decides(connection, connection.source.tenant)
+    of_source = _tenant_decides(connection, connection.source.tenant, steps)
     if of_source is not None and of_source.rule.action is not Action.ALLOW:
         return _carried_out(of_source)
     if of_source is not None:
-        of_destination = _tenant_decides(connection, connection.destination.tenant)
+        of_destination = _tenant_decides(connection, connection.destination.tenant, steps)
         if of_destination is not None and of_destination.rule.action is not Action.ALLOW:
             return _carried_out(of_destination)
         if of_destination is not None:
             return _allowed_by_both(of_source, of_destination)
-    decision = _provider_decides(connection, provider.after)
+    decision = _provider_decides(connection, provider.after, steps)
     return BETWEEN_TENANTS if decision is None else _carried_out(decision)
 
 
@@ -103,19 +110,24 @@ def _provider_names_both(provider: Provider, connection: Connection) -> bool:
     )
 
 
-def _provider_decides(connection: Connection, tiers: Iterable[Tier]) -> _Decision | None:
+def _provider_decides(connection: Connection, tiers: Iterable[Tier], steps: list[Step]) -> _Decision | None:
     standing = (tier for tier in tiers if _stands_for(tier, connection))
-    return _first_decision(None, standing, lambda rule: provider_rule_matches(connection, rule))
+    return _first_decision(None, standing, lambda rule: provider_rule_matches(connection, rule), steps)
 
 
-def _tenant_decides(connection: Connection, tenant: Tenant) -> _Decision | None:
-    return _first_decision(tenant, tenant.tiers, lambda rule: tenant_rule_matches(connection, tenant, rule))
+def _tenant_decides(connection: Connection, tenant: Tenant, steps: list[Step]) -> _Decision | None:
+    return _first_decision(
+        tenant, tenant.tiers, lambda rule: tenant_rule_matches(connection, tenant, rule), steps
+    )
 
 
-def _first_decision(author: Tenant | None, tiers: Iterable[Tier], matches: _Matches) -> _Decision | None:
+def _first_decision(
+    author: Tenant | None, tiers: Iterable[Tier], matches: _Matches, steps: list[Step]
+) -> _Decision | None:
     """Return the first tier's first matching rule; ``pass`` and no rule at all lead to the next tier."""
     for tier in tiers:
         rule = next((rule for rule in tier.rules if matches(rule)), None)
+        steps.append(Step("provider" if author is None else author.name, tier.name, rule))
         if rule is not None and rule.action is not Action.PASS:
             return _Decision(author, tier, rule)
     return None

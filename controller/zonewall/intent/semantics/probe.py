@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from zonewall.policy.model import Action
+from zonewall.policy.model import Action, Rule
 from zonewall.values.addresses import IpAddress
 from zonewall.values.names import EndpointKey, TenantName
 
@@ -69,3 +69,12 @@ class Verdict:
     through: tuple[str, ...] = ()
     log: Literal["connections", "none"] = "none"
     monitored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A tier that was asked: its author (a tenant or ``provider``), and its rule that matched, if any."""
+
+    author: str
+    tier: str
+    rule: Rule | None

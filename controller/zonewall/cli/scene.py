@@ -1,0 +1,103 @@
+"""What a command is about: a configuration on disk, or what a running controller has in force."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zonewall.api.control import look
+from zonewall.errors import ConfigurationError, ZonewallError
+from zonewall.intent.fleet import Fleet, Policy, index_fleet, prepare
+from zonewall.intent.numbering import Numbering
+from zonewall.intent.schedule import inactive_rules
+from zonewall.placement.model import Placement
+from zonewall.policy.load import load_directory, load_texts
+from zonewall.policy.model import Configuration
+from zonewall.store.options import STATE_VARIABLE, read_options
+from zonewall.store.placement_file import parse_placement, read_placement
+
+OptionsFile = Annotated[Path | None, typer.Option("--options", help="The controller's options file.")]
+StateFolder = Annotated[
+    Path | None, typer.Option("--state", envvar=STATE_VARIABLE, help="The controller's state folder.")
+]
+SocketFile = Annotated[Path | None, typer.Option("--socket", help="The controller's control socket.")]
+PlacementFile = Annotated[
+    Path | None, typer.Option("--placement", metavar="FILE", help="YAML: who is where, as for compile.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A configuration at a moment, and where everything is if that is known.
+
+    Attributes:
+        title: what it is called in a report.
+        numbering: numbers given before; empty for a configuration of its own.
+        socket: where the controller answers; None for documents on disk.
+    """
+
+    title: str
+    configuration: Configuration
+    numbering: Numbering
+    placement: Placement | None
+    inactive: frozenset[str]
+    socket: Path | None = None
+
+    def policy(self) -> Policy:
+        """Return what the compiler reads of it."""
+        return prepare(self.configuration, self.numbering, self.inactive)
+
+    def fleet(self) -> Fleet:
+        """Return policy and placement together.
+
+        Raises:
+            ZonewallError: nobody has said where anything is.
+        """
+        if self.placement is None:
+            raise ZonewallError("where everything is, is not known: say --placement, or ask a controller")
+        return index_fleet(self.policy(), self.placement)
+
+
+def on_disk(directory: Path, placement: Path | None, at: datetime) -> Scene:
+    """Return the scene of a directory.
+
+    Raises:
+        ZonewallError: the documents or the placement cannot be used.
+    """
+    configuration = load_directory(directory)
+    where = None if placement is None else read_placement(placement)
+    return Scene(str(directory), configuration, Numbering(), where, inactive_rules(configuration, at))
+
+
+def in_force(socket: Path, at: datetime) -> Scene:
+    """Return what a running controller has in force.
+
+    Raises:
+        ControllerUnreachableError: nothing answers at the socket.
+        ZonewallError: what it answers cannot be read.
+    """
+    document = look(socket, "in-force")
+    try:
+        texts = {
+            str(file): str(text).encode("utf-8", "surrogateescape")
+            for file, text in document["documents"].items()
+        }
+        numbering = Numbering.from_plain(document["numbering"])
+        placement = parse_placement(document["placement"], str(socket))
+    except (KeyError, AttributeError, ValueError) as error:
+        raise ZonewallError(f"{socket}: the controller is of another version: {error!r}") from error
+    result = load_texts(texts)
+    if result.configuration is None:
+        raise ConfigurationError(result.findings)
+    inactive = inactive_rules(result.configuration, at)
+    return Scene("the controller's", result.configuration, numbering, placement, inactive, socket)
+
+
+def control_socket(options: Path | None, state: Path | None, socket: Path | None) -> Path:
+    """Return where the controller answers."""
+    said: dict[str, Any] = {"state": state, "socket": socket}
+    return read_options(options, said).control_socket

@@ -1,0 +1,85 @@
+"""What commands may ask a running controller about: what is in force, and what a bridge really holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from zonewall.errors import ZonewallError
+from zonewall.flows.drift import find_drift
+from zonewall.flows.encoded import BridgeState, EncodedFlow
+from zonewall.flows.wire import encode_program
+from zonewall.pipeline.compile import compile_bridge
+from zonewall.pipeline.cookie import is_ours
+from zonewall.reconciler.reconciler import Reconciler
+from zonewall.store.placement_file import placement_document
+
+READ_S = 8.0
+"""Seconds that a bridge is given to say what it holds."""
+
+
+async def look(reconciler: Reconciler, name: str, words: Mapping[str, str]) -> dict[str, Any]:
+    """Return what is asked about.
+
+    Raises:
+        ZonewallError: there is no such view, or the bridge is not there.
+    """
+    view = VIEWS.get(name)
+    if view is None:
+        raise ZonewallError(f"{name}: no such view; there are {', '.join(sorted(VIEWS))}")
+    return await view(reconciler, words)
+
+
+async def _in_force(reconciler: Reconciler, words: Mapping[str, str]) -> dict[str, Any]:
+    """Return the documents in force, the numbers given, and where everything is."""
+    del words
+    world = reconciler.world
+    return {
+        "directory": str(reconciler.directory),
+        "documents": {
+            file: text.decode("utf-8", "surrogateescape") for file, text in reconciler.texts.items()
+        },
+        "numbering": world.policy.numbering.to_plain(),
+        "placement": placement_document(world.fleet.placement()),
+        "out_of_force": sorted(world.inactive),
+    }
+
+
+async def _held(reconciler: Reconciler, words: Mapping[str, str]) -> dict[str, Any]:
+    """Return where a bridge holds other flows than it should, read from it now."""
+    key = next((one for one in reconciler.keepers if str(one) == words.get("bridge")), None)
+    if key is None:
+        raise ZonewallError(f"{words.get('bridge')} is no managed bridge; status has all of them")
+    link = reconciler.keepers[key].link
+    if link is None:
+        raise ZonewallError(f"{key} is away; what it holds cannot be read")
+    fleet = reconciler.world.index()
+    program = await asyncio.get_running_loop().run_in_executor(None, compile_bridge, fleet, key)
+    wanted = encode_program(program)
+    async with asyncio.timeout(READ_S):
+        state = await link.read_state()
+    ours = {flow_key: flow for flow_key, flow in state.flows.items() if is_ours(flow.cookie)}
+    drift = find_drift(BridgeState(ours, state.groups, wanted.meters), wanted)
+    foreign = [flow for flow in state.flows.values() if not is_ours(flow.cookie)]
+    return {
+        "bridge": str(key),
+        "flows": len(state.flows),
+        "missing": _plain(drift.missing),
+        "changed": _plain(drift.changed),
+        "unknown": _plain(drift.unknown),
+        "foreign": _plain(foreign),
+    }
+
+
+def _plain(flows: Iterable[EncodedFlow]) -> list[dict[str, Any]]:
+    return [
+        {"table": flow.table, "priority": flow.priority, "match": flow.match.hex(), "cookie": flow.cookie}
+        for flow in flows
+    ]
+
+
+VIEWS: Mapping[str, Callable[[Reconciler, Mapping[str, str]], Awaitable[dict[str, Any]]]] = {
+    "in-force": _in_force,
+    "held": _held,
+}
