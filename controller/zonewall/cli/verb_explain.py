@@ -97,19 +97,26 @@ def _document(
     except ZonewallError as error:
         if flows or trace:
             raise
-        document["live"] = {"asked": [], "unknown": str(error), "differences": []}
+        document["live"] = {"asked": [], "unknown": str(error), "not_traced": [], "differences": []}
         return document, []
     wrong = view.disagreements()
-    asked = []
+    asked: list[str] = []
+    untraced: list[str] = []
     if scene.socket is not None:
         asked.append("openflow")
         wrong += view.held()
     if trace is not None:
         asked.append("ofproto/trace")
         wrong += view.traced(trace)
+        untraced = [str(one.bridge) for one in view.journey.visits if view.is_out_of_an_appliance(one)]
     document["path"] = view.document() if flows else None
     differences = [{"bridge": one.bridge or None, "message": one.message} for one in wrong]
-    document["live"] = {"asked": asked, "unknown": None, "differences": differences}
+    document["live"] = {
+        "asked": asked,
+        "unknown": None,
+        "not_traced": untraced,
+        "differences": differences,
+    }
     return document, wrong
 
 
@@ -133,6 +140,10 @@ def _say(document: dict[str, Any], flows: bool) -> None:
         print(f"  the bridges were not asked: {live['unknown']}")
     for one in live["differences"]:
         print(f"  DIFFERS{' at ' + one['bridge'] if one['bridge'] else ''}: {one['message']}")
+    for bridge in live["not_traced"]:
+        print(
+            f"  not traced at {bridge}: what comes out of an appliance belongs to a connection it remembers"
+        )
     if live["asked"] and not live["differences"]:
         print(f"  the live bridges agree (asked by {' and '.join(live['asked'])})")
 
