@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from topologies.machine import Machine
+from topologies.namespace import Namespace
 
 REFUSALS = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.EACCES, errno.ENETUNREACH, errno.ECONNRESET}
 PROBE_S = 1.0
@@ -22,7 +23,7 @@ PROBE_S = 1.0
 class EchoServer(threading.Thread):
     """Answers TCP on some ports of a machine with what it was sent."""
 
-    def __init__(self, machine: Machine, ports: Iterable[int]) -> None:
+    def __init__(self, machine: Namespace, ports: Iterable[int]) -> None:
         """Listen at once; call ``start`` to answer."""
         super().__init__(daemon=True)
         self._selector = selectors.DefaultSelector()
@@ -72,7 +73,7 @@ class EchoServer(threading.Thread):
         ready.close()
 
 
-def probe_tcp(machine: Machine, address: str, port: int, timeout_s: float = PROBE_S) -> str:
+def probe_tcp(machine: Namespace, address: str, port: int, timeout_s: float = PROBE_S) -> str:
     """Return what becomes of a connection: ``allow``, ``reject`` or ``drop``."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with machine.socket(family, socket.SOCK_STREAM) as caller:
@@ -105,7 +106,7 @@ class Gap:
 class Stream(threading.Thread):
     """One TCP connection that asks and is answered without a pause, every few milliseconds."""
 
-    def __init__(self, machine: Machine, address: str, port: int, every_s: float = 0.005) -> None:
+    def __init__(self, machine: Namespace, address: str, port: int, every_s: float = 0.005) -> None:
         """Connect at once; call ``start`` to begin."""
         super().__init__(daemon=True)
         family = socket.AF_INET6 if ":" in address else socket.AF_INET

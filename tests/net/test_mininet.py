@@ -176,13 +176,18 @@ def test_the_core_bridge_knows_bridges_and_no_machine(fabric: tuple[PrivateLab, 
     assert core.count("\n") < edge.count("\n") / 3
 
 
-def test_when_a_link_is_cut_traffic_goes_the_other_way(fabric: tuple[PrivateLab, Mininet]) -> None:
+def test_when_a_link_is_cut_traffic_goes_the_other_way_within_a_second(
+    fabric: tuple[PrivateLab, Mininet],
+) -> None:
     lab, mininet = fabric
     assert used(lab, mininet, "h1", "10.0.0.3") == {"s1-eth4": False, "s1-eth3": True}
-    mininet.do("link s1 s2 down")
-    lab.wait_for(lambda status: len(status["links"]) == 3)
+    mininet.begin("h1 ping -c80 -i 0.025 -W 1 10.0.0.3")
+    time.sleep(0.7)
+    lab.shell("ip link set dev s1-eth3 down")
+    answered = int(mininet.finish().split(" received")[0].split()[-1])
+    assert answered >= 80 - 1.0 / 0.025
     assert used(lab, mininet, "h1", "10.0.0.3") == {"s1-eth4": True, "s1-eth3": False}
-    mininet.do("link s1 s2 up")
+    lab.shell("ip link set dev s1-eth3 up")
     lab.wait_for(lambda status: all_in_force(status, links=4))
     assert used(lab, mininet, "h1", "10.0.0.3") == {"s1-eth4": False, "s1-eth3": True}
 
@@ -200,20 +205,6 @@ def sent(lab: PrivateLab) -> dict[str, int]:
     ports = ("s1-eth3", "s1-eth4")
     text = lab.shell("".join(f"cat /sys/class/net/{port}/statistics/tx_packets\n" for port in ports))
     return dict(zip(ports, map(int, text.split()), strict=True))
-
-
-def test_while_a_link_is_cut_a_stream_of_pings_misses_less_than_a_second(
-    fabric: tuple[PrivateLab, Mininet],
-) -> None:
-    lab, mininet = fabric
-    lab.wait_for(lambda status: all_in_force(status, links=4))
-    mininet.begin("h1 ping -c80 -i 0.025 -W 1 10.0.0.3")
-    time.sleep(0.7)
-    lab.shell("ip link set dev s1-eth3 down")
-    answered = int(mininet.finish().split(" received")[0].split()[-1])
-    lab.shell("ip link set dev s1-eth3 up")
-    lab.wait_for(lambda status: all_in_force(status, links=4))
-    assert answered >= 80 - 1.0 / 0.025
 
 
 def test_a_topology_of_ones_own_works_as_the_document_says(tmp_path: Path) -> None:

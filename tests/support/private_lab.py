@@ -20,6 +20,8 @@ from topologies.ledger import BASE, MARK, NETNS
 from topologies.namespace import CLONE_NEWNET
 
 from support.documents import ROOT
+from zonewall.api.control import ask
+from zonewall.errors import ControllerUnreachableError
 
 PREFIX = ROOT / "topologies" / "in_private_ovs.py"
 PROMPT = b"mininet> "
@@ -72,8 +74,10 @@ class PrivateLab:
 
     def status(self) -> dict[str, Any]:
         """Return what the controller in the lab says, {} while there is none."""
-        done = self.run(str(ROOT / ".venv/bin/zonewall"), "status", "--output", "json")
-        return dict(json.loads(done.stdout)) if done.stdout.strip() else {}
+        try:
+            return ask(self.base / self.token / "zonewall" / "control.sock", "/status")
+        except ControllerUnreachableError:
+            return {}
 
     def wait_for(self, condition: Condition, timeout_s: float = 30.0) -> dict[str, Any]:
         """Return the controller's first status that fulfils a condition."""
@@ -83,6 +87,7 @@ class PrivateLab:
             if status and condition(status):
                 return status
             assert time.monotonic() < late, json.dumps(status)[:3000]
+            time.sleep(0.05)
 
     def leftovers(self) -> list[str]:
         """Return what there is of the lab: processes, namespaces, files."""
