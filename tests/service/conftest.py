@@ -18,6 +18,7 @@ def site() -> Iterator[ServiceSite]:
         hv1, hv2 = site.host("hv1"), site.host("hv2")
         lab.link(hv1, hv2)
         outside = lab.outside("lan", hv1, role={"role": "uplink", "vlans": {100: "acme"}})
+        site.outsides["lan"] = outside
         stranger = lab.machine("stranger", "52:54:00:00:01:01", ["10.0.0.99/24", "fd00::99/64"])
         stranger.plug(outside, tag=100, ids=False)
         site.strangers["stranger"] = stranger

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from topologies.lab import Host, Lab, Machine, Process, Sink
+from topologies.lab import Host, Lab, Machine, Namespace, Process, Sink
 
 from zonewall.api.control import ask
 from zonewall.errors import ControllerUnreachableError
@@ -36,11 +36,12 @@ class ServiceSite:
         self.machines: dict[str, Machine] = {}
         self.strangers: dict[str, Machine] = {}
         self.sinks: dict[str, Sink] = {}
+        self.outsides: dict[str, Host] = {}
+        self.namespaces: dict[str, Namespace] = {}
         self.endpoints: list[Document] = []
         self.inventory: Document = {"kind": "inventory"}
         self.host_keys: dict[str, Document] = {}
         self.controller: Process | None = None
-        self._version = 0
 
     def host(self, name: str, **keys: Any) -> Host:
         """Add a hypervisor host; ``keys`` are what the inventory says of it beside its bridges."""
@@ -65,10 +66,18 @@ class ServiceSite:
         """Start the controller and point the hosts at it."""
         address = self.lab.controller_address
         self.write_inventory()
+        self._write("acme", {"kind": "tenant", "tenant": "acme"})
         self.controller = self.lab.controller.start(
             str(ZONEWALL), "run", str(self.directory), "--state", str(self.state), "--allow-plain",
             "--openflow", f"tcp:{address}:6653", "--ovsdb", f"tcp:{address}:6640", *words,
         )  # fmt: skip
+        deadline = time.monotonic() + PATIENCE_S
+        while (
+            "controller_started" not in self.log()
+            and time.monotonic() < deadline
+            and self.controller.running()
+        ):
+            time.sleep(0.05)
         for host in self.hosts.values():
             host.set_manager(f"tcp:{address}:6640")
             host.set_controller(f"tcp:{address}:6653")

@@ -66,6 +66,8 @@ def _show(document: dict[str, Any]) -> None:
         console.print(f"link {link}")
     for port in document["unknown_ports"]:
         console.print(f"[yellow]unknown port[/] {port['port']}: {port['reason']}")
+    for one in document["mirror_targets_that_sent"]:
+        console.print(f"[red]mirror target sends[/] {one['port']} as {one['mac']}; it was dropped")
     for one in document["limits_not_set"]:
         console.print(f"[yellow]limit not set[/] {one['limit']} on {one['host']}; there, run as root:")
         console.print(f"  {one['command']}", markup=False, soft_wrap=True)

@@ -23,6 +23,7 @@ from zonewall.pipeline.model import (
     MeterEntry,
     Move,
     Output,
+    OutputCut,
     OutputField,
     PopField,
     PopVlan,
@@ -30,6 +31,7 @@ from zonewall.pipeline.model import (
     PushVlan,
     Resubmit,
     SetField,
+    Spread,
     ToController,
     ToInPort,
 )
@@ -139,6 +141,8 @@ def controller_text(action: ToController) -> str:
 
 _NUMERIC_TEXTS: Final[dict[type, Callable[[Any], str]]] = {
     Output: lambda action: f"output:{PORT_NAMES.get(action.port, action.port)}",
+    OutputCut: lambda action: f"output(port={action.port},max_len={action.max_len})",
+    Spread: lambda action: f"multipath(symmetric_l3l4+udp,0,modulo_n,{action.count},0,{_bits(action.field)})",
     OutputField: lambda action: f"output:{_bits(action.field)}",
     ToInPort: lambda _: "in_port",
     SetField: _set_text,

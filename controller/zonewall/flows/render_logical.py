@@ -20,6 +20,7 @@ from zonewall.pipeline.model import (
     Meter,
     Move,
     Output,
+    OutputCut,
     OutputField,
     PopField,
     PopVlan,
@@ -27,6 +28,7 @@ from zonewall.pipeline.model import (
     PushVlan,
     Resubmit,
     SetField,
+    Spread,
     ToController,
     ToInPort,
 )
@@ -92,6 +94,10 @@ def _clone(action: Clone, names: Names) -> str:
 
 _TEXTS: Final[dict[type, Callable[[Any, Names], str]]] = {
     Output: lambda action, _: f"output:{PORT_NAMES.get(action.port, action.port)}",
+    OutputCut: lambda action, _: f"output(port={action.port},max_len={action.max_len})",
+    Spread: lambda action, _: (
+        f"multipath(symmetric_l3l4+udp,0,modulo_n,{action.count},0,{action.field.name})"
+    ),
     OutputField: lambda action, _: f"output:{action.field.name}",
     ToInPort: lambda *_: "in_port",
     SetField: _set,

@@ -20,6 +20,7 @@ from zonewall.pipeline.model import (
     Meter,
     Move,
     Output,
+    OutputCut,
     OutputField,
     PopField,
     PopVlan,
@@ -27,6 +28,7 @@ from zonewall.pipeline.model import (
     PushVlan,
     Resubmit,
     SetField,
+    Spread,
     ToController,
     ToInPort,
 )
@@ -110,6 +112,22 @@ def _output_field(action: OutputField) -> bytes:
     field = action.field
     body = struct.pack("!HIH6x", _slice(field), form_of(field).nxm_header, 0xFFFF)
     return _nicira(15, body)
+
+
+def _output_cut(action: OutputCut) -> bytes:
+    """NXAST_OUTPUT_TRUNC: the shortest that Open vSwitch takes is an Ethernet header."""
+    if not 14 <= action.max_len <= _PORT_CONTROLLER_MAX:
+        raise EncodingError(f"output: max_len {action.max_len} is not in 14 to 65535")
+    return _nicira(39, struct.pack("!HI", action.port & 0xFFFF, action.max_len))
+
+
+def _spread(action: Spread) -> bytes:
+    """NXAST_MULTIPATH: fields 3 is symmetric_l3l4+udp, algorithm 0 is modulo_n."""
+    if not 1 <= action.count <= min(1 << action.field.width, 0x10000):
+        raise EncodingError(f"multipath: {action.count} do not fit {action.field!r}")
+    header = form_of(action.field).nxm_header
+    body = struct.pack("!HHHHHIHHI", 3, 0, 0, 0, action.count - 1, 0, 0, _slice(action.field), header)
+    return _nicira(10, body)
 
 
 def _slice(field: Field) -> int:
@@ -233,6 +251,8 @@ def _clone(action: Clone) -> bytes:
 _ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
     Output: _output,
     OutputField: _output_field,
+    OutputCut: _output_cut,
+    Spread: _spread,
     ToInPort: lambda _: _OUTPUT.pack(0, 16, PORT_IN_PORT, 0),
     SetField: _set_field,
     Move: _move,

@@ -1,4 +1,4 @@
-"""Service functions and mirror targets: where their ports are, seen from one bridge."""
+"""Service functions: where their ports are, seen from one bridge."""
 
 from __future__ import annotations
 
@@ -6,51 +6,11 @@ from collections.abc import Iterator
 
 from zonewall.errors import CompileError
 from zonewall.intent.fleet import Fleet
-from zonewall.intent.model import Chain, Hop, Leg, MirrorSink
+from zonewall.intent.model import Chain, Hop, Leg
 from zonewall.intent.numbering import Kind
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration, PortRole, Tier
 from zonewall.values.names import TenantName
-
-MOST_MIRROR_TARGETS = 8
-
-
-def mirror_bits(configuration: Configuration) -> dict[str, int]:
-    """Return the bit that stands for each mirror target.
-
-    Raises:
-        CompileError: more targets than bits.
-    """
-    names = sorted(configuration.inventory.mirror_targets)
-    if len(names) > MOST_MIRROR_TARGETS:
-        raise CompileError(f"{len(names)} mirror targets: {MOST_MIRROR_TARGETS} is the most there can be")
-    return {name: bit for bit, name in enumerate(names)}
-
-
-def mirror_sinks(fleet: Fleet, key: BridgeKey) -> tuple[MirrorSink, ...]:
-    """Return where copies made on this bridge go: a port here if there is one, else the first elsewhere."""
-    bits = mirror_bits(fleet.policy.configuration)
-    found: dict[str, MirrorSink] = {}
-    for bridge in sorted(fleet.ports, key=lambda bridge: (bridge != key, bridge)):
-        for port, ofport in fleet.ports[bridge]:
-            target = port.target
-            if port.role is not PortRole.MIRROR_TARGET or target is None or target in found:
-                continue
-            if bridge == key:
-                found[target] = MirrorSink(bits[target], ofport, None)
-            else:
-                number = fleet.policy.number(Kind.DESTINATION, f"mirror:{target}@{bridge}")
-                found[target] = MirrorSink(bits[target], None, number)
-    return tuple(found[name] for name in sorted(found))
-
-
-def sinks_here(fleet: Fleet, key: BridgeKey) -> tuple[tuple[int, int], ...]:
-    """Return (fabric destination, port) of every mirror target on this bridge."""
-    return tuple(
-        (fleet.policy.number(Kind.DESTINATION, f"mirror:{port.target}@{key}"), ofport)
-        for port, ofport in fleet.ports.get(key, ())
-        if port.role is PortRole.MIRROR_TARGET
-    )
 
 
 def chains_on(fleet: Fleet, key: BridgeKey) -> tuple[Chain, ...]:

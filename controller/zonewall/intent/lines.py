@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from zonewall.intent.banks import Bank, Crowd, Line, Outcome
-from zonewall.intent.chains import mirror_bits
 from zonewall.intent.crowds import View, is_outside_name, mirror_crowds
 from zonewall.intent.fleet import Fleet
 from zonewall.intent.here import Locals
+from zonewall.intent.mirrors import Outlet, mirror_bits
 from zonewall.intent.model import BankFrame, CrowdIntent, LimitIntent, MirrorLine, Modifier, VerdictLine
 from zonewall.intent.numbering import Kind
 from zonewall.intent.policy import PlacedLine, Policy, domain_name
@@ -87,7 +87,7 @@ def verdict_lines(policy: Policy, here: BankHere) -> tuple[tuple[VerdictLine, ..
 
 
 def modifiers_of(
-    fleet: Fleet, key: BridgeKey, banks: Iterable[BankHere], bits: Mapping[str, int]
+    fleet: Fleet, key: BridgeKey, banks: Iterable[BankHere], bits: Mapping[Outlet, int]
 ) -> tuple[Modifier, ...]:
     """Return what the rules that can decide on this bridge ask beside allow."""
     policy = fleet.policy
@@ -100,7 +100,7 @@ def modifiers_of(
             continue
         mirror = 0
         for target in rule.mirror:
-            mirror |= 1 << bits[target]
+            mirror |= 1 << bits[target, None]
         chain = policy.number(Kind.CHAIN, name) if rule.through else 0
         limits = tuple(_limits(fleet, key, name, rule, taken))
         if mirror or chain or limits:
@@ -221,7 +221,7 @@ def _mirror_lines(
                 ends = _ends(policy, sources, destinations, source_here, destination_here)
                 if ends is None or sources.nobody or destinations.nobody:
                     continue
-                mask = sum(1 << bits[target] for target in set(mirror.targets))
+                mask = sum(1 << bits[target, mirror.truncate] for target in set(mirror.targets))
                 yield MirrorLine(
                     ends[0],
                     ends[1],
@@ -229,4 +229,5 @@ def _mirror_lines(
                     allowed=0 if mirror.when == "dropped" else mask,
                     dropped=0 if mirror.when == "allowed" else mask,
                     rule=0,
+                    sample=min(mirror.sample, 1 << 16),
                 )

@@ -182,7 +182,7 @@ class VerdictLine:
 
 @dataclass(frozen=True, slots=True)
 class MirrorLine:
-    """Whom a mirror rule copies; bits as in ``mirror_allowed`` and ``mirror_dropped``."""
+    """Whom a mirror rule copies; bits as in ``mirror_allowed`` and ``mirror_dropped``; one in ``sample``."""
 
     sources: CrowdIntent
     destinations: CrowdIntent
@@ -190,6 +190,7 @@ class MirrorLine:
     allowed: int
     dropped: int
     rule: int
+    sample: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,11 +277,23 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class MirrorSink:
-    """Where copies for a target go from here: a local port, or a fabric destination."""
+    """Where copies for a target go from here: a local port, or a fabric destination.
+
+    Attributes:
+        mask: bits of all the lengths that the same target may get; one copy is enough.
+        max_len: bytes of a copy, None is all; ``way``: for a cut copy, the way to its destination.
+        vlan: tag that copies leave a port of this bridge with, 0 is none.
+        remote: collector that the port is a tunnel to.
+    """
 
     bit: int
     ofport: int | None
     destination: int | None
+    mask: int
+    max_len: int | None = None
+    vlan: int = 0
+    remote: IpAddress | None = None
+    way: Destination | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +319,7 @@ class BridgeIntent:
         rejects: a rule here may reject.
         uplink_ports: ports to the network outside of any tenant.
         remediation: identities that an isolated end may reach.
-        sinks_here: fabric destination to local port, for mirror targets of this bridge.
+        sinks_here: mirror targets of this bridge, by the fabric destination that copies come in by.
         silent_ports: mirror targets here: whatever they send is dropped.
         tunnel_peers: addresses that tunnel frames may come from, by tunnel port.
     """
@@ -322,7 +335,7 @@ class BridgeIntent:
     modifiers: tuple[Modifier, ...]
     chains: tuple[Chain, ...]
     sinks: tuple[MirrorSink, ...]
-    sinks_here: tuple[tuple[int, int], ...]
+    sinks_here: tuple[MirrorSink, ...]
     fabric_ports: tuple[int, ...]
     tunnel_peers: tuple[tuple[int, IpAddress], ...]
     silent_ports: tuple[int, ...]

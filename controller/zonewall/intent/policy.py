@@ -13,7 +13,7 @@ from zonewall.intent.model import Address
 from zonewall.intent.numbering import Kind, Numbering, NumberingBuilder
 from zonewall.intent.priority import allocate_priorities
 from zonewall.placement.model import BridgeKey
-from zonewall.policy.model import Configuration, EndpointDeclaration, PortRole, Rule
+from zonewall.policy.model import Configuration, EndpointDeclaration, Rule
 from zonewall.values.addresses import MacAddress, host_prefix
 from zonewall.values.names import EndpointKey, TenantName
 
@@ -176,7 +176,7 @@ def _number_names(
         builder.number(Kind.BRIDGE_ON_HOST, bridge.bridge, scope=bridge.host)
         builder.number(Kind.DESTINATION, f"bridge:{bridge}")
         for port in configuration.inventory.hosts[bridge.host].bridges[bridge.bridge].ports.values():
-            if port.role is PortRole.MIRROR_TARGET:
+            if port.target is not None:
                 builder.number(Kind.DESTINATION, f"mirror:{port.target}@{bridge}")
     if configuration.provider.limits.new_connections_per_tenant_per_s is not None:
         for tenant in sorted(configuration.tenants):

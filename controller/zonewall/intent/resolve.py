@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from zonewall.intent.chains import chains_on, mirror_bits, mirror_sinks, sinks_here
+from zonewall.intent.chains import chains_on
 from zonewall.intent.connection_limits import new_connections
 from zonewall.intent.fleet import Fleet
 from zonewall.intent.here import NOBODY_HERE, Locals
 from zonewall.intent.lines import BankHere, banks_on, modifiers_of, verdict_lines
+from zonewall.intent.mirrors import mirror_bits, mirror_sinks, sinks_here
 from zonewall.intent.model import (
     BankIntent,
     BridgeIntent,
@@ -80,7 +81,7 @@ def bridge_intent(
         rejects=rejects,
         modifiers=modifiers_of(fleet, key, banks, mirror_bits(policy.configuration)),
         chains=chains_on(fleet, key),
-        sinks=mirror_sinks(fleet, key),
+        sinks=mirror_sinks(fleet, key, lambda: destinations_of(fleet, key)),
         sinks_here=sinks_here(fleet, key),
         fabric_ports=tuple(ofport for port, ofport in ports if port.role is PortRole.FABRIC),
         tunnel_peers=tuple((ofport, peer) for ofport in tunnels for peer in _tunnel_ends(fleet, key)),
@@ -300,9 +301,9 @@ def _places_of_things(fleet: Fleet) -> Mapping[str, BridgeKey]:
     legs: dict[tuple[str, str], BridgeKey] = {}
     for bridge, ports in fleet.ports.items():
         for port, _ in ports:
-            if port.role is PortRole.MIRROR_TARGET:
+            if port.target is not None:
                 places[f"mirror:{port.target}@{bridge}"] = bridge
-            elif port.role is PortRole.SERVICE and port.function is not None and port.leg is not None:
+            if port.role is PortRole.SERVICE and port.function is not None and port.leg is not None:
                 legs[port.function, port.leg] = bridge
     for name, rule in fleet.policy.modified:
         for index, function in enumerate(rule.through):

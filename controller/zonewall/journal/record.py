@@ -38,6 +38,7 @@ class Kind(Enum):
     UNKNOWN_PORT = "unknown-port"  # a port that nothing covers
     HOST = "host"  # a host is heard, or no longer
     POLICY = "policy"  # another configuration is in force
+    INTRUDED = "mirror-target-sent"  # a port that should only receive has sent
     ADMIN = "admin"  # somebody asked for something
     GAP = "gap"  # records are missing, or the chain was found broken
 

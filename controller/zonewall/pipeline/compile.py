@@ -22,7 +22,19 @@ from zonewall.intent.model import (
 from zonewall.intent.resolve import resolve_bridge
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.model import BridgeProgram, Condition, Flow, Goto, MeterEntry, Miss
-from zonewall.pipeline.stages import act, admit, classify, deliver, dhcp, guard, state, take_up, verdict, who
+from zonewall.pipeline.stages import (
+    act,
+    admit,
+    classify,
+    deliver,
+    dhcp,
+    guard,
+    mirror,
+    state,
+    take_up,
+    verdict,
+    who,
+)
 from zonewall.pipeline.tables import PIPELINE
 from zonewall.placement.model import BridgeKey
 
@@ -113,7 +125,9 @@ def frame_flows(frame: BridgeIntent) -> Iterator[Flow]:
         state.commit_flows,
         act.chain_flows,
         act.service_flows,
-        act.mirror_emit_flows,
+        mirror.mirror_emit_flows,
+        mirror.mirror_in_flows,
+        mirror.silent_flows,
         deliver.flood_flows,
     ):
         yield from stage(frame)
@@ -125,6 +139,7 @@ def frame_meters(frame: BridgeIntent) -> Iterator[MeterEntry]:
     if frame.rejects:
         yield from act.reject_meters(frame.uplink_ports)
     yield from act.limit_meters(frame)
+    yield from mirror.silent_meters(frame)
 
 
 def tenant_flows(frame: BridgeIntent, tenant: TenantIntent) -> Iterator[Flow]:

@@ -35,6 +35,7 @@ class Reason(IntEnum):
     ANNOUNCEMENT = 1
     DISCOVERY = 2
     REJECT = 3
+    SPOKE = 4
 
 
 def cookie(category: Category, rule: int = 0) -> int:

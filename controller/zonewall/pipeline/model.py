@@ -89,6 +89,25 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputCut:
+    """Send no more than the first ``max_len`` bytes out of a port (ovs-actions(7), "output")."""
+
+    port: int
+    max_len: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Write a number below ``count`` that follows from addresses, protocol and ports, the same both ways.
+
+    ``multipath`` by ``symmetric_l3l4+udp`` and ``modulo_n`` (ovs-actions(7), "multipath").
+    """
+
+    field: Field
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class OutputField:
     """Send out of the port whose number is in a register's low 16 bits or the whole register."""
 
@@ -220,6 +239,8 @@ class Clone:
 
 Action = (
     Output
+    | OutputCut
+    | Spread
     | OutputField
     | ToInPort
     | SetField

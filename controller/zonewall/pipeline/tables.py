@@ -46,6 +46,8 @@ MIRROR_DROPPED: Final = register("mirror_dropped", 8, 8, 8)
 MIRROR_DUE: Final = register("mirror_due", 9, 0, 8)
 MIRROR_SENT: Final = register("mirror_sent", 9, 8, 8)
 MIRROR_STEP: Final = register("mirror_step", 9, 16, 8)
+MIRROR_PICK: Final = register("mirror_pick", 10, 0, 16)
+"""A number that follows from the connection: 0 is in the sample."""
 
 LABEL_RULE: Final = Field("label_rule", "ct_label", 0, 32, 128)
 LABEL_SRC: Final = Field("label_src_identity", "ct_label", 32, 32, 128)
@@ -325,11 +327,18 @@ FLOOD: Final = Table(
 )
 FLOOD_LOCAL: Final = Table("flood_local", 37, "To the tenant's ports on this bridge.", ("tenant", "section"))
 
+MIRROR_SAMPLE: Final = Table(
+    "mirror_sample",
+    38,
+    "Subroutine: is this connection one of those that a mirror rule samples?",
+    ("bank", "mirror_step", "mirror_pick"),
+)
+
 FIELDS: Final = (
     SRC_IDENTITY, DST_IDENTITY, RULE, BANK, SECTION, TENANT, VIA, ORIGIN, VERDICT, MONITORED,
     SRC_QUARANTINED, DST_QUARANTINED, SRC_LOCAL, TAKE_UP, UNTRACKED, ANSWER, SRC_MOVED, DST_MOVED, TURNED,
     CHAIN, DST_ENDPOINT, OUT_PORT,
-    TRACK_ZONE, MIRROR_ALLOWED, MIRROR_DROPPED, MIRROR_DUE, MIRROR_SENT, MIRROR_STEP,
+    TRACK_ZONE, MIRROR_ALLOWED, MIRROR_DROPPED, MIRROR_DUE, MIRROR_SENT, MIRROR_STEP, MIRROR_PICK,
     LABEL_RULE, LABEL_SRC, LABEL_DST, LABEL_CHAIN, LABEL_TURNED,
 )  # fmt: skip
 
@@ -340,6 +349,7 @@ PIPELINE: Final = Pipeline(
         JUDGE, TAKE_UP_TABLE, MIRROR_SELECT, VERDICT_TABLE, ACT, MODIFY, REJECT_TABLE, ADMIT, COMMIT,
         CHAIN_TABLE,
         SERVICE_RETURN, SERVICE_KNOWN, SERVICE_IN, STEER, MIRROR_EMIT, DELIVER, TO_UPLINK, FLOOD, FLOOD_LOCAL,
+        MIRROR_SAMPLE,
     ),
     fields=FIELDS,
 )  # fmt: skip

@@ -43,7 +43,7 @@ def assemble_inventory(read: Read, notes: Notes) -> Inventory:
             _once(name in targets, "mirror target", name, tree, ("mirror-targets", name), notes)
             if (target.tunnel is None) != (target.remote is None):
                 notes.error("incomplete", at, "a tunnel to a collector has both: `tunnel` and `remote`")
-            targets[name] = MirrorTarget(name, at, target.tunnel, target.remote)
+            targets[name] = MirrorTarget(name, at, target.tunnel, target.remote, target.vlan or 0)
         for name, function in document.service_functions.items():
             at = tree.at_key("service-functions", name)
             _once(name in functions, "service function", name, tree, ("service-functions", name), notes)
@@ -133,8 +133,8 @@ def _check_ports(inventory: Inventory, notes: Notes) -> None:
                 if port.target is not None:
                     sinks.add(port.target)
     for name, target in inventory.mirror_targets.items():
-        if name not in sinks and target.tunnel is None:
-            message = f"no port has `target: {name}`, and it is no tunnel; copies would go nowhere"
+        if name not in sinks:
+            message = f"no port has `target: {name}`; copies would go nowhere"
             notes.warning("no-port", target.location, message)
     for name, function in inventory.service_functions.items():
         needed = {"bump-in-the-wire": {"in", "out"}, "one-armed": {"only"}, "vlan-pair": set()}[function.kind]
@@ -157,6 +157,17 @@ def _check_port(port: PortDeclaration, inventory: Inventory, notes: Notes) -> No
     if port.target is not None and port.target not in inventory.mirror_targets:
         hint = suggestion(port.target, inventory.mirror_targets, "mirror targets")
         notes.error("unknown-name", port.location, f"{port.target!r} is no mirror target; {hint}")
+    target = inventory.mirror_targets.get(port.target or "")
+    if (
+        target is not None
+        and port.role is PortRole.UPLINK
+        and (not target.vlan or target.vlan in (port.vlans or {}))
+    ):
+        message = f"copies leave an uplink on a VLAN that is no tenant's: give {target.name} such a `vlan`"
+        notes.error("wrong-value", port.location, message)
+    if port.target is not None and port.role not in (PortRole.MIRROR_TARGET, PortRole.UPLINK):
+        message = f"a port of role {port.role.value} has no `target`: a mirror-target or an uplink has"
+        notes.error("wrong-value", port.location, message)
     if port.function is not None and port.function not in inventory.service_functions:
         hint = suggestion(port.function, inventory.service_functions, "service functions")
         notes.error("unknown-name", port.location, f"{port.function!r} is no service function; {hint}")

@@ -266,6 +266,7 @@ class TargetPart(Part):
 
     tunnel: Literal["geneve", "gre", "erspan"] | None = None
     remote: Address | None = None
+    vlan: Vlan | None = None
 
 
 class FunctionPart(Part):

@@ -269,7 +269,7 @@ class PortDeclaration:
         vlans: for uplinks, VLAN to tenant; 0 is untagged.
         routers: for uplinks, MACs that may speak for addresses beyond them.
         dhcp: for uplinks, a DHCP server may answer from there.
-        target: for mirror targets, its name.
+        target: for mirror targets, its name; for an uplink, the target whose copies leave by it on a VLAN.
         function: for service ports, its function; ``leg`` is ``in``, ``out`` or ``only``.
         leg: which side of the function it is.
     """
@@ -373,12 +373,13 @@ class EndpointDeclaration:
 
 @dataclass(frozen=True, slots=True)
 class MirrorTarget:
-    """Where copies go: a port of that name somewhere, or a tunnel to a collector."""
+    """Where copies go: a port that names it, which may be a tunnel to a collector, or an uplink's VLAN."""
 
     name: str
     location: Location
     tunnel: Literal["geneve", "gre", "erspan"] | None = None
     remote: IpAddress | None = None
+    vlan: int = 0
 
 
 @dataclass(frozen=True, slots=True)

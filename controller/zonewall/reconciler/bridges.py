@@ -31,6 +31,7 @@ from zonewall.placement.binding_record import PortRef
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import PortRole
 from zonewall.reconciler.hosts import HostEvents
+from zonewall.reconciler.intruders import Intruders
 from zonewall.reconciler.keeper import BridgeLink
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.values.names import DatapathId, HostName, OfPort
@@ -70,6 +71,7 @@ class BridgeEvents:
         self._waiting: dict[BridgeKey, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.refused: dict[str, str] = {}
+        self.intruders = Intruders(reconciler.recorder)
 
     def take(self, event: Event) -> None:
         """Take one event."""
@@ -168,6 +170,8 @@ class BridgeEvents:
             self._discovery(key, event)
         elif event.userdata[0] == Reason.REJECT:
             self._reject(key, event)
+        elif event.userdata[0] == Reason.SPOKE:
+            self.intruders.take(key, self._reconciler.world.port_name(key, OfPort(event.in_port)), event)
 
     def _announcement(self, key: BridgeKey, event: PacketIn) -> None:
         announcement = parse_announcement(event.frame)

@@ -70,6 +70,7 @@ def status_document(
             for name in sorted(world.configuration.inventory.hosts)
             if (command := host_command(reconciler.fleet, name)) is not None
         ],
+        "mirror_targets_that_sent": bridges.intruders.status(),
         "refused": [
             {"peer": peer, "reason": reason}
             for peer, reason in sorted({**hosts.refused, **bridges.refused}.items())

@@ -115,6 +115,13 @@ class World:
             return DatapathId(declared.datapath_id)
         return next((number for number, bridge in self.fleet.datapaths.items() if bridge == key), None)
 
+    def port_name(self, key: BridgeKey, ofport: OfPort) -> str:
+        """Return the name of a declared port of a bridge, its number where it has none."""
+        for (bridge, name), number in self.fleet.roles.items():
+            if bridge == key and number == ofport:
+                return name
+        return str(ofport)
+
     def fabric_ports(self) -> list[tuple[BridgeKey, OfPort]]:
         """Return every fabric port that is there."""
         hosts = self.configuration.inventory.hosts

@@ -38,6 +38,7 @@ from zonewall.pipeline.model import (
     PushVlan,
     Resubmit,
     SetField,
+    Spread,
     ToController,
 )
 
@@ -177,7 +178,7 @@ def _check_goto(flow: Flow, action: Goto, position: int) -> None:
 
 def _fields_of(action: Action) -> tuple[Field, ...]:
     match action:
-        case SetField() | PushField() | PopField() | OutputField():
+        case SetField() | PushField() | PopField() | OutputField() | Spread():
             return (action.field,)
         case Move():
             return action.source, action.destination
@@ -200,4 +201,4 @@ def _written_by(action: Action) -> Field | None:
         if action.source.width > action.destination.width:
             raise EncodingError(f"{action.source!r} is wider than {action.destination!r}")
         return action.destination
-    return action.field if isinstance(action, PopField) else None
+    return action.field if isinstance(action, PopField | Spread) else None

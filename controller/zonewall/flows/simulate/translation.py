@@ -35,6 +35,7 @@ from zonewall.pipeline.model import (
     Meter,
     Move,
     Output,
+    OutputCut,
     OutputField,
     PopField,
     PopVlan,
@@ -42,6 +43,7 @@ from zonewall.pipeline.model import (
     PushVlan,
     Resubmit,
     SetField,
+    Spread,
     ToController,
     ToInPort,
 )
@@ -180,7 +182,7 @@ class Translation:
                 self._resubmit(action)
             case Goto():
                 self.search(action.table.number)
-            case Output():
+            case Output() | OutputCut():
                 self._output(action.port)
             case OutputField():
                 self._output_field(action.field)
@@ -199,8 +201,10 @@ class Translation:
             case _:
                 self._reshape(action)
 
-    def _reshape(self, action: Move | PushField | PopField | PushVlan | PopVlan) -> None:
+    def _reshape(self, action: Move | PushField | PopField | PushVlan | PopVlan | Spread) -> None:
         match action:
+            case Spread():
+                self._write(action.field, self._hash() % action.count, action.field.width)
             case Move():
                 if self._has(action.source) and self._has(action.destination):
                     self._write(action.destination, self._read(action.source), action.source.width)
@@ -216,6 +220,15 @@ class Translation:
                 self.values[INNER_VLAN], self.values[VLAN] = self.values[VLAN], VLAN_PRESENT
             case PopVlan():
                 self.values[VLAN], self.values[INNER_VLAN] = self.values[INNER_VLAN], 0
+
+    def _hash(self) -> int:
+        """Return a number that both directions of a connection share; not Open vSwitch's own."""
+        values = self.values
+        ends = [
+            (values[SLOT["nw_src"]], values[SLOT["ipv6_src"]], values[SLOT["tp_src"]]),
+            (values[SLOT["nw_dst"]], values[SLOT["ipv6_dst"]], values[SLOT["tp_dst"]]),
+        ]
+        return zlib.crc32(repr((sorted(ends), values[SLOT["nw_proto"]])).encode())
 
     def _has(self, field: Field) -> bool:
         return always_there(field.base) or packet_has(field.base, self.values)

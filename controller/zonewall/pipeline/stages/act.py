@@ -10,7 +10,6 @@ from zonewall.pipeline.make import flow
 from zonewall.pipeline.matches import GROUP, IPV4, IPV6, tagged
 from zonewall.pipeline.model import (
     Action,
-    Clone,
     Condition,
     Ct,
     Flow,
@@ -56,7 +55,6 @@ from zonewall.pipeline.tables import (
     MIRROR_DROPPED,
     MIRROR_DUE,
     MIRROR_EMIT,
-    MIRROR_SENT,
     MODIFY,
     ORIGIN,
     OUT_PORT,
@@ -173,28 +171,6 @@ def reject_meters(ofports: Iterable[int]) -> Iterator[MeterEntry]:
     """Yield a meter for each port whose packets can be rejected."""
     for ofport in ofports:
         yield MeterEntry(reject_meter(ofport), MeterUnit.PPS, REJECT_RATE_PPS, REJECT_RATE_PPS)
-
-
-def mirror_emit_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield one flow for each target: a copy if it is due and has not been sent, then the next target.
-
-    The bridge where a packet enters makes the copies; what came from another bridge was copied there.
-    """
-    if not intent.sinks:
-        return
-    for origin in (FROM_FABRIC, FROM_SERVICE):
-        yield flow(MIRROR_EMIT, 1000, ((ORIGIN, origin, None),), category=Category.MIRROR)
-    for sink in intent.sinks:
-        bit = 1 << sink.bit
-        if sink.ofport is not None:
-            send: Action = Output(sink.ofport)
-        else:
-            send = Clone((SetField(VIA, sink.destination or 0), Resubmit(DELIVER)))
-        yield flow(
-            MIRROR_EMIT, 500 - sink.bit, ((MIRROR_DUE, bit, bit), (MIRROR_SENT, 0, bit)),
-            send, SetField(MIRROR_SENT, bit, bit), Resubmit(MIRROR_EMIT),
-            category=Category.MIRROR,
-        )  # fmt: skip
 
 
 def chain_flows(intent: BridgeIntent) -> Iterator[Flow]:

@@ -15,7 +15,6 @@ from zonewall.pipeline.model import (
     MeterEntry,
     MeterUnit,
     Output,
-    OutputField,
     PopVlan,
     SetField,
     ToController,
@@ -30,7 +29,6 @@ from zonewall.pipeline.packet_fields import (
     IP_PROTO,
     TUN_ID,
     TUN_SRC,
-    VLAN_VID,
 )
 from zonewall.pipeline.tables import (
     ANNOUNCE,
@@ -83,8 +81,6 @@ def port_flows(intent: BridgeIntent) -> Iterator[Flow]:
         if peer.version == 4:
             match = ((IN_PORT, ofport, None), (TUN_SRC, int(peer), None))
             yield flow(CLASSIFY, 200, match, Goto(OVERLAY_IN), category=Category.PORT)
-    for ofport in intent.silent_ports:
-        yield flow(CLASSIFY, 200, ((IN_PORT, ofport, None),), category=Category.REFUSED)
     yield from _host(intent)
 
 
@@ -145,17 +141,10 @@ def fabric_flows(intent: BridgeIntent) -> Iterator[Flow]:
     yield flow(
         FABRIC_IN, 200, (tagged(intent.number),), PopVlan(), Goto(FABRIC_TENANT), category=Category.DELIVERY
     )
-    if intent.sinks_here:
-        strip = (PopVlan(), OutputField(OUT_PORT))
-        yield flow(MIRROR_IN, 100, ((VLAN_VID, 0x1000, 0x1000),), *strip, category=Category.MIRROR)
-    for number, ofport in intent.sinks_here:
-        to_sink = (PopVlan(), SetField(OUT_PORT, ofport), Goto(MIRROR_IN))
+    for sink in intent.sinks_here:
+        number = sink.destination or 0
+        to_sink = (PopVlan(), SetField(OUT_PORT, sink.ofport or 0), Goto(MIRROR_IN))
         yield flow(FABRIC_IN, 200, (tagged(number),), *to_sink, category=Category.MIRROR)
-        if intent.tunnel_peers:
-            mask = 0xFFF000
-            yield flow(
-                OVERLAY_IN, 200, ((TUN_ID, number << 12, mask),), Output(ofport), category=Category.MIRROR
-            )
     yield from _legs_here(intent)
 
 

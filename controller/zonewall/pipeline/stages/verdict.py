@@ -8,7 +8,16 @@ from zonewall.intent.model import BankFrame, BridgeIntent, CrowdIntent, VerdictL
 from zonewall.pipeline.cookie import Category
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.matches import service_conditions
-from zonewall.pipeline.model import Action, Condition, Conjunction, Field, Flow, SetField
+from zonewall.pipeline.model import (
+    Action,
+    Condition,
+    Conjunction,
+    Field,
+    Flow,
+    Resubmit,
+    SetField,
+    Spread,
+)
 from zonewall.pipeline.packet_fields import CONJ_ID
 from zonewall.pipeline.tables import (
     ALLOW,
@@ -17,6 +26,8 @@ from zonewall.pipeline.tables import (
     DST_IDENTITY,
     MIRROR_ALLOWED,
     MIRROR_DROPPED,
+    MIRROR_PICK,
+    MIRROR_SAMPLE,
     MIRROR_SELECT,
     MIRROR_STEP,
     MONITORED,
@@ -150,6 +161,12 @@ def mirror_select_flows(bank: BankFrame) -> Iterator[Flow]:
         onward: tuple[Action, ...] = (SetField(MIRROR_STEP, step + 1),)
         bits = ((MIRROR_ALLOWED, mirror.allowed), (MIRROR_DROPPED, mirror.dropped))
         wanted = tuple(SetField(field, mask, mask) for field, mask in bits if mask)
+        if mirror.sample > 1:
+            chosen = (*where, (MIRROR_PICK, 0, None))
+            yield flow(MIRROR_SAMPLE, 100, chosen, *wanted, category=Category.MIRROR)
+            copies: tuple[Action, ...] = (Spread(MIRROR_PICK, mirror.sample), Resubmit(MIRROR_SAMPLE))
+        else:
+            copies = wanted
         clauses = [
             clause
             for clause in (
@@ -160,6 +177,6 @@ def mirror_select_flows(bank: BankFrame) -> Iterator[Flow]:
             if clause != [()]
         ]
         number = 0x80000000 | bank.number << 8 | step
-        for match, actions in spread(clauses, number, (*wanted, *onward)):
+        for match, actions in spread(clauses, number, (*copies, *onward)):
             yield flow(MIRROR_SELECT, 100, (*where, *match), *actions, category=Category.MIRROR)
         yield flow(MIRROR_SELECT, 1, where, *onward, category=Category.MIRROR)
