@@ -45,6 +45,14 @@ def datagrams(capture: Capture, count: int, protocol: int = 17) -> list[bytes]:
     return gather(capture, lambda frame: transport(frame)[0] == protocol, count)
 
 
+def by_sender(frames: Iterable[bytes]) -> dict[bytes, list[bytes]]:
+    """Return the frames of each sender in order: two hosts have no common clock."""
+    found: dict[bytes, list[bytes]] = {}
+    for frame in frames:
+        found.setdefault(frame[6:12], []).append(frame)
+    return found
+
+
 def mirror(target: Any, when: str = "before", **keys: Any) -> dict[str, Any]:
     return {
         "name": "watch",
@@ -62,14 +70,14 @@ def test_both_directions_arrive_whole_in_order_and_once(site: ServiceSite, targe
     site.policy(ALLOW, mirrors=[mirror(target)])
     with listening(site.sinks[target]) as (ids,):
         sent = speak(dialogue(site.machines["a1"], site.machines[peer], 30))
-        assert datagrams(ids, len(sent)) == sent
+        assert by_sender(datagrams(ids, len(sent))) == by_sender(sent)
 
 
 def test_ipv6_is_copied_as_it_is(site: ServiceSite) -> None:
     site.policy(ALLOW, mirrors=[mirror("far")])
     with listening(site.sinks["far"]) as (ids,):
         sent = speak(dialogue(site.machines["a1"], site.machines["b1"], 10, family=6))
-        assert datagrams(ids, len(sent)) == sent
+        assert by_sender(datagrams(ids, len(sent))) == by_sender(sent)
 
 
 def test_one_ping_between_two_mirrored_endpoints_gives_exactly_the_copies_asked_for(
@@ -126,7 +134,7 @@ def test_a_rule_copies_what_it_allows_and_no_other_rule(site: ServiceSite) -> No
         send(a1, [udp(a1, b1, 99, b"other rule")])
         sent = speak(dialogue(a1, b1, 10))
         for ids in sinks:
-            assert datagrams(ids, len(sent)) == sent
+            assert by_sender(datagrams(ids, len(sent))) == by_sender(sent)
 
 
 @pytest.mark.parametrize("target", ["near", "far"])
@@ -147,7 +155,7 @@ def test_who_asks_for_whole_packets_gets_them_though_another_rule_truncates(site
     sent = [udp(a1, b1, 53, b"y" * 300 + b"%d" % number) for number in range(5)]
     with listening(site.sinks["near"]) as (ids,):
         send(a1, sent, 0.002)
-        assert datagrams(ids, len(sent)) == sent
+        assert by_sender(datagrams(ids, len(sent))) == by_sender(sent)
 
 
 def test_one_in_four_samples_whole_connections_in_both_directions(site: ServiceSite) -> None:
@@ -178,7 +186,7 @@ def test_a_target_may_be_a_vlan_of_an_uplink(site: ServiceSite) -> None:
             sent = speak(dialogue(site.machines["a2"], site.machines["b1"], 10))
             tagged = [frame[:12] + b"\x81\x00" + struct.pack("!H", 777) + frame[12:] for frame in sent]
             chosen = gather(wire, lambda frame: frame[12:16] == b"\x81\x00\x03\x09", len(sent))
-            assert [frame for frame in chosen if frame[27] == 17] == tagged
+            assert by_sender(frame for frame in chosen if frame[27] == 17) == by_sender(tagged)
     finally:
         del lan["target"]
         site.write_inventory(**{"mirror-targets": {"near": {}, "far": {}}})
