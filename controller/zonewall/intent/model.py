@@ -27,6 +27,8 @@ class LocalEndpoint:
     Attributes:
         number: the endpoint's number in ``dst_endpoint``.
         link_local: identity of its link-local address.
+        claims: addresses that it may take over from others by announcing them.
+        learns: an address that it announces may become its own.
     """
 
     key: EndpointKey
@@ -38,6 +40,8 @@ class LocalEndpoint:
     link_local: int
     roles: frozenset[str]
     midstream: bool = False
+    claims: tuple[IpPrefix, ...] = ()
+    learns: bool = False
 
     @property
     def delivers(self) -> bool:

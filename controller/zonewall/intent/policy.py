@@ -14,7 +14,7 @@ from zonewall.intent.numbering import Kind, Numbering, NumberingBuilder
 from zonewall.intent.priority import allocate_priorities
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration, EndpointDeclaration, Rule
-from zonewall.values.addresses import MacAddress, host_prefix
+from zonewall.values.addresses import IpPrefix, MacAddress, host_prefix
 from zonewall.values.names import EndpointKey, TenantName
 
 
@@ -27,6 +27,7 @@ class EndpointFacts:
         link_local: identity of its link-local address.
         identities: names of every identity that it can have.
         versions: the IP versions of its addresses.
+        claims, learns: as of ``LocalEndpoint``.
     """
 
     key: EndpointKey
@@ -38,6 +39,8 @@ class EndpointFacts:
     roles: frozenset[str]
     identities: frozenset[str]
     versions: frozenset[int]
+    claims: tuple[IpPrefix, ...] = ()
+    learns: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +258,8 @@ def _facts(builder: NumberingBuilder, endpoint: EndpointDeclaration, directory: 
         roles=endpoint.roles,
         identities=frozenset(identity.name for identity in identities.all),
         versions=frozenset(address.prefix.version for address in addresses),
+        claims=endpoint.claims,
+        learns=endpoint.learns,
     )
 
 

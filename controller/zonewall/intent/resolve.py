@@ -173,6 +173,8 @@ def local_endpoint(facts: EndpointFacts, binding: Binding) -> LocalEndpoint:
         link_local=facts.link_local,
         roles=facts.roles,
         midstream=binding.midstream,
+        claims=facts.claims,
+        learns=facts.learns,
     )
 
 

@@ -102,6 +102,7 @@ def _meters(parts: BridgeParts) -> Iterator[MeterEntry]:
     yield from frame_meters(parts.frame)
     for tenant in parts.tenants:
         yield from admit.admit_tenant_meters(tenant.intent)
+        yield from dhcp.dhcp_meters(tenant.intent)
         for local in tenant.locals:
             yield from local_meters(tenant.view, local)
 

@@ -36,6 +36,8 @@ class Reason(IntEnum):
     DISCOVERY = 2
     REJECT = 3
     SPOKE = 4
+    DHCP = 5
+    ADDRESS = 6
 
 
 def cookie(category: Category, rule: int = 0) -> int:

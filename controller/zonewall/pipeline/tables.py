@@ -141,7 +141,7 @@ ARP: Final = Table(
     "arp",
     10,
     "Whose address does this ARP ask for or answer? It is sent there only.",
-    ("tenant", "arp_tpa"),
+    ("tenant", "arp_tpa", "arp_spa"),
     ("broadcast", "bind"),
 )
 ND: Final = Table(

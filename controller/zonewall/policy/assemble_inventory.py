@@ -180,6 +180,11 @@ def _check_endpoints(inventory: Inventory, notes: Notes) -> None:
         claims: list[tuple[str, object, str]] = [
             (f"address of {endpoint.tenant}", ip, str(ip)) for ip in endpoint.ips
         ]
+        claims += [
+            (f"range of {endpoint.tenant}", prefix, f"the range {prefix}")
+            for prefix in endpoint.ranges
+            if prefix.prefixlen < prefix.max_prefixlen
+        ]
         claims.append((f"MAC of {endpoint.tenant}", endpoint.mac, "its MAC"))
         if endpoint.iface_id is not None:
             claims.append(("iface-id", endpoint.iface_id, f"iface-id {endpoint.iface_id!r}"))
@@ -187,6 +192,12 @@ def _check_endpoints(inventory: Inventory, notes: Notes) -> None:
             owner = owners.setdefault((kind, value), key)
             if owner != key:
                 message = f"{shown} is {owner}'s already; give each endpoint its own"
+                notes.error("duplicate-address", endpoint.location, message)
+    for key, endpoint in inventory.endpoints.items():
+        for prefix in endpoint.ranges:
+            owner = owners.get((f"address of {endpoint.tenant}", prefix.network_address), key)
+            if prefix.prefixlen == prefix.max_prefixlen and owner != key:
+                message = f"{prefix} is {owner}'s own address; what two share is in the ranges of both"
                 notes.error("duplicate-address", endpoint.location, message)
     for host in {e.port.host for e in inventory.endpoints.values() if e.port and e.port.host}:
         if host not in inventory.hosts:

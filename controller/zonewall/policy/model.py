@@ -351,6 +351,9 @@ class EndpointDeclaration:
         ips: single addresses, in the document's order; they decide membership in ``cidrs`` zones.
         ranges: prefixes it may also use; they never decide who is in a zone.
         roles: ``dhcp-server`` and ``router``: may send what only such may.
+        claims: single addresses that it shares with others and may take over; never written, found.
+        unaddressed: the inventory gives it no address of its own; ``ips`` are learnt.
+        learns: an address that it announces may become its own.
     """
 
     name: str
@@ -364,6 +367,9 @@ class EndpointDeclaration:
     labels: Mapping[str, str] | None = None
     roles: frozenset[str] = frozenset()
     vm_id: str | None = None
+    claims: tuple[IpPrefix, ...] = ()
+    unaddressed: bool = False
+    learns: bool = False
 
     @property
     def key(self) -> EndpointKey:

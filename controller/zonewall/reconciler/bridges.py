@@ -28,13 +28,15 @@ from zonewall.pipeline.model import Action, Output
 from zonewall.pipeline.tables import TENANT
 from zonewall.placement.announcement import parse_announcement
 from zonewall.placement.binding_record import PortRef
+from zonewall.placement.dhcp import parse_grant
+from zonewall.placement.learnt import heard_address
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import PortRole
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.intruders import Intruders
 from zonewall.reconciler.keeper import BridgeLink
-from zonewall.reconciler.reconciler import Reconciler
-from zonewall.values.names import DatapathId, HostName, OfPort
+from zonewall.reconciler.reconciler import READDRESS_S, Reconciler
+from zonewall.values.names import DatapathId, HostName, OfPort, TenantName
 
 OFPP_TABLE = 0xFFFFFFF9
 OFPP_CONTROLLER = 0xFFFFFFFD
@@ -172,6 +174,10 @@ class BridgeEvents:
             self._reject(key, event)
         elif event.userdata[0] == Reason.SPOKE:
             self.intruders.take(key, self._reconciler.world.port_name(key, OfPort(event.in_port)), event)
+        elif event.userdata[0] == Reason.DHCP:
+            self._granted(key, event)
+        elif event.userdata[0] == Reason.ADDRESS:
+            self._address(key, event)
 
     def _announcement(self, key: BridgeKey, event: PacketIn) -> None:
         announcement = parse_announcement(event.frame)
@@ -187,6 +193,42 @@ class BridgeEvents:
             task = asyncio.get_running_loop().create_task(self._announce_again(key, event))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def _granted(self, key: BridgeKey, event: PacketIn) -> None:
+        """Take what a DHCP server grants."""
+        grant, tenant = parse_grant(event.frame), self._tenant(event)
+        if grant is not None and tenant is not None:
+            world = self._reconciler.world
+            cause = f"DHCP server at {key}, ofport {event.in_port}"
+            self._reconciler.readdress(
+                self._reconciler.addresses.granted(world.configuration, tenant, grant, cause)
+            )
+
+    def _address(self, key: BridgeKey, event: PacketIn) -> None:
+        """Take what an endpoint says of an address; it is let through once the bridge knows it."""
+        heard, fleet = heard_address(event.frame), self._reconciler.world.fleet
+        port = fleet.by_ofport.get((key, OfPort(event.in_port)))
+        owner = None if port is None else fleet.ports[port].facts.endpoint
+        if heard is None or owner is None:
+            return
+        configuration = self._reconciler.world.configuration
+        cause = f"announcement at {key}, ofport {event.in_port}"
+        if self._reconciler.addresses.heard(configuration, owner, heard[1], cause):
+            self._reconciler.readdress(True)
+            task = asyncio.get_running_loop().create_task(self._tell_again(key, event))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _tell_again(self, key: BridgeKey, event: PacketIn) -> None:
+        await asyncio.sleep(READDRESS_S * 2)
+        await self._announce_again(key, event)
+
+    def _tenant(self, event: PacketIn) -> TenantName | None:
+        """Return whose frame the bridge took it for."""
+        register = dict(event.registers).get(int(TENANT.base.removeprefix("reg")), 0)
+        number = register >> TENANT.low & TENANT.ones
+        numbers = self._reconciler.world.policy.numbering.numbers.get("tenant", {})
+        return next((TenantName(name) for name, known in numbers.items() if known == number), None)
 
     async def _announce_again(self, key: BridgeKey, event: PacketIn) -> None:
         """Let the frame that moved an endpoint through, once its bridge delivers there."""

@@ -24,6 +24,7 @@ from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.binding_ports import remembered_holds
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
+from zonewall.reconciler.addresses import Addresses
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.links import LinkFinder
 from zonewall.reconciler.recorder import Recorder
@@ -35,6 +36,9 @@ from zonewall.values.names import EndpointKey, HostName
 TICK_S = 0.25
 FIRST_PLACE_S = 0.5
 """How long the other bridges wait for a new place to confirm before they point to it anyway."""
+
+READDRESS_S = 0.02
+"""How long more learnt addresses are waited for before bridges change."""
 
 UNTOLD_S = 10.0
 """A host whose database never connects is taken as its bridges show it after this time."""
@@ -77,6 +81,9 @@ class Reconciler:
         numbering = read_numbering(self.numbering_file)
         self._memory = read_memory(self.memory_file)
         self.finder.remember(self._memory.links, time.monotonic())
+        self.addresses = Addresses(configuration, self._memory.addresses, self.recorder)
+        self._readdressing = False
+        self._documents, configuration = configuration, self.addresses.configuration
         fleet = FleetState.start(configuration, remembered=self._memory.places)
         for datapath_id, bridge in self._memory.datapaths:
             fleet, _ = fleet.bridge_seen(bridge, datapath_id)
@@ -97,7 +104,7 @@ class Reconciler:
     async def run(self) -> None:
         """Work until cancelled; the bridges keep what they have."""
         self._loop = asyncio.get_running_loop()
-        self.recorder.configured(self.world.configuration, self.texts, "controller started")
+        self.recorder.configured(self._documents, self.texts, "controller started")
         self._follow_bridges()
         self._start(self._tick())
         try:
@@ -124,6 +131,9 @@ class Reconciler:
             return
         self.world = self.world.with_fleet(fleet)
         self.dispatch(self.world.turn(effects, before))
+        for effect in effects:
+            if effect.kind is EffectKind.REMOVE and effect.endpoint not in fleet.bindings:
+                self.readdress(effect.endpoint is not None and self.addresses.unplugged(effect.endpoint))
 
     def roles_changed(self) -> None:
         """Have every bridge look: a port with a role came, went or was renumbered."""
@@ -191,25 +201,51 @@ class Reconciler:
 
     # Inside
 
+    def readdress(self, changed: bool) -> None:
+        """Have bridges follow learnt addresses soon, many at a time."""
+        if changed and not self._readdressing and self._loop is not None:
+            self._readdressing = True
+            self._loop.call_later(READDRESS_S, self.post, self._readdress)
+
+    def _readdress(self) -> None:
+        self._readdressing = False
+        effects = self._put_in_force(self.addresses.configuration)
+        self._report(effects)
+        self.recorder.moved(self.world.fleet, effects, "addresses")
+        self.dispatch(self._everywhere())
+        self._remember()
+
+    def _put_in_force(self, configuration: Configuration) -> tuple[Effect, ...]:
+        """Take a configuration.
+
+        Raises:
+            ZonewallError: it cannot be carried out; nothing has changed.
+        """
+        world, effects = self.world.reconfigured(
+            configuration, _inactive_now(configuration), time.monotonic()
+        )
+        before, self.world = self.world.policy.numbering, world
+        self._keep_numbering(before)
+        return effects
+
     def _apply(self, configuration: Configuration, texts: Mapping[str, bytes]) -> None:
+        learnt = self.addresses.book
         try:
-            world, effects = self.world.reconfigured(
-                configuration, _inactive_now(configuration), time.monotonic()
-            )
+            effects = self._put_in_force(self.addresses.configured(configuration))
         except ZonewallError as error:
+            self.addresses.configured(self._documents)
+            self.addresses.book = learnt
             self.refused_configuration = str(error)
             _log.error("configuration_refused", error=str(error))
             return
-        before = self.world.policy.numbering
-        self.world = world
+        self._documents = configuration
         self.texts = texts
-        self._keep_numbering(before)
         self.refused_configuration = ""
         self.loaded_at = time.time()
         self.revision += 1
         self._report(effects)
         self.recorder.configured(configuration, texts, f"documents in {self.directory}")
-        self.recorder.moved(world.fleet, effects, "configuration")
+        self.recorder.moved(self.world.fleet, effects, "configuration")
         for listener in self.on_configuration:
             listener(configuration)
         self._follow_bridges()
@@ -267,6 +303,7 @@ class Reconciler:
         at = time.monotonic()
         self.take(self.world.fleet.tick(at), "time")
         self.recorder.time_passes()
+        self.readdress(self.addresses.time_passes())
         connected = {key for key, keeper in self.keepers.items() if keeper.link is not None}
         if self.finder.expire(at, connected):
             self.links_changed()
@@ -281,7 +318,11 @@ class Reconciler:
         """Write down where everything is, if that is not what is written."""
         fleet = self.world.fleet
         memory = Memory(
-            fleet.remember(), fleet.links, tuple(fleet.datapaths.items()), remembered_holds(fleet.records)
+            fleet.remember(),
+            fleet.links,
+            tuple(fleet.datapaths.items()),
+            remembered_holds(fleet.records),
+            tuple(self.addresses.book.entries.values()),
         )
         if memory != self._memory:
             self._memory = memory

@@ -48,6 +48,10 @@ def status_document(
         "endpoints": [
             {
                 "endpoint": key,
+                "learnt": [
+                    {"address": str(one.address), "source": one.source.value}
+                    for one in reconciler.addresses.book.of_endpoint(key)
+                ],
                 "places": [
                     {
                         "bridge": str(binding.bridge),

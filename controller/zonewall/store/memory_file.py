@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, IPvAnyAddress, ValidationError
 
 from zonewall.placement.binding_ports import Remembered
 from zonewall.placement.binding_record import PortRef
+from zonewall.placement.learnt import Learnt, Source
 from zonewall.placement.model import BridgeKey, Link
 from zonewall.store.numbering_file import replace_file
 from zonewall.values.names import BridgeName, DatapathId, EndpointKey, HostName, OfPort
@@ -27,6 +29,7 @@ class _Document(BaseModel):
     links: list[tuple[End, End]] = []
     datapaths: list[tuple[int, str, str]] = []
     holds: list[tuple[str, str]] = []
+    addresses: list[tuple[str, IPvAnyAddress, Source, float | None]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Memory:
     links: frozenset[Link] = frozenset()
     datapaths: tuple[tuple[DatapathId, BridgeKey], ...] = ()
     holds: tuple[tuple[EndpointKey, str], ...] = ()
+    addresses: tuple[Learnt, ...] = ()
 
 
 def read_memory(path: Path) -> Memory:
@@ -57,6 +61,7 @@ def read_memory(path: Path) -> Memory:
         frozenset(Link(_end(a), _end(b)) for a, b in document.links),
         tuple((DatapathId(number), _bridge(host, bridge)) for number, host, bridge in document.datapaths),
         tuple((EndpointKey(endpoint), reason) for endpoint, reason in document.holds),
+        tuple(Learnt(EndpointKey(one[0]), *one[1:]) for one in document.addresses),
     )
 
 
@@ -65,7 +70,15 @@ def write_memory(path: Path, memory: Memory) -> None:
     places = [(one.endpoint, *one.port.bridge, one.port.name, one.ofport) for one in memory.places]
     links = sorted(((*link.a[0], link.a[1]), (*link.b[0], link.b[1])) for link in memory.links)
     datapaths = sorted((number, *bridge) for number, bridge in memory.datapaths)
-    document = {"places": places, "links": links, "datapaths": datapaths, "holds": memory.holds}
+    document: dict[str, Any] = {
+        "places": places,
+        "links": links,
+        "datapaths": datapaths,
+        "holds": memory.holds,
+    }
+    document["addresses"] = [
+        (one.endpoint, str(one.address), one.source.value, one.until) for one in memory.addresses
+    ]
     replace_file(path, json.dumps(document, separators=(",", ":")))
 
 

@@ -127,10 +127,12 @@ def announce_flows(endpoint: LocalEndpoint) -> Iterator[Flow]:
 
 
 def announcement_meters(view: View, endpoint: LocalEndpoint) -> Iterator[MeterEntry]:
-    """Yield the meter of a port that can announce or flood."""
+    """Yield the meters of a port that can announce or flood."""
     rate = view.announcements_per_s
     number = (broadcast_meter if endpoint.delivers else announcement_meter)(endpoint.ofport)
     yield MeterEntry(number, MeterUnit.PPS, rate, rate)
+    if endpoint.delivers and "dhcp-server" not in endpoint.roles and (endpoint.learns or endpoint.claims):
+        yield MeterEntry(announcement_meter(endpoint.ofport), MeterUnit.PPS, rate, rate)
 
 
 def fabric_flows(intent: BridgeIntent) -> Iterator[Flow]:

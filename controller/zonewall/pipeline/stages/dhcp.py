@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zonewall.intent.model import TenantIntent
-from zonewall.pipeline.cookie import Category
+from zonewall.pipeline.cookie import Category, Reason
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.matches import GROUP
-from zonewall.pipeline.model import Action, Clone, Condition, Flow, Goto, Output, Resubmit, SetField
+from zonewall.pipeline.model import (
+    Action,
+    Clone,
+    Condition,
+    Flow,
+    Goto,
+    MeterEntry,
+    MeterUnit,
+    Output,
+    Resubmit,
+    SetField,
+    ToController,
+)
 from zonewall.pipeline.packet_fields import IN_PORT
+from zonewall.pipeline.stages.classify import announcement_meter
 from zonewall.pipeline.stages.guard import DHCP_REPLY, DHCP_REQUEST
 from zonewall.pipeline.tables import (
     BIND,
@@ -23,6 +36,10 @@ from zonewall.pipeline.tables import (
     TO_UPLINK,
     VIA,
 )
+
+GRANTS_PER_S = 500
+GRANT_BYTES = 1024
+"""As much of an answer as is read; an option that tells of the lease comes within it."""
 
 
 def dhcp_flows(tenant: TenantIntent) -> Iterator[Flow]:
@@ -52,10 +69,23 @@ def _requests(tenant: TenantIntent) -> Iterator[Flow]:
 
 def _answers(tenant: TenantIntent) -> Iterator[Flow]:
     view: Condition = (TENANT, tenant.number, None)
-    speakers: list[Condition] = [(ORIGIN, FROM_FABRIC, None)]
-    speakers += [(IN_PORT, ofport, None) for ofport, _ in tenant.servers]
-    speakers += [(IN_PORT, uplink.ofport, None) for uplink in tenant.uplinks if uplink.dhcp]
-    for speaker in speakers:
+    speakers: list[tuple[Condition, tuple[Action, ...]]] = [((ORIGIN, FROM_FABRIC, None), ())]
+    speakers += [((IN_PORT, ofport, None), (_copy(ofport),)) for ofport in _granting_ports(tenant)]
+    for speaker, copy in speakers:
         match = (view, speaker, *DHCP_REPLY)
-        yield flow(DHCP, 110, (*match, GROUP), Goto(BROADCAST), category=Category.DELIVERY)
-        yield flow(DHCP, 100, match, Goto(BIND), category=Category.DELIVERY)
+        yield flow(DHCP, 110, (*match, GROUP), *copy, Goto(BROADCAST), category=Category.DELIVERY)
+        yield flow(DHCP, 100, match, *copy, Goto(BIND), category=Category.DELIVERY)
+
+
+def dhcp_meters(tenant: TenantIntent) -> Iterator[MeterEntry]:
+    """Yield the meters of what DHCP servers say, where it enters: what they grant is learnt from a copy."""
+    for ofport in _granting_ports(tenant):
+        yield MeterEntry(announcement_meter(ofport), MeterUnit.PPS, GRANTS_PER_S, GRANTS_PER_S)
+
+
+def _granting_ports(tenant: TenantIntent) -> list[int]:
+    return [ofport for ofport, _ in tenant.servers] + [up.ofport for up in tenant.uplinks if up.dhcp]
+
+
+def _copy(ofport: int) -> ToController:
+    return ToController(bytes([Reason.DHCP]), announcement_meter(ofport), GRANT_BYTES)

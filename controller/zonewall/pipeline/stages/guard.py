@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from zonewall.intent.fleet import link_local_address
 from zonewall.intent.model import BridgeIntent, LocalEndpoint
-from zonewall.pipeline.cookie import Category
+from zonewall.pipeline.cookie import Category, Reason
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.matches import ARP_FRAME, GROUP, IPV4, IPV6, prefix_condition, source_in
-from zonewall.pipeline.model import Condition, Flow, Goto, SetField
+from zonewall.pipeline.model import Condition, Flow, Goto, SetField, ToController
 from zonewall.pipeline.packet_fields import (
     ARP_OP,
     ARP_SHA,
@@ -27,6 +28,7 @@ from zonewall.pipeline.packet_fields import (
     UDP_DST,
     UDP_SRC,
 )
+from zonewall.pipeline.stages.classify import ANNOUNCEMENT_BYTES, announcement_meter
 from zonewall.pipeline.tables import (
     ARP,
     BIND,
@@ -104,10 +106,46 @@ def guard_endpoint_flows(endpoint: LocalEndpoint) -> Iterator[Flow]:
         yield flow(GUARD, 200, probe, Goto(ARP), category=Category.GUARD)
     if 6 in families:
         yield from _neighbour_discovery(endpoint, port)
+    yield from _learning(endpoint, port, families)
     if "router" in endpoint.roles:
         yield flow(GUARD, 350, (port, *nd_type(134)), Goto(BROADCAST), category=Category.GUARD)
         for family in (IPV4, IPV6):
             yield flow(GUARD, 50, (port, family), Goto(SOURCE), category=Category.GUARD)
+
+
+def _learning(endpoint: LocalEndpoint, port: Condition, families: set[Literal[4, 6]]) -> Iterator[Flow]:
+    """Yield what is brought to the controller and goes no further: addresses that may become its own."""
+    if not is_asked_for_addresses(endpoint):
+        return
+    copy = ToController(bytes([Reason.ADDRESS]), announcement_meter(endpoint.ofport), ANNOUNCEMENT_BYTES)
+    arp: tuple[Condition, ...] = (port, ARP_FRAME, (ARP_SHA, endpoint.mac, None))
+    for prefix in endpoint.claims:
+        if prefix.version == 4:
+            match = (*arp, *prefix_condition(ARP_SPA, prefix))
+            yield flow(GUARD, 160, match, copy, category=Category.GUARD)
+        else:
+            match = (port, IPV6, _ICMPV6, NA, *prefix_condition(ND_TARGET, prefix))
+            yield flow(GUARD_ND_ADDRESS, 60, match, copy, category=Category.GUARD)
+    if endpoint.learns:
+        yield flow(GUARD, 150, arp, copy, category=Category.GUARD)
+        for number in (135, 136):
+            match = (port, *nd_type(number))
+            yield flow(GUARD_ND_ADDRESS, 50, match, copy, category=Category.GUARD)
+    if 6 not in families:
+        yield from _own_link_layer(endpoint, port)
+
+
+def is_asked_for_addresses(endpoint: LocalEndpoint) -> bool:
+    """Say whether an announcement at its port can change whose an address is."""
+    return endpoint.delivers and (endpoint.learns or bool(endpoint.claims))
+
+
+def _own_link_layer(endpoint: LocalEndpoint, port: Condition) -> Iterator[Flow]:
+    for condition, option in ((NS, ND_SLL), (NA, ND_TLL)):
+        yield flow(
+            GUARD_ND, 100, (port, IPV6, _ICMPV6, condition, (option, endpoint.mac, None)),
+            Goto(GUARD_ND_ADDRESS), category=Category.GUARD,
+        )  # fmt: skip
 
 
 def _neighbour_discovery(endpoint: LocalEndpoint, port: Condition) -> Iterator[Flow]:
@@ -118,11 +156,7 @@ def _neighbour_discovery(endpoint: LocalEndpoint, port: Condition) -> Iterator[F
         SetField(SRC_IDENTITY, endpoint.link_local), Goto(RESOLVE),
         category=Category.GUARD,
     )  # fmt: skip
-    for condition, option in ((NS, ND_SLL), (NA, ND_TLL)):
-        yield flow(
-            GUARD_ND, 100, (port, IPV6, _ICMPV6, condition, (option, endpoint.mac, None)),
-            Goto(GUARD_ND_ADDRESS), category=Category.GUARD,
-        )  # fmt: skip
+    yield from _own_link_layer(endpoint, port)
     for prefix in (*own, link_local):
         yield flow(
             GUARD_ND_ADDRESS, 100, (port, *source_in(prefix), _ICMPV6, NS), Goto(ND), category=Category.GUARD

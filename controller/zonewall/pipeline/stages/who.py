@@ -154,6 +154,8 @@ def _destinations(view: Condition, endpoint: Known, extra: tuple[Action, ...]) -
             SetField(DST_IDENTITY, address.identity), number, *quarantined, *extra, Goto(BIND),
             category=Category.WHO,
         )  # fmt: skip
+        if address.is_range and address.prefix.prefixlen == address.prefix.max_prefixlen:
+            yield _told_to_all(view, address)
         if address.prefix.version == 4:
             match = (view, ARP_FRAME, *prefix_condition(ARP_TPA, address.prefix))
             yield flow(ARP, 100 + address.prefix.prefixlen, match, *directed, category=Category.WHO)
@@ -164,6 +166,17 @@ def _destinations(view: Condition, endpoint: Known, extra: tuple[Action, ...]) -
             yield flow(ND, 100 + address.prefix.prefixlen, answer, number, Goto(BIND), category=Category.WHO)
     if any(address.prefix.version == 6 for address in endpoint.addresses):
         yield from _link_local(view, endpoint, directed, number)
+
+
+def _told_to_all(view: Condition, address: Address) -> Flow:
+    """Return what floods the announcement of an address that may have been another endpoint's till now."""
+    value = int(address.prefix.network_address)
+    if address.prefix.version == 4:
+        match: tuple[Condition, ...] = (view, ARP_FRAME, (ARP_SPA, value, None), (ARP_TPA, value, None))
+        return flow(ARP, 200, match, Goto(BROADCAST), category=Category.WHO)
+    everyone = (IPV6_DST, 0xFF02 << 112 | 1, None)
+    match = (view, IPV6, _ICMPV6, NA, (ND_TARGET, value, None), everyone)
+    return flow(ND, 400, match, Goto(BROADCAST), category=Category.WHO)
 
 
 def _link_local(

@@ -1,0 +1,244 @@
+"""Addresses that the inventory does not give: granted by DHCP, heard from the endpoint, or taken over.
+
+They are laid over the configuration: a granted address is one of the endpoint's own, as if the inventory
+gave it; one that was merely heard, and one that is shared (in several endpoints' ``ranges``) and taken over,
+may be used and puts its endpoint into no zone (policy.md, "cidrs").
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from zonewall.placement.dhcp import is_usable
+from zonewall.policy.model import Configuration, EndpointDeclaration
+from zonewall.values.addresses import IpAddress, IpPrefix, MacAddress, host_prefix
+from zonewall.values.names import EndpointKey, TenantName
+
+MOST_HEARD = {4: 1, 6: 4}
+"""How many addresses of a version an endpoint may be heard with; DHCP servers may grant any number."""
+
+
+class Source(Enum):
+    """How an address became an endpoint's."""
+
+    DHCP = "dhcp"
+    HEARD = "heard"  # its first ARP or neighbour discovery, where the tenant allows that
+    CLAIMED = "claimed"  # shared, and announced by one of those who may have it
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """An address of an endpoint; ``until`` in seconds since 1970, None for as long as it has a port."""
+
+    endpoint: EndpointKey
+    address: IpAddress
+    source: Source
+    until: float | None = None
+
+
+Entries = Mapping[tuple[TenantName, IpAddress], Learnt]
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What came of hearing of an address.
+
+    Attributes:
+        gained: the address is this endpoint's from now on; None where nothing changed.
+        lost_by: whose it was until now.
+        refused: why it is not believed; empty where it is, or was known.
+        renewed: only its end changed: nothing has to be done on any bridge.
+    """
+
+    gained: Learnt | None = None
+    lost_by: EndpointKey | None = None
+    refused: str = ""
+    renewed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AddressBook:
+    """All learnt addresses, by tenant and address: each is one endpoint's."""
+
+    entries: Entries = field(default_factory=dict)
+
+    @staticmethod
+    def of(learnt: Iterable[Learnt]) -> AddressBook:
+        """Return the book with these in it."""
+        return AddressBook({(_tenant(one.endpoint), one.address): one for one in learnt})
+
+    def granted(
+        self,
+        configuration: Configuration,
+        tenant: TenantName,
+        mac: MacAddress,
+        address: IpAddress,
+        until: float | None,
+    ) -> tuple[AddressBook, Lesson]:
+        """Take a server's word: the address is the endpoint's with that MAC; it may have been another's."""
+        endpoint = next(
+            (
+                one
+                for one in configuration.inventory.endpoints.values()
+                if one.tenant == tenant and one.mac == mac and one.unaddressed
+            ),
+            None,
+        )
+        if endpoint is None:
+            return self, Lesson()
+        owner = _given_to(configuration, tenant, address)
+        if owner is not None:
+            return self, Lesson(refused=f"{address} is {owner}'s by the inventory, granted to {endpoint.key}")
+        return self._with(Learnt(endpoint.key, address, Source.DHCP, until))
+
+    def heard(
+        self, configuration: Configuration, endpoint: EndpointDeclaration, address: IpAddress
+    ) -> tuple[AddressBook, Lesson]:
+        """Take an endpoint's word for an address: a shared one that it may have, or its first."""
+        prefix = host_prefix(address)
+        if prefix in endpoint.claims:
+            return self._with(Learnt(endpoint.key, address, Source.CLAIMED))
+        if not endpoint.learns:
+            return self, Lesson(refused=f"{address} is not {endpoint.key}'s")
+        if not is_usable(address) or address.is_link_local:
+            return self, Lesson()
+        owner = _given_to(configuration, endpoint.tenant, address)
+        known = self.entries.get((endpoint.tenant, address))
+        if owner is not None or (known is not None and known.endpoint != endpoint.key):
+            whose = owner if owner is not None else known.endpoint if known is not None else ""
+            return self, Lesson(refused=f"{address} is {whose}'s, announced by {endpoint.key}")
+        mine = [one for one in self.of_endpoint(endpoint.key) if one.address.version == address.version]
+        if known is None and len(mine) >= MOST_HEARD[address.version]:
+            return self, Lesson(
+                refused=f"{endpoint.key} has {mine[0].address} already; {address} is one more"
+            )
+        return self._with(Learnt(endpoint.key, address, Source.HEARD))
+
+    def of_endpoint(self, endpoint: EndpointKey) -> tuple[Learnt, ...]:
+        """Return an endpoint's learnt addresses, the oldest first."""
+        return tuple(one for one in self.entries.values() if one.endpoint == endpoint)
+
+    def without(self, gone: Iterable[Learnt]) -> AddressBook:
+        """Return the book without some."""
+        left = dict(self.entries)
+        for one in gone:
+            left.pop((_tenant(one.endpoint), one.address), None)
+        return AddressBook(left)
+
+    def over(self, now: float) -> tuple[Learnt, ...]:
+        """Return what is not granted any more."""
+        return tuple(one for one in self.entries.values() if one.until is not None and one.until <= now)
+
+    def unfounded(self, configuration: Configuration) -> tuple[Learnt, ...]:
+        """Return what a configuration leaves no ground for: endpoint gone, address given to somebody."""
+        endpoints = configuration.inventory.endpoints
+        given = {(one.tenant, ip) for one in endpoints.values() for ip in one.ips}
+        return tuple(
+            one
+            for (tenant, address), one in self.entries.items()
+            if one.endpoint not in endpoints
+            or (tenant, address) in given
+            or not _may_have(endpoints[one.endpoint], one)
+        )
+
+    def _with(self, learnt: Learnt) -> tuple[AddressBook, Lesson]:
+        key = (_tenant(learnt.endpoint), learnt.address)
+        known = self.entries.get(key)
+        if known == learnt:
+            return self, Lesson()
+        book = AddressBook({**self.entries, key: learnt})
+        if known is not None and (known.endpoint, known.source) == (learnt.endpoint, learnt.source):
+            return book, Lesson(renewed=True)
+        return book, Lesson(learnt, None if known is None else known.endpoint)
+
+
+def laid_over(configuration: Configuration, book: AddressBook) -> Configuration:
+    """Return the configuration as it is with the learnt addresses.
+
+    A single address in the ``ranges`` of several stays with the one that holds it; the others may claim it.
+    """
+    shared = _shared(configuration)
+    learnt: dict[EndpointKey, list[Learnt]] = {}
+    for one in book.entries.values():
+        learnt.setdefault(one.endpoint, []).append(one)
+    endpoints = dict(configuration.inventory.endpoints)
+    for key, endpoint in endpoints.items():
+        mine = learnt.get(key, [])
+        common = tuple(prefix for prefix in endpoint.ranges if prefix in shared.get(endpoint.tenant, ()))
+        if not (mine or common or not endpoint.ips):
+            continue
+        held = {host_prefix(one.address) for one in mine if one.source is Source.CLAIMED}
+        heard = tuple(host_prefix(one.address) for one in mine if one.source is Source.HEARD)
+        own = tuple(prefix for prefix in endpoint.ranges if prefix not in common or prefix in held)
+        tenant = configuration.tenants.get(endpoint.tenant)
+        endpoints[key] = replace(
+            endpoint,
+            ips=(*endpoint.ips, *(one.address for one in mine if one.source is Source.DHCP)),
+            ranges=(*own, *heard),
+            claims=tuple(prefix for prefix in common if prefix not in held),
+            unaddressed=not endpoint.ips,
+            learns=not endpoint.ips and tenant is not None and tenant.learn_addresses,
+        )
+    return replace(configuration, inventory=replace(configuration.inventory, endpoints=endpoints))
+
+
+_ARP = struct.Struct("!HHBBH6s4s6s4s")
+
+
+def heard_address(frame: bytes) -> tuple[MacAddress, IpAddress] | None:
+    """Return the sender of an ARP frame or a neighbour discovery message, and its or the told address."""
+    ethertype, body = int.from_bytes(frame[12:14], "big"), frame[14:]
+    sender = MacAddress(int.from_bytes(frame[6:12], "big"))
+    if ethertype == 0x0806 and len(body) >= _ARP.size:
+        *header, _, hardware, source, _, _ = _ARP.unpack_from(body)
+        address: IpAddress = ipaddress.IPv4Address(source)
+        if header == [1, 0x0800, 6, 4] and int.from_bytes(hardware, "big") == sender and int(address):
+            return sender, address
+        return None
+    if ethertype != 0x86DD or len(body) < 64 or body[6] != 58 or body[7] != 255:
+        return None
+    if body[40] == 135 and any(body[8:24]):
+        return sender, ipaddress.IPv6Address(body[8:24])
+    return (sender, ipaddress.IPv6Address(body[48:64])) if body[40] == 136 else None
+
+
+def _may_have(endpoint: EndpointDeclaration, learnt: Learnt) -> bool:
+    if learnt.source is Source.CLAIMED:
+        return host_prefix(learnt.address) in endpoint.ranges
+    return not endpoint.ips
+
+
+def _shared(configuration: Configuration) -> dict[TenantName, frozenset[IpPrefix]]:
+    """Return the single addresses that several endpoints of a tenant may use."""
+    seen: dict[TenantName, set[IpPrefix]] = {}
+    shared: dict[TenantName, set[IpPrefix]] = {}
+    for endpoint in configuration.inventory.endpoints.values():
+        known = seen.setdefault(endpoint.tenant, set())
+        for prefix in endpoint.ranges:
+            if prefix.prefixlen == prefix.max_prefixlen and prefix in known:
+                shared.setdefault(endpoint.tenant, set()).add(prefix)
+            known.add(prefix)
+    return {tenant: frozenset(prefixes) for tenant, prefixes in shared.items()}
+
+
+def _given_to(configuration: Configuration, tenant: TenantName, address: IpAddress) -> EndpointKey | None:
+    """Return whose an address is by the inventory, or who may take it over."""
+    prefix = host_prefix(address)
+    return next(
+        (
+            one.key
+            for one in configuration.inventory.endpoints.values()
+            if one.tenant == tenant
+            and not one.unaddressed
+            and (address in one.ips or prefix in one.ranges or prefix in one.claims)
+        ),
+        None,
+    )
+
+
+def _tenant(endpoint: EndpointKey) -> TenantName:
+    return TenantName(endpoint.partition("/")[0])

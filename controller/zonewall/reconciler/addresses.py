@@ -1,0 +1,105 @@
+"""Addresses that are learnt: what bridges report of DHCP and announcements, laid over the documents."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import structlog
+
+from zonewall.journal.record import Kind
+from zonewall.placement.dhcp import Grant
+from zonewall.placement.learnt import AddressBook, Learnt, Lesson, Source, laid_over
+from zonewall.policy.model import Configuration
+from zonewall.reconciler.recorder import Recorder
+from zonewall.values.addresses import IpAddress
+from zonewall.values.names import EndpointKey, TenantName
+
+CLAIM_S = 1.0
+"""An address that was taken over stays that long: two that both want it cannot keep the bridges busy."""
+
+_log = structlog.get_logger()
+
+
+class Addresses:
+    """The book of learnt addresses, confined to the reconciler; methods say whether flows must follow."""
+
+    def __init__(self, documents: Configuration, learnt: Iterable[Learnt], recorder: Recorder) -> None:
+        """Begin with what is remembered, as far as the documents leave ground for it."""
+        self._recorder = recorder
+        self._documents = documents
+        self._claimed_at: dict[tuple[TenantName, IpAddress], float] = {}
+        book = AddressBook.of(learnt)
+        self.book = book.without({*book.unfounded(documents), *book.over(time.time())})
+
+    @property
+    def configuration(self) -> Configuration:
+        """Return the documents' configuration with the learnt addresses."""
+        return laid_over(self._documents, self.book)
+
+    def configured(self, documents: Configuration) -> Configuration:
+        """Take other documents; return their configuration with what is still learnt under them."""
+        self._documents = documents
+        self._drop(self.book.unfounded(documents), "configuration")
+        return self.configuration
+
+    def granted(self, configuration: Configuration, tenant: TenantName, grant: Grant, cause: str) -> bool:
+        """Take a server's grant."""
+        until = None if grant.lease_s is None else time.time() + grant.lease_s
+        self.book, lesson = self.book.granted(configuration, tenant, grant.mac, grant.address, until)
+        return self._tell(lesson, cause)
+
+    def heard(
+        self, configuration: Configuration, endpoint: EndpointKey, address: IpAddress, cause: str
+    ) -> bool:
+        """Take an endpoint's announcement of an address."""
+        declared = configuration.inventory.endpoints.get(endpoint)
+        if declared is None:
+            return False
+        key = (declared.tenant, address)
+        if time.monotonic() - self._claimed_at.get(key, float("-inf")) < CLAIM_S:
+            return False
+        self.book, lesson = self.book.heard(configuration, declared, address)
+        if lesson.gained is not None and lesson.gained.source is Source.CLAIMED:
+            self._claimed_at[key] = time.monotonic()
+        return self._tell(lesson, cause)
+
+    def unplugged(self, endpoint: EndpointKey) -> bool:
+        """Let go of what an endpoint had for as long as it had a port."""
+        gone = [one for one in self.book.of_endpoint(endpoint) if one.source is not Source.DHCP]
+        return self._drop(gone, "no port any more")
+
+    def time_passes(self) -> bool:
+        """Let go of what is not granted any more."""
+        return self._drop(self.book.over(time.time()), "lease over")
+
+    def _drop(self, gone: Iterable[Learnt], cause: str) -> bool:
+        gone = tuple(gone)
+        self.book = self.book.without(gone)
+        for one in gone:
+            self._note(one, "gone", cause)
+        return bool(gone)
+
+    def _tell(self, lesson: Lesson, cause: str) -> bool:
+        if lesson.refused:
+            _log.warning("address_refused", reason=lesson.refused, cause=cause)
+        if lesson.gained is None:
+            return False
+        if lesson.lost_by is not None and lesson.lost_by != lesson.gained.endpoint:
+            lost = Learnt(lesson.lost_by, lesson.gained.address, lesson.gained.source)
+            self._note(lost, "gone", cause)
+        self._note(lesson.gained, "learnt", cause)
+        return True
+
+    def _note(self, one: Learnt, state: str, cause: str) -> None:
+        _log.info(
+            f"address_{state}", endpoint=one.endpoint, address=str(one.address), source=one.source.value
+        )
+        self._recorder.note(
+            Kind.ADDRESS,
+            cause,
+            endpoint=one.endpoint,
+            address=str(one.address),
+            source=one.source.value,
+            state=state,
+        )

@@ -1,0 +1,198 @@
+"""Addresses that the inventory does not give: a real DHCP server, what endpoints announce, what two share."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from topologies.frames import gratuitous_arp
+from topologies.lab import Lab, Machine
+from topologies.probes import EchoServer, probe_ping, probe_tcp
+
+from support.dhcp_client import obtain, serve
+from support.raw_probes import send
+from support.site import Site
+
+pytestmark = pytest.mark.net
+SHARED = "10.0.0.100"
+MACHINES = {
+    "dhcp1": ("hv1", "52:54:00:00:01:01", ["10.0.0.1"], {"roles": ["dhcp-server"]}),
+    "peer1": ("hv2", "52:54:00:00:01:02", ["10.0.0.2"], {}),
+    "new1": ("hv2", "52:54:00:00:01:03", [], {}),
+    "new2": ("hv2", "52:54:00:00:01:07", [], {}),
+    "vip1": ("hv1", "52:54:00:00:01:04", ["10.0.0.4"], {"ranges": [f"{SHARED}/32"]}),
+    "vip2": ("hv2", "52:54:00:00:01:05", ["10.0.0.5"], {"ranges": [f"{SHARED}/32"]}),
+    "many1": ("hv1", "52:54:00:00:01:06", ["10.0.0.6", "10.0.0.7", "fd00::6"], {"ranges": ["10.0.0.64/29"]}),
+}
+
+
+def inventory(site: Site) -> dict[str, Any]:
+    endpoints = [
+        {"name": name, "tenant": "acme", "iface-id": name, "mac": mac, "ips": ips, **more}
+        for name, (_, mac, ips, more) in MACHINES.items()
+    ]
+    hosts = {name: host.inventory() for name, host in site.hosts.items()}
+    return {"kind": "inventory", "hosts": hosts, "endpoints": endpoints}
+
+
+def acme(**more: Any) -> dict[str, Any]:
+    rules = [
+        {"name": "leased", "from": "leased", "to": "any", "services": ["tcp/7000"], "action": "allow"},
+        {"name": "rest", "from": "any", "to": "any", "action": "allow",
+         "services": ["tcp/8000", "icmp/echo-request", "icmpv6/echo-request", "udp/9"]},
+    ]  # fmt: skip
+    zones = {"leased": {"cidrs": ["10.0.0.128/25"]}}
+    return {"kind": "tenant", "tenant": "acme", "zones": zones,
+            "tiers": [{"name": "t", "rules": rules}], **more}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with Lab() as lab:
+        made = Site(lab)
+        made.hosts = {name: lab.host(name) for name in ("hv1", "hv2")}
+        lab.link(*made.hosts.values(), names=("fab0", "fab0"))
+        made.put(inventory=inventory(made), acme=acme())
+        made.start()
+        made.join(*made.hosts.values())
+        for name, (host, mac, ips, _) in MACHINES.items():
+            machine = lab.machine(name, mac, [f"{one}/{64 if ':' in one else 24}" for one in ips])
+            machine.plug(made.hosts[host])
+            made.machines[name] = machine
+        made.wait_for(lambda status: len(status["links"]) == 1 and is_ready(status))
+        yield made
+
+
+def is_ready(status: dict[str, Any]) -> bool:
+    places = [one["places"] for one in status["endpoints"]]
+    in_force = all(one["state"] == "in-force" and not one["pending"] for one in status["bridges"])
+    return in_force and all(len(one) == 1 and one[0]["state"] == "active" for one in places)
+
+
+def change(site: Site, **documents: Any) -> None:
+    before = site.status()["configuration"]["revision"]
+    site.put(**documents)
+    site.wait_for(lambda status: status["configuration"]["revision"] > before and is_ready(status))
+
+
+def learnt(site: Site, endpoint: str) -> dict[str, str]:
+    known = next(one for one in site.status()["endpoints"] if one["endpoint"] == f"acme/{endpoint}")
+    return {one["address"]: one["source"] for one in known["learnt"]}
+
+
+@contextmanager
+def answering(machine: Machine, *ports: int) -> Iterator[None]:
+    server = EchoServer(machine, ports)
+    server.start()
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+def reaches(machine: Machine, address: str, port: int) -> bool:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        if probe_tcp(machine, address, port, 0.3) == "allow":
+            return True
+    return False
+
+
+def journal(site: Site, *words: str) -> list[dict[str, Any]]:
+    done = site.command("journal", "--state", str(site.state), "--output", "json", *words)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_an_address_granted_by_a_dhcp_server_is_the_machines_own_also_in_zones_and_after_a_restart(
+    site: Site, tmp_path: Path
+) -> None:
+    new, peer = site.machines["new1"], site.machines["peer1"]
+    server = serve(site.machines["dhcp1"], tmp_path, "10.0.0.200", "10.0.0.210")
+    try:
+        address = obtain(new)
+        site.wait_for(lambda _: learnt(site, "new1") == {address: "dhcp"} and is_ready(site.status()))
+    finally:
+        server.stop()
+    new.ip(f"address add {address}/24 dev eth0")
+    with answering(peer, 7000, 8000):
+        assert reaches(new, "10.0.0.2", 8000)
+        assert reaches(new, "10.0.0.2", 7000), "the zone by address holds it"
+        assert probe_tcp(site.machines["vip1"], "10.0.0.2", 7000, 0.3) == "drop"
+        new.ip("address add 10.0.0.222/24 dev eth0")
+        with new.socket(2, 1) as other:
+            other.settimeout(0.5)
+            other.bind(("10.0.0.222", 0))
+            with pytest.raises(OSError):
+                other.connect(("10.0.0.2", 8000))
+        site.restart(9)
+        site.wait_for(is_ready)
+        assert learnt(site, "new1") == {address: "dhcp"}
+        assert reaches(new, "10.0.0.2", 7000)
+    with answering(new, 8000):
+        assert reaches(peer, address, 8000)
+    new.ip("address flush dev eth0 scope global")
+    records = journal(site, "--vm", "acme/new1", "--kind", "address")
+    assert [(one["details"]["address"], one["details"]["state"]) for one in records] == [(address, "learnt")]
+    assert "DHCP server at hv1/br-int" in records[0]["cause"]
+
+
+def test_nobody_but_a_dhcp_server_grants_anything(site: Site, tmp_path: Path) -> None:
+    before = learnt(site, "new1")
+    rogue = serve(site.machines["vip2"], tmp_path, "10.0.0.230", "10.0.0.240")
+    try:
+        with pytest.raises(AssertionError, match="no address"):
+            obtain(site.machines["new1"], 3.0)
+    finally:
+        rogue.stop()
+    assert learnt(site, "new1") == before
+
+
+def test_where_the_tenant_allows_it_the_first_address_that_a_machine_announces_is_its_own(site: Site) -> None:
+    new, peer = site.machines["new2"], site.machines["peer1"]
+    send(new, [gratuitous_arp(new.mac, "10.0.0.9")])
+    change(site, acme=acme(**{"learn-addresses": True}))
+    for stolen in ("10.0.0.2", SHARED):
+        send(new, [gratuitous_arp(new.mac, stolen)])
+    time.sleep(0.3)
+    assert learnt(site, "new2") == {}
+    new.ip("address add 10.0.0.209/24 dev eth0")
+    with answering(peer, 7000, 8000):
+        assert reaches(new, "10.0.0.2", 8000)
+        assert probe_tcp(new, "10.0.0.2", 7000, 0.3) == "drop", "announced is not granted"
+    assert learnt(site, "new2") == {"10.0.0.209": "heard"}
+    new.ip("address add 10.0.0.210/24 dev eth0")
+    send(new, [gratuitous_arp(new.mac, "10.0.0.210")])
+    time.sleep(0.3)
+    assert learnt(site, "new2") == {"10.0.0.209": "heard"}
+    change(site, acme=acme())
+
+
+def test_an_address_that_two_share_is_where_it_was_announced_last(site: Site) -> None:
+    first, second, peer = (site.machines[name] for name in ("vip1", "vip2", "peer1"))
+    for holder, other in ((first, second), (second, first), (first, second)):
+        holder.ip(f"address replace {SHARED}/32 dev eth0")
+        time.sleep(1.1)  # an address that was taken over stays a second
+        send(holder, [gratuitous_arp(holder.mac, SHARED)])
+        site.wait_for(lambda _, holder=holder: learnt(site, holder.short_name) == {SHARED: "claimed"})
+        assert learnt(site, other.short_name) == {}
+        with answering(holder, 8000):
+            assert reaches(peer, SHARED, 8000)
+        holder.ip(f"address del {SHARED}/32 dev eth0")
+    moves = [one["details"]["state"] for one in journal(site, "--vm", "acme/vip1", "--kind", "address")]
+    assert moves == ["learnt", "gone", "learnt"]
+
+
+def test_a_machine_with_several_addresses_and_a_range_may_use_all_of_them_and_no_other(site: Site) -> None:
+    many = site.machines["many1"]
+    many.ip("address add 10.0.0.66/24 dev eth0", "address add 10.0.0.99/24 dev eth0")
+    for source, fine in (("10.0.0.6", True), ("10.0.0.7", True), ("10.0.0.66", True), ("10.0.0.99", False)):
+        ping = f"ping -n -q -c 2 -i 0.2 -W 1 -I {source} 10.0.0.2 || true"
+        done = many.run("sh", "-c", ping)
+        assert (" 0 received" not in done) is fine, (source, done)
+    assert probe_ping(many, "10.0.0.2") == "allow"
