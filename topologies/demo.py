@@ -120,14 +120,18 @@ class Demo:
     # Steps
 
     def matrix(self) -> None:
-        """Probe every pair and service for real, and hold the outcome against ``zonewall check``."""
-        names = list(MACHINES)
-        pairs = [(a, b) for a in names for b in names if a != b and MACHINES[a][2] != MACHINES[b][2]]
-        pairs = [(a, b) for a, b in pairs if a.split("-")[0] == b.split("-")[0]]
-        wanted = self.verdicts(pairs)
+        """Probe every pair, within the tenants and across."""
         say("From each machine (web1 is in zone web, and so on) to each other one of its tenant. allow: it")
         say("was answered; reject: it was told no; drop: silence. `policies/demo/` says why, rule by rule:")
-        width = max(map(len, names)) + 1
+        names = list(MACHINES)
+        pairs = [(a, b) for a in names for b in names if a != b]
+        self.compare([(a, b) for a, b in pairs if a.split("-")[0] == b.split("-")[0]])
+        self.across()
+
+    def compare(self, pairs: list[tuple[str, str]]) -> None:
+        """Probe pairs and services for real, and hold the outcome against ``zonewall check``."""
+        wanted = self.verdicts(pairs)
+        width = max(map(len, MACHINES)) + 1
         print("    " + " " * (2 * width + 3) + "".join(f"{service:>12}" for service in SERVICES))
         wrong = 0
         for source, destination in pairs:
@@ -139,6 +143,9 @@ class Demo:
             print(f"    {source:>{width}} → {destination:<{width}}{line}", flush=True)
         count = len(pairs) * len(SERVICES)
         self.expect(wrong == 0, f"all {count} probes fared as `zonewall check` says they should")
+
+    def across(self) -> None:
+        """Show that a tenant with the same addresses is another world."""
         say("blue's app1 calls 10.0.0.3, which is acme's db1, at the port where db1 answers acme's web1:")
         with self.machines["acme-db1"].capture() as capture:
             inside = probe_tcp(self.machines["acme-web1"], "10.0.0.3", 5432)

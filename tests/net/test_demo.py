@@ -1,0 +1,99 @@
+"""``make demo`` believes only what it has seen: where a claim does not hold it says so and exits 1."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from topologies.demo import POLICIES, Demo, Step, perform
+
+from support.interrupted import interrupted
+
+pytestmark = pytest.mark.net
+
+
+@pytest.fixture
+def policies(tmp_path: Path) -> Path:
+    """Return a copy of the demo's policies that a test may change."""
+    return Path(shutil.copytree(POLICIES, tmp_path / "demo"))
+
+
+def edited(policies: Path, *changes: tuple[str, str]) -> Path:
+    """Replace words of acme's policy."""
+    file = policies / "acme.yaml"
+    text = file.read_text()
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after)
+    file.write_text(text)
+    return policies
+
+
+def mirror_and_redirect(demo: Demo) -> Sequence[Step]:
+    return ("start", demo.start), ("mirror", demo.intrusion), ("redirect", demo.redirect)
+
+
+def test_with_its_own_policies_mirror_and_redirect_hold(
+    policies: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert perform(policies, mirror_and_redirect) == 0
+    said = capsys.readouterr().out
+    assert said.count("  ok   ") == 4
+    assert "NOT" not in said
+    assert said.rstrip().endswith("All of it held. The lab is gone.")
+
+
+def test_a_policy_without_mirror_and_redirect_is_shown_not_to_hold(
+    policies: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edited(policies, (", through: [waf], mirror: [ids]", ""), ("when: dropped", "when: allowed"))
+    assert perform(policies, mirror_and_redirect) == 1
+    said = capsys.readouterr().out
+    assert "  NOT  the IDS sees the attack that was blocked" in said
+    assert "  NOT  allowed traffic that a rule mirrors is copied exactly once" in said
+    assert "  NOT  the allowed connection passed through the appliance" in said
+    assert "  NOT  what the appliance refuses does not arrive" in said
+    assert "4 claim(s) did not hold." in said
+
+
+def test_bridges_that_enforce_another_policy_than_the_documents_are_found_out(
+    policies: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def steps(demo: Demo) -> Sequence[Step]:
+        def leave_the_bridges_behind() -> None:
+            assert demo.controller is not None
+            demo.controller.stop()
+            edited(policies, ("to: web,       services: [http], action: allow", "to: web, action: drop"))
+
+        def compare() -> None:
+            demo.compare([("acme-web2", "acme-web1")])
+
+        return ("start", demo.start), ("change", leave_the_bridges_behind), ("compare", compare)
+
+    assert perform(policies, steps) == 1
+    said = capsys.readouterr().out
+    assert "allow (!)" in said
+    assert "  NOT  all" in said
+
+
+def test_a_controller_that_ends_is_a_claim_that_does_not_hold(
+    policies: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edited(policies, ("kind: tenant", "kind: tenat"))
+    assert perform(policies) == 1
+    said = capsys.readouterr().out
+    assert "  NOT  the controller has ended" in said
+    assert "acme.yaml:2:7" in said, "and its last words are shown"
+
+
+def test_a_demo_that_is_interrupted_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    with interrupted(tmp_path, "-m", "topologies.demo") as program:
+        program.wait_for("acme-web1 → acme-web2")
+        assert program.interrupt(signal.SIGINT) == 130
+        assert program.output.rstrip().endswith("Interrupted. The lab is gone.")
+        assert "Traceback" not in program.output
+        assert program.made() >= 5
+        assert program.left() == []
