@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from support.site import Site
+from support.demo_site import acme, inventory
+from support.raw_probes import Knock, outcome
+from support.site import Site, copy_tree
 
 pytestmark = pytest.mark.net
 
@@ -77,6 +81,76 @@ def test_explain_without_a_controller_ends_with_3(site: Site) -> None:
         "explain", "--from", "acme/web1", "--to", "acme/db1", "--service", "tcp/80", "--state", "/nowhere"
     )
     assert (done.returncode, done.stdout) == (3, "")
+
+
+def planned(site: Site, folder: Path, acme_: dict[str, Any], *more: str) -> tuple[int, dict[str, Any]]:
+    """Return how ``plan`` of the site's documents with another policy of acme's ended, and what it said."""
+    copy_tree(site.directory, folder)
+    (folder / "acme.yaml").write_text(yaml.safe_dump(acme_, sort_keys=False))
+    done = site.command("plan", str(folder), "--state", str(site.state), "--output", "json", *more)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_a_plan_says_what_each_bridge_will_hold_and_so_it_is_afterwards(site: Site, tmp_path: Path) -> None:
+    wider = acme(
+        {
+            "name": "more",
+            "from": "web",
+            "to": "db",
+            "services": ["tcp/7001", "udp/7100-7199"],
+            "action": "allow",
+        }
+    )
+    code, plan = planned(site, tmp_path, wider)
+    try:
+        status = site.change(acme=wider)
+        held = {one["bridge"]: one["flows"] for one in status["bridges"]}
+    finally:
+        site.change(acme=acme())
+
+    assert code == 2
+    assert {one["bridge"]: one["flows"] for one in plan["bridges"]} == held
+    assert all(one["added"] and one["kept"] and not one["removed"] for one in plan["bridges"])
+    assert plan["interrupted"] == []
+    [row] = plan["verdicts"]
+    assert row["services"] == ["tcp/7001", "udp/7100-7199"]
+    assert (row["before"]["verdict"], row["after"]["rule"]) == ("drop", "acme/application/more")
+    assert planned(site, tmp_path, acme())[0] == 0
+
+
+def test_a_plan_asks_the_hosts_which_live_connections_would_be_cut(site: Site, tmp_path: Path) -> None:
+    knock = Knock(site.machines["acme-batch1"], site.machines["acme-web1"], "tcp", 8050, 4)
+    assert outcome([knock]) == [True]
+    policy = acme()
+    rules = policy["tiers"][0]["rules"]
+    rules[:] = [rule for rule in rules if rule["name"] != "shop"]
+    asked = ("--appctl", f"ovs-appctl -t {site.lab.ledger.folder}/{{host}}/vswitchd.ctl")
+
+    _, plan = planned(site, tmp_path, policy, *asked)
+
+    cut = [one for one in plan["connections"]["flips"] if one["turn"] == "cut"]
+    ends = {
+        (one["connection"]["src"], one["connection"]["dst"], one["connection"].get("dport")) for one in cut
+    }
+    assert ("acme/batch1", "acme/web1", 8050) in ends
+    assert {one["before"]["rule"] for one in cut} == {"acme/application/shop"}
+    assert {one["rule"] for one in plan["interrupted"]} == {"acme/application/shop"}
+
+
+def test_the_controller_refuses_documents_past_a_bridges_budget_and_keeps_what_it_has(site: Site) -> None:
+    narrow = inventory(site)
+    narrow["hosts"]["hv1"]["bridges"]["br-int"]["flow-budget"] = 50
+    before = site.status()["configuration"]["revision"]
+    site.put(inventory=narrow)
+    try:
+        status = site.wait_for(lambda seen: seen["configuration"]["refused"])
+        assert "hv1/br-int would hold" in status["configuration"]["refused"]
+        assert status["configuration"]["revision"] == before
+        assert all(one["state"] == "in-force" for one in status["bridges"])
+    finally:
+        site.put(inventory=inventory(site))
+        site.wait_for(lambda seen: not seen["configuration"]["refused"])
 
 
 def _port_of(site: Site, endpoint: str) -> int:

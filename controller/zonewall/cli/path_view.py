@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from zonewall.api.control import look
+from zonewall.cli.appctl import run_appctl
 from zonewall.cli.scene import Scene
 from zonewall.errors import ZonewallError
 from zonewall.flows.encoded import FlowKey
@@ -27,8 +26,6 @@ from zonewall.pipeline.cookie import Reason, rule_of
 from zonewall.pipeline.model import Flow
 from zonewall.placement.model import BindingState, BridgeKey
 from zonewall.policy.model import Action, PortRole
-
-TRACE_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,25 +130,9 @@ class PathView:
 
     def _run(self, command: str, visit: Visit) -> str:
         host = self.fleet.policy.configuration.inventory.hosts[visit.bridge.host]
-        words = {"host": str(host.name), "system-id": host.system_id, "bridge": str(visit.bridge.bridge)}
-        try:
-            prefix = [part.format_map(words) for part in shlex.split(command)]
-        except (ValueError, KeyError, IndexError) as error:
-            raise ZonewallError(f"--trace {command!r}: {error}; it knows {{host}} and {{bridge}}") from error
-        asked = [words["bridge"], arrival_text(visit.packet), frame_of(visit.packet).hex()]
-        try:
-            done = subprocess.run(  # noqa: S603 - the operator's own command
-                [*prefix, "ofproto/trace", *asked],
-                capture_output=True,
-                text=True,
-                timeout=TRACE_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise ZonewallError(f"--trace: {visit.bridge} cannot be asked: {error}") from error
-        if done.returncode != 0:
-            raise ZonewallError(f"--trace: {visit.bridge} cannot be asked: {done.stderr.strip()[:300]}")
-        return done.stdout
+        bridge = str(visit.bridge.bridge)
+        asked = (bridge, arrival_text(visit.packet), frame_of(visit.packet).hex())
+        return run_appctl(command, host, bridge, "ofproto/trace", *asked)
 
     def document(self) -> dict[str, Any]:
         """Return the way in plain values (docs/commands.md)."""

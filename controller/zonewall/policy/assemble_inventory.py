@@ -87,7 +87,7 @@ def _bridge(tree: Tree, path: tuple[str, ...], name: str, part: BridgePart) -> B
     attachment = Attachment(part.attachment)
     foreign = ForeignFlows(part.foreign_flows)
     return BridgeDeclaration(
-        BridgeName(name), attachment, ports, tree.at_key(*path), part.datapath_id, foreign
+        BridgeName(name), attachment, ports, tree.at_key(*path), part.datapath_id, foreign, part.flow_budget
     )
 
 

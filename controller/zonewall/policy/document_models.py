@@ -15,6 +15,7 @@ from zonewall.policy.document_types import (
     Days,
     Duration,
     Ethertype,
+    FlowCount,
     HexId,
     Mac,
     Many,
@@ -39,6 +40,7 @@ from zonewall.policy.document_types import (
     Word,
     YesNo,
 )
+from zonewall.policy.model import FLOW_BUDGET
 
 ModeWord = Literal["enforce", "monitor"]
 Decision = Literal["allow", "drop", "reject"]
@@ -222,6 +224,7 @@ class BridgePart(Part):
     datapath_id: HexId | None = None
     attachment: Literal["fabric", "underlay", "overlay"]
     foreign_flows: Literal["report", "leave", "remove"] = "report"
+    flow_budget: FlowCount = FLOW_BUDGET
     ports: dict[Name, PortPart] = Field(default_factory=dict)
 
 

@@ -118,6 +118,7 @@ Change = Annotated[
 ]
 Sample = Annotated[int, PlainValidator(written.parse_sample), _text("^1/[1-9][0-9]*$")]
 Truncate = Annotated[int, _whole(14, 65535), _number(14, 65535)]
+FlowCount = Annotated[int, _whole(1, 10_000_000), _number(1, 10_000_000)]
 Vlan = Annotated[int, _whole(1, 4094), _number(1, 4094)]
 VlanOrUntagged = Annotated[int, _whole(0, 4094), _text("^[0-9]{1,4}$")]
 Severity = Annotated[int, _whole(1, 255), _number(1, 255)]

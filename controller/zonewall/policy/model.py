@@ -293,6 +293,10 @@ class Attachment(Enum):
     OVERLAY = "overlay"
 
 
+FLOW_BUDGET = 100_000
+"""Flows that a bridge may be asked to hold unless the inventory says otherwise (``flow-budget``)."""
+
+
 class ForeignFlows(Enum):
     """What happens to flows of a managed bridge that are not zonewall's."""
 
@@ -311,6 +315,7 @@ class BridgeDeclaration:
     location: Location
     datapath_id: int | None = None
     foreign_flows: ForeignFlows = ForeignFlows.REPORT
+    flow_budget: int = FLOW_BUDGET
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from zonewall.placement.binding_ports import remembered_holds
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.addresses import Addresses
+from zonewall.reconciler.budget import refusals
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.links import LinkFinder
 from zonewall.reconciler.recorder import Recorder
@@ -148,6 +149,13 @@ class Reconciler:
         except ConfigurationError as error:
             self.refused_configuration = str(error)
             _log.error("configuration_refused", error=str(error))
+            return
+        held = {key: keeper.status.flows for key, keeper in self.keepers.items()}
+        inactive = _inactive_now(configuration)
+        over = await loop.run_in_executor(None, refusals, self.world, configuration, inactive, held)
+        if over:
+            self.refused_configuration = "\n".join(over)
+            _log.error("configuration_refused", error=self.refused_configuration)
             return
         self.post(lambda: self._apply(configuration, texts))
 

@@ -9,6 +9,7 @@ from typing import Any
 from zonewall.errors import ZonewallError
 from zonewall.flows.drift import find_drift
 from zonewall.flows.encoded import BridgeState, EncodedFlow
+from zonewall.flows.generation import is_out_of_force, sides, turned_state
 from zonewall.flows.wire import encode_program
 from zonewall.pipeline.compile import compile_bridge
 from zonewall.pipeline.cookie import is_ours
@@ -60,14 +61,15 @@ async def _held(reconciler: Reconciler, words: Mapping[str, str]) -> dict[str, A
     async with asyncio.timeout(READ_S):
         state = await link.read_state()
     ours = {flow_key: flow for flow_key, flow in state.flows.items() if is_ours(flow.cookie)}
-    drift = find_drift(BridgeState(ours, state.groups, wanted.meters), wanted)
+    turned = turned_state(BridgeState(ours, state.groups, wanted.meters), sides(ours.values()))
+    drift = find_drift(turned, wanted)
     foreign = [flow for flow in state.flows.values() if not is_ours(flow.cookie)]
     return {
         "bridge": str(key),
         "flows": len(state.flows),
         "missing": _plain(drift.missing),
         "changed": _plain(drift.changed),
-        "unknown": _plain(drift.unknown),
+        "unknown": _plain(flow for flow in drift.unknown if not is_out_of_force(flow.match)),
         "foreign": _plain(foreign),
     }
 

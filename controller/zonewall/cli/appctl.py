@@ -1,0 +1,46 @@
+"""Asks a host's switch through a command that the operator gives, such as ``ssh {host} ovs-appctl``."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+
+from zonewall.errors import ZonewallError
+from zonewall.policy.model import HostDeclaration
+
+PATIENCE_S = 20.0
+
+
+def run_appctl(command: str, host: HostDeclaration, bridge: str, *words: str) -> str:
+    """Return what ovs-appctl(8) prints on a host.
+
+    Args:
+        command: how to run it; ``{host}``, ``{system-id}`` and ``{bridge}`` are put in.
+        host: whose switch to ask.
+        bridge: what ``{bridge}`` stands for.
+        words: the command of the switch.
+
+    Raises:
+        ZonewallError: the command cannot be run, or fails.
+    """
+    known = {"host": str(host.name), "system-id": host.system_id, "bridge": bridge}
+    try:
+        prefix = [part.format_map(known) for part in shlex.split(command)]
+    except (ValueError, KeyError, IndexError) as error:
+        raise ZonewallError(
+            f"{command!r}: {error}; it may name {{host}}, {{system-id}}, {{bridge}}"
+        ) from error
+    try:
+        done = subprocess.run(  # noqa: S603 - the operator's own command
+            [*prefix, *words],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PATIENCE_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ZonewallError(f"{host.name} cannot be asked: {error}") from error
+    if done.returncode != 0:
+        raise ZonewallError(f"{host.name} cannot be asked: {done.stderr.strip()[:300]}")
+    return done.stdout

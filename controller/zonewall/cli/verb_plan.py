@@ -1,0 +1,163 @@
+"""``zonewall plan``: what another configuration would change, before it is put in force."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zonewall.cli.app import EXIT_FINDING
+from zonewall.cli.asking import parse_moment
+from zonewall.cli.connections import live, recorded
+from zonewall.cli.plan_text import plan_text
+from zonewall.cli.scene import (
+    OptionsFile,
+    PlacementFile,
+    Scene,
+    SocketFile,
+    StateFolder,
+    control_socket,
+    in_force,
+    on_disk,
+)
+from zonewall.errors import ConfigurationError, ControllerUnreachableError, ZonewallError
+from zonewall.flows.forecast import Forecast, forecast, over_budget_text
+from zonewall.intent.analysis.acceptance import load_accepted
+from zonewall.intent.change_report import beside_rows, change_rows, flip_rows, interruptions, rerouted
+from zonewall.intent.changes import Comparison
+from zonewall.intent.fleet import index_fleet, prepare
+from zonewall.intent.flips import flips
+from zonewall.intent.schedule import inactive_rules
+from zonewall.intent.semantics import Probe
+
+EXIT_CHANGES = 2
+EXIT_REFUSED = EXIT_FINDING
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("plan")(show)
+
+
+def show(  # noqa: PLR0917 - typer reads the options here
+    directory: Annotated[Path, typer.Argument(metavar="CONFIG_DIR", help="The new configuration.")],
+    against: Annotated[
+        Path | None, typer.Option(metavar="CONFIG_DIR", help="The old one; left out: a controller's.")
+    ] = None,
+    placement: PlacementFile = None,
+    connections: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON Lines of recorded connections.")
+    ] = None,
+    appctl: Annotated[
+        str | None,
+        typer.Option(metavar="COMMAND", help="Ask hosts for live connections: 'ssh {host} ovs-appctl'."),
+    ] = None,
+    time: Annotated[str | None, typer.Option(help="When, RFC 3339; now unless said.")] = None,
+    options: OptionsFile = None,
+    state: StateFolder = None,
+    socket: SocketFile = None,
+    output: Annotated[str, typer.Option(help="text or json.")] = "text",
+) -> None:
+    """Say what would change; exit 0: nothing, 2: something, 1: refused or unusable, 3: no controller."""
+    if output not in ("text", "json"):
+        raise typer.BadParameter("write text or json", param_hint="--output")
+    try:
+        moment = parse_moment(time, datetime.now(UTC))
+        if against is not None:
+            old = on_disk(against, placement, moment)
+        else:
+            old = in_force(control_socket(options, state, socket), moment)
+        document = plan_document(old, directory, moment, _asked(old, connections, appctl))
+    except ControllerUnreachableError:
+        raise
+    except ConfigurationError as error:
+        typer.echo(f"zonewall: {error}", err=True)
+        raise typer.Exit(EXIT_REFUSED) from error
+    except ZonewallError as error:
+        typer.echo(f"zonewall: {error}", err=True)
+        raise typer.Exit(EXIT_REFUSED) from error
+    if output == "json":
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        plan_text(document)
+    if document["refused"]:
+        raise typer.Exit(EXIT_REFUSED)
+    if document["changes"]:
+        raise typer.Exit(EXIT_CHANGES)
+
+
+def _asked(scene: Scene, file: Path | None, appctl: str | None) -> list[Probe] | None:
+    """Return the connections to judge; None: nobody has said of any."""
+    if file is None and appctl is None:
+        return None
+    found = [] if file is None else recorded(file)
+    return found if appctl is None else [*found, *live(appctl, scene.policy())]
+
+
+def plan_document(
+    old: Scene, directory: Path, moment: datetime, connections: list[Probe] | None
+) -> dict[str, Any]:
+    """Return the plan (docs/commands.md).
+
+    Raises:
+        ZonewallError: the new configuration cannot be used, or is refused by an assertion of its own.
+    """
+    new, _ = load_accepted(directory, moment)
+    inactive = inactive_rules(new, moment)
+    comparison = Comparison(old.configuration, new, old.inactive, inactive)
+    bridges: tuple[Forecast, ...] = ()
+    if old.placement is not None:
+        before = old.fleet()
+        policy = prepare(new, before.policy.numbering, inactive)
+        bridges = forecast(before, index_fleet(policy, old.placement))
+    rows, beside = change_rows(comparison), beside_rows(comparison.beside)
+    cut = interruptions(comparison)
+    tenants = _names(set(old.configuration.tenants), set(new.tenants))
+    endpoints = _names(set(old.configuration.inventory.endpoints), set(new.inventory.endpoints))
+    named = any((*tenants.values(), *endpoints.values()))
+    refused = [over_budget_text(one.bridge, one.flows, one.budget) for one in bridges if one.is_over]
+    return {
+        "old": old.title,
+        "new": str(directory),
+        "changes": bool(rows or beside or named or any(one.is_change for one in bridges)),
+        "refused": refused,
+        "tenants": tenants,
+        "endpoints": endpoints,
+        "verdicts": rows,
+        "beside": beside,
+        "connections": _connections(old, comparison, connections, moment),
+        "bridges": [_bridge(one) for one in bridges],
+        "placement": old.placement is not None,
+        "interrupted": cut,
+        "rerouted": rerouted(comparison),
+    }
+
+
+def _names(before: set[Any], after: set[Any]) -> dict[str, list[str]]:
+    return {"added": sorted(map(str, after - before)), "removed": sorted(map(str, before - after))}
+
+
+def _connections(
+    old: Scene, comparison: Comparison, connections: list[Probe] | None, moment: datetime
+) -> dict[str, Any]:
+    if connections is None:
+        return {"known": None, "flips": None}
+    now = [replace(probe, time=moment) for probe in connections]
+    found = flips(old.configuration, comparison.new.configuration, now)
+    return {"known": len(now), "flips": flip_rows(found)}
+
+
+def _bridge(one: Forecast) -> dict[str, Any]:
+    return {
+        "bridge": str(one.bridge),
+        "added": one.added,
+        "changed": one.changed,
+        "removed": one.removed,
+        "kept": one.kept,
+        "flows": one.flows,
+        "budget": one.budget,
+    }

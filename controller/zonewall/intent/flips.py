@@ -1,0 +1,60 @@
+"""Which connections, recorded or live, would end otherwise under another configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from zonewall.intent.semantics import Probe, ProbeError, Verdict, verdict
+from zonewall.policy.model import Action, Configuration, OnChange
+
+
+class Turn(Enum):
+    """What becomes of a connection."""
+
+    CUT = "cut"  # it passes now, and would not
+    OPENED = "opened"  # it does not pass now, and would
+    UNCLEAR = "unclear"  # one of the two configurations cannot judge it
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A connection that would end otherwise.
+
+    Attributes:
+        why: for what is unclear, the reason.
+    """
+
+    connection: Probe
+    turn: Turn
+    before: Verdict | None
+    after: Verdict | None
+    why: str = ""
+
+
+def flips(old: Configuration, new: Configuration, connections: Iterable[Probe]) -> Iterator[Flip]:
+    """Yield the connections that would end otherwise, and those that cannot be said of."""
+    for connection in connections:
+        before, after = verdict(old, connection), verdict(new, connection)
+        if isinstance(before, Verdict) and isinstance(after, Verdict):
+            passes, would = before.verdict is Action.ALLOW, after.verdict is Action.ALLOW
+            if passes != would:
+                yield Flip(connection, Turn.CUT if passes else Turn.OPENED, before, after)
+        elif isinstance(before, Verdict) and isinstance(after, ProbeError):
+            if before.verdict is Action.ALLOW:
+                yield Flip(connection, Turn.UNCLEAR, before, None, after.message)
+        elif isinstance(before, ProbeError):
+            seen = after if isinstance(after, Verdict) else None
+            yield Flip(connection, Turn.UNCLEAR, None, seen, before.message)
+
+
+def on_change_of(configuration: Configuration, rule: str) -> OnChange:
+    """Return what a rule asks for when its connections are no longer allowed; ``cut`` for what is no rule."""
+    tiers = [("provider", tier) for tier in (*configuration.provider.before, *configuration.provider.after)]
+    tiers += [(str(name), tier) for name, tenant in configuration.tenants.items() for tier in tenant.tiers]
+    for owner, tier in tiers:
+        for one in tier.rules:
+            if f"{owner}/{tier.name}/{one.name}" == rule:
+                return one.on_change
+    return OnChange()

@@ -1,0 +1,138 @@
+"""``zonewall plan``: verdicts, connections, flows and budgets, before anything is put in force."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from zonewall.cli.app import build_app
+from zonewall.errors import ControllerUnreachableError
+
+DEMO = Path(__file__).parents[3] / "policies" / "demo"
+PLACEMENT = """
+placements:
+  - {endpoint: acme/web1, host: hv1, bridge: br-int, ofport: 5}
+  - {endpoint: acme/db1, host: hv2, bridge: br-int, ofport: 6}
+links: []
+"""
+
+
+class Workshop:
+    """A copy of the demo's policies to edit, and a placement."""
+
+    def __init__(self, folder: Path) -> None:
+        self.new = folder / "new"
+        shutil.copytree(DEMO, self.new)
+        self.placement = folder / "placement.yaml"
+        self.placement.write_text(PLACEMENT)
+        self.connections = folder / "connections.jsonl"
+
+    def edit(self, file: str, before: str, after: str) -> None:
+        text = (self.new / file).read_text()
+        assert before in text
+        (self.new / file).write_text(text.replace(before, after))
+
+    def plan(self, *more: str) -> tuple[int, dict[str, Any]]:
+        words = ["plan", str(self.new), "--against", str(DEMO), "--placement", str(self.placement)]
+        done = CliRunner().invoke(build_app(), [*words, "--output", "json", *more])
+        return done.exit_code, json.loads(done.stdout) if done.stdout else {"said": done.stderr}
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    return Workshop(tmp_path)
+
+
+def test_the_same_documents_change_nothing_and_end_with_0(workshop: Workshop) -> None:
+    code, plan = workshop.plan()
+    assert code == 0
+    assert (plan["changes"], plan["verdicts"], plan["interrupted"]) == (False, [], [])
+    assert all(one["added"] == one["changed"] == one["removed"] == 0 < one["kept"] for one in plan["bridges"])
+
+
+def test_a_change_names_who_it_is_about_which_services_and_both_rules(workshop: Workshop) -> None:
+    workshop.edit(
+        "acme.yaml", "services: [pg],   action: allow, through", "services: [tcp/22], action: allow, through"
+    )
+    workshop.edit("acme.yaml", "services: [tcp/22], never: allow", "services: [tcp/23], never: allow")
+    code, plan = workshop.plan()
+    assert code == 2
+    opened = next(row for row in plan["verdicts"] if row["services"] == ["tcp/22"])
+    assert [one["endpoints"] for one in opened["from"]] == [["acme/web1", "acme/web2"]]
+    assert [one["endpoints"] for one in opened["to"]] == [["acme/db1"]]
+    assert opened["ip"] == [4, 6]
+    assert (opened["before"]["verdict"], opened["before"]["rule"]) == ("drop", "acme/default")
+    assert (opened["after"]["verdict"], opened["after"]["rule"]) == ("allow", "acme/application/app-db")
+    assert opened["after"]["at"].startswith("acme.yaml:")
+
+
+def test_what_is_no_longer_allowed_is_said_with_what_its_rule_asks_for_then(workshop: Workshop) -> None:
+    workshop.edit(
+        "acme.yaml", "services: [pg],   action: allow, through", "services: [pg],   action: drop, log"
+    )
+    workshop.edit("acme.yaml", "log: [waf], mirror: [ids]", "log: none")
+    _, plan = workshop.plan()
+    [cut] = plan["interrupted"]
+    assert (cut["rule"], cut["on_change"]) == ("acme/application/app-db", "cut")
+
+
+def test_recorded_connections_that_would_turn_are_listed_and_none_is_not_unknown(workshop: Workshop) -> None:
+    workshop.edit("acme.yaml", "http: [tcp/80, tcp/443]", "http: [tcp/443]")
+    workshop.edit("acme.yaml", "services: [http],   always", "services: [tcp/443], always")
+    records = [
+        {"src": "acme/db1", "dst": "acme/web1", "proto": "tcp", "sport": 40000, "dport": port, "began": "…"}
+        for port in (80, 443)
+    ]
+    assert workshop.plan()[1]["connections"] == {"known": None, "flips": None}
+    workshop.connections.write_text("".join(json.dumps(one) + "\n" for one in records))
+
+    _, plan = workshop.plan("--connections", str(workshop.connections))
+
+    assert plan["connections"]["known"] == 2
+    [flip] = plan["connections"]["flips"]
+    assert (flip["turn"], flip["connection"]["dport"]) == ("cut", 80)
+    assert flip["before"]["rule"] == "acme/application/shop"
+
+
+def test_a_label_that_moves_an_endpoint_changes_verdicts_of_this_endpoint_alone(workshop: Workshop) -> None:
+    text = (workshop.new / "inventory.yaml").read_text()
+    line = next(line for line in text.splitlines() if "name: web2" in line)
+    workshop.edit("inventory.yaml", line, line.replace("role: web", "role: batch"))
+    _, plan = workshop.plan()
+    ends = [
+        {name for group in row[side] for name in group["endpoints"]}
+        for row in plan["verdicts"]
+        for side in ("from", "to")
+    ]
+    assert all({"acme/web2"} in (one, other) for one, other in zip(ends[::2], ends[1::2], strict=True))
+    moved = next(
+        group for row in plan["verdicts"] for group in row["from"] if group["endpoints"] == ["acme/web2"]
+    )
+    assert (moved["before"]["zones"], moved["after"]["zones"]) == (["web"], ["batch"])
+
+
+def test_a_plan_past_a_bridges_budget_is_refused(workshop: Workshop) -> None:
+    workshop.edit("inventory.yaml", "attachment: fabric", "attachment: fabric\n        flow-budget: 40")
+    code, plan = workshop.plan()
+    assert code == 1
+    assert all("40 are its budget" in line for line in plan["refused"])
+    assert {line.partition(" ")[0] for line in plan["refused"]} == {"hv1/br-int", "hv2/br-int"}
+
+
+def test_documents_that_cannot_be_used_or_break_an_assertion_end_with_1(workshop: Workshop) -> None:
+    workshop.edit(
+        "acme.yaml", "services: [pg],   action: allow, through", "services: [tcp/22], action: allow, through"
+    )
+    code, plan = workshop.plan()
+    assert code == 1
+    assert "acme.yaml" in plan["said"]
+
+
+def test_without_a_controller_it_ends_with_3(workshop: Workshop, tmp_path: Path) -> None:
+    done = CliRunner().invoke(build_app(), ["plan", str(workshop.new), "--state", str(tmp_path)])
+    assert isinstance(done.exception, ControllerUnreachableError)
