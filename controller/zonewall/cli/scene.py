@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,11 +15,13 @@ from zonewall.errors import ConfigurationError, ZonewallError
 from zonewall.intent.fleet import Fleet, Policy, index_fleet, prepare
 from zonewall.intent.numbering import Numbering
 from zonewall.intent.schedule import inactive_rules
+from zonewall.placement.learnt import AddressBook, Learnt, Source, laid_over
 from zonewall.placement.model import Placement
 from zonewall.policy.load import load_directory, load_texts
 from zonewall.policy.model import Configuration
 from zonewall.store.options import STATE_VARIABLE, read_options
 from zonewall.store.placement_file import parse_placement, read_placement
+from zonewall.values.names import EndpointKey
 
 OptionsFile = Annotated[Path | None, typer.Option("--options", help="The controller's options file.")]
 StateFolder = Annotated[
@@ -38,6 +41,7 @@ class Scene:
         title: what it is called in a report.
         numbering: numbers given before; empty for a configuration of its own.
         socket: where the controller answers; None for documents on disk.
+        learnt: addresses that no document says.
     """
 
     title: str
@@ -46,6 +50,11 @@ class Scene:
     placement: Placement | None
     inactive: frozenset[str]
     socket: Path | None = None
+    learnt: AddressBook = field(default_factory=AddressBook)
+
+    def with_learnt(self, documents: Configuration) -> Configuration:
+        """Return other documents' configuration with what would still be learnt under them."""
+        return laid_over(documents, self.learnt.without(self.learnt.unfounded(documents)))
 
     def policy(self) -> Policy:
         """Return what the compiler reads of it."""
@@ -88,13 +97,18 @@ def in_force(socket: Path, at: datetime) -> Scene:
         }
         numbering = Numbering.from_plain(document["numbering"])
         placement = parse_placement(document["placement"], str(socket))
-    except (KeyError, AttributeError, ValueError) as error:
+        learnt = AddressBook.of(
+            Learnt(EndpointKey(endpoint), ip_address(address), Source(source))
+            for endpoint, address, source in document["addresses"]
+        )
+    except (KeyError, AttributeError, ValueError, TypeError) as error:
         raise ZonewallError(f"{socket}: the controller is of another version: {error!r}") from error
     result = load_texts(texts)
     if result.configuration is None:
         raise ConfigurationError(result.findings)
-    inactive = inactive_rules(result.configuration, at)
-    return Scene("the controller's", result.configuration, numbering, placement, inactive, socket)
+    configuration = laid_over(result.configuration, learnt)
+    inactive = inactive_rules(configuration, at)
+    return Scene("the controller's", configuration, numbering, placement, inactive, socket, learnt)
 
 
 def control_socket(options: Path | None, state: Path | None, socket: Path | None) -> Path:

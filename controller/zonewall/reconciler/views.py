@@ -42,6 +42,10 @@ async def _in_force(reconciler: Reconciler, words: Mapping[str, str]) -> dict[st
             file: text.decode("utf-8", "surrogateescape") for file, text in reconciler.texts.items()
         },
         "numbering": world.policy.numbering.to_plain(),
+        "addresses": [
+            [str(one.endpoint), str(one.address), one.source.value]
+            for one in reconciler.addresses.book.entries.values()
+        ],
         "placement": placement_document(world.fleet.placement()),
         "out_of_force": sorted(world.inactive),
     }
