@@ -77,7 +77,7 @@ def on_disk(directory: Path, placement: Path | None, at: datetime) -> Scene:
     Raises:
         ZonewallError: the documents or the placement cannot be used.
     """
-    configuration = load_directory(directory)
+    configuration = laid_over(load_directory(directory), AddressBook())
     where = None if placement is None else read_placement(placement)
     return Scene(str(directory), configuration, Numbering(), where, inactive_rules(configuration, at))
 
