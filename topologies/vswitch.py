@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 
@@ -90,8 +91,18 @@ class PrivateSwitch:
             self._ledger, *self._inside, program, *words, "--no-chdir", pidfile, env=self.env
         )
         late = time.monotonic() + STARTING_S
-        while not until.exists():
+        while not _listens(until):
             if not process.running() or time.monotonic() > late:
                 raise LabError(f"{program} did not start: {process.output().strip()}")
             time.sleep(0.01)
         return process
+
+
+def _listens(path: Path) -> bool:
+    """Say whether a Unix socket is served; its file is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as caller:
+        try:
+            caller.connect(str(path))
+        except OSError:
+            return False
+    return True
