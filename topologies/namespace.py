@@ -103,15 +103,19 @@ class Namespace:
         """Start a background process here."""
         return start_process(self.ledger, "ip", "netns", "exec", self.name, *words, env=env)
 
+    def enter(self) -> None:
+        """Move the calling thread into this namespace for good."""
+        with (NETNS / self.name).open() as target:
+            if _libc.setns(target.fileno(), CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), f"cannot enter the namespace {self.name}")
+
     def call(self, function: Callable[[], Result]) -> Result:
         """Return what a function returns when a thread inside this namespace calls it."""
         outcome: list[Any] = []
 
         def inside() -> None:
             try:
-                with (NETNS / self.name).open() as target:
-                    if _libc.setns(target.fileno(), CLONE_NEWNET) != 0:
-                        raise OSError(ctypes.get_errno(), f"cannot enter the namespace {self.name}")
+                self.enter()
                 outcome.extend((True, function()))
             except BaseException as error:
                 outcome.extend((False, error))

@@ -84,7 +84,7 @@ class Site:
             status = self.status()
             if status and condition(status):
                 return status
-            time.sleep(0.05)
+            time.sleep(0.01)
         raise AssertionError(f"not so after {patience_s} s: {json.dumps(status)}\n{self.log()[-4000:]}")
 
     def settle(self) -> Status:

@@ -75,6 +75,8 @@ class Holdings:
         self._foreign_keys: frozenset[FlowKey] = frozenset()
         self.turned: frozenset[int] = frozenset()
         """Banks that stand on their other side on this bridge; ``flows.generation``."""
+        self.was_empty = False
+        """The session began with a bridge that held nothing of ours: new, or its switch has restarted."""
 
     @property
     def is_known(self) -> bool:
@@ -117,7 +119,8 @@ class Holdings:
         """
         if self._held is not None and time.monotonic() < self.audit_at:
             return self._held
-        if self._must_watch:
+        is_first = self._must_watch
+        if is_first:
             self.counts.is_watched = await link.watch()
             self._must_watch = False
         self._read_at = time.monotonic()
@@ -125,6 +128,8 @@ class Holdings:
         self._read_s = time.monotonic() - self._read_at
         ours = {key: flow for key, flow in state.flows.items() if is_ours(flow.cookie)}
         foreign = tuple(flow for flow in state.flows.values() if not is_ours(flow.cookie))
+        if is_first:
+            self.was_empty = not ours
         self.turned = sides(ours.values())
         turned = turned_state(BridgeState(ours, state.groups, state.meters), self.turned)
         self.audit_at = self._read_at + (WATCHED_AUDIT_S if self.counts.is_watched else AUDIT_S)

@@ -42,11 +42,16 @@ class BridgeLink(ReadableLink, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """A bridge has confirmed what was compiled for a placement."""
+    """A bridge has confirmed what was compiled for a placement.
+
+    Attributes:
+        was_empty: it held nothing of ours when its session began.
+    """
 
     bridge: BridgeKey
     placement: Placement
     at: float
+    was_empty: bool = False
 
 
 @dataclass(slots=True)
@@ -171,7 +176,8 @@ class BridgeKeeper:
         self._set_state("degraded" if self.aside else "in-force")
         if not self._wake.is_set():
             self._settled.set()
-        self._report(InForce(self.key, fleet.placement, time.monotonic()))
+        self._report(InForce(self.key, fleet.placement, time.monotonic(), self.holdings.was_empty))
+        self.holdings.was_empty = False
 
     async def _plan(self, change: Change, installed: BridgeState, asked: BridgeState) -> Plan:
         turned = self.holdings.turned

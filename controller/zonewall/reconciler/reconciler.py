@@ -160,7 +160,13 @@ class Reconciler:
         self.post(lambda: self._apply(configuration, texts))
 
     def in_force(self, report: InForce) -> None:
-        """Take a bridge's word for what it enforces."""
+        """Take a bridge's word for what it enforces.
+
+        One that had lost everything may have lost its connections, too: those of the endpoints that it holds
+        already are taken up in their middle for a while.
+        """
+        if report.was_empty:
+            self.take(self.world.fleet.host_seen(report.bridge.host, report.at, restarted=True))
         change = self.world.fleet.confirm(report.bridge, report.placement, report.at)
         self.take(change, f"bridge {report.bridge} confirmed")
 

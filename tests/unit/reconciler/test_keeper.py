@@ -112,6 +112,24 @@ def test_a_bridge_that_has_it_all_already_gets_not_one_flow() -> None:
     asyncio.run(scene())
 
 
+def test_a_bridge_that_lost_everything_is_told_so_that_its_connections_are_taken_up() -> None:
+    async def scene() -> None:
+        kept, bridge = Kept(), Bridge()
+        for empty in (True, False, True):
+            if empty:
+                bridge.flows.clear()
+                bridge.meters.clear()
+            kept.keeper.connect(bridge)
+            await kept.settle()
+            assert kept.reports[-1].was_empty is empty
+            kept.keeper.wake()
+            await kept.settle()
+            assert not kept.reports[-1].was_empty
+        await kept.stop()
+
+    asyncio.run(scene())
+
+
 def test_an_edit_sends_only_what_differs() -> None:
     async def scene() -> None:
         kept, bridge = Kept(), Bridge()
