@@ -15,6 +15,7 @@ from zonewall.errors import BridgeError, ZonewallError
 from zonewall.flows.diff import Change, diff_state, with_meters
 from zonewall.flows.encoded import BridgeState, EncodedFlow
 from zonewall.flows.generation import turned_flow
+from zonewall.flows.leaving import Leaving
 from zonewall.flows.staging import LARGE, Plan, plan
 from zonewall.flows.wire import encode_program
 from zonewall.intent.fleet import Fleet
@@ -82,6 +83,7 @@ class BridgeKeeper:
         self._retry_s = FIRST_RETRY_S
         self.holdings = Holdings(key)
         self.aside = SetAside()
+        self.leaving = Leaving()
 
     def connect(self, link: BridgeLink) -> None:
         """Take up a session: what the bridge holds is read before anything is sent."""
@@ -146,6 +148,7 @@ class BridgeKeeper:
         for _ in range(MOST_ROUNDS):
             now = time.monotonic()
             asked = self.aside.closed(wanted, now)
+            asked = self._with_leaving(installed, asked, now)
             change = diff_state(installed, asked)
             self.holdings.asked(asked)
             planned = await self._plan(change, installed, asked)
@@ -178,6 +181,14 @@ class BridgeKeeper:
             self._settled.set()
         self._report(InForce(self.key, fleet.placement, time.monotonic(), self.holdings.was_empty))
         self.holdings.was_empty = False
+
+    def _with_leaving(self, installed: BridgeState, asked: BridgeState, now: float) -> BridgeState:
+        """Have rows that cached decisions may need go a moment later; a large change sees to it itself."""
+        change = diff_state(installed, asked)
+        if not change.flows.delete or len(change.flows.put) + len(change.flows.delete) > LARGE:
+            self.leaving = Leaving()
+            return asked
+        return self.leaving.keep(installed, asked, now)
 
     async def _plan(self, change: Change, installed: BridgeState, asked: BridgeState) -> Plan:
         turned = self.holdings.turned
@@ -216,6 +227,8 @@ class BridgeKeeper:
         trial = self.aside.next_trial()
         if trial is not None and self.link is not None:
             times.append(trial)
+        if self.link is not None and self.leaving.last_at is not None:
+            times.append(self.leaving.last_at)
         return max(0.0, min(times) - now)
 
     def _failed(self, error: Exception) -> None:
