@@ -28,6 +28,7 @@ _NA_SOLICITED = 0x40
 _NA_OVERRIDE = 0x20
 _OPTION_TARGET_LINK_LAYER = 2
 _ALL_NODES = ipaddress.IPv6Address("ff02::1")
+_SHORTEST_FRAME = 60
 _LONGEST_FRAME = 9216
 
 
@@ -86,6 +87,13 @@ def parse_announcement(frame: bytes) -> Announcement | Forged | None:
     if ethertype == _ETHERTYPE_IPV6:
         return _read_advertisement(sender, payload)
     return None
+
+
+def build_rarp(mac: MacAddress) -> bytes:
+    """Return the frame that tells where a MAC is now, as QEMU sends it (net/announce.c)."""
+    address = mac.to_bytes(6, "big")
+    body = _ARP.pack(*_ARP_ETHERNET_IPV4, 3, address, bytes(4), address, bytes(4))
+    return (b"\xff" * 6 + address + _ETHERTYPE_RARP.to_bytes(2, "big") + body).ljust(_SHORTEST_FRAME, b"\0")
 
 
 def _read_arp(kind: AnnouncementKind, sender: MacAddress, payload: bytes) -> Announcement | Forged | None:

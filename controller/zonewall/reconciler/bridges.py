@@ -26,7 +26,12 @@ from zonewall.openflow.events import (
 from zonewall.pipeline.cookie import Reason
 from zonewall.pipeline.model import Action, Output
 from zonewall.pipeline.tables import TENANT
-from zonewall.placement.announcement import parse_announcement
+from zonewall.placement.announcement import (
+    Announcement,
+    AnnouncementKind,
+    build_rarp,
+    parse_announcement,
+)
 from zonewall.placement.binding_record import PortRef
 from zonewall.placement.dhcp import parse_grant
 from zonewall.placement.learnt import heard_address
@@ -189,8 +194,11 @@ class BridgeEvents:
         )
         kind = announcement.kind.value
         self._reconciler.take(change, f"announcement ({kind}) at {key}, ofport {event.in_port}")
-        if self._reconciler.world.fleet.bindings is not before and len(event.frame) >= event.full_len:
-            task = asyncio.get_running_loop().create_task(self._announce_again(key, event))
+        moved = self._reconciler.world.fleet.bindings is not before
+        if moved and isinstance(announcement, Announcement) and len(event.frame) >= event.full_len:
+            # Who asks for its own address is sent to its own port; what all have to hear is the MAC's place.
+            told = event.frame if announcement.kind is AnnouncementKind.RARP else build_rarp(announcement.mac)
+            task = asyncio.get_running_loop().create_task(self._announce_again(key, event.in_port, told))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -221,7 +229,7 @@ class BridgeEvents:
 
     async def _tell_again(self, key: BridgeKey, event: PacketIn) -> None:
         await asyncio.sleep(READDRESS_S * 2)
-        await self._announce_again(key, event)
+        await self._announce_again(key, event.in_port, event.frame)
 
     def _tenant(self, event: PacketIn) -> TenantName | None:
         """Return whose frame the bridge took it for."""
@@ -230,10 +238,10 @@ class BridgeEvents:
         numbers = self._reconciler.world.policy.numbering.numbers.get("tenant", {})
         return next((TenantName(name) for name, known in numbers.items() if known == number), None)
 
-    async def _announce_again(self, key: BridgeKey, event: PacketIn) -> None:
-        """Let the frame that moved an endpoint through, once its bridge delivers there."""
+    async def _announce_again(self, key: BridgeKey, ofport: int, frame: bytes) -> None:
+        """Let a frame through that has changed a placement, once its bridge delivers there."""
         if await self._reconciler.keepers[key].settled(REINJECT_S):
-            self._send(key, event.in_port, (Output(OFPP_TABLE),), event.frame)
+            self._send(key, ofport, (Output(OFPP_TABLE),), frame)
 
     def _discovery(self, key: BridgeKey, event: PacketIn) -> None:
         owners = {
