@@ -31,6 +31,8 @@ class ServiceSite:
         self.attachment = attachment
         self.directory = Path(lab.ledger.folder) / "policies"
         self.state = Path(lab.ledger.folder) / "state"
+        self.events = Path(lab.ledger.folder) / "eve.json"
+        self.events.touch()
         self.directory.mkdir()
         self.hosts: dict[str, Host] = {}
         self.machines: dict[str, Machine] = {}

@@ -41,6 +41,9 @@ def register(app: typer.Typer) -> None:
         tls_certificate: Annotated[Path | None, typer.Option(help="The controller's, PEM.")] = None,
         tls_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
         tls_ca: Annotated[Path | None, typer.Option(help="Who signs bridges and hosts, PEM.")] = None,
+        events: Annotated[
+            list[str] | None, typer.Option(help="An IDS's EVE JSON: file:PATH or unix:PATH; may be repeated.")
+        ] = None,
         log_format: Annotated[str | None, typer.Option(help="text or json.")] = None,
     ) -> None:
         """Run the controller until SIGTERM or SIGINT; bridges go on enforcing what they have."""
@@ -50,6 +53,7 @@ def register(app: typer.Typer) -> None:
             "allow-plain": allow_plain,
             "state": state,
             "socket": socket,
+            "events": tuple(events) if events else None,
             "log-format": log_format,
         }
         tls = dict(zip(_TLS, (tls_certificate, tls_key, tls_ca), strict=True))

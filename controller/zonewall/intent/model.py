@@ -29,6 +29,7 @@ class LocalEndpoint:
         link_local: identity of its link-local address.
         claims: addresses that it may take over from others by announcing them.
         learns: an address that it announces may become its own.
+        limit: on all that it sends.
     """
 
     key: EndpointKey
@@ -42,6 +43,7 @@ class LocalEndpoint:
     midstream: bool = False
     claims: tuple[IpPrefix, ...] = ()
     learns: bool = False
+    limit: Limit | None = None
 
     @property
     def delivers(self) -> bool:

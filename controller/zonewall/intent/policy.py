@@ -13,7 +13,7 @@ from zonewall.intent.model import Address
 from zonewall.intent.numbering import Kind, Numbering, NumberingBuilder
 from zonewall.intent.priority import allocate_priorities
 from zonewall.placement.model import BridgeKey
-from zonewall.policy.model import Configuration, EndpointDeclaration, Rule
+from zonewall.policy.model import Configuration, EndpointDeclaration, Limit, Rule
 from zonewall.values.addresses import IpPrefix, MacAddress, host_prefix
 from zonewall.values.names import EndpointKey, TenantName
 
@@ -41,6 +41,7 @@ class EndpointFacts:
     versions: frozenset[int]
     claims: tuple[IpPrefix, ...] = ()
     learns: bool = False
+    limit: Limit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +261,7 @@ def _facts(builder: NumberingBuilder, endpoint: EndpointDeclaration, directory: 
         versions=frozenset(address.prefix.version for address in addresses),
         claims=endpoint.claims,
         learns=endpoint.learns,
+        limit=endpoint.limit,
     )
 
 

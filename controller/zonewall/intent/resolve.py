@@ -175,6 +175,7 @@ def local_endpoint(facts: EndpointFacts, binding: Binding) -> LocalEndpoint:
         midstream=binding.midstream,
         claims=facts.claims,
         learns=facts.learns,
+        limit=facts.limit,
     )
 
 

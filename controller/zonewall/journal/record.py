@@ -39,6 +39,7 @@ class Kind(Enum):
     HOST = "host"  # a host is heard, or no longer
     POLICY = "policy"  # another configuration is in force
     INTRUDED = "mirror-target-sent"  # a port that should only receive has sent
+    ALERT = "alert"  # an IDS has told something that a response is about
     ADMIN = "admin"  # somebody asked for something
     GAP = "gap"  # records are missing, or the chain was found broken
 

@@ -10,6 +10,7 @@ from zonewall.policy.document_models import (
     LimitsPart,
     MirrorPart,
     ProviderDocument,
+    RespondPart,
     RulePart,
     SelectorPart,
     TenantDocument,
@@ -30,6 +31,7 @@ from zonewall.policy.model import (
     Peer,
     Provider,
     ProviderLimits,
+    Response,
     Rule,
     Selector,
     Tenant,
@@ -355,7 +357,26 @@ def assemble_provider(read: list[tuple[Tree, ProviderDocument]], names: Names, n
         frozenset(part.ethertypes),
         frozenset(part.multicast),
         remediation,
+        tuple(_response(reader, at, one) for at, one in enumerate(part.respond)),
     )
+
+
+def _response(reader: Reader, index: int, part: RespondPart) -> Response:
+    at = reader.tree.at("respond", index)
+    for action, key, value in (("limit", "limit", part.limit), ("mirror", "target", part.target)):
+        if part.action == action and not value:
+            reader.notes.error("incomplete", at, f"action: {action} says its `{key}`")
+    targets = reader.known(
+        part.target or (),
+        reader.names.inventory.mirror_targets,
+        "mirror target",
+        ("respond", index, "target"),
+    )
+    return Response(
+        part.name, part.action, at, part.signature, part.severity, part.count, part.within, part.who,
+        part.limit, targets, part.expires,
+        reader.peers(part.exempt, ("respond", index, "exempt")), part.at_most, part.mode == "monitor",
+    )  # fmt: skip
 
 
 def _limits(part: LimitsPart) -> ProviderLimits:

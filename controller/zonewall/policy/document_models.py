@@ -184,7 +184,9 @@ class RespondPart(Part):
     severity: Severity | None = None
     count: Count = 1
     within: Duration | None = None
+    who: Literal["attacker", "victim"] = "attacker"
     action: Literal["quarantine", "limit", "mirror", "notify"]
+    mode: ModeWord = "enforce"
     limit: Rate | None = None
     target: Some[Name] | None = None
     expires: Duration | None = None

@@ -239,6 +239,35 @@ class ProviderLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Response:
+    """What alerts of an IDS lead to.
+
+    Attributes:
+        signature: words with ``*``, or the signature's number; None is any.
+        severity: this or worse (lower); None is any.
+        count: so many alerts about one endpoint within ``within_s`` seconds.
+        who: which end of the alert it is about.
+        monitor: only say what would be done.
+        at_most: endpoints of one tenant in an hour; None is no cap.
+    """
+
+    name: str
+    action: Literal["quarantine", "limit", "mirror", "notify"]
+    location: Location
+    signature: str | None = None
+    severity: int | None = None
+    count: int = 1
+    within_s: int | None = None
+    who: Literal["attacker", "victim"] = "attacker"
+    limit: Limit | None = None
+    targets: tuple[str, ...] = ()
+    expires_s: int | None = None
+    exempt: tuple[Peer, ...] = ()
+    at_most: int | None = None
+    monitor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """The operator's own tiers and what holds for all tenants."""
 
@@ -248,6 +277,7 @@ class Provider:
     ethertypes: frozenset[int] = frozenset()
     multicast: frozenset[str] = frozenset()
     remediation: tuple[TenantName, ZoneName] | None = None
+    respond: tuple[Response, ...] = ()
 
 
 class PortRole(Enum):
@@ -375,6 +405,7 @@ class EndpointDeclaration:
     claims: tuple[IpPrefix, ...] = ()
     unaddressed: bool = False
     learns: bool = False
+    limit: Limit | None = None
 
     @property
     def key(self) -> EndpointKey:

@@ -24,6 +24,7 @@ from zonewall.policy.model import Configuration
 from zonewall.reconciler import actions, views
 from zonewall.reconciler.bridges import BridgeEvents
 from zonewall.reconciler.hosts import HostEvents
+from zonewall.reconciler.intake import Intake
 from zonewall.reconciler.link import SessionLink
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.status import status_document
@@ -60,6 +61,7 @@ class Controller:
         self.bridges = BridgeEvents(
             self.reconciler, self.hosts, self._link_of, databases_connect_in=bool(options.ovsdb)
         )
+        self.intake = Intake(self.reconciler, options.events, options.state)
         tls = _ovsdb_tls(options.tls)
         self.databases = OvsdbService(self._observed, client_tls=tls)
         self.reconciler.on_configuration.append(self._follow_hosts)
@@ -75,6 +77,7 @@ class Controller:
         working = asyncio.create_task(self.reconciler.run())
         watching = asyncio.create_task(self._watch(stop))
         discovering = asyncio.create_task(self.bridges.discover())
+        listening = asyncio.create_task(self.intake.run())
         try:
             await self._open()
             _log.info("controller_started", directory=str(self.reconciler.directory))
@@ -84,15 +87,16 @@ class Controller:
             for listener in self._listeners:
                 await listener.stop()
             await asyncio.get_running_loop().run_in_executor(None, self.databases.stop)
-            for task in (working, watching, discovering):
+            for task in (working, watching, discovering, listening):
                 task.cancel()
-            await asyncio.gather(working, watching, discovering, return_exceptions=True)
+            await asyncio.gather(working, watching, discovering, listening, return_exceptions=True)
             self.reconciler.recorder.stopped()
             await asyncio.get_running_loop().run_in_executor(None, self.journal.stop)
 
     def status(self) -> dict[str, Any]:
         """Return the status document."""
-        return status_document(self.reconciler, self.hosts, self.bridges, self.journal.status)
+        document = status_document(self.reconciler, self.hosts, self.bridges, self.journal.status)
+        return {**document, "events": self.intake.status()}
 
     async def act(self, name: str, said: dict[str, Any], who: str) -> dict[str, Any]:
         """Do what an operator asks for; answered once the journal has it, or cannot have it.

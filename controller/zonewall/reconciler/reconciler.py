@@ -72,6 +72,8 @@ class Reconciler:
         self.revision = 1
         """Rises with each configuration that is applied; a refused one does not count."""
         self.on_configuration: list[Callable[[Configuration], None]] = []
+        self.amend: Callable[[Configuration], Configuration] = lambda configuration: configuration
+        """What is in force beside the documents: measures against what an IDS has told."""
         self.told: set[HostName] = set()
         self._started = time.monotonic()
         self._inbox: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
@@ -229,15 +231,19 @@ class Reconciler:
         self.dispatch(self._everywhere())
         self._remember()
 
+    def amend_again(self) -> None:
+        """Have other measures in force beside the same documents."""
+        self._report(self._put_in_force(self.addresses.configuration))
+        self.dispatch(self._everywhere())
+
     def _put_in_force(self, configuration: Configuration) -> tuple[Effect, ...]:
         """Take a configuration.
 
         Raises:
             ZonewallError: it cannot be carried out; nothing has changed.
         """
-        world, effects = self.world.reconfigured(
-            configuration, _inactive_now(configuration), time.monotonic()
-        )
+        wanted = self.amend(configuration)
+        world, effects = self.world.reconfigured(wanted, _inactive_now(wanted), time.monotonic())
         before, self.world = self.world.policy.numbering, world
         self._keep_numbering(before)
         return effects

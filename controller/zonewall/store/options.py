@@ -32,6 +32,7 @@ class Options(BaseModel):
         ovsdb: where hosts' databases connect, the same forms; empty listens nowhere.
         allow_plain: plain TCP is accepted beyond loopback.
         state: folder of the numbering and of where endpoints were.
+        events: where an IDS tells, ``file:PATH`` or ``unix:PATH``, after ``plain+`` in the form for adapters.
         socket: unix socket for ``status`` and the like; ``state``/control.sock unless said.
     """
 
@@ -43,6 +44,7 @@ class Options(BaseModel):
     tls: TlsOptions | None = None
     state: Path = Path("/var/lib/zonewall")
     socket: Path | None = None
+    events: tuple[str, ...] = ()
     log_format: str = Field(default="text", alias="log-format", pattern="^(text|json)$")
 
     @property
@@ -72,6 +74,19 @@ def read_options(path: Path | None, overrides: dict[str, Any]) -> Options:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ZonewallError(f"{path or 'command line'}: {place}: {first['msg']}") from error
+
+
+def parse_events(text: str) -> tuple[str, str, Path]:
+    """Return (format, ``file`` or ``unix``, path) of ``file:/var/log/suricata/eve.json``.
+
+    Raises:
+        ZonewallError: it is written otherwise.
+    """
+    form, plus, place = text.rpartition("+")
+    kind, _, path = place.partition(":")
+    if (plus and form not in ("eve", "plain")) or kind not in ("file", "unix") or not path:
+        raise ZonewallError(f"{text!r} is no source of events; write file:/var/log/suricata/eve.json")
+    return form or "eve", kind, Path(path)
 
 
 def parse_remote(text: str) -> tuple[str, str, int]:

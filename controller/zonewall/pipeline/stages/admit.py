@@ -10,12 +10,18 @@ from zonewall.pipeline.make import flow
 from zonewall.pipeline.model import Action, Flow, Goto, Meter, MeterEntry, MeterUnit
 from zonewall.pipeline.packet_fields import CT_NEW, IN_PORT
 from zonewall.pipeline.stages.asking import state_condition
+from zonewall.pipeline.stages.classify import announcement_meter
 from zonewall.pipeline.tables import ADMIT, COMMIT, FROM_ENDPOINT, FROM_UPLINK, ORIGIN, TENANT
 
 
 def new_connection_meter(ofport: int) -> int:
     """Return the number of the port's meter for connections that it begins; the fourth of its four."""
     return ofport % 8191 * 4 + 4
+
+
+def endpoint_meter(ofport: int) -> int:
+    """Return the number of the port's meter for all that it sends: that of announcements, which it sheds."""
+    return announcement_meter(ofport)
 
 
 def admit_endpoint_flows(view: View, endpoint: LocalEndpoint) -> Iterator[Flow]:
@@ -29,6 +35,10 @@ def admit_endpoint_flows(view: View, endpoint: LocalEndpoint) -> Iterator[Flow]:
         meters.append(Meter(new_connection_meter(endpoint.ofport)))
     if limits.tenant_meter is not None:
         meters.append(Meter(limits.tenant_meter))
+    if endpoint.delivers and endpoint.limit is not None:
+        meters.append(Meter(endpoint_meter(endpoint.ofport)))
+        always = ((IN_PORT, endpoint.ofport, None), (ORIGIN, FROM_ENDPOINT, None))
+        yield flow(ADMIT, 90, always, meters[-1], Goto(COMMIT), category=Category.MODIFIER)
     if endpoint.delivers and meters:
         match = ((IN_PORT, endpoint.ofport, None), (ORIGIN, FROM_ENDPOINT, None), state_condition(CT_NEW))
         yield flow(ADMIT, 100, match, *meters, Goto(COMMIT), category=Category.TRACK)
@@ -47,6 +57,10 @@ def admit_endpoint_meters(view: View, endpoint: LocalEndpoint) -> Iterator[Meter
     rate = view.new_connections.per_endpoint_per_s
     if rate is not None and endpoint.delivers:
         yield MeterEntry(new_connection_meter(endpoint.ofport), MeterUnit.PPS, rate, rate)
+    limit = endpoint.limit
+    if limit is not None and endpoint.delivers:
+        unit = MeterUnit.PPS if limit.unit == "pps" else MeterUnit.KBPS
+        yield MeterEntry(endpoint_meter(endpoint.ofport), unit, limit.rate, limit.rate)
 
 
 def admit_tenant_meters(tenant: TenantIntent) -> Iterator[MeterEntry]:

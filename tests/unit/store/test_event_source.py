@@ -1,0 +1,186 @@
+"""Event files that are rotated, truncated, replayed, broken: nothing is lost, nothing comes twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from zonewall.store.event_source import MOST_LINE_BYTES, FileSource, SocketSource
+
+PATIENCE_S = 5.0
+
+
+class Read:
+    """A source under test, and the lines that it has handed on."""
+
+    def __init__(self, path: Path, kept: Path) -> None:
+        self.lines: list[bytes] = []
+        self.source = FileSource(path, kept, self.lines.extend)
+
+    async def until(self, count: int) -> list[bytes]:
+        deadline = asyncio.get_running_loop().time() + PATIENCE_S
+        while len(self.lines) < count and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.02)
+        return self.lines
+
+
+def follow(folder: Path, act: Callable[[Read, Path], Awaitable[None]], *, there: bool = True) -> Read:
+    path = folder / "eve.json"
+    if there and not path.exists():
+        path.touch()
+    read = Read(path, folder / "kept.json")
+
+    async def run() -> None:
+        task = asyncio.create_task(read.source.run())
+        await asyncio.sleep(0.02)
+        await act(read, path)
+        task.cancel()
+
+    asyncio.run(run())
+    return read
+
+
+def append(path: Path, *lines: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(b"".join(line + b"\n" for line in lines))
+
+
+def test_lines_are_handed_on_in_order_as_they_are_written(tmp_path: Path) -> None:
+    async def act(read: Read, path: Path) -> None:
+        for number in range(50):
+            append(path, b"%d" % number)
+        await read.until(50)
+
+    assert follow(tmp_path, act).lines == [b"%d" % number for number in range(50)]
+
+
+def test_a_line_is_handed_on_when_it_is_whole(tmp_path: Path) -> None:
+    async def act(read: Read, path: Path) -> None:
+        with path.open("ab", buffering=0) as file:
+            file.write(b"be")
+            await asyncio.sleep(0.05)
+            assert read.lines == []
+            file.write(b"gun\nnext")
+            await read.until(1)
+
+    assert follow(tmp_path, act).lines == [b"begun"]
+
+
+def test_a_rotated_file_is_read_to_its_end_and_the_new_one_from_its_beginning(tmp_path: Path) -> None:
+    async def act(read: Read, path: Path) -> None:
+        append(path, b"1", b"2")
+        path.rename(path.with_suffix(".1"))
+        append(path.with_suffix(".1"), b"3")
+        append(path, b"4")
+        await read.until(4)
+
+    assert follow(tmp_path, act).lines == [b"1", b"2", b"3", b"4"]
+
+
+def test_a_truncated_file_is_read_from_its_beginning(tmp_path: Path) -> None:
+    async def act(read: Read, path: Path) -> None:
+        append(path, *(b"before %d" % number for number in range(10)))
+        await read.until(10)
+        path.write_bytes(b"")
+        await asyncio.sleep(0.05)
+        append(path, b"after")
+        await read.until(11)
+
+    read = follow(tmp_path, act)
+    assert read.lines[-1] == b"after"
+    assert len(read.lines) == 11
+    assert read.source.counts.truncations == 1
+
+
+def test_a_replayed_file_hands_nothing_on_twice(tmp_path: Path) -> None:
+    async def act(read: Read, path: Path) -> None:
+        old = [b"event %d" % number for number in range(100)]
+        append(path, *old)
+        await read.until(100)
+        new = path.with_suffix(".new")
+        append(new, *old, b"really new")
+        new.replace(path)
+        await read.until(101)
+
+    read = follow(tmp_path, act)
+    assert len(read.lines) == len(set(read.lines)) == 101
+    assert read.source.counts.repeated == 100
+
+
+def test_an_enormous_line_is_left_out_and_what_follows_is_read(tmp_path: Path) -> None:
+    async def act(read: Read, path: Path) -> None:
+        append(path, b"small", b"x" * (3 * MOST_LINE_BYTES), b"small again")
+        await read.until(2)
+
+    read = follow(tmp_path, act)
+    assert read.lines == [b"small", b"small again"]
+    assert read.source.counts.oversized == 1
+
+
+def test_after_a_restart_it_goes_on_where_it_was(tmp_path: Path) -> None:
+    async def first(read: Read, path: Path) -> None:
+        append(path, b"1", b"2")
+        await read.until(2)
+
+    async def second(read: Read, path: Path) -> None:
+        append(path, b"4")
+        await read.until(2)
+
+    follow(tmp_path, first)
+    append(tmp_path / "eve.json", b"3")
+    assert follow(tmp_path, second).lines == [b"3", b"4"]
+
+
+def test_what_was_written_before_the_first_start_is_not_new(tmp_path: Path) -> None:
+    append(tmp_path / "eve.json", b"old")
+
+    async def act(read: Read, path: Path) -> None:
+        append(path, b"new")
+        await read.until(1)
+
+    assert follow(tmp_path, act).lines == [b"new"]
+
+
+def test_a_file_that_comes_later_is_read_from_its_beginning(tmp_path: Path) -> None:
+    async def act(read: Read, path: Path) -> None:
+        append(path, b"first")
+        await read.until(1)
+
+    assert follow(tmp_path, act, there=False).lines == [b"first"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"inode": "x"}'])
+def test_a_broken_note_of_how_far_it_was_read_reads_all(tmp_path: Path, content: str) -> None:
+    (tmp_path / "kept.json").write_text(content)
+    append(tmp_path / "eve.json", b"1")
+
+    async def act(read: Read, path: Path) -> None:
+        del path
+        await read.until(1)
+
+    assert follow(tmp_path, act).lines == [b"1"]
+
+
+def test_a_socket_takes_lines_of_several_connections(tmp_path: Path) -> None:
+    lines: list[bytes] = []
+    source = SocketSource(tmp_path / "eve.sock", lines.extend)
+
+    async def run() -> None:
+        task = asyncio.create_task(source.run())
+        await asyncio.sleep(0.05)
+        for number in range(3):
+            _, writer = await asyncio.open_unix_connection(tmp_path / "eve.sock")
+            writer.write(b"line %d\nsame\n" % number)
+            await writer.drain()
+            writer.close()
+        deadline = asyncio.get_running_loop().time() + PATIENCE_S
+        while len(lines) < 4 and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        task.cancel()
+
+    asyncio.run(run())
+    assert sorted(lines) == [b"line 0", b"line 1", b"line 2", b"same"]
