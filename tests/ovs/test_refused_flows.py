@@ -13,6 +13,9 @@ from support.configurations import configure, endpoint, probe, rule, tenant, tie
 from support.dummy import DummySwitch
 from support.kept_bridge import kept
 from support.packets import build
+from zonewall.flows.assembly import Assembler
+from zonewall.flows.encoded import BridgeState
+from zonewall.flows.wire import encode_program
 from zonewall.intent.fleet import Fleet, index_fleet
 from zonewall.intent.numbering import Kind
 from zonewall.pipeline import compile as compile_module
@@ -76,11 +79,11 @@ def refuse_rule(monkeypatch: pytest.MonkeyPatch, fleet: CompiledFleet, name: str
     switchable = {"is_on": True}
     number = fleet.policy.number(Kind.RULE, name)
 
-    def compiled(world: Fleet, key: BridgeKey) -> BridgeProgram:
+    def compiled(_: Assembler, world: Fleet, key: BridgeKey) -> BridgeState:
         program = compile_module.compile_bridge(world, key)
-        return bad(program, number) if switchable["is_on"] else program
+        return encode_program(bad(program, number) if switchable["is_on"] else program)
 
-    monkeypatch.setattr(keeper_module, "compile_bridge", compiled)
+    monkeypatch.setattr(Assembler, "state", compiled)
     return switchable
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from zonewall.flows.encoded import BridgeState, EncodedFlow, EncodedGroup, FlowKey
+from zonewall.flows.layers import Layers
 from zonewall.pipeline.model import MeterEntry
 
 FlowTable = Mapping[FlowKey, EncodedFlow]
@@ -38,6 +39,25 @@ def diff(installed: FlowTable, wanted: FlowTable) -> Delta:
         Puts by falling table number, so that no goto meets an empty table, then deletions. An ADD with an
         equal key replaces (OpenFlow 1.5.1, 6.4).
     """
+    if isinstance(wanted, Layers):
+        if isinstance(installed, Layers):
+            return _diff_layers(installed, wanted)
+        wanted = {flow.key: flow for flow in wanted.flows()}
+    elif isinstance(installed, Layers):
+        installed = {flow.key: flow for flow in installed.flows()}
+    return _diff_tables(installed, wanted)
+
+
+def _diff_layers(installed: Layers, wanted: Layers) -> Delta:
+    """Return the change between two states that are made of pieces, from the pieces that differ."""
+    gone, come = wanted.changed_since(installed)
+    return _diff_tables(
+        {flow.key: flow for block in gone for flow in block.flows},
+        {flow.key: flow for block in come for flow in block.flows},
+    )
+
+
+def _diff_tables(installed: FlowTable, wanted: FlowTable) -> Delta:
     put = [flow for key, flow in wanted.items() if not _is_right(installed.get(key), flow)]
     gone = installed.keys() - wanted.keys()
     put.sort(key=lambda flow: (-flow.table, -flow.priority, flow.match))
@@ -91,9 +111,22 @@ def diff_state(installed: BridgeState, wanted: BridgeState) -> Change:
         diff(installed.flows, wanted.flows),
         tuple(group for number, group in sorted(wanted.groups.items()) if groups.get(number) != group),
         tuple(sorted(groups.keys() - wanted.groups.keys())),
-        tuple(meter for number, meter in sorted(wanted.meters.items()) if number not in meters),
-        tuple(m for number, m in sorted(wanted.meters.items()) if number in meters and meters[number] != m),
-        tuple(sorted(meters.keys() - wanted.meters.keys())),
+        *_meter_changes(meters, wanted.meters),
+    )
+
+
+def _meter_changes(
+    installed: Mapping[int, MeterEntry], wanted: Mapping[int, MeterEntry]
+) -> tuple[tuple[MeterEntry, ...], tuple[MeterEntry, ...], tuple[int, ...]]:
+    """Return the meters to make, to change and to delete."""
+    if installed is wanted:
+        return (), (), ()
+    put = [meter for number, meter in wanted.items() if number not in installed]
+    changed = [meter for number, meter in wanted.items() if installed.get(number, meter) != meter]
+    return (
+        tuple(sorted(put, key=lambda meter: meter.number)),
+        tuple(sorted(changed, key=lambda meter: meter.number)),
+        tuple(sorted(installed.keys() - wanted.keys())),
     )
 
 

@@ -27,7 +27,9 @@ REVALIDATION_S = 0.5
 _PAIR = int.from_bytes(encode_match(((SRC_IDENTITY, 1, None),))[:4], "big") >> 9
 _HEADS = tuple(encode_actions((SetField(each, 0),))[:8] for each in (SRC_IDENTITY, DST_IDENTITY))
 _SETS = re.compile(b"|".join(re.escape(head) + b"(....)" for head in _HEADS), re.DOTALL)
-_SEARCHED = (VERDICT_TABLE.number, MIRROR_SELECT.number)
+SEARCHED = (VERDICT_TABLE.number, MIRROR_SELECT.number)
+"""The tables whose rows ask for identities; where none of theirs goes, nothing goes later."""
+
 _EXACT = 0xFFFFFFFF
 
 
@@ -66,16 +68,14 @@ def identities_set(flows: Iterable[EncodedFlow]) -> frozenset[int]:
 def retired(installed: Mapping[FlowKey, EncodedFlow], wanted: Mapping[FlowKey, EncodedFlow]) -> set[FlowKey]:
     """Return the rows that go, and that no packet can need but for decisions cached before."""
     going = [flow for key, flow in installed.items() if key not in wanted and not is_out_of_force(key.match)]
-    searched = [flow for flow in going if flow.table in _SEARCHED]
+    searched = [flow for flow in going if flow.table in SEARCHED]
     if not searched:
         return set()
     given = identities_set(wanted.values())
     lines: dict[tuple[int, int, int], list[EncodedFlow]] = defaultdict(list)
     for flow in searched:
         lines[flow.table, flow.priority, flow.cookie].append(flow)
-    staying = {
-        (flow.table, flow.priority, flow.cookie) for flow in wanted.values() if flow.table in _SEARCHED
-    }
+    staying = {(flow.table, flow.priority, flow.cookie) for flow in wanted.values() if flow.table in SEARCHED}
     found: set[FlowKey] = set()
     for line, flows in lines.items():
         if line not in staying and _is_for_nobody(flows, given):

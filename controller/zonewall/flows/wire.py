@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Final
 
@@ -11,7 +12,7 @@ from zonewall.flows.encoded import BridgeState, EncodedFlow, EncodedGroup, FlowK
 from zonewall.flows.oxm import canonical_port
 from zonewall.flows.wire_actions import encode_actions, encode_instructions
 from zonewall.flows.wire_match import encode_match
-from zonewall.pipeline.model import BridgeProgram, Flow, GroupEntry, MeterEntry, MeterUnit
+from zonewall.pipeline.model import Action, BridgeProgram, Flow, GroupEntry, MeterEntry, MeterUnit
 
 VERSION: Final = 6
 """OpenFlow 1.5."""
@@ -60,6 +61,25 @@ def encode_flow(flow: Flow) -> EncodedFlow:
         raise EncodingError(f"{where}: {error}") from None
 
 
+def encode_flows(flows: Iterable[Flow]) -> Iterator[EncodedFlow]:
+    """Yield flows' canonical bytes; what flows in a row do alike is put into bytes once.
+
+    Raises:
+        EncodingError: as ``encode_flow``.
+    """
+    actions: tuple[Action, ...] | None = None
+    instructions = b""
+    for flow in flows:
+        if flow.actions is not actions:
+            encoded = encode_flow(flow)
+            actions, instructions = flow.actions, encoded.instructions
+            yield encoded
+        else:
+            match = encode_match(flow.match)
+            number, timeout = flow.table.number, flow.hard_timeout_s
+            yield EncodedFlow(number, flow.priority, match, instructions, flow.cookie, timeout)
+
+
 def encode_program(program: BridgeProgram) -> BridgeState:
     """Return all that a bridge should hold.
 
@@ -67,8 +87,7 @@ def encode_program(program: BridgeProgram) -> BridgeState:
         EncodingError: something has no OpenFlow form, or two flows, groups or meters are one.
     """
     flows: dict[FlowKey, EncodedFlow] = {}
-    for flow in program.flows:
-        encoded = encode_flow(flow)
+    for flow, encoded in zip(program.flows, encode_flows(program.flows), strict=True):
         if flows.setdefault(encoded.key, encoded) is not encoded:
             where = f"table {flow.table.name}, priority {flow.priority}"
             raise EncodingError(f"two flows have the same match: {where}")

@@ -54,12 +54,14 @@ class Members:
     Attributes:
         place: the one binding of each that receives its traffic.
         bridges: how many of its bindings that are not being left each bridge has.
+        present: the bridges that have any; the same object while they are the same.
         servers: the bridges of its DHCP servers.
     """
 
     place: FrozenMap[EndpointKey, Binding] = field(default_factory=FrozenMap)
     bridges: Mapping[BridgeKey, int] = field(default_factory=dict)
     servers: Mapping[EndpointKey, BridgeKey] = field(default_factory=dict)
+    present: frozenset[BridgeKey] = frozenset()
 
 
 NOBODY = Members()
@@ -193,7 +195,12 @@ def index_fleet(policy: Policy, placement: Placement) -> Fleet:
                 counted = bridges.setdefault(tenant, {})
                 counted[bridge] = counted.get(bridge, 0) + 1
     members = {
-        tenant: Members(FrozenMap.of(place.get(tenant, {})), bridges.get(tenant, {}), servers.get(tenant, {}))
+        tenant: Members(
+            FrozenMap.of(place.get(tenant, {})),
+            bridges.get(tenant, {}),
+            servers.get(tenant, {}),
+            frozenset(bridges.get(tenant, ())),
+        )
         for tenant in {**place, **bridges}
     }
     return Fleet(
@@ -252,8 +259,8 @@ def _moved(
         servers = {key: bridge for key, bridge in servers.items() if key != facts.key}
         if receiving:
             servers[facts.key] = receiving[-1].bridge
-    same = bridges.keys() == members.bridges.keys() and bridges == members.bridges
-    return Members(place, members.bridges if same else bridges, servers)
+    present = members.present if bridges.keys() == members.present else frozenset(bridges)
+    return Members(place, bridges, servers, present)
 
 
 def _declared_ports(configuration: Configuration, placement: Placement) -> Ports:

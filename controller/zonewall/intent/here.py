@@ -23,6 +23,7 @@ class Locals:
         ports: ports that receive traffic, sorted.
         servers: port of each DHCP server, and whether it receives traffic; sorted.
         routers: how many are routers.
+        midstream: how many have come with connections that began elsewhere.
     """
 
     identities: Mapping[str, int] = field(default_factory=dict)
@@ -30,13 +31,14 @@ class Locals:
     ports: tuple[int, ...] = ()
     servers: tuple[tuple[int, bool], ...] = ()
     routers: int = 0
+    midstream: int = 0
     count: int = 0
 
     def change(self, gone: Iterable[Bound], come: Iterable[Bound]) -> Locals:
         """Return what the endpoints add up to after some went and some came."""
         identities, versions = dict(self.identities), dict(self.versions)
         ports, servers = list(self.ports), list(self.servers)
-        routers, count = self.routers, self.count
+        routers, count, midstream = self.routers, self.count, self.midstream
         for step, each in ((-1, gone), (1, come)):
             for facts, binding in each:
                 count += step
@@ -44,11 +46,12 @@ class Locals:
                 _count(versions, facts.versions, step)
                 routers += step * ("router" in facts.roles)
                 delivers = binding.state in DELIVERING
+                midstream += step * (delivers and binding.midstream)
                 if delivers:
                     _in_or_out(ports, binding.ofport, step)
                 if "dhcp-server" in facts.roles:
                     _in_or_out(servers, (int(binding.ofport), delivers), step)
-        return Locals(identities, versions, tuple(ports), tuple(servers), routers, count)
+        return Locals(identities, versions, tuple(ports), tuple(servers), routers, midstream, count)
 
 
 NOBODY_HERE = Locals()

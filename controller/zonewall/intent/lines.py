@@ -149,7 +149,8 @@ def _ends(
 
 
 def _numbers(policy: Policy, crowd_: Crowd) -> CrowdIntent:
-    numbers = tuple(sorted(policy.identity(name) for name in crowd_.identities))
+    known = policy.identities
+    numbers = tuple(sorted([known[name] for name in crowd_.identities]))
     return CrowdIntent(crowd_.everybody, crowd_.inside, crowd_.outside, numbers)
 
 
@@ -158,6 +159,8 @@ def _touches(crowd_: Crowd, here: frozenset[str]) -> bool:
         return bool(here)
     if not crowd_.identities.isdisjoint(here):
         return True
+    if not (crowd_.inside or crowd_.outside):
+        return False
     return any((crowd_.outside if is_outside_name(name) else crowd_.inside) for name in here)
 
 

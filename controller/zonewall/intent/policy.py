@@ -62,7 +62,12 @@ class Policy:
         placed: the lines of each bank's sections, those of its end last.
         endpoints: every endpoint with its numbers.
         beyond: for each tenant, the banks of its connections to other tenants' endpoints.
+        banks_of: for each tenant, the banks that it is either end of.
+        outside: each tenant's longest-prefix table of outside addresses, by identity numbers.
         modified: rules that ask for more than a verdict, by name, in the documents' order.
+        identities: number of each identity by its name.
+        bridges: fabric destination of each bridge.
+        limits_ports: a rule limits each endpoint for itself.
         allowing: the lines, each with its bank's name, by which such a rule allows.
         rejecting: each bank's lines that reject.
     """
@@ -75,7 +80,12 @@ class Policy:
     placed: Mapping[str, tuple[tuple[PlacedLine, ...], ...]]
     endpoints: Mapping[EndpointKey, EndpointFacts]
     beyond: Mapping[TenantName, tuple[Bank, ...]]
+    banks_of: Mapping[TenantName, tuple[Bank, ...]]
+    outside: Mapping[TenantName, tuple[tuple[IpPrefix, int], ...]]
     modified: tuple[tuple[str, Rule], ...]
+    identities: Mapping[str, int]
+    bridges: Mapping[BridgeKey, int]
+    limits_ports: bool
     allowing: Mapping[str, tuple[tuple[str, Line], ...]]
     rejecting: Mapping[str, tuple[Line, ...]]
 
@@ -85,7 +95,7 @@ class Policy:
 
     def identity(self, name: str) -> int:
         """Return the number of an identity by its name."""
-        return self.number(Kind.OUTSIDE if "!{" in name else Kind.IDENTITY, name)
+        return self.identities[name]
 
 
 def prepare(
@@ -103,9 +113,16 @@ def prepare(
         for key, endpoint in configuration.inventory.endpoints.items()
     }
     beyond: dict[TenantName, list[Bank]] = {}
+    banks_of: dict[TenantName, list[Bank]] = {}
     for bank in banks.values():
         if bank.source != bank.destination:
             beyond.setdefault(bank.source, []).append(bank)
+        for end in {bank.source, bank.destination}:
+            banks_of.setdefault(end, []).append(bank)
+    outside = {
+        tenant: tuple((prefix, builder.number(Kind.OUTSIDE, identity.name)) for prefix, identity in table)
+        for tenant, table in directory.outside.items()
+    }
     modified = tuple(
         (name, record.rule)
         for name, record in records.items()
@@ -121,7 +138,18 @@ def prepare(
         placed,
         endpoints,
         {tenant: tuple(found) for tenant, found in beyond.items()},
+        {tenant: tuple(found) for tenant, found in banks_of.items()},
+        outside,
         modified,
+        {
+            identity.name: builder.number(Kind.OUTSIDE if identity.outside else Kind.IDENTITY, identity.name)
+            for identity in directory.all
+        },
+        {
+            bridge: builder.number(Kind.DESTINATION, f"bridge:{bridge}")
+            for bridge in bridges_of(configuration)
+        },
+        any(rule.limit is not None and rule.limit.per_endpoint for _, rule in modified),
         allowing,
         rejecting,
     )

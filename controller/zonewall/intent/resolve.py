@@ -6,6 +6,7 @@ Each function here makes one piece of it; ``resolve_bridge`` makes all.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from zonewall.intent.chains import chains_on
 from zonewall.intent.connection_limits import new_connections
@@ -31,7 +32,7 @@ from zonewall.intent.policy import EndpointFacts, Policy
 from zonewall.placement.model import Binding, BridgeKey
 from zonewall.placement.topology import hops_in
 from zonewall.policy.model import Attachment, PortDeclaration, PortRole
-from zonewall.values.addresses import IpAddress, IpPrefix
+from zonewall.values.addresses import IpAddress
 from zonewall.values.names import TenantName
 
 VIA_UPLINK = 4095
@@ -48,7 +49,7 @@ def resolve_bridge(fleet: Fleet, key: BridgeKey) -> BridgeParts:
     for bank in banks_on(fleet, key, here):
         banks.append((bank, BankIntent(bank.frame, verdict_lines(fleet.policy, bank))))
     found = [bank for bank, _ in banks]
-    frame = bridge_intent(fleet, key, here, found, any(bank.rejects(fleet.policy) for bank in found))
+    frame = bridge_intent(fleet, key, here, found)
     tenants = tuple(_tenant(fleet, key, name, of, frame) for name, of in here.items())
     return BridgeParts(frame, tenants, tuple(intent for _, intent in banks), destinations_of(fleet, key))
 
@@ -60,7 +61,7 @@ def locals_of(fleet: Fleet, key: BridgeKey, tenant: TenantName) -> Locals:
 
 
 def bridge_intent(
-    fleet: Fleet, key: BridgeKey, here: Mapping[TenantName, Locals], banks: list[BankHere], rejects: bool
+    fleet: Fleet, key: BridgeKey, here: Mapping[TenantName, Locals], banks: list[BankHere]
 ) -> BridgeIntent:
     """Return what belongs to the bridge as a whole."""
     policy = fleet.policy
@@ -69,17 +70,16 @@ def bridge_intent(
     tunnels = [ofport for port, ofport in ports if port.role is PortRole.TUNNEL]
     uplinks = [(port, ofport) for port, ofport in ports if port.role is PortRole.UPLINK]
     tenants = policy.configuration.tenants.keys()
-    frames = [bank.frame for bank in banks]
-    return BridgeIntent(
+    bare = BridgeIntent(
         key=key,
         number=policy.number(Kind.DESTINATION, f"bridge:{key}"),
-        populated=bool(here),
-        has_locals=any(of.count for of in here.values()),
-        sections=max((len(frame.misses) for frame in frames), default=0),
-        mirror_steps=max((len(frame.mirrors) for frame in frames), default=0),
-        turned=tuple((frame.number, frame.reverse) for frame in frames if frame.number != frame.reverse),
-        rejects=rejects,
-        modifiers=modifiers_of(fleet, key, banks, mirror_bits(policy.configuration)),
+        populated=False,
+        has_locals=False,
+        sections=0,
+        mirror_steps=0,
+        turned=(),
+        rejects=False,
+        modifiers=(),
         chains=chains_on(fleet, key),
         sinks=mirror_sinks(fleet, key, lambda: destinations_of(fleet, key)),
         sinks_here=sinks_here(fleet, key),
@@ -89,23 +89,40 @@ def bridge_intent(
         host_port=next((ofport for port, ofport in ports if port.role is PortRole.HOST), None),
         host_uplinks=tuple(ofport for port, ofport in uplinks if 0 not in (port.vlans or {})),
         uplink_ports=tuple(sorted({n for port, n in uplinks if tenants & {*(port.vlans or {}).values()}})),
-        remediation=_remediation(policy) if here else (),
+        remediation=(),
         ethertypes=provider.ethertypes,
         multicast=provider.multicast,
     )
+    return populated(bare, fleet, here, banks)
 
 
-def tenant_intent(fleet: Fleet, key: BridgeKey, name: TenantName, here: Locals) -> TenantIntent:
-    """Return a tenant on a bridge, but for its endpoints."""
+def populated(
+    before: BridgeIntent, fleet: Fleet, here: Mapping[TenantName, Locals], banks: list[BankHere]
+) -> BridgeIntent:
+    """Return what belongs to the bridge as a whole, with other tenants, endpoints and banks on it."""
+    policy = fleet.policy
+    frames = [bank.frame for bank in banks]
+    return replace(
+        before,
+        populated=bool(here),
+        has_locals=any(of.count for of in here.values()),
+        sections=max((len(frame.misses) for frame in frames), default=0),
+        mirror_steps=max((len(frame.mirrors) for frame in frames), default=0),
+        turned=tuple((frame.number, frame.reverse) for frame in frames if frame.number != frame.reverse),
+        rejects=any(bank.rejects(policy) for bank in banks),
+        modifiers=modifiers_of(fleet, before.key, banks, mirror_bits(policy.configuration)),
+        remediation=_remediation(policy) if here else (),
+    )
+
+
+def tenant_intent(
+    fleet: Fleet, key: BridgeKey, name: TenantName, here: Locals, flood: tuple[int, ...]
+) -> TenantIntent:
+    """Return a tenant on a bridge, but for its endpoints; ``flood`` as ``flood_of`` says."""
     policy = fleet.policy
     attachment = attachment_of(policy, key)
     uplinks = tuple(_uplinks(name, fleet.ports.get(key, ())))
     gateway, gateways = _gateway(fleet, key, attachment, name, uplinks)
-    outside: tuple[tuple[IpPrefix, int], ...] = ()
-    if gateway is not None:
-        outside = tuple(
-            (prefix, policy.identity(identity.name)) for prefix, identity in policy.directory.outside[name]
-        )
     first_outside = next(iter(fleet.declared.uplinks.get(name, ())), None)
     underlay = attachment is Attachment.UNDERLAY
     return TenantIntent(
@@ -114,11 +131,11 @@ def tenant_intent(fleet: Fleet, key: BridgeKey, name: TenantName, here: Locals) 
         bank=policy.number(Kind.BANK, name),
         ports=here.ports,
         servers=here.servers,
-        outside=outside,
+        outside=() if gateway is None else policy.outside[name],
         uplinks=uplinks,
         gateway=gateway,
         routers=tuple(sorted({mac for uplink in gateways for mac in uplink.routers})),
-        flood=() if underlay else flood_of(fleet, name),
+        flood=() if underlay else flood,
         dhcp_servers=() if underlay else _dhcp_elsewhere(fleet, key, name),
         floods_outside=underlay or first_outside in (key, None),
         new_connections=new_connections(policy, name),
@@ -130,7 +147,7 @@ def flood_of(fleet: Fleet, name: TenantName) -> tuple[int, ...]:
     bridges = fleet.present(name)
     if len(bridges) < 2:
         return ()
-    return tuple(fleet.policy.number(Kind.DESTINATION, f"bridge:{bridge}") for bridge in sorted(bridges))
+    return tuple(via_bridge(fleet.policy, bridge) for bridge in sorted(bridges))
 
 
 def view_of(frame: BridgeIntent, tenant: TenantIntent, here: Locals, announcements_per_s: int) -> View:
@@ -186,7 +203,7 @@ def remote_endpoint(facts: EndpointFacts, via: int) -> RemoteEndpoint:
 
 def via_bridge(policy: Policy, bridge: BridgeKey) -> int:
     """Return the ``via`` that leads to another bridge."""
-    return policy.number(Kind.DESTINATION, f"bridge:{bridge}")
+    return policy.bridges[bridge]
 
 
 def goes_by_uplink(policy: Policy, key: BridgeKey, tenant: TenantIntent) -> bool:
@@ -196,7 +213,7 @@ def goes_by_uplink(policy: Policy, key: BridgeKey, tenant: TenantIntent) -> bool
 
 def _tenant(fleet: Fleet, key: BridgeKey, name: TenantName, here: Locals, frame: BridgeIntent) -> TenantParts:
     policy = fleet.policy
-    intent = tenant_intent(fleet, key, name, here)
+    intent = tenant_intent(fleet, key, name, here, flood_of(fleet, name))
     view = view_of(frame, intent, here, policy.configuration.provider.limits.announcements_per_s)
     of_tenant = fleet.here.get(key, {}).get(name, {})
     by_uplink = goes_by_uplink(policy, key, intent)

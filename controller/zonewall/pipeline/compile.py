@@ -101,8 +101,7 @@ def _flows(parts: BridgeParts) -> Iterator[Flow]:
 def _meters(parts: BridgeParts) -> Iterator[MeterEntry]:
     yield from frame_meters(parts.frame)
     for tenant in parts.tenants:
-        yield from admit.admit_tenant_meters(tenant.intent)
-        yield from dhcp.dhcp_meters(tenant.intent)
+        yield from tenant_meters(tenant.intent)
         for local in tenant.locals:
             yield from local_meters(tenant.view, local)
 
@@ -152,6 +151,12 @@ def tenant_flows(frame: BridgeIntent, tenant: TenantIntent) -> Iterator[Flow]:
     yield from admit.admit_uplink_flows(tenant)
     yield from deliver.to_uplink_flows(tenant)
     yield from deliver.flood_tenant_flows(tenant)
+
+
+def tenant_meters(tenant: TenantIntent) -> Iterator[MeterEntry]:
+    """Yield the meters of a tenant as a whole."""
+    yield from admit.admit_tenant_meters(tenant)
+    yield from dhcp.dhcp_meters(tenant)
 
 
 def local_flows(view: View, endpoint: LocalEndpoint) -> Iterator[Flow]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import pairwise
 
 from zonewall.pipeline.model import Condition, Field
@@ -89,16 +90,22 @@ def service_conditions(
 
     Terms of one protocol that differ in ports alone are merged first, so that no two alternatives overlap.
     """
-    terms = list(services)
+    return list(_service_conditions(tuple(services), families))
+
+
+@lru_cache(maxsize=1 << 14)
+def _service_conditions(
+    terms: tuple[ServiceTerm, ...], families: tuple[int, ...]
+) -> tuple[tuple[Condition, ...], ...]:
     if not terms or any(term.protocol is None for term in terms):
-        return [()]
+        return ((),)
     alternatives: dict[tuple[Condition, ...], None] = {}
     for protocol in dict.fromkeys(term.protocol for term in terms if term.protocol is not None):
         same = [term for term in terms if term.protocol == protocol]
         for family in families:
             for conditions in _protocol_conditions(protocol, same, family):
                 alternatives[conditions] = None
-    return list(alternatives)
+    return tuple(alternatives)
 
 
 def _protocol_conditions(

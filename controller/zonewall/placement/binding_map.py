@@ -61,6 +61,14 @@ class FrozenMap(Mapping[K, V]):
         """Return the number of entries."""
         return self._length
 
+    def __eq__(self, other: object) -> bool:
+        """Say whether both have the same entries; quick where they share most of them."""
+        if isinstance(other, FrozenMap):
+            return self._shards == other._shards
+        return NotImplemented if not isinstance(other, Mapping) else dict(self) == dict(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def put(self, key: K, value: V) -> FrozenMap[K, V]:
         """Return a mapping with the entry; this very one where it is there already."""
         number = _shard(key)

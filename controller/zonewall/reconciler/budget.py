@@ -35,7 +35,7 @@ def refusals(
     ]
     if not near:
         return ()
-    return over_budget(world.reconfigured(configuration, inactive, 0.0)[0].index(), near)
+    return over_budget(world.reconfigured(configuration, inactive, 0.0)[0].indexed, near)
 
 
 def _size(configuration: Configuration) -> int:

@@ -15,15 +15,14 @@ from zonewall.errors import BridgeError, ZonewallError
 from zonewall.flows.diff import Change, diff_state, with_meters
 from zonewall.flows.encoded import BridgeState, EncodedFlow
 from zonewall.flows.generation import turned_flow
-from zonewall.flows.leaving import Leaving
+from zonewall.flows.leaving import SEARCHED, Leaving
 from zonewall.flows.staging import LARGE, Plan, plan
-from zonewall.flows.wire import encode_program
 from zonewall.intent.fleet import Fleet
 from zonewall.openflow.errors import BundleRefused, MeterRefused
 from zonewall.openflow.events import FlowUpdate
-from zonewall.pipeline.compile import compile_bridge
 from zonewall.placement.model import BridgeKey, Placement
 from zonewall.reconciler.aside import SetAside, about
+from zonewall.reconciler.compiler import Compiler
 from zonewall.reconciler.holdings import AUDIT_S, Holdings, ReadableLink
 
 FIRST_RETRY_S = 0.5
@@ -70,14 +69,22 @@ class BridgeKeeper:
     """One bridge's task: wakes when something changed, compiles the latest state, sends the difference."""
 
     def __init__(
-        self, key: BridgeKey, latest: Callable[[], Fleet | None], report: Callable[[InForce], None]
+        self,
+        key: BridgeKey,
+        latest: Callable[[], Fleet | None],
+        report: Callable[[InForce], None],
+        compiler: Compiler | None = None,
     ) -> None:
-        """Keep ``key`` as ``latest`` says; ``report`` is told what is in force."""
+        """Keep ``key`` as ``latest`` says; ``report`` is told what is in force.
+
+        Keepers share a ``compiler``, so that what bridges have in common is made once.
+        """
         self.key = key
         self.status = BridgeStatus()
         self.link: BridgeLink | None = None
         self._latest = latest
         self._report = report
+        self._compiler = compiler or Compiler()
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._retry_s = FIRST_RETRY_S
@@ -141,8 +148,7 @@ class BridgeKeeper:
                 self._failed(error)
 
     async def _bring_about(self, link: BridgeLink, fleet: Fleet) -> None:
-        program = await asyncio.get_running_loop().run_in_executor(None, compile_bridge, fleet, self.key)
-        wanted = encode_program(program)
+        wanted = await self._compiler.wanted(fleet, self.key)
         bridge = fleet.policy.configuration.inventory.hosts[self.key.host].bridges[self.key.bridge]
         installed = await self.holdings.known(link, fleet.policy, bridge.foreign_flows)
         for _ in range(MOST_ROUNDS):
@@ -185,7 +191,8 @@ class BridgeKeeper:
     def _with_leaving(self, installed: BridgeState, asked: BridgeState, now: float) -> BridgeState:
         """Have rows that cached decisions may need go a moment later; a large change sees to it itself."""
         change = diff_state(installed, asked)
-        if not change.flows.delete or len(change.flows.put) + len(change.flows.delete) > LARGE:
+        searched = any(key.table in SEARCHED for key in change.flows.delete)
+        if not searched or len(change.flows.put) + len(change.flows.delete) > LARGE:
             self.leaving = Leaving()
             return asked
         return self.leaving.keep(installed, asked, now)

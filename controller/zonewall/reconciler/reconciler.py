@@ -26,6 +26,7 @@ from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.addresses import Addresses
 from zonewall.reconciler.budget import refusals
+from zonewall.reconciler.compiler import Compiler
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.links import LinkFinder
 from zonewall.reconciler.recorder import Recorder
@@ -83,6 +84,7 @@ class Reconciler:
         configuration, self.texts = load_accepted(directory, datetime.now(UTC))
         numbering = read_numbering(self.numbering_file)
         self._memory = read_memory(self.memory_file)
+        self._remembered: tuple[object, ...] = (None,) * 4
         self.finder.remember(self._memory.links, time.monotonic())
         self.addresses = Addresses(configuration, self._memory.addresses, self.recorder)
         self._readdressing = False
@@ -95,7 +97,7 @@ class Reconciler:
         fleet = fleet.with_links(self.finder.links)
         self.world = World.start(configuration, numbering, fleet, _inactive_now(configuration))
         self._keep_numbering(numbering)
-        self._fleet: Fleet = self.world.index()
+        self._compiler = Compiler()
 
     # What others may call
 
@@ -126,13 +128,13 @@ class Reconciler:
 
     def take(self, change: tuple[FleetState, tuple[Effect, ...]], cause: str = "controller") -> None:
         """Take the next fleet, and have the bridges follow; ``cause``: who or what brought it about."""
-        before = self.world.fleet
+        before = self.world
         fleet, effects = change
         self._report(effects)
         self.recorder.moved(fleet, effects, cause)
-        if fleet is before:
+        if fleet is before.fleet:
             return
-        self.world = self.world.with_fleet(fleet)
+        self.world = before.with_fleet(fleet)
         self.dispatch(self.world.turn(effects, before))
         for effect in effects:
             if effect.kind is EffectKind.REMOVE and effect.endpoint not in fleet.bindings:
@@ -204,7 +206,6 @@ class Reconciler:
         """Wake the bridges of a turn: new places first, the others when those are in force."""
         if not turn:
             return
-        self._fleet = self.world.index()
         first = [self.keepers[key] for key in sorted(turn.first) if key in self.keepers]
         then = [self.keepers[key] for key in sorted(turn.then) if key in self.keepers]
         for keeper in first:
@@ -284,12 +285,12 @@ class Reconciler:
         """Have a keeper for each managed bridge."""
         for key in bridges_of(self.world.configuration):
             if key not in self.keepers:
-                keeper = BridgeKeeper(key, self._latest_for(key), self._confirmed)
+                keeper = BridgeKeeper(key, self._latest_for(key), self._confirmed, self._compiler)
                 self.keepers[key] = keeper
                 self._start(keeper.run())
 
     def _latest_for(self, key: BridgeKey) -> Callable[[], Fleet | None]:
-        return lambda: self._fleet if key in self._fleet.ports and self.is_known(key) else None
+        return lambda: self.fleet if key in self.fleet.ports and self.is_known(key) else None
 
     def is_known(self, key: BridgeKey) -> bool:
         """Say whether the host has told what ports there are, so that nothing is taken for gone too early."""
@@ -298,7 +299,7 @@ class Reconciler:
     @property
     def fleet(self) -> Fleet:
         """Return what the bridges are compiled from at the moment."""
-        return self._fleet
+        return self.world.indexed
 
     def host_told(self, host: HostName) -> None:
         """Note that a host has told all its ports; its bridges may be changed from now on."""
@@ -337,6 +338,10 @@ class Reconciler:
     def _remember(self) -> None:
         """Write down where everything is, if that is not what is written."""
         fleet = self.world.fleet
+        made_of = (fleet.records, fleet.links, fleet.datapaths, self.addresses.book)
+        if all(one is other for one, other in zip(made_of, self._remembered, strict=True)):
+            return
+        self._remembered = made_of
         memory = Memory(
             fleet.remember(),
             fleet.links,

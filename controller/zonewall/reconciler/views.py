@@ -59,7 +59,7 @@ async def _held(reconciler: Reconciler, words: Mapping[str, str]) -> dict[str, A
     link = reconciler.keepers[key].link
     if link is None:
         raise ZonewallError(f"{key} is away; what it holds cannot be read")
-    fleet = reconciler.world.index()
+    fleet = reconciler.fleet
     program = await asyncio.get_running_loop().run_in_executor(None, compile_bridge, fleet, key)
     wanted = encode_program(program)
     async with asyncio.timeout(READ_S):

@@ -37,13 +37,17 @@ class World:
     """The configuration in force and the fleet.
 
     Attributes:
+        indexed: the fleet as the compiler reads it; it follows at a cost that depends on what changed.
+        outward: bridges with uplinks or legs of service functions, which every change may concern.
         relatives: tenants whose bridges know a tenant's endpoints: itself and those it is linked with.
         inactive: rules that do not hold at the moment.
     """
 
     policy: Policy
     fleet: FleetState
+    indexed: Fleet
     relatives: Mapping[TenantName, frozenset[TenantName]]
+    outward: frozenset[BridgeKey]
     inactive: frozenset[str] = frozenset()
 
     @staticmethod
@@ -52,16 +56,13 @@ class World:
     ) -> World:
         """Return the world of a configuration."""
         policy = prepare(configuration, numbering, inactive)
-        return World(policy, fleet, _relatives(configuration), inactive)
+        indexed = index_fleet(policy, fleet.placement())
+        return World(policy, fleet, indexed, _relatives(configuration), _outward(configuration), inactive)
 
     @property
     def configuration(self) -> Configuration:
         """Return the configuration in force."""
         return self.policy.configuration
-
-    def index(self) -> Fleet:
-        """Return what the compiler reads."""
-        return index_fleet(self.policy, self.fleet.placement())
 
     def reconfigured(
         self, configuration: Configuration, inactive: frozenset[str], at: float
@@ -76,10 +77,10 @@ class World:
 
     def with_fleet(self, fleet: FleetState) -> World:
         """Return the world with another fleet."""
-        return replace(self, fleet=fleet)
+        return replace(self, fleet=fleet, indexed=self.indexed.follow(fleet.placement()))
 
-    def turn(self, effects: Iterable[Effect], before: FleetState) -> Turn:
-        """Return the bridges that placement effects concern, the new places first."""
+    def turn(self, effects: Iterable[Effect], before: World) -> Turn:
+        """Return the bridges that placement effects concern since ``before``, the new places first."""
         endpoints = self.configuration.inventory.endpoints
         first: set[BridgeKey] = set()
         then: set[BridgeKey] = set()
@@ -92,7 +93,9 @@ class World:
             if effect.endpoint is not None and effect.endpoint in endpoints:
                 tenants |= self.relatives.get(endpoints[effect.endpoint].tenant, frozenset())
         if tenants:
-            then |= self._present(tenants, before) | self._present(tenants, self.fleet)
+            then |= self.outward
+        for tenant in tenants:
+            then |= before.indexed.present(tenant) | self.indexed.present(tenant)
         return Turn(frozenset(first), frozenset(then - first))
 
     def bridge_of(self, datapath_id: DatapathId) -> BridgeKey | None:
@@ -134,20 +137,17 @@ class World:
                 found.append((bridge, ofport))
         return found
 
-    def _present(self, tenants: set[TenantName], fleet: FleetState) -> set[BridgeKey]:
-        """Return the bridges where a tenant has endpoints or uplinks; with service legs, they all count."""
-        endpoints = self.configuration.inventory.endpoints
-        found = {
-            binding.bridge
-            for key, bindings in fleet.bindings.items()
-            if key in endpoints and endpoints[key].tenant in tenants
-            for binding in bindings
-        }
-        for key in bridges_of(self.configuration):
-            ports = self.configuration.inventory.hosts[key.host].bridges[key.bridge].ports.values()
-            if any(port.role in (PortRole.UPLINK, PortRole.SERVICE) for port in ports):
-                found.add(key)
-        return found
+
+def _outward(configuration: Configuration) -> frozenset[BridgeKey]:
+    hosts = configuration.inventory.hosts
+    return frozenset(
+        key
+        for key in bridges_of(configuration)
+        if any(
+            port.role in (PortRole.UPLINK, PortRole.SERVICE)
+            for port in hosts[key.host].bridges[key.bridge].ports.values()
+        )
+    )
 
 
 def _relatives(configuration: Configuration) -> dict[TenantName, frozenset[TenantName]]:

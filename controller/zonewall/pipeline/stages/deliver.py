@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 
 from zonewall.intent.model import BridgeIntent, Destination, LocalEndpoint, TenantIntent
 from zonewall.pipeline.cookie import Category
@@ -53,7 +54,8 @@ from zonewall.pipeline.tables import (
     VIA_UPLINK,
 )
 
-PORTS_IN_A_FLOOD_FLOW = 128
+PORTS_IN_A_FLOOD_FLOW = 256
+"""By number, so that a port that comes or goes changes one flow; all numbers need 255 sections."""
 
 
 def deliver_flows() -> Iterator[Flow]:
@@ -149,11 +151,21 @@ def flood_tenant_flows(tenant: TenantIntent) -> Iterator[Flow]:
 
 
 def flood_local_flows(tenant: int, ports: tuple[int, ...]) -> Iterator[Flow]:
-    """Yield the flows of flood_local for a tenant's ports here, so many in each."""
-    chunks = [ports[at : at + PORTS_IN_A_FLOOD_FLOW] for at in range(0, len(ports), PORTS_IN_A_FLOOD_FLOW)]
-    for index, chunk in enumerate(chunks):
-        match = ((TENANT, tenant, None), (SECTION, index, None))
-        out: list[Action] = [Output(port) for port in chunk]
-        if index + 1 < len(chunks):
-            out += [SetField(SECTION, index + 1), Resubmit(FLOOD_LOCAL)]
-        yield flow(FLOOD_LOCAL, 100, match, *out, category=Category.DELIVERY)
+    """Yield the flows of flood_local for a tenant's ports here: one for each range of numbers."""
+    ranges = flood_ranges(ports)
+    for index, some in enumerate(ranges):
+        yield flood_range_flow(tenant, index, some, index + 1 == len(ranges))
+
+
+def flood_ranges(ports: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return sorted ports by ranges of numbers, those that are empty left out."""
+    return [tuple(some) for _, some in groupby(ports, lambda port: port // PORTS_IN_A_FLOOD_FLOW)]
+
+
+def flood_range_flow(tenant: int, index: int, ports: tuple[int, ...], is_last: bool) -> Flow:
+    """Return the flow that floods to some ports and goes on to the next range, if there is one."""
+    out: list[Action] = [Output(port) for port in ports]
+    if not is_last:
+        out += [SetField(SECTION, index + 1), Resubmit(FLOOD_LOCAL)]
+    match = ((TENANT, tenant, None), (SECTION, index, None))
+    return flow(FLOOD_LOCAL, 100, match, *out, category=Category.DELIVERY)

@@ -1,0 +1,405 @@
+"""Fleet to what a bridge should hold, in bytes: each subject once, and again only when it has changed.
+
+The result is that of ``compile_bridge`` and ``encode_program``, byte for byte; what is remembered makes it
+quick and nothing else. An ``Assembler`` is an explicit memory for one thread; without it only time is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from zonewall.flows.encoded import BridgeState
+from zonewall.flows.layers import EMPTY, At, BankLayer, Block, Layers, Own, Seen, TenantLayer, port_range
+from zonewall.flows.shared_pieces import SharedPieces, encode, encode_distinct
+from zonewall.intent.fleet import DELIVERING, Fleet
+from zonewall.intent.here import Bound, Locals
+from zonewall.intent.lines import BankHere, bank_here
+from zonewall.intent.model import BridgeIntent, ForeignEndpoint, TenantIntent, View
+from zonewall.intent.numbering import Kind
+from zonewall.intent.policy import Policy
+from zonewall.intent.resolve import (
+    bridge_intent,
+    destinations_of,
+    for_remotes,
+    goes_by_uplink,
+    local_endpoint,
+    locals_of,
+    populated,
+    tenant_intent,
+    view_of,
+)
+from zonewall.pipeline.compile import frame_flows, frame_meters, local_flows, local_meters
+from zonewall.pipeline.model import MeterEntry
+from zonewall.pipeline.stages import who
+from zonewall.placement.model import Binding, BridgeKey
+from zonewall.values.names import EndpointKey, TenantName
+
+_OwnByPort = Mapping[int, Mapping[At, Own]]
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(slots=True)
+class _Bridge:
+    """What is remembered of a bridge: all that its flows were made from, and they."""
+
+    fleet: Fleet
+    here: dict[TenantName, Locals]
+    banks: dict[str, BankHere]
+    intent: BridgeIntent
+    tenants: dict[TenantName, tuple[TenantIntent, View]]
+    layers: Layers
+    meters: dict[int, MeterEntry] = field(default_factory=dict)
+    uses: dict[int, int] = field(default_factory=dict)
+
+
+class Assembler:
+    """Remembers every bridge's pieces; not for two threads at a time."""
+
+    def __init__(self) -> None:
+        """Remember nothing yet."""
+        self._bridges: dict[BridgeKey, _Bridge] = {}
+        self._shared = SharedPieces()
+
+    def state(self, fleet: Fleet, key: BridgeKey) -> BridgeState:
+        """Return what a bridge should hold.
+
+        Raises:
+            CompileError: something that no bridge can carry out.
+            EncodingError: something that has no OpenFlow form.
+        """
+        # What fails in its middle is forgotten whole.
+        known = self._bridges.pop(key, None)
+        changed = None if known is None else fleet.changed_since(known.fleet)
+        self._shared.follow(fleet.policy)
+        step = _Step(self._shared, fleet, key, known, changed)
+        made = step.bridge()
+        self._bridges[key] = made
+        return BridgeState(made.layers, {}, made.meters)
+
+    def forget(self, key: BridgeKey) -> None:
+        """Forget a bridge that is managed no more."""
+        self._bridges.pop(key, None)
+
+
+class _Step:
+    """One bridge from one fleet to another; ``changed`` None: everything may have."""
+
+    def __init__(
+        self,
+        shared: SharedPieces,
+        fleet: Fleet,
+        key: BridgeKey,
+        known: _Bridge | None,
+        changed: list[EndpointKey] | None,
+    ) -> None:
+        self._shared = shared
+        self._fleet = fleet
+        self._key = key
+        self._policy: Policy = fleet.policy
+        self._known = known
+        self._changed = changed
+        facts = self._policy.endpoints
+        self._owners = None if changed is None else {facts[each].tenant for each in changed if each in facts}
+
+    def bridge(self) -> _Bridge:
+        """Return the bridge as it is to be."""
+        known = self._known
+        if known is not None and self._owners is not None and not self._owners:
+            known.fleet = self._fleet
+            return known
+        here = self._here()
+        banks = self._banks(here)
+        intent = self._intent(here, banks)
+        tenants: dict[TenantName, tuple[TenantIntent, View]] = {}
+        layers = self._tenants(here, intent, tenants)
+        made = Layers(
+            self._frame(intent),
+            self._moved(here, intent),
+            self._paths(),
+            layers,
+            self._bank_layers(banks, intent),
+        )
+        bridge = _Bridge(self._fleet, here, banks, intent, tenants, made)
+        self._count_meters(bridge)
+        return bridge
+
+    def _touched(self) -> set[TenantName]:
+        """Return the tenants whose endpoints, here or elsewhere, changed, and those that may see them."""
+        assert self._owners is not None
+        seen_by = {bank.source for owner in self._owners for bank in self._policy.banks_of.get(owner, ())}
+        return self._owners | seen_by
+
+    # Who is here
+
+    def _here(self) -> dict[TenantName, Locals]:
+        known, key = self._known, self._key
+        if known is None or self._changed is None:
+            names = [n for n in sorted(self._policy.configuration.tenants) if self._fleet.is_present(n, key)]
+            return {name: self._locals(name) for name in names}
+        here = dict(known.here)
+        for name in sorted(self._touched()):
+            if not self._fleet.is_present(name, key):
+                here.pop(name, None)
+            elif name not in here:
+                here[name] = locals_of(self._fleet, key, name)
+            elif self._owners is not None and name in self._owners:
+                gone = self._bound(known.fleet, name)
+                come = self._bound(self._fleet, name)
+                if gone != come:
+                    here[name] = here[name].change(gone, come)
+        return here
+
+    def _locals(self, name: TenantName) -> Locals:
+        """Return what a tenant's endpoints here add up to, as known where nothing of it has changed."""
+        known = self._known
+        if (
+            known is not None
+            and name in known.here
+            and known.fleet.policy.endpoints is self._policy.endpoints
+        ):
+            before = known.fleet.here.get(self._key, {}).get(name)
+            if before is not None and before is self._fleet.here.get(self._key, {}).get(name):
+                return known.here[name]
+        return locals_of(self._fleet, self._key, name)
+
+    def _bound(self, fleet: Fleet, name: TenantName) -> list[Bound]:
+        """Return the changed endpoints of a tenant that are at a port here."""
+        facts = fleet.policy.endpoints
+        return [
+            (facts[each], binding)
+            for each in self._changed or ()
+            if each in facts and facts[each].tenant == name
+            for binding in fleet.placement.bindings.get(each, ())
+            if binding.bridge == self._key
+        ]
+
+    # The bridge as a whole
+
+    def _banks(self, here: dict[TenantName, Locals]) -> dict[str, BankHere]:
+        known, policy = self._known, self._policy
+        if known is None or self._changed is None:
+            wanted = sorted(policy.banks)
+            found: dict[str, BankHere] = {}
+        else:
+            ends = [name for name in self._touched() if not _same_crowd(here.get(name), known.here.get(name))]
+            wanted = sorted({bank.name for end in ends for bank in policy.banks_of.get(end, ())})
+            if not wanted:
+                return known.banks
+            found = {name: bank for name, bank in known.banks.items() if name not in wanted}
+        for name in wanted:
+            made = bank_here(self._fleet, self._key, policy.banks[name], here)
+            if made is not None:
+                before = known.banks.get(name) if known is not None else None
+                found[name] = before if before is not None and _same_bank(before, made) else made
+        if known is not None and self._changed is not None and _same_entries(found, known.banks):
+            return known.banks
+        return dict(sorted(found.items()))
+
+    def _intent(self, here: dict[TenantName, Locals], banks: dict[str, BankHere]) -> BridgeIntent:
+        known = self._known
+        if known is None or self._changed is None:
+            made = bridge_intent(self._fleet, self._key, here, list(banks.values()))
+            return known.intent if known is not None and known.intent == made else made
+        if banks is known.banks and not self._policy.limits_ports:
+            flags = bool(here), any(of.count for of in here.values())
+            if flags == (known.intent.populated, known.intent.has_locals):
+                return known.intent
+        made = populated(known.intent, self._fleet, here, list(banks.values()))
+        return known.intent if known.intent == made else made
+
+    def _frame(self, intent: BridgeIntent) -> Block:
+        if self._known is not None and intent is self._known.intent:
+            return self._known.layers.frame
+        return Block(encode_distinct(frame_flows(intent)), tuple(frame_meters(intent)))
+
+    def _paths(self) -> Mapping[int, Block]:
+        known, fleet = self._known, self._fleet
+        if known is not None and self._changed is not None:
+            return known.layers.paths
+        return {each.number: self._shared.path(each) for each in destinations_of(fleet, self._key)}
+
+    def _moved(self, here: dict[TenantName, Locals], intent: BridgeIntent) -> Block:
+        """Return the flows for connections that are taken up in their middle, where an endpoint has come."""
+        if not intent.judges or not any(of.midstream for of in here.values()):
+            return EMPTY
+        return self._shared.take_up(intent)
+
+    def _bank_layers(self, banks: dict[str, BankHere], intent: BridgeIntent) -> Mapping[str, BankLayer]:
+        known = self._known
+        if known is not None and self._changed is not None and intent.has_legs == known.intent.has_legs:
+            if banks is known.banks:
+                return known.layers.banks
+            return {
+                name: known.layers.banks[name]
+                if known.banks.get(name) is bank
+                else self._shared.bank(self._policy, bank, intent.has_legs)
+                for name, bank in banks.items()
+            }
+        return {name: self._shared.bank(self._policy, bank, intent.has_legs) for name, bank in banks.items()}
+
+    # Tenants
+
+    def _tenants(
+        self,
+        here: dict[TenantName, Locals],
+        intent: BridgeIntent,
+        made: dict[TenantName, tuple[TenantIntent, View]],
+    ) -> Mapping[TenantName, TenantLayer]:
+        """Return every tenant's layer, and write down in ``made`` what each was made from."""
+        known = self._known
+        if known is None or self._changed is None or intent.rejects != known.intent.rejects:
+            return {name: self._tenant(name, of, intent, made) for name, of in here.items()}
+        layers = dict(known.layers.tenants)
+        made.update(known.tenants)
+        for name in self._touched():
+            if name in here:
+                layers[name] = self._tenant(name, here[name], intent, made)
+            else:
+                layers.pop(name, None)
+                made.pop(name, None)
+        return layers
+
+    def _tenant(
+        self,
+        name: TenantName,
+        here: Locals,
+        intent: BridgeIntent,
+        made: dict[TenantName, tuple[TenantIntent, View]],
+    ) -> TenantLayer:
+        fleet, key, policy, known = self._fleet, self._key, self._policy, self._known
+        tenant = tenant_intent(fleet, key, name, here, self._shared.flood(fleet, name))
+        view = view_of(intent, tenant, here, policy.configuration.provider.limits.announcements_per_s)
+        before = known.layers.tenants.get(name) if known is not None else None
+        if known is not None and before is not None:
+            old_tenant, old_view = known.tenants[name]
+            view = old_view if old_view == view else view
+            same_ports = old_tenant.ports == tenant.ports and old_tenant.number == tenant.number
+        made[name] = (tenant, view)
+        local = before.local if before is not None and same_ports else self._shared.flood_local(tenant)
+        remote_view = for_remotes(view)
+        by_uplink = goes_by_uplink(policy, key, tenant)
+        seen: dict[TenantName, Seen] = {}
+        if fleet.of(name).present - {key}:
+            seen[name] = Seen(self._shared.group(fleet, name, remote_view, by_uplink), key)
+        guests: dict[EndpointKey, Own] = {}
+        for bank in policy.beyond.get(name, ()):
+            other, number = bank.destination, policy.number(Kind.BANK, bank.name)
+            other_number = policy.number(Kind.TENANT, other)
+            if fleet.of(other).present - {key}:
+                group = self._shared.guests(fleet, other, remote_view, other_number, number)
+                seen[other] = Seen(group, key)
+            self._add_guests(guests, before, view, other, other_number, number)
+        frame = self._shared.tenant_frame(intent, tenant)
+        own = self._own(name, view, before)
+        same_guests = before is not None and _same_entries(guests, before.guests)
+        return TenantLayer(frame, local, own, before.guests if before and same_guests else guests, seen)
+
+    def _own(self, name: TenantName, view: View, before: TenantLayer | None) -> _OwnByPort:
+        known, facts = self._known, self._policy.endpoints
+        same_view = known is not None and before is not None and known.tenants[name][1] is view
+        of_tenant = self._fleet.here.get(self._key, {}).get(name, {})
+        if before is not None and known is not None and same_view and facts is known.fleet.policy.endpoints:
+            if of_tenant is known.fleet.here.get(self._key, {}).get(name, {}):
+                return before.own
+            if self._changed is not None:
+                return self._patched(name, view, before.own)
+        own: dict[int, dict[At, Own]] = {}
+        for at, binding in of_tenant.items():
+            place = port_range(at)
+            kept = before.own.get(place, {}).get(at) if before is not None and same_view else None
+            if kept is None or kept.facts is not facts[at[1]] or kept.binding != binding:
+                kept = self._local(at[1], binding, view)
+            own.setdefault(place, {})[at] = kept
+        return own
+
+    def _patched(self, name: TenantName, view: View, before: _OwnByPort) -> _OwnByPort:
+        """Return a tenant's endpoints here with those that changed made anew."""
+        assert self._known is not None
+        own = dict(before)
+        for facts, binding in self._bound(self._known.fleet, name):
+            at = (binding.ofport, facts.key)
+            place = port_range(at)
+            own[place] = {other: each for other, each in own.get(place, {}).items() if other != at}
+        for facts, binding in self._bound(self._fleet, name):
+            at = (binding.ofport, facts.key)
+            place = port_range(at)
+            kept = before.get(place, {}).get(at)
+            if kept is None or kept.binding != binding or kept.facts is not facts:
+                kept = self._local(facts.key, binding, view)
+            own[place] = {**own.get(place, {}), at: kept}
+        return {place: some for place, some in own.items() if some}
+
+    def _local(self, key: EndpointKey, binding: Binding, view: View) -> Own:
+        facts = self._policy.endpoints[key]
+        endpoint = local_endpoint(facts, binding)
+        block = Block(encode(local_flows(view, endpoint)), tuple(local_meters(view, endpoint)))
+        return Own(facts, binding, block)
+
+    def _add_guests(
+        self,
+        guests: dict[EndpointKey, Own],
+        before: TenantLayer | None,
+        view: View,
+        owner: TenantName,
+        tenant: int,
+        bank: int,
+    ) -> None:
+        for at, binding in self._fleet.here.get(self._key, {}).get(owner, {}).items():
+            if binding.state not in DELIVERING:
+                continue
+            facts = self._policy.endpoints[at[1]]
+            kept = before.guests.get(at[1]) if before is not None else None
+            if kept is None or kept.facts is not facts or kept.binding != binding:
+                foreign = ForeignEndpoint(local_endpoint(facts, binding), tenant, bank)
+                kept = Own(facts, binding, Block(encode(who.foreign_flows(view, foreign))))
+            guests[at[1]] = kept
+
+    def _count_meters(self, bridge: _Bridge) -> None:
+        """Follow the meters of the pieces that came and went; two ports may share one."""
+        known = self._known
+        before = known.layers if known is not None else Layers()
+        bridge.meters = dict(known.meters) if known is not None else {}
+        bridge.uses = dict(known.uses) if known is not None else {}
+        gone, come = bridge.layers.metered_since(before)
+        if known is not None and not any(block.meters for block in (*gone, *come)):
+            bridge.meters, bridge.uses = known.meters, known.uses
+            return
+        for block in gone:
+            for meter in block.meters:
+                bridge.uses[meter.number] -= 1
+        for block in come:
+            for meter in block.meters:
+                bridge.uses[meter.number] = bridge.uses.get(meter.number, 0) + 1
+                bridge.meters[meter.number] = meter
+        for block in gone:
+            for meter in block.meters:
+                if not bridge.uses.get(meter.number, 1):
+                    del bridge.uses[meter.number], bridge.meters[meter.number]
+
+
+def _same_crowd(one: Locals | None, other: Locals | None) -> bool:
+    """Say whether the endpoints of a tenant here are of the same identities and families, however many."""
+    if one is None or other is None or one is other:
+        return one is other
+    return (
+        one.identities.keys() == other.identities.keys()
+        and one.versions.keys() == other.versions.keys()
+        and bool(one.count) == bool(other.count)
+    )
+
+
+def _same_bank(one: BankHere, other: BankHere) -> bool:
+    return (
+        one.bank is other.bank
+        and one.sources == other.sources
+        and one.destinations == other.destinations
+        and one.frame == other.frame
+    )
+
+
+def _same_entries(one: Mapping[K, V], other: Mapping[K, V]) -> bool:
+    """Say whether both have the same objects under the same keys."""
+    return len(one) == len(other) and all(other.get(key) is value for key, value in one.items())

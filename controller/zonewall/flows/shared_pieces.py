@@ -1,0 +1,257 @@
+"""Pieces that bridges share: made when a bridge first asks for them, kept as long as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Generic, TypeVar
+
+from zonewall.flows.encoded import EncodedFlow
+from zonewall.flows.layers import BankLayer, Block, Group
+from zonewall.flows.wire import encode_flow, encode_flows
+from zonewall.intent.fleet import Fleet
+from zonewall.intent.lines import BankHere, verdict_line
+from zonewall.intent.model import (
+    BridgeIntent,
+    Destination,
+    ForeignEndpoint,
+    TenantIntent,
+    View,
+)
+from zonewall.intent.policy import EndpointFacts, PlacedLine, Policy
+from zonewall.intent.resolve import VIA_UPLINK, flood_of, remote_endpoint, via_bridge
+from zonewall.pipeline.compile import bank_flows, distinct, tenant_flows, tenant_meters
+from zonewall.pipeline.model import Flow
+from zonewall.pipeline.stages import deliver, take_up, verdict, who
+from zonewall.placement.binding_map import FrozenMap
+from zonewall.placement.model import Binding, BridgeKey
+from zonewall.values.names import EndpointKey, TenantName
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+FRAME = (-1, "")
+NO_GROUP = Group(FrozenMap(), {}, {})
+_MakeBlock = Callable[[EndpointFacts, Binding], Block]
+_Placed = tuple[tuple[PlacedLine, ...], ...]
+
+
+def encode(flows: Iterable[Flow]) -> tuple[EncodedFlow, ...]:
+    """Return a subject's flows in bytes."""
+    return tuple(encode_flows(flows))
+
+
+def encode_distinct(flows: Iterable[Flow]) -> tuple[EncodedFlow, ...]:
+    """Return the flows of a subject of several parts, which may say the same twice."""
+    return encode(distinct(iter(flows)))
+
+
+class Aging(Generic[K, V]):
+    """A memory that forgets what was not asked for between two calls of ``age``."""
+
+    def __init__(self) -> None:
+        """Remember nothing."""
+        self._young: dict[K, V] = {}
+        self._old: dict[K, V] = {}
+
+    def get(self, key: K) -> V | None:
+        """Return what is remembered under a key."""
+        found = self._young.get(key)
+        if found is None:
+            found = self._old.get(key)
+            if found is not None:
+                self._young[key] = found
+        return found
+
+    def put(self, key: K, value: V) -> V:
+        """Remember a value, and return it."""
+        self._young[key] = value
+        return value
+
+    def age(self) -> None:
+        """Forget what was not asked for since the last call."""
+        self._old, self._young = self._young, {}
+
+
+class SharedPieces:
+    """What all bridges' pieces are taken from; confined to its assembler."""
+
+    def __init__(self) -> None:
+        """Remember nothing."""
+        self._policy: Policy | None = None
+        self._groups: Aging[Hashable, tuple[Group, Mapping[EndpointKey, EndpointFacts]]] = Aging()
+        self._floods: dict[TenantName, tuple[tuple[object, ...], tuple[int, ...]]] = {}
+        self._frames: Aging[Hashable, tuple[TenantIntent, Block]] = Aging()
+        self._banks: Aging[Hashable, tuple[BankHere, _Placed, BankLayer]] = Aging()
+        self._lines: Aging[int, tuple[PlacedLine, dict[Hashable, Block]]] = Aging()
+        self._ranges: Aging[tuple[int, int, tuple[int, ...], bool], EncodedFlow] = Aging()
+        self._take_ups: Aging[Hashable, Block] = Aging()
+        self._paths: Aging[Destination, Block] = Aging()
+
+    def follow(self, policy: Policy) -> None:
+        """Take another policy up; what only the policies before the last asked for is forgotten."""
+        if policy is not self._policy:
+            self._policy = policy
+            for memory in (self._groups, self._frames, self._banks, self._lines):
+                memory.age()
+            for pieces in (self._ranges, self._take_ups, self._paths):
+                pieces.age()
+
+    def flood(self, fleet: Fleet, tenant: TenantName) -> tuple[int, ...]:
+        """Return the destinations of a tenant's bridges, the same object while they are the same."""
+        others = (fleet.of(bank.destination).present for bank in fleet.policy.beyond.get(tenant, ()))
+        made_of = (fleet.of(tenant).present, fleet.declared, *others)
+        known = self._floods.get(tenant)
+        if (
+            known is None
+            or len(known[0]) != len(made_of)
+            or any(one is not other for one, other in zip(known[0], made_of, strict=True))
+        ):
+            flood = flood_of(fleet, tenant)
+            if known is not None and known[1] == flood:
+                flood = known[1]
+            known = self._floods[tenant] = (made_of, flood)
+        return known[1]
+
+    def path(self, destination: Destination) -> Block:
+        """Return the flows towards a destination."""
+        known = self._paths.get(destination)
+        return known or self._paths.put(destination, Block(encode(deliver.path_flows(destination))))
+
+    def take_up(self, bridge: BridgeIntent) -> Block:
+        """Return the flows for connections that are taken up in their middle."""
+        key = (bridge.sections, bridge.mirror_steps, bridge.turned, bool(bridge.sinks))
+        known = self._take_ups.get(key)
+        return known or self._take_ups.put(key, Block(encode_distinct(take_up.take_up_flows(bridge))))
+
+    def tenant_frame(self, bridge: BridgeIntent, tenant: TenantIntent) -> Block:
+        """Return a tenant's flows on a bridge that are no endpoint's."""
+        number = bridge.number if bridge.tunnel_peers else 0
+        key = (
+            tenant.name, number, tenant.servers, tenant.uplinks, tenant.gateway, tenant.dhcp_servers,
+            tenant.floods_outside, len(tenant.flood),
+        )  # fmt: skip
+        known = self._frames.get(key)
+        if known is not None and _same_frame(known[0], tenant):
+            return known[1]
+        block = Block(encode_distinct(tenant_flows(bridge, tenant)), tuple(tenant_meters(tenant)))
+        return self._frames.put(key, (tenant, block))[1]
+
+    def flood_local(self, tenant: TenantIntent) -> Block:
+        """Return what is flooded to a tenant's ports on one bridge."""
+        ranges = deliver.flood_ranges(tenant.ports)
+        found = []
+        for index, ports in enumerate(ranges):
+            key = (tenant.number, index, ports, index + 1 == len(ranges))
+            known = self._ranges.get(key)
+            found.append(known or self._ranges.put(key, encode_flow(deliver.flood_range_flow(*key))))
+        return Block(tuple(found))
+
+    def group(self, fleet: Fleet, owner: TenantName, view: View, by_uplink: bool) -> Group:
+        """Return a tenant's endpoints as bridges see them that do not have them."""
+        policy = fleet.policy
+
+        def block(facts: EndpointFacts, place: Binding) -> Block:
+            via = VIA_UPLINK if by_uplink else via_bridge(policy, place.bridge)
+            return Block(encode(who.known_flows(view, remote_endpoint(facts, via))))
+
+        return self._group((owner, view, by_uplink), fleet, owner, block)
+
+    def guests(self, fleet: Fleet, owner: TenantName, view: View, tenant: int, bank: int) -> Group:
+        """Return a tenant's endpoints as another tenant sees them on bridges that do not have them."""
+        policy = fleet.policy
+
+        def block(facts: EndpointFacts, place: Binding) -> Block:
+            seen = remote_endpoint(facts, via_bridge(policy, place.bridge))
+            return Block(encode(who.foreign_flows(view, ForeignEndpoint(seen, tenant, bank))))
+
+        return self._group((owner, view.tenant, bank), fleet, owner, block)
+
+    def _group(self, key: Hashable, fleet: Fleet, owner: TenantName, block: _MakeBlock) -> Group:
+        place, endpoints = fleet.of(owner).place, fleet.policy.endpoints
+        known = self._groups.get(key)
+        if known is None:
+            group = NO_GROUP
+            changed = list(place)
+        else:
+            group, facts = known
+            if group.place is place and facts is endpoints:
+                return group
+            changed = place.changed_since(group.place)
+            if facts is not endpoints:
+                changed += [each for each in place if facts.get(each) is not endpoints[each]]
+        return self._groups.put(key, (_followed(group, place, changed, endpoints, block), endpoints))[0]
+
+    def bank(self, policy: Policy, here: BankHere, has_legs: bool) -> BankLayer:
+        """Return a bank's flows on bridges that have the same identities, of the same families."""
+        name, placed = here.bank.name, policy.placed[here.bank.name]
+        key = (name, here.frame.zone, here.frame.families, here.sources, here.destinations, has_legs)
+        known = self._banks.get(key)
+        if known is not None and known[1] is placed and known[0].frame == here.frame:
+            return known[2]
+        layer: dict[tuple[int, str], Block] = {}
+        layer[FRAME] = Block(encode_distinct(bank_flows(here.frame, has_legs)))
+        same_lines = known is not None and known[0].frame.number == here.frame.number
+        for index, section in enumerate(placed):
+            before = known[1][index] if known is not None and same_lines and index < len(known[1]) else ()
+            if before is section and known is not None:
+                layer.update({at: block for at, block in known[2].items() if at[0] == index})
+                continue
+            kept = {id(line) for line in before}
+            for line in section:
+                at = (index, line.line.key)
+                if id(line) in kept and known is not None:
+                    block = known[2].get(at)
+                else:
+                    block = self._line(policy, here, index, line)
+                if block is not None:
+                    layer[at] = block
+        return self._banks.put(key, (here, placed, layer))[2]
+
+    def _line(self, policy: Policy, here: BankHere, index: int, placed: PlacedLine) -> Block | None:
+        line = verdict_line(policy, here, placed)
+        if line is None:
+            return None
+        known = self._lines.get(id(placed))
+        if known is None:
+            known = self._lines.put(id(placed), (placed, {}))
+        key = (here.frame.number, index, here.frame.families, line.sources, line.destinations)
+        block = known[1].get(key)
+        if block is None:
+            block = known[1][key] = Block(encode(verdict.line_flows(here.frame, index, line)))
+        return block
+
+
+def _followed(
+    group: Group,
+    place: FrozenMap[EndpointKey, Binding],
+    changed: Iterable[EndpointKey],
+    endpoints: Mapping[EndpointKey, EndpointFacts],
+    block: _MakeBlock,
+) -> Group:
+    """Return a group with those made anew that changed."""
+    blocks: dict[BridgeKey, Mapping[EndpointKey, Block]] = dict(group.blocks)
+    sizes = dict(group.sizes)
+    copied: dict[BridgeKey, dict[EndpointKey, Block]] = {}
+
+    def of_bridge(bridge: BridgeKey) -> dict[EndpointKey, Block]:
+        if bridge not in copied:
+            blocks[bridge] = copied[bridge] = dict(blocks.get(bridge, {}))
+        return copied[bridge]
+
+    for key in dict.fromkeys(changed):
+        before, now = group.place.get(key), place.get(key)
+        if before is not None:
+            gone = of_bridge(before.bridge).pop(key)
+            sizes[before.bridge] -= len(gone.flows)
+        if now is not None:
+            made = of_bridge(now.bridge)[key] = block(endpoints[key], now)
+            sizes[now.bridge] = sizes.get(now.bridge, 0) + len(made.flows)
+    return Group(place, blocks, sizes)
+
+
+def _same_frame(one: TenantIntent, other: TenantIntent) -> bool:
+    return (
+        one.flood is other.flood
+        and one.outside is other.outside
+        and one.routers == other.routers
+        and one.new_connections == other.new_connections
+    )

@@ -1,0 +1,187 @@
+"""What is assembled from remembered pieces is what is compiled from nothing, whatever happened before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from support.compiled import FIRST, SECOND, CompiledFleet
+from support.configurations import configure, endpoint, rule, tenant, tier, zone
+from support.generated import carried_worlds
+from zonewall.flows.assembly import Assembler
+from zonewall.flows.diff import diff, diff_state
+from zonewall.flows.encoded import BridgeState
+from zonewall.flows.wire import encode_program
+from zonewall.intent.fleet import Fleet, index_fleet
+from zonewall.intent.semantics import Probe
+from zonewall.pipeline.compile import compile_bridge
+from zonewall.placement.binding_map import FrozenMap
+from zonewall.placement.model import Binding, BindingState, BridgeKey, Placement
+from zonewall.policy.model import Configuration
+from zonewall.values.names import EndpointKey, OfPort
+
+EVERY = settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
+BRIDGES = (FIRST, SECOND)
+Bound = tuple[Binding, ...]
+World = tuple[Configuration, list[Probe]]
+Event = tuple[EndpointKey, Bound]
+
+
+def from_nothing(fleet: Fleet, key: BridgeKey) -> BridgeState:
+    return encode_program(compile_bridge(fleet, key))
+
+
+def assert_same(assembled: BridgeState, compiled: BridgeState) -> None:
+    flows = list(assembled.flows.values())
+    assert len(flows) == len(assembled.flows) == len(compiled.flows)
+    assert {flow.key: flow for flow in flows} == compiled.flows
+    assert assembled.meters == compiled.meters
+
+
+@st.composite
+def events(draw: st.DrawFn, keys: list[EndpointKey]) -> list[Event]:
+    """Return what happens to endpoints: at most one place of each receives its traffic."""
+    found = []
+    for _ in range(draw(st.integers(1, 8))):
+        number = draw(st.integers(0, len(keys) - 1))
+        states = draw(st.permutations(list(BindingState)))
+        places = draw(st.lists(st.sampled_from(BRIDGES), max_size=2, unique=True))
+        bound: list[Binding] = []
+        for place, state in zip(places, states, strict=False):
+            if state in (BindingState.ACTIVE, BindingState.QUARANTINED) and bound:
+                state = BindingState.LEAVING
+            port = OfPort(1000 + 2 * number + draw(st.integers(0, 1)))
+            bound.append(Binding(keys[number], place, port, state, draw(st.booleans())))
+        found.append((keys[number], tuple(bound)))
+    return found
+
+
+def after(placement: Placement, happened: Iterable[Event]) -> Placement:
+    bindings = FrozenMap.of(dict(placement.bindings))
+    for key, bound in happened:
+        bindings = bindings.put(key, bound) if bound else bindings.drop(key)
+    return Placement(bindings, placement.ports, placement.links)
+
+
+def walk(assembler: Assembler, fleet: Fleet, happened: list[list[Event]]) -> Fleet:
+    """Take the steps one after the other; each difference leads from one state to the next."""
+    held = {key: assembler.state(fleet, key) for key in BRIDGES}
+    for step in happened:
+        fleet = fleet.follow(after(fleet.placement, step))
+        for key in BRIDGES:
+            wanted = assembler.state(fleet, key)
+            table = {flow.key: flow for flow in held[key].flows.values()}
+            change = diff_state(held[key], wanted)
+            table.update({flow.key: flow for flow in change.flows.put})
+            for gone in change.flows.delete:
+                del table[gone]
+            assert table == from_nothing(fleet, key).flows
+            assert wanted.meters == from_nothing(fleet, key).meters
+            held[key] = wanted
+    return fleet
+
+
+@EVERY
+@given(data=st.data(), world=carried_worlds())
+def test_a_fleet_that_changed_step_by_step_is_assembled_as_from_nothing(
+    data: st.DataObject, world: World
+) -> None:
+    compiled = CompiledFleet(world[0])
+    fleet = index_fleet(compiled.policy, after(compiled.placement, ()))
+    keys = sorted(compiled.policy.endpoints)
+    if not keys:
+        return
+    walk(Assembler(), fleet, [[event] for event in data.draw(events(keys))])
+
+
+@EVERY
+@given(data=st.data(), world=carried_worlds())
+def test_the_order_of_events_and_how_they_are_split_leave_no_trace(data: st.DataObject, world: World) -> None:
+    compiled = CompiledFleet(world[0])
+    fleet = index_fleet(compiled.policy, after(compiled.placement, ()))
+    keys = sorted(compiled.policy.endpoints)
+    if not keys:
+        return
+    happened = data.draw(events(keys))
+    last = {event[0]: event for event in happened}
+    orders = {
+        "one by one": [[event] for event in happened],
+        "merged": [happened],
+        "reversed": [[event] for event in reversed(list(last.values()))],
+        "twice": [[event, event] for event in happened],
+        "taken down between": [step for event in happened for step in ([(event[0], ())], [event])],
+    }
+    expected = {}
+    for name, steps in orders.items():
+        assembler = Assembler()
+        now = fleet
+        for step in steps:
+            now = now.follow(after(now.placement, step))
+            for key in BRIDGES:
+                assembler.state(now, key)
+        for key in BRIDGES:
+            state = assembler.state(now, key)
+            assert expected.setdefault(key, dict(state.flows.items())) == dict(state.flows.items()), name
+            assert_same(state, from_nothing(now, key))
+
+
+@EVERY
+@given(one=carried_worlds(), other=carried_worlds())
+def test_another_configuration_is_assembled_as_from_nothing(one: World, other: World) -> None:
+    assembler = Assembler()
+    before = CompiledFleet(one[0])
+    after_it = CompiledFleet(other[0], numbering=before.policy.numbering)
+    for compiled in (before, after_it, before):
+        fleet = index_fleet(compiled.policy, compiled.placement)
+        for key in BRIDGES:
+            assert_same(assembler.state(fleet, key), from_nothing(fleet, key))
+
+
+def shop(*roles: str) -> CompiledFleet:
+    ends = [
+        endpoint(f"acme/e{number}", f"10.0.0.{number + 1}", labels={"role": role})
+        for number, role in enumerate(roles)
+    ]
+    zones = [zone(name, labels={"role": name}) for name in ("web", "db")]
+    own = tenant("acme", tier("t", rule("r", "web", "db"), rule("s", "web", "web", "reject")), zones=zones)
+    return CompiledFleet(configure(*ends, own))
+
+
+def test_an_endpoint_that_moves_changes_only_its_own_flows() -> None:
+    compiled = shop("web", "web", "db", "db", "web", "db")
+    fleet = index_fleet(compiled.policy, after(compiled.placement, ()))
+    assembler = Assembler()
+    held = {key: assembler.state(fleet, key) for key in BRIDGES}
+    key = EndpointKey("acme/e0")
+    moved = fleet.follow(after(fleet.placement, [(key, (Binding(key, SECOND, OfPort(77)),))]))
+
+    changes = {bridge: diff(held[bridge].flows, assembler.state(moved, bridge).flows) for bridge in BRIDGES}
+    touched = {flow.table for change in changes.values() for flow in change.put}
+    assert sum(len(change.put) + len(change.delete) for change in changes.values()) < 40
+    assert 22 not in touched, "the verdict table is not touched"
+
+
+@pytest.mark.parametrize("ports", [(1, 8192), (8192, 1)])
+def test_two_ports_that_share_a_meter_keep_it_until_both_are_gone(ports: tuple[int, int]) -> None:
+    compiled = shop("web", "web")
+    assembler = Assembler()
+    keys = (EndpointKey("acme/e0"), EndpointKey("acme/e1"))
+    both = [(key, (Binding(key, FIRST, OfPort(port)),)) for key, port in zip(keys, ports, strict=True)]
+    fleet = index_fleet(compiled.policy, after(compiled.placement, both))
+    shared = assembler.state(fleet, FIRST).meters
+    fleet = fleet.follow(after(fleet.placement, [(keys[0], ())]))
+
+    assert assembler.state(fleet, FIRST).meters.keys() == shared.keys()
+    assert_same(assembler.state(fleet, FIRST), from_nothing(fleet, FIRST))
+    fleet = fleet.follow(after(fleet.placement, [(keys[1], ())]))
+    assert assembler.state(fleet, FIRST).meters.keys() < shared.keys()
