@@ -181,8 +181,9 @@ def test_a_refused_bundle_is_shown_and_tried_again(monkeypatch: pytest.MonkeyPat
         kept, bridge = Kept(), Bridge()
         bridge.refusals = 2
         kept.keeper.connect(bridge)
-        await asyncio.sleep(0.02)
-        assert kept.keeper.status.state == "failed"
+        async with asyncio.timeout(5.0):
+            while kept.keeper.status.state != "failed":
+                await asyncio.sleep(0.005)
         assert "bad action" in kept.keeper.status.error
         await kept.settle()
         assert kept.keeper.status.state == "in-force"
