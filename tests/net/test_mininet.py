@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pytest
@@ -66,7 +68,7 @@ def all_in_force(status: dict[str, Any], links: int) -> bool:
 
 def test_the_readmes_two_commands_enforce_their_policy_between_two_hosts(tmp_path: Path) -> None:
     [script] = commands("README.md", README)
-    with private_lab(ROOT) as (lab, stack):
+    with private_lab(tmp_path) as (lab, stack):
         # Without the prefix, as where an Open vSwitch service runs; the lab stands for that machine.
         mininet = Mininet(lab, [*prefix(), "bash", "-c", script])
         stack.callback(mininet.kill)
@@ -127,9 +129,8 @@ def fabric(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PrivateLa
         finally:
             mininet.kill()
     finally:
-        controller.terminate()
-        status = controller.wait(20)
-    assert status == 0, output.read_text()
+        status = controller.end()
+    assert status == 0, controller.output.read_text()
     assert lab.leftovers() == []
 
 
@@ -207,13 +208,28 @@ def sent(lab: PrivateLab) -> dict[str, int]:
     return dict(zip(ports, map(int, text.split()), strict=True))
 
 
+def test_an_interrupted_mn_takes_its_own_things_away_and_nobody_elses(tmp_path: Path) -> None:
+    _, mn = commands("README.md", README)[0].splitlines()
+    # Mininet's own clean-up removes /tmp/*.log and ends every process that is called `mininet:` something.
+    with private_lab(tmp_path) as (lab, stack), NamedTemporaryFile(dir="/tmp", suffix=".log") as file:
+        other = lab.start_plain("bash", "-c", "exec -a mininet:other sleep 600")
+        stack.callback(other.end)
+        started = lab.start("bash", "-c", f"exec {mn} --test pingall")
+        started.wait_for_output("Waiting for switches to connect")
+        assert lab.shell("ovs-vsctl list-br") == "s1\ns2\n"
+        started.signal_group(signal.SIGINT)
+        started.process.wait(30)
+        assert "Keyboard Interrupt" in started.output.read_text()
+        assert lab.shell("ovs-vsctl list-br; ip -br link | grep -v ^lo || :") == ""
+        assert other.process.poll() is None
+        assert Path(file.name).exists()
+
+
 def test_a_topology_of_ones_own_works_as_the_document_says(tmp_path: Path) -> None:
     python, yaml, script = blocks("docs/lab.md", OWN)
     (tmp_path / "my_topology.py").write_text(python.text)
     (tmp_path / "my-lab").mkdir()
     (tmp_path / "my-lab" / "policies.yaml").write_text(yaml.text)
-    for name in (".venv", "topologies"):
-        (tmp_path / name).symlink_to(ROOT / name)
     lab = PrivateLab(tmp_path)
     run, mn = script.text.splitlines()
     controller = lab.start_plain("bash", "-c", f"exec {run.removesuffix('&')}")

@@ -32,7 +32,13 @@ class PrivateLab:
     """One named lab; who runs commands in it shares its switch."""
 
     def __init__(self, folder: Path, base: Path = BASE) -> None:
-        """Begin nothing yet; ``folder`` is where commands are run, ``base`` where labs are written down."""
+        """Begin nothing yet; ``folder`` is where commands are run, ``base`` where labs are written down.
+
+        ``folder`` stands for a clone: what of it is missing is linked to the real one.
+        """
+        for name in (".venv", "topologies", "policies"):
+            if not (folder / name).exists():
+                (folder / name).symlink_to(ROOT / name)
         self.base = base
         self.name = f"t{secrets.token_hex(4)}"
         self.folder = folder
