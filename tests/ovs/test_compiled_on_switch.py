@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from support.compiled import FABRIC, FIRST, SECOND, TARGETS, UPLINKS, CompiledFleet, Port, Seen
 from support.configurations import configure, endpoint, mirror, rule, tenant, tier, zone
@@ -14,7 +15,9 @@ from support.dummy import DummySwitch, running_dummy_switch
 from support.generated import carried_worlds, goes_through_across, is_icmp_error
 from support.packets import build
 from zonewall.flows.render import render_numeric, render_program
+from zonewall.intent.numbering import Kind
 from zonewall.intent.semantics import Probe, Verdict, verdict
+from zonewall.pipeline.cookie import Category, category_of, rule_of
 from zonewall.policy.model import Configuration
 from zonewall.values.addresses import format_mac
 from zonewall.values.names import EndpointKey
@@ -131,3 +134,48 @@ def test_the_switch_forwards_as_the_simulator_and_the_evaluator_say(
         assert reached(switch, fleet, asked) == expected(seen), asked
         if not (isinstance(asked.source, str) and isinstance(asked.destination, str)):
             assert (judged.verdict.value == "allow") == bool(seen.arrived), asked
+
+
+NESTED = re.compile(r"\b(?!clone)\w+\([^()]*\)")
+
+
+def traced(switch: DummySwitch, fleet: CompiledFleet, asked: Probe) -> tuple[set[str], str | None]:
+    """Return where ``ofproto/trace`` sends the probe's packet, and which rule's flow was the last it met."""
+    (bridge, ofport), frame = fleet.entering(asked, *fleet.addresses(asked))
+    words = [BRIDGES[bridge], f"in_port={ofport}", *["--ct-next", "trk,new"] * 4, build(frame).hex()]
+    text = switch.appctl("ofproto/trace", *words)
+    numbers = {line.split()[1][:-1]: line.split()[2] for line in switch.appctl("dpctl/show").splitlines()[3:]}
+    ports: set[str] = set()
+    for line in re.findall(r"^Datapath actions: (.*)$", text, re.MULTILINE):
+        while line != (flat := NESTED.sub("", line)):
+            line = flat
+        ports |= {numbers[word] for word in re.findall(r"\d+", line)}
+    cookies = [int(cookie, 16) for cookie in re.findall(r"cookie (0x[0-9a-f]+)", text)]
+    rules = [rule_of(one) for one in cookies if category_of(one) is Category.RULE and rule_of(one)]
+    names = {number: name for name, number in fleet.policy.numbering.numbers[Kind.RULE.word].items()}
+    return ports, names[rules[-1]] if rules else None
+
+
+@settings(
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.generate,),
+    suppress_health_check=list(HealthCheck),
+)
+@given(world=carried_worlds(linked=False, most=5))
+def test_a_trace_on_the_switch_ends_where_and_by_the_rule_that_the_evaluator_says(
+    switch: DummySwitch, world: tuple[Configuration, list[Probe]]
+) -> None:
+    configuration, probes = world
+    fleet = CompiledFleet(configuration)
+    load(switch, fleet)
+    for asked in probes:
+        judged = verdict(configuration, asked)
+        assert isinstance(judged, Verdict)
+        if judged.through or (judged.verdict.value == "reject" and is_icmp_error(asked)):
+            continue  # the appliance's wire is the simulation's; a reported error is never answered
+        ports, rule_met = traced(switch, fleet, asked)
+        assert ports == expected(fleet.judge(asked)), asked
+        assert rule_met == judged.rule, asked
