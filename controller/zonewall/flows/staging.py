@@ -30,11 +30,13 @@ class Stage:
 
     Attributes:
         is_whole: it is one bundle; otherwise it may be many small ones.
+        is_gentle: packets pass meanwhile, so that the bridge is to have time for them between bundles.
         waits: the datapath must have been through its cache since the part before.
     """
 
     delta: Delta
     is_whole: bool = False
+    is_gentle: bool = False
     waits: bool = False
 
 
@@ -88,7 +90,7 @@ def plan(
 
 
 def _removed(keys: tuple[FlowKey, ...], turned: frozenset[int]) -> tuple[Stage, ...]:
-    return (Stage(_turned(Delta((), keys), turned)),) if keys else ()
+    return (Stage(_turned(Delta((), keys), turned), is_gentle=True),) if keys else ()
 
 
 def _filled(delta: Delta, turned: frozenset[int]) -> Plan:
@@ -142,7 +144,7 @@ def _flipped(
     return Plan(
         (
             *_removed(remains, turned),
-            Stage(_turned(Delta(tuple(staged)), after)),
+            Stage(_turned(Delta(tuple(staged)), after), is_gentle=True),
             Stage(
                 Delta(
                     tuple(turned_flow(flow, after) for flow in ordered),
@@ -150,7 +152,7 @@ def _flipped(
                 ),
                 is_whole=True,
             ),
-            Stage(_turned(Delta((), (*retired, *later)), turned), waits=True),
+            Stage(_turned(Delta((), (*retired, *later)), turned), is_gentle=True, waits=True),
         ),
         after,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ from zonewall.openflow.messages import BundleStep
 from zonewall.openflow.parse import Header
 from zonewall.openflow.session import Session, Waiter
 
-CHUNK = 1000
+CHUNK = 200
 """Messages in one bundle of a change that need not be atomic: more at once stalls the datapath."""
 REVALIDATION_S = 0.5
 """After so long no decision cached in the datapath is older than the bundle before (no barrier waits)."""
@@ -81,12 +82,22 @@ async def apply_plan(session: Session, change: Change, planned: Plan) -> None:
             steps = tuple(_steps(Change(stage.delta)))
             if stage.is_whole:
                 await _bundle(session, steps)
+            elif stage.is_gentle:
+                await _trickle(session, steps)
             else:
                 await _stream(session, steps)
         after = tuple(_steps(Change(delete_groups=change.delete_groups)))
         if after:
             await _bundle(session, after)
         await _meters_after(session, change)
+
+
+async def _trickle(session: Session, steps: Sequence[_Step]) -> None:
+    """Send small bundles one by one, and leave the bridge as much time between them as it takes for them."""
+    for start in range(0, len(steps), CHUNK):
+        begin = time.monotonic()
+        await _bundle(session, steps[start : start + CHUNK])
+        await asyncio.sleep(time.monotonic() - begin)
 
 
 async def _stream(session: Session, steps: Sequence[_Step]) -> None:
