@@ -20,6 +20,7 @@ from zonewall.openflow.tls import TlsFiles as OpenFlowTls
 from zonewall.ovsdb.service import OvsdbService
 from zonewall.ovsdb.tls import TlsFiles as OvsdbTls
 from zonewall.pipeline.tables import RESOLVE, SOURCE
+from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
 from zonewall.reconciler import actions, views
 from zonewall.reconciler.bridges import BridgeEvents
@@ -28,6 +29,8 @@ from zonewall.reconciler.intake import Intake
 from zonewall.reconciler.link import SessionLink
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.status import status_document
+from zonewall.reconciler.trial import Trials
+from zonewall.store.applied_file import read_applied
 from zonewall.store.journal_writer import JournalWriter
 from zonewall.store.options import Options, TlsOptions, parse_remote
 from zonewall.store.watch import changes
@@ -54,8 +57,13 @@ class Controller:
         self.options = options
         key = discovery_key(options.state / "discovery.key")
         self.journal = JournalWriter(options.state / "journal.db")
-        self.reconciler = Reconciler(directory, options.state, key, self.journal)
+        applied = options.state / "applied.json"
+        in_force = read_applied(applied, directory)
+        if in_force != directory:
+            _log.info("directory_applied_before", directory=str(in_force), given=str(directory))
+        self.reconciler = Reconciler(in_force, options.state, key, self.journal)
         self.hosts = HostEvents(self.reconciler)
+        self.trials = Trials(self.reconciler, self.hosts.connected.keys, self._is_alive, applied, directory)
         self._listeners: list[Listener] = []
         self._links: dict[int, SessionLink] = {}
         self.bridges = BridgeEvents(
@@ -84,6 +92,7 @@ class Controller:
             await stop.wait()
         finally:
             _log.info("controller_stopping")
+            self.trials.stop()
             for listener in self._listeners:
                 await listener.stop()
             await asyncio.get_running_loop().run_in_executor(None, self.databases.stop)
@@ -96,6 +105,7 @@ class Controller:
     def status(self) -> dict[str, Any]:
         """Return the status document."""
         document = status_document(self.reconciler, self.hosts, self.bridges, self.journal.status)
+        document["configuration"]["trial"] = self.trials.status()
         return {**document, "events": self.intake.status()}
 
     async def act(self, name: str, said: dict[str, Any], who: str) -> dict[str, Any]:
@@ -104,7 +114,12 @@ class Controller:
         Raises:
             ZonewallError: there is no such thing to do, or it is not said well.
         """
-        actions.carry_out(self.reconciler, name, said, who)
+        if name == "apply":
+            await self.trials.apply(said, who)
+        elif name == "confirm":
+            self.trials.confirm(who)
+        else:
+            actions.carry_out(self.reconciler, name, said, who)
         try:
             head = await asyncio.wait_for(asyncio.wrap_future(self.journal.durable()), JOURNAL_S)
         except (ZonewallError, TimeoutError):
@@ -197,8 +212,23 @@ class Controller:
         self.reconciler.post(lambda: self.hosts.take(seen))
 
     async def _watch(self, stop: asyncio.Event) -> None:
-        async for _ in changes(self.reconciler.directory, stop):
-            await self.reconciler.reload()
+        """Follow the directory in force; nothing on disk counts while another one is on trial."""
+        while not stop.is_set():
+            self.trials.moved.clear()
+            moved = asyncio.create_task(self._moved(stop))
+            async for _ in changes(self.reconciler.directory, self.trials.moved):
+                if self.trials.trial is None:
+                    await self.reconciler.reload()
+            moved.cancel()
+
+    async def _moved(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self.trials.moved.set()
+
+    async def _is_alive(self, key: BridgeKey) -> bool:
+        datapath_id = self.reconciler.world.datapath_of(key)
+        session = self._session(datapath_id) if datapath_id is not None else None
+        return session is not None and await session.is_alive()
 
 
 def discovery_key(path: Path) -> bytes:

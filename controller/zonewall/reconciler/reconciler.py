@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from zonewall.errors import ConfigurationError, ZonewallError
+from zonewall.errors import ZonewallError
 from zonewall.intent.analysis.acceptance import load_accepted
 from zonewall.intent.fleet import Fleet, bridges_of
 from zonewall.intent.numbering import Numbering
@@ -146,22 +146,28 @@ class Reconciler:
 
     async def reload(self) -> None:
         """Read the directory again; what is invalid changes nothing and is reported."""
-        loop = asyncio.get_running_loop()
         try:
-            now = datetime.now(UTC)
-            configuration, texts = await loop.run_in_executor(None, load_accepted, self.directory, now)
-        except ConfigurationError as error:
+            configuration, texts = await self.read(self.directory)
+        except ZonewallError as error:
             self.refused_configuration = str(error)
             _log.error("configuration_refused", error=str(error))
             return
+        self.post(lambda: self._reloaded(configuration, texts))
+
+    async def read(self, directory: Path) -> tuple[Configuration, Mapping[str, bytes]]:
+        """Return what a directory says, if it may be put in force.
+
+        Raises:
+            ZonewallError: it may not, and why.
+        """
+        loop = asyncio.get_running_loop()
+        configuration, texts = await loop.run_in_executor(None, load_accepted, directory, datetime.now(UTC))
         held = {key: keeper.status.flows for key, keeper in self.keepers.items()}
         inactive = _inactive_now(configuration)
         over = await loop.run_in_executor(None, refusals, self.world, configuration, inactive, held)
         if over:
-            self.refused_configuration = "\n".join(over)
-            _log.error("configuration_refused", error=self.refused_configuration)
-            return
-        self.post(lambda: self._apply(configuration, texts))
+            raise ZonewallError("\n".join(over))
+        return configuration, texts
 
     def in_force(self, report: InForce) -> None:
         """Take a bridge's word for what it enforces.
@@ -249,7 +255,20 @@ class Reconciler:
         self._keep_numbering(before)
         return effects
 
-    def _apply(self, configuration: Configuration, texts: Mapping[str, bytes]) -> None:
+    def _reloaded(self, configuration: Configuration, texts: Mapping[str, bytes]) -> None:
+        self.apply(configuration, texts)
+
+    @property
+    def documents(self) -> Configuration:
+        """Return the configuration in force as the documents say it."""
+        return self._documents
+
+    def note(self, kind: Kind, who: str, **said: str) -> None:
+        """Put something that an operator did into the journal."""
+        self.recorder.note(kind, who, **said)
+
+    def apply(self, configuration: Configuration, texts: Mapping[str, bytes]) -> bool:
+        """Put a configuration in force; False if it cannot be carried out, which changes nothing."""
         learnt = self.addresses.book
         try:
             effects = self._put_in_force(self.addresses.configured(configuration))
@@ -258,7 +277,7 @@ class Reconciler:
             self.addresses.book = learnt
             self.refused_configuration = str(error)
             _log.error("configuration_refused", error=str(error))
-            return
+            return False
         self._documents = configuration
         self.texts = texts
         self.refused_configuration = ""
@@ -272,6 +291,7 @@ class Reconciler:
         self._follow_bridges()
         self.dispatch(self._everywhere())
         _log.info("configuration_applied", tenants=len(configuration.tenants))
+        return True
 
     def _everywhere(self) -> Turn:
         return Turn(then=frozenset(bridges_of(self.world.configuration)))
