@@ -263,10 +263,6 @@ class Reconciler:
         """Return the configuration in force as the documents say it."""
         return self._documents
 
-    def note(self, kind: Kind, who: str, **said: str) -> None:
-        """Put something that an operator did into the journal."""
-        self.recorder.note(kind, who, **said)
-
     def apply(self, configuration: Configuration, texts: Mapping[str, bytes]) -> bool:
         """Put a configuration in force; False if it cannot be carried out, which changes nothing."""
         learnt = self.addresses.book

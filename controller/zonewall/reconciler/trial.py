@@ -88,7 +88,9 @@ class Trials:
         hosts = frozenset(self._connected())
         if confirm_s is None:
             write_applied(self._file, directory, self._given)
-        reconciler.note(Kind.ADMIN, who, action="apply", reason=f"{directory} {confirm_s or 'for good'}")
+        reconciler.recorder.note(
+            Kind.ADMIN, who, action="apply", reason=f"{directory} {confirm_s or 'for good'}"
+        )
         self._put(configuration, texts, directory)
         if confirm_s is not None:
             self.trial = Trial(
@@ -112,7 +114,7 @@ class Trials:
             raise ZonewallError("nothing is on trial; it may have gone back: see `zonewall status`")
         write_applied(self._file, trial.directory, self._given)
         self._end()
-        self._reconciler.note(Kind.ADMIN, who, action="confirm", reason=str(trial.directory))
+        self._reconciler.recorder.note(Kind.ADMIN, who, action="confirm", reason=str(trial.directory))
         _log.info("configuration_confirmed", directory=str(trial.directory), who=who)
         self.moved.set()
 
@@ -162,7 +164,9 @@ class Trials:
         self._watch = None
         self._end()
         _log.error("configuration_went_back", directory=str(trial.directory), reason=reason)
-        self._reconciler.note(Kind.ADMIN, "zonewall", action="go back", reason=f"{trial.directory}: {reason}")
+        self._reconciler.recorder.note(
+            Kind.ADMIN, "zonewall", action="go back", reason=f"{trial.directory}: {reason}"
+        )
         configuration, texts, directory = trial.before
         self._put(configuration, texts, directory)
         self._reconciler.refused_configuration = f"{trial.directory} was applied and went back: {reason}"
