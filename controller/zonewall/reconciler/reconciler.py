@@ -77,7 +77,7 @@ class Reconciler:
         """What is in force beside the documents: measures against what an IDS has told."""
         self.told: set[HostName] = set()
         self._started = time.monotonic()
-        self._inbox: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
+        self._inbox: asyncio.Queue[Callable[[], object]] = asyncio.Queue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self.recorder = Recorder(journal or Nowhere())
@@ -101,7 +101,7 @@ class Reconciler:
 
     # What others may call
 
-    def post(self, action: Callable[[], None]) -> None:
+    def post(self, action: Callable[[], object]) -> None:
         """Put something to do into the inbox, from any thread."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._inbox.put_nowait, action)
@@ -152,7 +152,7 @@ class Reconciler:
             self.refused_configuration = str(error)
             _log.error("configuration_refused", error=str(error))
             return
-        self.post(lambda: self._reloaded(configuration, texts))
+        self.post(lambda: self.apply(configuration, texts))
 
     async def read(self, directory: Path) -> tuple[Configuration, Mapping[str, bytes]]:
         """Return what a directory says, if it may be put in force.
@@ -254,9 +254,6 @@ class Reconciler:
         before, self.world = self.world.policy.numbering, world
         self._keep_numbering(before)
         return effects
-
-    def _reloaded(self, configuration: Configuration, texts: Mapping[str, bytes]) -> None:
-        self.apply(configuration, texts)
 
     @property
     def documents(self) -> Configuration:

@@ -164,9 +164,8 @@ class Trials:
         self._watch = None
         self._end()
         _log.error("configuration_went_back", directory=str(trial.directory), reason=reason)
-        self._reconciler.recorder.note(
-            Kind.ADMIN, "zonewall", action="go back", reason=f"{trial.directory}: {reason}"
-        )
+        why = f"{trial.directory}: {reason}"
+        self._reconciler.recorder.note(Kind.ADMIN, "zonewall", action="go back", reason=why)
         configuration, texts, directory = trial.before
         self._put(configuration, texts, directory)
         self._reconciler.refused_configuration = f"{trial.directory} was applied and went back: {reason}"
