@@ -24,6 +24,7 @@ from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
 from zonewall.reconciler import actions, views
 from zonewall.reconciler.bridges import BridgeEvents
+from zonewall.reconciler.counters import EVERY_S, Counters
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.intake import Intake
 from zonewall.reconciler.link import SessionLink
@@ -69,6 +70,7 @@ class Controller:
         self.bridges = BridgeEvents(
             self.reconciler, self.hosts, self._link_of, databases_connect_in=bool(options.ovsdb)
         )
+        self.counters = Counters(options.state / "counters.json", self.reconciler.recorder)
         self.intake = Intake(self.reconciler, options.events, options.state)
         tls = _ovsdb_tls(options.tls)
         self.databases = OvsdbService(self._observed, client_tls=tls)
@@ -86,6 +88,7 @@ class Controller:
         watching = asyncio.create_task(self._watch(stop))
         discovering = asyncio.create_task(self.bridges.discover())
         listening = asyncio.create_task(self.intake.run())
+        counting = asyncio.create_task(self._count(EVERY_S))
         try:
             await self._open()
             _log.info("controller_started", directory=str(self.reconciler.directory))
@@ -96,9 +99,9 @@ class Controller:
             for listener in self._listeners:
                 await listener.stop()
             await asyncio.get_running_loop().run_in_executor(None, self.databases.stop)
-            for task in (working, watching, discovering, listening):
+            for task in (working, watching, discovering, listening, counting):
                 task.cancel()
-            await asyncio.gather(working, watching, discovering, listening, return_exceptions=True)
+            await asyncio.gather(working, watching, discovering, listening, counting, return_exceptions=True)
             self.reconciler.recorder.stopped()
             await asyncio.get_running_loop().run_in_executor(None, self.journal.stop)
 
@@ -130,12 +133,30 @@ class Controller:
             }
         return {"done": name, "journal": head.sequence}
 
+    async def _count(self, every_s: float = 0.0) -> None:
+        """Look at every bridge's counters; with ``every_s`` for ever."""
+        while True:
+            await asyncio.sleep(every_s)
+            world = self.reconciler.world
+            sessions = {
+                key: link
+                for number, link in self._links.items()
+                if (key := world.bridge_of(DatapathId(number))) is not None
+            }
+            self.counters.follow(world.policy, sessions, list(self.reconciler.keepers))
+            await self.counters.look()
+            if not every_s:
+                return
+
     async def look(self, name: str, words: Mapping[str, str]) -> dict[str, Any]:
         """Return what is known about something that commands need.
 
         Raises:
             ZonewallError: nothing is known by that name, or a bridge cannot be asked.
         """
+        if name == "counters":
+            await self._count()
+            return self.counters.document()
         return await views.look(self.reconciler, name, words)
 
     async def _open(self) -> None:
@@ -197,6 +218,7 @@ class Controller:
         link = self._links.get(datapath_id)
         if link is None or link.session is not session:
             link = self._links[datapath_id] = SessionLink(session)
+            link.before_rules_go = self._count
         return link
 
     def _session(self, datapath_id: int) -> Session | None:
