@@ -31,5 +31,6 @@ lint: ## check style, types, layers and spelling
 	.venv/bin/lint-imports
 	.venv/bin/codespell
 
-docs: setup ## write docs/pipeline.md anew from the declaration
+docs: setup ## write docs/pipeline.md and policies/schema anew from what they describe
 	@$(PYTHON) -m zonewall.pipeline.document
+	@$(PYTHON) -m zonewall.policy.schemas
