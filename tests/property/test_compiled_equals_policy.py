@@ -13,13 +13,15 @@ from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 
-from support.compiled import FIRST, SECOND, CompiledFleet, Port
+from support.compiled import FIRST, SECOND, CompiledFleet, Port, Seen
 from support.generated import carried_worlds, goes_through_across, is_icmp_error
+from zonewall.flows.simulate.packet import Packet
 from zonewall.flows.wire import encode_flow
 from zonewall.intent.semantics import Probe, Verdict, verdict
 from zonewall.pipeline.model import BridgeProgram, Conjunction, Flow
 from zonewall.pipeline.tables import BANK, SECTION, VERDICT_TABLE
 from zonewall.policy.model import Configuration
+from zonewall.values.names import EndpointKey
 
 LONG = os.environ.get("ZONEWALL_LONG") == "1"
 EVERY = settings(
@@ -75,6 +77,37 @@ def test_bridges_do_with_every_packet_what_the_evaluator_says(world: World) -> N
         if goes_through_across(probe, judged) or (judged.through and is_icmp_error(probe)):
             continue
         assert disagreement(fleet, probe, judged) is None
+
+
+def answer_to(probe: Probe, fleet: CompiledFleet) -> tuple[Port, Packet]:
+    """Return the first answer to a probe's packet, and where it enters."""
+    source, destination = fleet.addresses(probe)
+    back = replace(
+        probe,
+        source=probe.destination,
+        destination=probe.source,
+        source_ip=probe.destination_ip,
+        destination_ip=probe.source_ip,
+        source_port=probe.destination_port,
+        destination_port=40000 if probe.source_port is None else probe.source_port,
+        icmp=None if probe.icmp is None else (0 if probe.icmp[0] == 8 else 129, 0),
+    )
+    port, frame = fleet.entering(back, destination, source)
+    return port, frame.but(tcp_flags=0x12) if probe.protocol == 6 else frame
+
+
+@SOME
+@given(world=carried_worlds())
+def test_answers_to_what_is_allowed_come_back_whoever_allowed_it(world: World) -> None:
+    configuration, probes = world
+    fleet = CompiledFleet(configuration)
+    for probe in probes:
+        inside = isinstance(probe.source, str) and (probe.icmp is None or probe.icmp[0] in (8, 128))
+        first = fleet.judge(probe) if inside else Seen()
+        if not first.arrived or first.through:
+            continue
+        back = fleet.send(*answer_to(probe, fleet))
+        assert fleet.places[EndpointKey(str(probe.source))] in [port for port, _ in back.arrived], probe
 
 
 @SOME

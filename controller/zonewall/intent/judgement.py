@@ -107,7 +107,7 @@ def linked_pairs(configuration: Configuration) -> list[tuple[TenantName, TenantN
                 for destination in _owners(rule.destinations, tenants):
                     stands = tier.tenants is None or {source, destination} & set(tier.tenants)
                     if source != destination and stands:
-                        pairs.add((source, destination))
+                        pairs |= {(source, destination), (destination, source)}  # answers need the way back
     return sorted(pairs)
 
 
