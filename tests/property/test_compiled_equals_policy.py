@@ -103,7 +103,9 @@ def test_answers_to_what_is_allowed_come_back_whoever_allowed_it(world: World) -
     fleet = CompiledFleet(configuration)
     for probe in probes:
         inside = isinstance(probe.source, str) and (probe.icmp is None or probe.icmp[0] in (8, 128))
-        first = fleet.judge(probe) if inside else Seen()
+        pair = tenants_of(probe)
+        joined = pair is None or f"{pair[0]}>{pair[1]}" in fleet.policy.banks
+        first = fleet.judge(probe) if inside and joined else Seen()
         if not first.arrived or first.through:
             continue
         back = fleet.send(*answer_to(probe, fleet))
