@@ -137,10 +137,11 @@ def test_all_errors_of_a_run_are_told_at_once_in_the_order_of_the_documents() ->
         x="kind: [",
     )
 
-    places = [str(finding.location) for finding in result.findings]
+    found = [finding for finding in result.findings if finding.is_error]
+    places = [str(finding.location) for finding in found]
     assert places == sorted(places)
-    assert {finding.location.file for finding in result.findings} == {"acme.yaml", "blue.yaml", "x.yaml"}
-    assert len(result.findings) >= 5
+    assert {finding.location.file for finding in found} == {"acme.yaml", "blue.yaml", "x.yaml"}
+    assert len(found) == 5
 
 
 def test_a_hopeless_run_ends_after_some_hundred_errors_and_says_so() -> None:
@@ -149,7 +150,7 @@ def test_a_hopeless_run_ends_after_some_hundred_errors_and_says_so() -> None:
     )
     result = load(acme=f"{ACME}tiers:\n  - name: t\n    rules:\n{rules}")
 
-    assert len(result.findings) == MOST_ERRORS
+    assert sum(finding.is_error for finding in result.findings) == MOST_ERRORS
     assert any(finding.code == "too-many" for finding in result.findings)
 
 
