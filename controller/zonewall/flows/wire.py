@@ -55,6 +55,7 @@ def encode_flow(flow: Flow) -> EncodedFlow:
             encode_instructions(flow.actions),
             flow.cookie,
             flow.hard_timeout_s,
+            flow.ends_at,
         )
     except EncodingError as error:
         where = f"flow of table {flow.table.name}, priority {flow.priority}"

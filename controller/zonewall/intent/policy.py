@@ -11,6 +11,7 @@ from zonewall.intent.identity import Directory, build_directory
 from zonewall.intent.judgement import build_banks, rule_records
 from zonewall.intent.model import Address
 from zonewall.intent.numbering import Kind, Numbering, NumberingBuilder
+from zonewall.intent.passing import NOTHING_PASSES, Passing, sections_with_outliving
 from zonewall.intent.priority import allocate_priorities
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration, EndpointDeclaration, Limit, Rule
@@ -52,6 +53,7 @@ class PlacedLine:
     priority: int
     rule: int
     conjunction: int
+    ends_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Policy:
         limits_ports: a rule limits each endpoint for itself.
         allowing: the lines, each with its bank's name, by which such a rule allows.
         rejecting: each bank's lines that reject.
+        passing: what of it ends by itself.
     """
 
     configuration: Configuration
@@ -88,6 +91,7 @@ class Policy:
     limits_ports: bool
     allowing: Mapping[str, tuple[tuple[str, Line], ...]]
     rejecting: Mapping[str, tuple[Line, ...]]
+    passing: Passing = NOTHING_PASSES
 
     def number(self, kind: Kind, name: str, scope: str = "") -> int:
         """Return a number given by ``prepare``; a missing one is a programming error (KeyError)."""
@@ -99,7 +103,10 @@ class Policy:
 
 
 def prepare(
-    configuration: Configuration, numbering: Numbering, inactive: frozenset[str] = frozenset()
+    configuration: Configuration,
+    numbering: Numbering,
+    inactive: frozenset[str] = frozenset(),
+    passing: Passing = NOTHING_PASSES,
 ) -> Policy:
     """Return everything that follows from the configuration alone; ``numbering`` in it is the new one."""
     builder = NumberingBuilder(numbering)
@@ -107,7 +114,7 @@ def prepare(
     banks = build_banks(configuration, directory, inactive)
     records = rule_records(configuration)
     _number_names(builder, configuration, directory, banks, records)
-    placed = _place_lines(builder, banks)
+    placed = _place_lines(builder, banks, passing)
     endpoints = {
         key: _facts(builder, endpoint, directory)
         for key, endpoint in configuration.inventory.endpoints.items()
@@ -152,6 +159,7 @@ def prepare(
         any(rule.limit is not None and rule.limit.per_endpoint for _, rule in modified),
         allowing,
         rejecting,
+        passing,
     )
 
 
@@ -230,13 +238,15 @@ def _number_modifiers(builder: NumberingBuilder, name: str, rule: Rule) -> None:
 
 
 def _place_lines(
-    builder: NumberingBuilder, banks: Mapping[str, Bank]
+    builder: NumberingBuilder, banks: Mapping[str, Bank], passing: Passing
 ) -> dict[str, tuple[tuple[PlacedLine, ...], ...]]:
     """Give every line a priority and a conjunction number."""
     places: dict[str, tuple[tuple[PlacedLine, ...], ...]] = {}
+    ends = passing.ends
+    until = {one.rule: one.until or 0 for one in passing.outliving}
     for name, bank in sorted(banks.items()):
         sections = []
-        for index, lines in enumerate(bank_sections(bank)):
+        for index, lines in enumerate(sections_with_outliving(bank, bank_sections(bank), passing)):
             scope = f"{name}/{index}"
             keys = [line.key for line in lines]
             priorities = allocate_priorities(keys, builder.mapping(Kind.PRIORITY, scope))
@@ -248,6 +258,7 @@ def _place_lines(
                         priorities[line.key],
                         builder.number(Kind.RULE, line.rule),
                         builder.number(Kind.CONJUNCTION, f"{scope}/{line.key}"),
+                        ends.get(line.rule, 0) if not line.outlives else until.get(line.rule, 0),
                     )
                     for line in lines
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -93,10 +94,12 @@ def parse_flows(body: bytes) -> Iterator[EncodedFlow]:
         instructions = after_match + ((stats_size + 7) & ~7)
         if stats_size < 4 or instructions > end:
             raise Malformed("a flow's statistics are longer than the flow")
+        ends_at = 0
         if hard_timeout_s:
             age_s = _duration_s(body[after_match + 4 : after_match + stats_size])
             hard_timeout_s = max(1, hard_timeout_s - age_s)
-        yield EncodedFlow(table, priority, match, body[instructions:end], cookie, hard_timeout_s)
+            ends_at = int(time.time()) + hard_timeout_s
+        yield EncodedFlow(table, priority, match, body[instructions:end], cookie, hard_timeout_s, ends_at)
 
 
 def parse_counts(body: bytes) -> Iterator[FlowCount]:

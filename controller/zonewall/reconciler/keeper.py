@@ -14,6 +14,7 @@ import structlog
 from zonewall.errors import BridgeError, ZonewallError
 from zonewall.flows.diff import Change, diff_state, with_meters
 from zonewall.flows.encoded import BridgeState, EncodedFlow
+from zonewall.flows.ending import with_timeouts
 from zonewall.flows.generation import turned_flow
 from zonewall.flows.leaving import SEARCHED, Leaving
 from zonewall.flows.staging import LARGE, Plan, plan
@@ -149,6 +150,8 @@ class BridgeKeeper:
 
     async def _bring_about(self, link: BridgeLink, fleet: Fleet) -> None:
         wanted = await self._compiler.wanted(fleet, self.key)
+        if fleet.policy.passing:
+            wanted = with_timeouts(wanted, time.time())
         bridge = fleet.policy.configuration.inventory.hosts[self.key.host].bridges[self.key.bridge]
         installed = await self.holdings.known(link, fleet.policy, bridge.foreign_flows)
         for _ in range(MOST_ROUNDS):

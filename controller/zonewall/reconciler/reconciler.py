@@ -16,7 +16,6 @@ from zonewall.errors import ZonewallError
 from zonewall.intent.analysis.acceptance import load_accepted
 from zonewall.intent.fleet import Fleet, bridges_of
 from zonewall.intent.numbering import Numbering
-from zonewall.intent.schedule import inactive_rules
 from zonewall.journal.keeping import JournalSink, Nowhere
 from zonewall.journal.record import Kind
 from zonewall.placement.binding_events import Effect, EffectKind
@@ -30,6 +29,7 @@ from zonewall.reconciler.compiler import Compiler
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.links import LinkFinder
 from zonewall.reconciler.recorder import Recorder
+from zonewall.reconciler.schedule import Schedule
 from zonewall.reconciler.world import Turn, World
 from zonewall.store.memory_file import Memory, read_memory, write_memory
 from zonewall.store.numbering_file import read_numbering, write_numbering
@@ -46,10 +46,6 @@ UNTOLD_S = 10.0
 """A host whose database never connects is taken as its bridges show it after this time."""
 
 _log = structlog.get_logger()
-
-
-def _inactive_now(configuration: Configuration) -> frozenset[str]:
-    return inactive_rules(configuration, datetime.now(UTC))
 
 
 class Reconciler:
@@ -95,7 +91,9 @@ class Reconciler:
         for endpoint, reason in self._memory.holds:
             fleet, _ = fleet.quarantine(endpoint, reason, time.monotonic())
         fleet = fleet.with_links(self.finder.links)
-        self.world = World.start(configuration, numbering, fleet, _inactive_now(configuration))
+        self.schedule = Schedule(state / "outliving.json")
+        inactive, passing = self.schedule.started(configuration)
+        self.world = World.start(configuration, numbering, fleet, inactive, passing)
         self._keep_numbering(numbering)
         self._compiler = Compiler()
 
@@ -250,9 +248,11 @@ class Reconciler:
             ZonewallError: it cannot be carried out; nothing has changed.
         """
         wanted = self.amend(configuration)
-        world, effects = self.world.reconfigured(wanted, _inactive_now(wanted), time.monotonic())
+        inactive, passing = self.schedule.changed(self.world, wanted)
+        world, effects = self.world.reconfigured(wanted, inactive, time.monotonic(), passing)
         before, self.world = self.world.policy.numbering, world
         self._keep_numbering(before)
+        self.schedule.keep(passing)
         return effects
 
     @property
@@ -342,10 +342,11 @@ class Reconciler:
         if self.finder.expire(at, connected):
             self.links_changed()
         self._remember()
-        inactive = _inactive_now(self.world.configuration)
-        if inactive != self.world.inactive:
+        inactive, passing = self.schedule.changed(self.world, self.world.configuration)
+        if (inactive, passing) != (self.world.inactive, self.world.policy.passing):
             _log.info("rules_rescheduled", out_of_force=sorted(inactive))
-            self.world = self.world.rescheduled(inactive)
+            self.world = self.world.rescheduled(inactive, passing)
+            self.schedule.keep(passing)
             self.dispatch(self._everywhere())
 
     def _remember(self) -> None:
