@@ -161,7 +161,7 @@ class Reconciler:
         loop = asyncio.get_running_loop()
         configuration, texts = await loop.run_in_executor(None, load_accepted, directory, datetime.now(UTC))
         held = {key: keeper.status.flows for key, keeper in self.keepers.items()}
-        inactive = _inactive_now(configuration)
+        inactive = self.schedule.changed(self.world, configuration)[0]
         over = await loop.run_in_executor(None, refusals, self.world, configuration, inactive, held)
         if over:
             raise ZonewallError("\n".join(over))
