@@ -3,35 +3,41 @@
 Left out, as bridges decide it apart from the rules: packets with port 0 (connection tracking takes them as
 invalid), ICMP errors that a rule sends through a function (they are dropped), functions and mirrors of the
 source's own rule of a connection between tenants (only the deciding rule's count on a bridge).
-``ZONEWALL_LONG=1`` runs thousands of configurations.
+``make conformance`` runs thousands of configurations.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import replace
+from datetime import datetime
 
 from hypothesis import HealthCheck, given, settings
 
 from support.compiled import FIRST, SECOND, CompiledFleet, Port, Seen
-from support.generated import carried_worlds, goes_through_across, is_icmp_error
+from support.generated import carried_worlds, goes_through_across, is_icmp_error, timed_worlds
 from zonewall.flows.simulate.packet import Packet
 from zonewall.flows.wire import encode_flow
+from zonewall.intent.passing import Passing, rule_ends
+from zonewall.intent.schedule import inactive_rules
 from zonewall.intent.semantics import Probe, Verdict, verdict
 from zonewall.pipeline.model import BridgeProgram, Conjunction, Flow
 from zonewall.pipeline.tables import BANK, SECTION, VERDICT_TABLE
 from zonewall.policy.model import Configuration
 from zonewall.values.names import EndpointKey
 
-LONG = os.environ.get("ZONEWALL_LONG") == "1"
+COUNT = int(os.environ.get("ZONEWALL_CONFIGURATIONS", "0"))
+"""How many configurations a long run makes (``make conformance``); 0: the short one of every test run."""
+
+LONG = COUNT > 0
 EVERY = settings(
-    max_examples=3000 if LONG else 150,
+    max_examples=COUNT or 150,
     deadline=None,
     derandomize=not LONG,
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-SOME = settings(EVERY, max_examples=500 if LONG else 40)
+SOME = settings(EVERY, max_examples=max(40, COUNT // 6))
 World = tuple[Configuration, list[Probe]]
 
 
@@ -77,6 +83,20 @@ def test_bridges_do_with_every_packet_what_the_evaluator_says(world: World) -> N
         if goes_through_across(probe, judged) or (judged.through and is_icmp_error(probe)):
             continue
         assert disagreement(fleet, probe, judged) is None
+
+
+@SOME
+@given(world=timed_worlds())
+def test_bridges_hold_to_hours_and_expiry(world: tuple[Configuration, list[Probe], datetime]) -> None:
+    configuration, probes, moment = world
+    passing = Passing(rule_ends(configuration, moment))
+    fleet = CompiledFleet(configuration, inactive_rules(configuration, moment), passing=passing)
+    assert all(end > moment.timestamp() for end in passing.ends.values())
+    for probe in probes:
+        judged = verdict(configuration, probe)
+        assert isinstance(judged, Verdict), judged
+        if not (goes_through_across(probe, judged) or (judged.through and is_icmp_error(probe))):
+            assert disagreement(fleet, probe, judged) is None
 
 
 def answer_to(probe: Probe, fleet: CompiledFleet) -> tuple[Port, Packet]:
