@@ -78,7 +78,7 @@ def encode_flows(flows: Iterable[Flow]) -> Iterator[EncodedFlow]:
         else:
             match = encode_match(flow.match)
             number, timeout = flow.table.number, flow.hard_timeout_s
-            yield EncodedFlow(number, flow.priority, match, instructions, flow.cookie, timeout)
+            yield EncodedFlow(number, flow.priority, match, instructions, flow.cookie, timeout, flow.ends_at)
 
 
 def encode_program(program: BridgeProgram) -> BridgeState:
