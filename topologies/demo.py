@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -326,6 +327,9 @@ def perform(policies: Path = POLICIES, choose: Callable[[Demo], Sequence[Step]] 
 
 def main() -> int:
     """Return the exit status of ``make demo``."""
+    if os.geteuid() != 0:
+        print("demo: network namespaces need root; run it as: sudo make demo")
+        return 1
     try:
         return perform()
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from topologies.demo import POLICIES, Demo, Step, perform
+from topologies.demo import POLICIES, Demo, Step, main, perform
 
 from support.interrupted import interrupted
 
@@ -87,6 +87,14 @@ def test_a_controller_that_ends_is_a_claim_that_does_not_hold(
     said = capsys.readouterr().out
     assert "  NOT  the controller has ended" in said
     assert "acme.yaml:2:7" in said, "and its last words are shown"
+
+
+def test_without_root_it_says_in_one_line_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert main() == 1
+    assert capsys.readouterr().out == "demo: network namespaces need root; run it as: sudo make demo\n"
 
 
 def test_a_demo_that_is_interrupted_says_so_and_leaves_nothing(tmp_path: Path) -> None:
