@@ -206,8 +206,6 @@ def verdict_line(policy: Policy, here: BankHere, placed: PlacedLine) -> VerdictL
         conjunction=placed.conjunction,
         onward=line.onward,
         monitored=line.monitored,
-        outlives=line.outlives,
-        ends_at=placed.ends_at,
     )
 
 

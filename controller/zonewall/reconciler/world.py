@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from zonewall.intent.fleet import Fleet, Policy, bridges_of, index_fleet, prepare
 from zonewall.intent.judgement import linked_pairs
 from zonewall.intent.numbering import Numbering
-from zonewall.intent.passing import NOTHING_PASSES, Passing
 from zonewall.placement.binding_events import Effect, EffectKind
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.model import BridgeKey
@@ -57,10 +56,10 @@ class World:
         numbering: Numbering,
         fleet: FleetState,
         inactive: frozenset[str],
-        passing: Passing = NOTHING_PASSES,
+        before: Policy | None = None,
     ) -> World:
-        """Return the world of a configuration."""
-        policy = prepare(configuration, numbering, inactive, passing)
+        """Return the world of a configuration; ``before`` as ``prepare`` says."""
+        policy = prepare(configuration, numbering, inactive, before)
         indexed = index_fleet(policy, fleet.placement())
         return World(policy, fleet, indexed, _relatives(configuration), _outward(configuration), inactive)
 
@@ -70,19 +69,15 @@ class World:
         return self.policy.configuration
 
     def reconfigured(
-        self,
-        configuration: Configuration,
-        inactive: frozenset[str],
-        at: float,
-        passing: Passing = NOTHING_PASSES,
+        self, configuration: Configuration, inactive: frozenset[str], at: float
     ) -> tuple[World, tuple[Effect, ...]]:
         """Return the world under another configuration, with the same numbers for the same names."""
         fleet, effects = self.fleet.configure(configuration, at)
-        return World.start(configuration, self.policy.numbering, fleet, inactive, passing), effects
+        return World.start(configuration, self.policy.numbering, fleet, inactive, self.policy), effects
 
-    def rescheduled(self, inactive: frozenset[str], passing: Passing = NOTHING_PASSES) -> World:
+    def rescheduled(self, inactive: frozenset[str]) -> World:
         """Return the world with other rules out of force."""
-        return World.start(self.configuration, self.policy.numbering, self.fleet, inactive, passing)
+        return World.start(self.configuration, self.policy.numbering, self.fleet, inactive, self.policy)
 
     def with_fleet(self, fleet: FleetState) -> World:
         """Return the world with another fleet."""
