@@ -3,6 +3,7 @@
 .PHONY: help setup demo test conformance bench lint docs
 
 PYTHON := .venv/bin/python
+CONFIGURATIONS ?= 3000
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -16,8 +17,10 @@ demo: setup ## show zones, a mirror, a redirect and a live migration in a lab of
 test: setup ## run the whole test suite, real Open vSwitch included (as root)
 	@$(PYTHON) -m pytest
 
-conformance: setup ## run the cases that others wrote
-	@$(PYTHON) -m pytest tests/conformance
+conformance: setup ## run the cases that others wrote, and CONFIGURATIONS=3000 generated ones, on real Open vSwitch, too
+	@ZONEWALL_CONFIGURATIONS=$(CONFIGURATIONS) $(PYTHON) -m pytest -o timeout=14400 tests/conformance \
+	  tests/property/test_compiled_equals_policy.py tests/property/test_assertions.py tests/property/test_lint.py \
+	  tests/ovs/test_compiled_on_switch.py tests/ovs/test_simulator_equals_switch.py
 
 bench: ## measure, and write bench/results.json
 	@bash scripts/setup test,bench
@@ -31,5 +34,6 @@ lint: ## check style, types, layers and spelling
 	.venv/bin/lint-imports
 	.venv/bin/codespell
 
-docs: setup ## write docs/pipeline.md anew from the declaration
+docs: setup ## write docs/pipeline.md and policies/schema anew from what they describe
 	@$(PYTHON) -m zonewall.pipeline.document
+	@$(PYTHON) -m zonewall.policy.schemas

@@ -1,6 +1,6 @@
 """ClassBench's filter sets through compiled flows: the same filter decides as in a linear search.
 
-The small access list in both families, others in one with fewer headers; with ``ZONEWALL_LONG=1`` every set
+The small access list in both families, others in one with fewer headers; in ``make conformance`` every set
 in both families, the one of nearly ten thousand filters among them.
 """
 
@@ -15,7 +15,7 @@ from conformance.compiled_case import compiled_failures, is_judged_by_rules
 from conformance.filter_sets import cases
 from support.compiled import CompiledFleet
 
-LONG = os.environ.get("ZONEWALL_LONG") == "1"
+LONG = "ZONEWALL_CONFIGURATIONS" in os.environ
 HEADERS = 1000
 QUICK_HEADERS = 200
 

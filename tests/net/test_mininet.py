@@ -110,16 +110,8 @@ def calls(mininet: Mininet, machine: str, address: str, port: int) -> bool:
 def fabric(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PrivateLab, Mininet]]:
     """Give the fabric of docs/lab.md, in force, and see that nothing of it is left."""
     run, mn = commands("docs/lab.md", FABRIC)[0].splitlines()
-    lab = PrivateLab(ROOT)
-    output = tmp_path_factory.mktemp("fabric") / "controller"
-    with output.open("wb") as out:
-        controller = subprocess.Popen(
-            ["bash", "-c", f"exec {run.removesuffix('&')}"],
-            cwd=ROOT,
-            env=lab.environment,
-            stdout=out,
-            stderr=out,
-        )
+    lab = PrivateLab(tmp_path_factory.mktemp("fabric"))
+    controller = lab.start_plain("bash", "-c", f"exec {run.removesuffix('&')}")
     try:
         mininet = Mininet(lab, ["bash", "-c", f"exec {mn}"])
         try:

@@ -202,3 +202,25 @@ def test_two_that_speak_after_a_move_are_both_isolated_until_one_of_them_goes(si
     web.migrate(hv1, copy_s=0, ready=lambda: site.wait_for(lambda _: site.places("acme/web1") == waiting),
                 linger_s=0.2)  # fmt: skip
     site.wait_for(lambda _: site.places("acme/web1") == {"hv1/br-int": "active"})
+
+
+@pytest.mark.parametrize("way", ["xs-vif-uuid", "port name"])
+def test_a_machine_without_iface_id_is_known_by_its_xen_interface_or_its_ports_name(
+    site: SharedSite, way: str
+) -> None:
+    hv1, peer = site.hosts["hv1"], site.machines["acme-web2"]
+    name = {"xs-vif-uuid": "xen1", "port name": "tap9"}[way]
+    new = site.lab.machine(name, "52:54:00:00:00:78", ("10.0.0.78/24",))
+    described = inventory(site)
+    one = {"name": "new2", "tenant": "acme", "mac": new.mac, "ips": ["10.0.0.78"], "labels": {"role": "web"}}
+    one |= {"iface-id": "b1f6b0f2"} if way == "xs-vif-uuid" else {"port": {"name": name}}
+    described["endpoints"].append(one)
+    new.plug(hv1, ids=False)
+    site.put(inventory=described)
+    if way == "xs-vif-uuid":
+        hv1.vsctl("set", "interface", name, "external_ids:xs-vif-uuid=b1f6b0f2")
+    site.wait_for(lambda _: state_of(site, "acme/new2", "hv1") == "active")
+    with captures(peer) as caught:
+        mark(new, peer, caught[peer.short_name])
+    new.unplug(hv1)
+    site.change(inventory=inventory(site))

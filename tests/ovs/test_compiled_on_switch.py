@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from zonewall.values.names import EndpointKey
 
 pytestmark = pytest.mark.ovs
 BRIDGES = {FIRST: "brA", SECOND: "brB"}
+COUNT = int(os.environ.get("ZONEWALL_CONFIGURATIONS", "0"))
 ENDPOINT_PORTS = range(1, 9)
 
 
@@ -116,7 +118,11 @@ def test_a_trace_of_the_whole_way_ends_at_the_destinations_port(switch: DummySwi
 
 
 @settings(
-    max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=max(25, COUNT // 20),
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
 )
 @given(world=carried_worlds(most=8))
 def test_the_switch_forwards_as_the_simulator_and_the_evaluator_say(

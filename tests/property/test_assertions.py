@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
@@ -20,6 +21,7 @@ from zonewall.intent.semantics.ends import find_ends
 from zonewall.intent.semantics.matching import _serves, _tenant_sees
 from zonewall.policy.model import Action, Assertion, Configuration, Tenant
 
+COUNT = int(os.environ.get("ZONEWALL_CONFIGURATIONS", "0"))
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 EDGES = (1, 52, 53, 54, 78, 79, 80, 81, 82, 1022, 1023, 1024, 65533, 65534, 65535)
 
@@ -107,7 +109,11 @@ def some_probe(configuration: Configuration, tenant: Tenant, chance: Random) -> 
 
 
 @settings(
-    max_examples=50, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=COUNT or 50,
+    deadline=None,
+    database=None,
+    derandomize=COUNT == 0,
+    suppress_health_check=list(HealthCheck),
 )
 @given(world=asserted(), seed=st.integers(0, 1 << 32))
 def test_an_assertion_is_broken_exactly_where_a_probe_shows_it(

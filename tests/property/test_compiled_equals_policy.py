@@ -3,33 +3,41 @@
 Left out, as bridges decide it apart from the rules: packets with port 0 (connection tracking takes them as
 invalid), ICMP errors that a rule sends through a function (they are dropped), functions and mirrors of the
 source's own rule of a connection between tenants (only the deciding rule's count on a bridge).
-``ZONEWALL_LONG=1`` runs thousands of configurations.
+``make conformance`` runs thousands of configurations.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import replace
+from datetime import datetime
 
 from hypothesis import HealthCheck, given, settings
 
-from support.compiled import FIRST, SECOND, CompiledFleet, Port
-from support.generated import carried_worlds, goes_through_across, is_icmp_error
+from support.compiled import FIRST, SECOND, CompiledFleet, Port, Seen
+from support.generated import carried_worlds, goes_through_across, is_icmp_error, timed_worlds
+from zonewall.flows.simulate.packet import Packet
 from zonewall.flows.wire import encode_flow
+from zonewall.intent.passing import Passing, rule_ends
+from zonewall.intent.schedule import inactive_rules
 from zonewall.intent.semantics import Probe, Verdict, verdict
 from zonewall.pipeline.model import BridgeProgram, Conjunction, Flow
 from zonewall.pipeline.tables import BANK, SECTION, VERDICT_TABLE
 from zonewall.policy.model import Configuration
+from zonewall.values.names import EndpointKey
 
-LONG = os.environ.get("ZONEWALL_LONG") == "1"
+COUNT = int(os.environ.get("ZONEWALL_CONFIGURATIONS", "0"))
+"""How many configurations a long run makes (``make conformance``); 0: the short one of every test run."""
+
+LONG = COUNT > 0
 EVERY = settings(
-    max_examples=3000 if LONG else 150,
+    max_examples=COUNT or 150,
     deadline=None,
     derandomize=not LONG,
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-SOME = settings(EVERY, max_examples=500 if LONG else 40)
+SOME = settings(EVERY, max_examples=max(40, COUNT // 6))
 World = tuple[Configuration, list[Probe]]
 
 
@@ -75,6 +83,53 @@ def test_bridges_do_with_every_packet_what_the_evaluator_says(world: World) -> N
         if goes_through_across(probe, judged) or (judged.through and is_icmp_error(probe)):
             continue
         assert disagreement(fleet, probe, judged) is None
+
+
+@SOME
+@given(world=timed_worlds())
+def test_bridges_hold_to_hours_and_expiry(world: tuple[Configuration, list[Probe], datetime]) -> None:
+    configuration, probes, moment = world
+    passing = Passing(rule_ends(configuration, moment))
+    fleet = CompiledFleet(configuration, inactive_rules(configuration, moment), passing=passing)
+    assert all(end > moment.timestamp() for end in passing.ends.values())
+    for probe in probes:
+        judged = verdict(configuration, probe)
+        assert isinstance(judged, Verdict), judged
+        if not (goes_through_across(probe, judged) or (judged.through and is_icmp_error(probe))):
+            assert disagreement(fleet, probe, judged) is None
+
+
+def answer_to(probe: Probe, fleet: CompiledFleet) -> tuple[Port, Packet]:
+    """Return the first answer to a probe's packet, and where it enters."""
+    source, destination = fleet.addresses(probe)
+    back = replace(
+        probe,
+        source=probe.destination,
+        destination=probe.source,
+        source_ip=probe.destination_ip,
+        destination_ip=probe.source_ip,
+        source_port=probe.destination_port,
+        destination_port=40000 if probe.source_port is None else probe.source_port,
+        icmp=None if probe.icmp is None else (0 if probe.icmp[0] == 8 else 129, 0),
+    )
+    port, frame = fleet.entering(back, destination, source)
+    return port, frame.but(tcp_flags=0x12) if probe.protocol == 6 else frame
+
+
+@SOME
+@given(world=carried_worlds())
+def test_answers_to_what_is_allowed_come_back_whoever_allowed_it(world: World) -> None:
+    configuration, probes = world
+    fleet = CompiledFleet(configuration)
+    for probe in probes:
+        inside = isinstance(probe.source, str) and (probe.icmp is None or probe.icmp[0] in (8, 128))
+        pair = tenants_of(probe)
+        joined = pair is None or f"{pair[0]}>{pair[1]}" in fleet.policy.banks
+        first = fleet.judge(probe) if inside and joined else Seen()
+        if not first.arrived or first.through:
+            continue
+        back = fleet.send(*answer_to(probe, fleet))
+        assert fleet.places[EndpointKey(str(probe.source))] in [port for port, _ in back.arrived], probe
 
 
 @SOME

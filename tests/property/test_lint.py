@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -16,6 +17,7 @@ from zonewall.intent.semantics.ends import find_ends
 from zonewall.intent.semantics.matching import provider_rule_matches, tenant_rule_matches
 from zonewall.policy.model import Action, Configuration, Tier
 
+COUNT = int(os.environ.get("ZONEWALL_CONFIGURATIONS", "0"))
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
 
@@ -87,7 +89,11 @@ def hold(configuration: Configuration, remark: Remark, probes: list[Probe]) -> N
 
 
 @settings(
-    max_examples=80, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=COUNT or 80,
+    deadline=None,
+    database=None,
+    derandomize=COUNT == 0,
+    suppress_health_check=list(HealthCheck),
 )
 @given(world=worlds(most=40))
 def test_what_lint_says_is_what_the_evaluator_does(world: tuple[Configuration, list[Probe]]) -> None:

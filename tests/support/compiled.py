@@ -17,6 +17,7 @@ from zonewall.flows.simulate.packet import Packet, packet
 from zonewall.flows.simulate.tables import FlowTables
 from zonewall.intent.fleet import Policy, index_fleet, prepare
 from zonewall.intent.numbering import Kind, Numbering
+from zonewall.intent.passing import NOTHING_PASSES, Passing
 from zonewall.intent.semantics import Probe
 from zonewall.pipeline.compile import compile_bridge
 from zonewall.pipeline.cookie import Category, Reason, category_of, rule_of
@@ -70,6 +71,7 @@ class CompiledFleet:
         numbering: Numbering | None = None,
         states: Mapping[EndpointKey, BindingState] = MappingProxyType({}),
         midstream: frozenset[EndpointKey] = frozenset(),
+        passing: Passing = NOTHING_PASSES,
     ) -> None:
         """Compile both bridges, from a numbering that was given before if one is carried over."""
         self.configuration = _with_hosts(configuration)
@@ -88,7 +90,7 @@ class CompiledFleet:
         }
         link = Link((FIRST, OfPort(FABRIC)), (SECOND, OfPort(FABRIC)))
         self.carry(
-            prepare(self.configuration, numbering or Numbering(), inactive),
+            prepare(self.configuration, numbering or Numbering(), inactive, passing),
             Placement(bindings, ports, frozenset({link})),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
@@ -10,7 +11,7 @@ from hypothesis.strategies import DrawFn
 from support.configurations import at
 from support.generated_configurations import worlds
 from zonewall.intent.semantics import Probe, Verdict
-from zonewall.policy.model import Configuration, Provider, Rule, ServiceFunction, Tier
+from zonewall.policy.model import Configuration, Hours, Provider, Rule, ServiceFunction, Tier
 from zonewall.values.services import PORT_PROTOCOLS
 
 
@@ -76,3 +77,49 @@ def is_icmp_error(probe: Probe) -> bool:
     """Say whether the packet reports an error; a refused one is never answered (RFC 1122, RFC 4443)."""
     errors = {1: (3, 4, 5, 11, 12), 58: (1, 2, 3, 4, 137)}
     return probe.icmp is not None and probe.icmp[0] in errors.get(probe.protocol, ())
+
+
+HOURS = (
+    Hours(frozenset({0, 1, 2, 3, 4}), 8 * 60, 18 * 60, "Europe/Berlin"),
+    Hours(frozenset({2}), 22 * 60, 6 * 60, "UTC"),
+    Hours(frozenset({5, 6}), 0, 24 * 60, "America/New_York"),
+)
+MOMENTS = tuple(
+    datetime.fromisoformat(text)
+    for text in (
+        "2026-07-01T06:00:00+00:00",  # a Wednesday: eight in Berlin
+        "2026-07-01T15:59:59+00:00",
+        "2026-07-01T16:00:00+00:00",
+        "2026-07-01T22:00:00+00:00",
+        "2026-07-02T05:59:00+00:00",
+        "2026-07-02T06:00:00+00:00",
+        "2026-07-04T03:59:00+00:00",
+        "2026-07-04T04:00:00+00:00",  # Saturday begins in New York
+    )
+)
+
+
+@st.composite
+def timed_worlds(draw: DrawFn, most: int = 12) -> tuple[Configuration, list[Probe], datetime]:
+    """Return a configuration some of whose rules hold at times only, probes, and a moment for them."""
+    configuration, probes = draw(carried_worlds(most=most))
+    moment = draw(st.sampled_from(MOMENTS))
+
+    def timed(tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
+        return tuple(replace(tier, rules=tuple(map(rule_in_time, tier.rules))) for tier in tiers)
+
+    def rule_in_time(rule: Rule) -> Rule:
+        kind = draw(st.sampled_from(["always", "always", "hours", "expires", "both"]))
+        return replace(
+            rule,
+            hours=draw(st.sampled_from(HOURS)) if kind in ("hours", "both") else None,
+            expires=draw(st.sampled_from(MOMENTS)) if kind in ("expires", "both") else None,
+        )
+
+    provider = configuration.provider
+    configuration = replace(
+        configuration,
+        provider=replace(provider, before=timed(provider.before), after=timed(provider.after)),
+        tenants={name: replace(t, tiers=timed(t.tiers)) for name, t in configuration.tenants.items()},
+    )
+    return configuration, [replace(probe, time=moment) for probe in probes], moment

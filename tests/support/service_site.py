@@ -44,6 +44,7 @@ class ServiceSite:
         self.inventory: Document = {"kind": "inventory"}
         self.host_keys: dict[str, Document] = {}
         self.controller: Process | None = None
+        self._words: tuple[str, ...] = ()
 
     def host(self, name: str, **keys: Any) -> Host:
         """Add a hypervisor host; ``keys`` are what the inventory says of it beside its bridges."""
@@ -69,6 +70,26 @@ class ServiceSite:
         address = self.lab.controller_address
         self.write_inventory()
         self._write("acme", {"kind": "tenant", "tenant": "acme"})
+        self._words = words
+        self._run()
+        for host in self.hosts.values():
+            host.set_manager(f"tcp:{address}:6640")
+            host.set_controller(f"tcp:{address}:6653")
+
+    def restart(self) -> None:
+        """Stop the controller and start it as before."""
+        assert self.controller is not None
+        self.controller.stop()
+        self._run()
+        self.wait_for(self.is_settled, 60)
+
+    def command(self, *words: str) -> str:
+        """Return what a ``zonewall`` command prints; ``--state`` is added."""
+        return self.lab.controller.run(str(ZONEWALL), *words, "--state", str(self.state))
+
+    def _run(self) -> None:
+        address = self.lab.controller_address
+        words = self._words
         self.controller = self.lab.controller.start(
             str(ZONEWALL), "run", str(self.directory), "--state", str(self.state), "--allow-plain",
             "--openflow", f"tcp:{address}:6653", "--ovsdb", f"tcp:{address}:6640", *words,
@@ -80,9 +101,6 @@ class ServiceSite:
             and self.controller.running()
         ):
             time.sleep(0.05)
-        for host in self.hosts.values():
-            host.set_manager(f"tcp:{address}:6640")
-            host.set_controller(f"tcp:{address}:6653")
 
     def write_inventory(self, **more: Any) -> None:
         """Write the inventory as the lab is now."""

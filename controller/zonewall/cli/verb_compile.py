@@ -6,23 +6,27 @@ import json
 import resource
 import time
 from collections import defaultdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from zonewall.errors import ZonewallError
+from zonewall.flows.ending import program_with_timeouts
 from zonewall.flows.names import field_names
 from zonewall.flows.render import render_program
 from zonewall.flows.render_logical import render_logical
 from zonewall.flows.wire import encode_flow
 from zonewall.intent.fleet import bridges_of, index_fleet, prepare
 from zonewall.intent.numbering import Numbering
+from zonewall.intent.passing import Passing, rule_ends
+from zonewall.intent.schedule import inactive_rules
 from zonewall.pipeline.compile import compile_bridge
 from zonewall.pipeline.model import BridgeProgram
-from zonewall.pipeline.stats import masks_by_table
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.load import load_directory
+from zonewall.policy.written import parse_moment
 from zonewall.store.numbering_file import read_numbering, write_numbering
 from zonewall.store.placement_file import read_placement
 from zonewall.values.names import BridgeName, HostName
@@ -41,17 +45,24 @@ def register(app: typer.Typer) -> None:
         ] = None,
         logical: Annotated[bool, typer.Option("--logical", help="Names instead of numbers.")] = False,
         stats: Annotated[bool, typer.Option("--stats", help="Counts and times as JSON instead.")] = False,
+        at: Annotated[
+            str | None, typer.Option(metavar="MOMENT", help="When (RFC 3339), for hours and expires; now.")
+        ] = None,
     ) -> None:
         """Write the flows that a bridge should hold, one a line, for ovs-ofctl or to read."""
         clock = _Clock()
         configuration = load_directory(directory)
         clock.lap("load")
-        policy = prepare(configuration, read_numbering(numbering) if numbering else Numbering())
+        moment = _moment(at)
+        inactive, passing = inactive_rules(configuration, moment), Passing(rule_ends(configuration, moment))
+        known = read_numbering(numbering) if numbering else Numbering()
+        policy = prepare(configuration, known, inactive, passing)
         clock.lap("prepare")
         if numbering:
             write_numbering(numbering, policy.numbering)
         key = _bridge(bridge, bridges_of(configuration))
         program = compile_bridge(index_fleet(policy, read_placement(placement)), key)
+        program = program_with_timeouts(program, moment.timestamp())
         clock.lap("compile")
         if stats:
             for flow in program.flows:
@@ -65,6 +76,15 @@ def register(app: typer.Typer) -> None:
         else:
             for line in render_program(program):
                 print(line)
+
+
+def _moment(text: str | None) -> datetime:
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        return parse_moment(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--at") from None
 
 
 class _Clock:
@@ -89,13 +109,15 @@ def _bridge(text: str, known: tuple[BridgeKey, ...]) -> BridgeKey:
 
 
 def _stats(program: BridgeProgram, clock: _Clock) -> dict[str, object]:
+    masks: dict[str, set[tuple[tuple[str, int | None], ...]]] = defaultdict(set)
     flows: dict[str, int] = defaultdict(int)
     for flow in program.flows:
         flows[flow.table.name] += 1
+        masks[flow.table.name].add(tuple((field.name, mask) for field, _, mask in flow.match))
     return {
         "flows": len(program.flows),
         "flows_per_table": dict(flows),
-        "masks_per_table": masks_by_table(program),
+        "masks_per_table": {name: len(found) for name, found in masks.items()},
         "meters": len(program.meters),
         "groups": len(program.groups),
         "seconds": clock.phases,

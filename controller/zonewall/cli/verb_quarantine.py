@@ -33,7 +33,7 @@ def quarantine(
 ) -> None:
     """Isolate a VM at once, its live connections too; it may reach the remediation zone only."""
     place = read_options(options, {"state": state, "socket": socket}).control_socket
-    _report(tell(place, "quarantine", {"endpoint": vm, "reason": reason}), f"{vm} is isolated", output)
+    report(tell(place, "quarantine", {"endpoint": vm, "reason": reason}), f"{vm} is isolated", output)
 
 
 def release(
@@ -49,10 +49,11 @@ def release(
     """Lift a VM's isolation; what is wrong with its port stays wrong."""
     place = read_options(options, {"state": state, "socket": socket}).control_socket
     said = {"endpoint": vm, **({} if reason is None else {"reason": reason})}
-    _report(tell(place, "release", said), f"what held {vm} is lifted", output)
+    report(tell(place, "release", said), f"what held {vm} is lifted", output)
 
 
-def _report(answer: dict[str, Any], text: str, output: Output) -> None:
+def report(answer: dict[str, Any], text: str, output: Output) -> None:
+    """Say what was done, and what could not be."""
     if output is Output.JSON:
         print(json.dumps(answer))
         return

@@ -71,6 +71,10 @@ def _show(document: dict[str, Any]) -> None:
     for one in document["limits_not_set"]:
         console.print(f"[yellow]limit not set[/] {one['limit']} on {one['host']}; there, run as root:")
         console.print(f"  {one['command']}", markup=False, soft_wrap=True)
+    trial = document["configuration"].get("trial")
+    if trial:
+        text = f"{trial['directory']} is on trial; goes back in {trial['goes_back_in_s']} s unless confirmed"
+        console.print(text, style="yellow", markup=False)
     if document["configuration"]["refused"]:
         console.print("[red]the configuration on disk is refused; the last good one is in force[/]")
         console.print(document["configuration"]["refused"], markup=False)

@@ -69,10 +69,10 @@ def _is_right(held: EncodedFlow | None, wanted: EncodedFlow) -> bool:
         return held is not None
     if not (held.hard_timeout_s and wanted.hard_timeout_s):
         return False
-    return (
-        abs(held.hard_timeout_s - wanted.hard_timeout_s) <= TIMEOUT_SLACK_S
-        and replace(held, hard_timeout_s=wanted.hard_timeout_s) == wanted
-    )
+    apart = held.hard_timeout_s - wanted.hard_timeout_s
+    if held.ends_at and wanted.ends_at:
+        apart = held.ends_at - wanted.ends_at
+    return abs(apart) <= TIMEOUT_SLACK_S and replace(held, hard_timeout_s=wanted.hard_timeout_s) == wanted
 
 
 def by_key(flows: tuple[EncodedFlow, ...]) -> dict[FlowKey, EncodedFlow]:

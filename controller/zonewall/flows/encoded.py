@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from zonewall.pipeline.model import MeterEntry
@@ -25,6 +25,7 @@ class EncodedFlow:
         match: OXM and NXM fields in canonical order, without ``ofp_match``'s header and padding.
         instructions: OpenFlow instructions, each padded to 8 bytes; empty drops.
         hard_timeout_s: seconds until the flow ends by itself, 0 for never.
+        ends_at: the same as a moment, in seconds since 1970; 0 where it is not known.
     """
 
     table: int
@@ -33,6 +34,7 @@ class EncodedFlow:
     instructions: bytes
     cookie: int = 0
     hard_timeout_s: int = 0
+    ends_at: int = field(default=0, compare=False)
 
     @property
     def key(self) -> FlowKey:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
 from zonewall.flows.wire_actions import encode_actions
@@ -22,7 +21,14 @@ SIDE = 0x8000
 """The bit of the bank field that no compiled flow uses."""
 
 _MATCHED = encode_match(((BANK, 0, None),))
-_PAIR = int.from_bytes(_MATCHED[:4], "big") >> 9
+_WHOLE = bytes((*_MATCHED[:2], _MATCHED[2] & 0xFE, 8))
+_FIELD = b"|".join(b"%s.{%d}" % (re.escape(bytes((size,))), size) for size in (4, 2, 1, 8, 16, 6, 12, 32, 3))
+_MATCHES = re.compile(
+    b"(?:...(?:%s))*?(?:%s.{6}(..).{6}\xff\xff|%s.{6}(..))"
+    % (_FIELD, re.escape(_MATCHED[:4]), re.escape(_WHOLE)),
+    re.DOTALL,
+)
+"""Fields, each as long as its header says, up to the pair of registers that holds the bank."""
 _SET = encode_actions((SetField(BANK, 0),))
 _SETS = re.compile(re.escape(_SET[:10]) + b"(..)" + re.escape(_SET[12:16]), re.DOTALL)
 _NUMBER_AT = 10
@@ -31,15 +37,8 @@ _NUMBER_AT = 10
 
 def _place(match: bytes) -> int:
     """Return where in a match the bank's two bytes are, 0 if it does not ask for one bank."""
-    position, end = 0, len(match)
-    while position + 4 <= end:
-        header = int.from_bytes(match[position : position + 4], "big")
-        if header >> 9 == _PAIR:
-            if header >> 8 & 1 and match[position + 18 : position + 20] != b"\xff\xff":
-                return 0
-            return position + 10
-        position += 4 + (header & 0xFF)
-    return 0
+    found = _MATCHES.match(match)
+    return found.start(found.lastindex or 0) if found else 0
 
 
 def bank_matched(match: bytes) -> int | None:
@@ -77,7 +76,7 @@ def turned_flow(flow: EncodedFlow, turned: frozenset[int]) -> EncodedFlow:
         instructions = _SETS.sub(lambda found: _turned_set(found, turned), instructions)
     if key.match is flow.match and instructions is flow.instructions:
         return flow
-    return replace(flow, match=key.match, instructions=instructions)
+    return EncodedFlow(flow.table, flow.priority, key.match, instructions, flow.cookie, flow.hard_timeout_s)
 
 
 def _turned_set(found: re.Match[bytes], turned: frozenset[int]) -> bytes:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from zonewall.flows.diff import Change, Delta
 from zonewall.flows.encoded import EncodedFlow, FlowKey
-from zonewall.flows.generation import bank_matched, banks_set, is_out_of_force, turned_flow, turned_key
+from zonewall.flows.generation import SIDE, bank_matched, banks_set, turned_flow, turned_key
 from zonewall.pipeline.cookie import rule_of
 from zonewall.pipeline.tables import CLASSIFY, VERDICT_TABLE
 
@@ -30,11 +30,13 @@ class Stage:
 
     Attributes:
         is_whole: it is one bundle; otherwise it may be many small ones.
+        is_gentle: packets pass meanwhile, so that the bridge is to have time for them between bundles.
         waits: the datapath must have been through its cache since the part before.
     """
 
     delta: Delta
     is_whole: bool = False
+    is_gentle: bool = False
     waits: bool = False
 
 
@@ -44,6 +46,17 @@ class Plan:
 
     stages: tuple[Stage, ...]
     turned: frozenset[int]
+
+
+class _Banks(dict[bytes, int | None]):
+    """The bank that each match asks for, found once."""
+
+    def __missing__(self, match: bytes) -> int | None:
+        self[match] = bank = bank_matched(match)
+        return bank
+
+    def is_out_of_force(self, key: FlowKey) -> bool:
+        return (self[key.match] or 0) & SIDE != 0
 
 
 def plan(
@@ -63,20 +76,21 @@ def plan(
         large: how many flows one bundle may change.
     """
     delta = change.flows
-    remains = tuple(key for key in delta.delete if is_out_of_force(key.match))
+    bank_of = _Banks()
+    remains = tuple(key for key in delta.delete if bank_of.is_out_of_force(key))
     if len(delta.put) + len(delta.delete) - len(remains) <= large:
-        kept = Delta(delta.put, tuple(key for key in delta.delete if not is_out_of_force(key.match)))
+        kept = Delta(delta.put, tuple(key for key in delta.delete if not bank_of.is_out_of_force(key)))
         return Plan((*_removed(remains, turned), Stage(_turned(kept, turned), is_whole=True)), turned)
     if not any(key.table == CLASSIFY.number for key in installed):
         return _filled(delta, turned)
-    counts: Counter[int | None] = Counter(bank_matched(flow.match) for flow in delta.put)
-    counts.update(bank_matched(key.match) for key in delta.delete if not is_out_of_force(key.match))
+    counts: Counter[int | None] = Counter(bank_of[flow.match] for flow in delta.put)
+    counts.update(bank_of[key.match] for key in delta.delete if not bank_of.is_out_of_force(key))
     flipped = {bank for bank, count in counts.items() if bank is not None and count > large // 4}
-    return _flipped(delta, installed, wanted, turned, frozenset(flipped), remains)
+    return _flipped(delta, installed, wanted, turned, frozenset(flipped), remains, bank_of)
 
 
 def _removed(keys: tuple[FlowKey, ...], turned: frozenset[int]) -> tuple[Stage, ...]:
-    return (Stage(_turned(Delta((), keys), turned)),) if keys else ()
+    return (Stage(_turned(Delta((), keys), turned), is_gentle=True),) if keys else ()
 
 
 def _filled(delta: Delta, turned: frozenset[int]) -> Plan:
@@ -100,36 +114,37 @@ def _flipped(
     turned: frozenset[int],
     flipped: frozenset[int],
     remains: tuple[FlowKey, ...],
+    bank_of: _Banks,
 ) -> Plan:
     after = turned ^ flipped
     staged, setting = [], []
     rules = set()
     for flow in wanted.values():
-        if bank_matched(flow.match) in flipped:
+        if bank_of[flow.match] in flipped:
             staged.append(flow)
         elif banks_set(flow) & flipped:
             setting.append(flow)
         if flow.table == VERDICT_TABLE.number:
             rules.add(rule_of(flow.cookie))
     flip = {flow.key: flow for flow in setting}
-    flip.update((flow.key, flow) for flow in delta.put if bank_matched(flow.match) not in flipped)
+    flip.update((flow.key, flow) for flow in delta.put if bank_of[flow.match] not in flipped)
     past = {
         flow.key
         for flow in installed.values()
         if flow.table > VERDICT_TABLE.number and rule_of(flow.cookie) not in rules
     }
-    retired = [key for key in installed if bank_matched(key.match) in flipped]
+    retired = [key for key in installed if bank_of[key.match] in flipped]
     now: list[FlowKey] = []
     later: list[FlowKey] = []
     for key in delta.delete:
-        if bank_matched(key.match) in flipped or is_out_of_force(key.match):
+        if bank_of[key.match] in flipped or bank_of.is_out_of_force(key):
             continue
         (later if key in past else now).append(key)
     ordered = tuple(sorted(flip.values(), key=lambda flow: (-flow.table, -flow.priority, flow.match)))
     return Plan(
         (
             *_removed(remains, turned),
-            Stage(_turned(Delta(tuple(staged)), after)),
+            Stage(_turned(Delta(tuple(staged)), after), is_gentle=True),
             Stage(
                 Delta(
                     tuple(turned_flow(flow, after) for flow in ordered),
@@ -137,7 +152,7 @@ def _flipped(
                 ),
                 is_whole=True,
             ),
-            Stage(_turned(Delta((), (*retired, *later)), turned), waits=True),
+            Stage(_turned(Delta((), (*retired, *later)), turned), is_gentle=True, waits=True),
         ),
         after,
     )

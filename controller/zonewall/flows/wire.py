@@ -55,6 +55,7 @@ def encode_flow(flow: Flow) -> EncodedFlow:
             encode_instructions(flow.actions),
             flow.cookie,
             flow.hard_timeout_s,
+            flow.ends_at,
         )
     except EncodingError as error:
         where = f"flow of table {flow.table.name}, priority {flow.priority}"
@@ -77,7 +78,7 @@ def encode_flows(flows: Iterable[Flow]) -> Iterator[EncodedFlow]:
         else:
             match = encode_match(flow.match)
             number, timeout = flow.table.number, flow.hard_timeout_s
-            yield EncodedFlow(number, flow.priority, match, instructions, flow.cookie, timeout)
+            yield EncodedFlow(number, flow.priority, match, instructions, flow.cookie, timeout, flow.ends_at)
 
 
 def encode_program(program: BridgeProgram) -> BridgeState:

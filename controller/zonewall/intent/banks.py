@@ -60,6 +60,7 @@ class Line:
         rule: ``tenant/tier/rule``, what a verdict is reported as.
         onward: the section where ONWARD leads.
         monitored: the rule would have dropped; what it decides passes.
+        outlives: it is about connections only that the rule, which has gone, let in.
     """
 
     key: str
@@ -70,6 +71,7 @@ class Line:
     outcome: Outcome
     onward: int = 0
     monitored: bool = False
+    outlives: bool = False
 
 
 @dataclass(frozen=True, slots=True)

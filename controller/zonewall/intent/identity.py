@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from zonewall.intent.membership import (
+from zonewall.policy.membership import (
     asks_addresses,
     endpoint_matches,
     named_prefixes,

@@ -206,6 +206,8 @@ def verdict_line(policy: Policy, here: BankHere, placed: PlacedLine) -> VerdictL
         conjunction=placed.conjunction,
         onward=line.onward,
         monitored=line.monitored,
+        outlives=line.outlives,
+        ends_at=placed.ends_at,
     )
 
 

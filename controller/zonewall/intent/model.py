@@ -173,6 +173,8 @@ class VerdictLine:
     Attributes:
         verdict: value of the ``verdict`` field; 0 goes on in section ``onward``.
         conjunction: number for the line's conjunctive flows.
+        outlives: it is about live connections only that the rule let in.
+        ends_at: when it ceases to hold, in seconds since 1970; 0 for never.
     """
 
     priority: int
@@ -184,6 +186,8 @@ class VerdictLine:
     conjunction: int
     onward: int = 0
     monitored: bool = False
+    outlives: bool = False
+    ends_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)

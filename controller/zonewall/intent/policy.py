@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from zonewall.intent.banks import Bank, Line, Outcome, RuleRecord
 from zonewall.intent.identity import Directory, build_directory
-from zonewall.intent.judgement import MadeLines, banks_and_lines, rule_records
+from zonewall.intent.judgement import build_banks, rule_records
 from zonewall.intent.model import Address
 from zonewall.intent.numbering import Kind, Numbering, NumberingBuilder
+from zonewall.intent.passing import NOTHING_PASSES, Passing, sections_with_outliving
 from zonewall.intent.priority import allocate_priorities
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration, EndpointDeclaration, Limit, Rule
@@ -52,6 +53,7 @@ class PlacedLine:
     priority: int
     rule: int
     conjunction: int
+    ends_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,7 @@ class Policy:
         limits_ports: a rule limits each endpoint for itself.
         allowing: the lines, each with its bank's name, by which such a rule allows.
         rejecting: each bank's lines that reject.
-        inactive: rules that do not hold at the moment.
-        made_lines: what the next ``prepare`` may take over.
+        passing: what of it ends by itself.
     """
 
     configuration: Configuration
@@ -90,8 +91,7 @@ class Policy:
     limits_ports: bool
     allowing: Mapping[str, tuple[tuple[str, Line], ...]]
     rejecting: Mapping[str, tuple[Line, ...]]
-    inactive: frozenset[str]
-    made_lines: MadeLines
+    passing: Passing = NOTHING_PASSES
 
     def number(self, kind: Kind, name: str, scope: str = "") -> int:
         """Return a number given by ``prepare``; a missing one is a programming error (KeyError)."""
@@ -106,24 +106,19 @@ def prepare(
     configuration: Configuration,
     numbering: Numbering,
     inactive: frozenset[str] = frozenset(),
-    before: Policy | None = None,
+    passing: Passing = NOTHING_PASSES,
 ) -> Policy:
-    """Return everything that follows from the configuration alone; ``numbering`` in it is the new one.
-
-    ``before``: what was prepared last. Of it is taken what has not changed; the result is the same without.
-    """
+    """Return everything that follows from the configuration alone; ``numbering`` in it is the new one."""
     builder = NumberingBuilder(numbering)
-    if before is not None and before.numbering is not numbering:
-        before = None
-    ends = before if before is not None and _same_ends(before.configuration, configuration) else None
-    directory = build_directory(configuration) if ends is None else ends.directory
-    made = ends.made_lines if ends is not None and ends.inactive == inactive else {}
-    banks, made_lines = banks_and_lines(configuration, directory, inactive, made)
-    records = rule_records(configuration, before.records if before is not None else {})
-    if ends is None:
-        _number_ends(builder, configuration, directory)
-    _number_rules(builder, configuration, banks, records, before.records if before is not None else {})
-    placed = _place_lines(builder, banks, before)
+    directory = build_directory(configuration)
+    banks = build_banks(configuration, directory, inactive)
+    records = rule_records(configuration)
+    _number_names(builder, configuration, directory, banks, records)
+    placed = _place_lines(builder, banks, passing)
+    endpoints = {
+        key: _facts(builder, endpoint, directory)
+        for key, endpoint in configuration.inventory.endpoints.items()
+    }
     beyond: dict[TenantName, list[Bank]] = {}
     banks_of: dict[TenantName, list[Bank]] = {}
     for bank in banks.values():
@@ -131,6 +126,10 @@ def prepare(
             beyond.setdefault(bank.source, []).append(bank)
         for end in {bank.source, bank.destination}:
             banks_of.setdefault(end, []).append(bank)
+    outside = {
+        tenant: tuple((prefix, builder.number(Kind.OUTSIDE, identity.name)) for prefix, identity in table)
+        for tenant, table in directory.outside.items()
+    }
     modified = tuple(
         (name, record.rule)
         for name, record in records.items()
@@ -138,65 +137,30 @@ def prepare(
     )
     allowing, rejecting = _lines_to_find(banks, frozenset(name for name, _ in modified))
     return Policy(
-        configuration=configuration,
-        directory=directory,
-        banks=banks,
-        records=records,
-        numbering=builder.freeze(),
-        placed=placed,
-        endpoints=_all_facts(builder, configuration, directory, before) if ends is None else ends.endpoints,
-        beyond={tenant: tuple(found) for tenant, found in beyond.items()},
-        banks_of={tenant: tuple(found) for tenant, found in banks_of.items()},
-        outside=_outside(builder, directory) if ends is None else ends.outside,
-        modified=modified,
-        identities=_identities(builder, directory) if ends is None else ends.identities,
-        bridges={key: builder.number(Kind.DESTINATION, f"bridge:{key}") for key in bridges_of(configuration)},
-        limits_ports=any(rule.limit is not None and rule.limit.per_endpoint for _, rule in modified),
-        allowing=allowing,
-        rejecting=rejecting,
-        inactive=inactive,
-        made_lines=made_lines,
+        configuration,
+        directory,
+        banks,
+        records,
+        builder.freeze(),
+        placed,
+        endpoints,
+        {tenant: tuple(found) for tenant, found in beyond.items()},
+        {tenant: tuple(found) for tenant, found in banks_of.items()},
+        outside,
+        modified,
+        {
+            identity.name: builder.number(Kind.OUTSIDE if identity.outside else Kind.IDENTITY, identity.name)
+            for identity in directory.all
+        },
+        {
+            bridge: builder.number(Kind.DESTINATION, f"bridge:{bridge}")
+            for bridge in bridges_of(configuration)
+        },
+        any(rule.limit is not None and rule.limit.per_endpoint for _, rule in modified),
+        allowing,
+        rejecting,
+        passing,
     )
-
-
-def _same_ends(one: Configuration, other: Configuration) -> bool:
-    """Say whether both have the same endpoints in the same zones, so that identities are the same."""
-    if one.tenants.keys() != other.tenants.keys() or one.inventory.endpoints != other.inventory.endpoints:
-        return False
-    return all(
-        tenant.zones == other.tenants[name].zones
-        and tenant.exports == other.tenants[name].exports
-        and tenant.imports == other.tenants[name].imports
-        for name, tenant in one.tenants.items()
-    )
-
-
-def _all_facts(
-    builder: NumberingBuilder, configuration: Configuration, directory: Directory, before: Policy | None
-) -> dict[EndpointKey, EndpointFacts]:
-    """Return every endpoint's facts: the same objects as before where they are equal."""
-    known = before.endpoints if before is not None else {}
-    found = {}
-    for key, endpoint in configuration.inventory.endpoints.items():
-        facts = _facts(builder, endpoint, directory)
-        found[key] = known[key] if known.get(key) == facts else facts
-    return found
-
-
-def _outside(
-    builder: NumberingBuilder, directory: Directory
-) -> dict[TenantName, tuple[tuple[IpPrefix, int], ...]]:
-    return {
-        tenant: tuple((prefix, builder.number(Kind.OUTSIDE, identity.name)) for prefix, identity in table)
-        for tenant, table in directory.outside.items()
-    }
-
-
-def _identities(builder: NumberingBuilder, directory: Directory) -> dict[str, int]:
-    return {
-        identity.name: builder.number(Kind.OUTSIDE if identity.outside else Kind.IDENTITY, identity.name)
-        for identity in directory.all
-    }
 
 
 def _lines_to_find(
@@ -229,30 +193,25 @@ def bridges_of(configuration: Configuration) -> tuple[BridgeKey, ...]:
     )
 
 
-def _number_ends(builder: NumberingBuilder, configuration: Configuration, directory: Directory) -> None:
-    """Number identities and endpoints in an order that depends on the configuration alone."""
-    for identity in directory.all:
-        builder.number(Kind.OUTSIDE if identity.outside else Kind.IDENTITY, identity.name)
-    for key in sorted(configuration.inventory.endpoints):
-        builder.number(Kind.ENDPOINT, key)
-
-
-def _number_rules(
+def _number_names(
     builder: NumberingBuilder,
     configuration: Configuration,
+    directory: Directory,
     banks: Mapping[str, Bank],
     records: Mapping[str, RuleRecord],
-    known: Mapping[str, RuleRecord],
 ) -> None:
-    """Number everything else in an order that depends on the configuration alone; ``known`` has numbers."""
+    """Number everything in an order that depends on the configuration alone."""
     for tenant in sorted(configuration.tenants):
         builder.number(Kind.TENANT, tenant)
     for name, bank in sorted(banks.items()):
         builder.number(Kind.BANK, name)
         builder.number(Kind.DOMAIN, domain_name(bank.source, bank.destination))
+    for identity in directory.all:
+        builder.number(Kind.OUTSIDE if identity.outside else Kind.IDENTITY, identity.name)
+    for key in sorted(configuration.inventory.endpoints):
+        builder.number(Kind.ENDPOINT, key)
     for name in records:
-        if name not in known:
-            builder.number(Kind.RULE, name)
+        builder.number(Kind.RULE, name)
     for bridge in bridges_of(configuration):
         builder.number(Kind.BRIDGE_ON_HOST, bridge.bridge, scope=bridge.host)
         builder.number(Kind.DESTINATION, f"bridge:{bridge}")
@@ -263,7 +222,7 @@ def _number_rules(
         for tenant in sorted(configuration.tenants):
             builder.number(Kind.LIMIT, f"new-connections:{tenant}")
     for name, record in records.items():
-        if record.rule is not None and (record.rule.through or record.rule.limit):
+        if record.rule is not None:
             _number_modifiers(builder, name, record.rule)
 
 
@@ -279,30 +238,31 @@ def _number_modifiers(builder: NumberingBuilder, name: str, rule: Rule) -> None:
 
 
 def _place_lines(
-    builder: NumberingBuilder, banks: Mapping[str, Bank], before: Policy | None
+    builder: NumberingBuilder, banks: Mapping[str, Bank], passing: Passing
 ) -> dict[str, tuple[tuple[PlacedLine, ...], ...]]:
     """Give every line a priority and a conjunction number."""
     places: dict[str, tuple[tuple[PlacedLine, ...], ...]] = {}
+    ends = passing.ends
+    until = {one.rule: one.until or 0 for one in passing.outliving}
     for name, bank in sorted(banks.items()):
         sections = []
-        known = before.placed.get(name, ()) if before is not None else ()
-        for index, lines in enumerate(bank_sections(bank)):
+        for index, lines in enumerate(sections_with_outliving(bank, bank_sections(bank), passing)):
             scope = f"{name}/{index}"
             keys = [line.key for line in lines]
-            previous = builder.mapping(Kind.PRIORITY, scope)
-            priorities = allocate_priorities(keys, previous)
+            priorities = allocate_priorities(keys, builder.mapping(Kind.PRIORITY, scope))
             builder.replace_mapping(Kind.PRIORITY, scope, priorities)
-            kept = {id(placed.line): placed for placed in known[index]} if index < len(known) else {}
-            section = []
-            for line, key in zip(lines, keys, strict=True):
-                placed = kept.get(id(line))
-                if placed is None or placed.priority != priorities[key]:
-                    rule = builder.number(Kind.RULE, line.rule)
-                    placed = PlacedLine(
-                        line, priorities[key], rule, builder.number(Kind.CONJUNCTION, f"{scope}/{key}")
+            sections.append(
+                tuple(
+                    PlacedLine(
+                        line,
+                        priorities[line.key],
+                        builder.number(Kind.RULE, line.rule),
+                        builder.number(Kind.CONJUNCTION, f"{scope}/{line.key}"),
+                        ends.get(line.rule, 0) if not line.outlives else until.get(line.rule, 0),
                     )
-                section.append(placed)
-            sections.append(tuple(section))
+                    for line in lines
+                )
+            )
         places[name] = tuple(sections)
     return places
 

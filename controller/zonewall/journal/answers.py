@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from zonewall.errors import JournalError
 from zonewall.journal.keeping import JournalReader, Query, text_digest
 from zonewall.journal.placement_entries import WITH_PLACES
 from zonewall.journal.record import Kind, Record
+from zonewall.placement.learnt import AddressBook, Learnt, Source, laid_over
 from zonewall.policy.load import load_texts
 from zonewall.policy.model import Configuration
+from zonewall.values.names import EndpointKey
 
 DELIVERS = ("active", "quarantined")
 """States of a place that traffic for the endpoint is delivered to."""
@@ -77,7 +80,7 @@ def standing_at(journal: JournalReader, endpoint: str, at_us: int) -> Standing:
 
 
 def policy_at(journal: JournalReader, at_us: int) -> PolicyThen:
-    """Return the configuration that was in force at a time, read again from its documents.
+    """Return the configuration that was in force at a time: its documents, and what was learnt until then.
 
     Raises:
         JournalError: the journal knows none, or its documents are missing or damaged.
@@ -92,7 +95,26 @@ def policy_at(journal: JournalReader, at_us: int) -> PolicyThen:
     if result.configuration is None:
         reason = next((str(finding) for finding in result.findings if finding.is_error), "no reason")
         raise JournalError(f"the configuration of record {record.sequence} cannot be read any more: {reason}")
-    return PolicyThen(record, result.configuration)
+    return PolicyThen(record, laid_over(result.configuration, addresses_at(journal, at_us)))
+
+
+def addresses_at(journal: JournalReader, at_us: int) -> AddressBook:
+    """Return the addresses that endpoints had learnt at a time."""
+    book: dict[tuple[str, str], Learnt] = {}
+    for record in journal.select(Query(kinds=frozenset({Kind.ADDRESS}), until_us=at_us)):
+        said, endpoint = record.entry.said, record.entry.endpoint
+        key = (endpoint, str(said.get("address")))
+        book.pop(key, None)
+        if said.get("state") != "learnt":
+            continue
+        try:
+            learnt = Learnt(
+                EndpointKey(endpoint), ipaddress.ip_address(key[1]), Source(said.get("source", ""))
+            )
+        except ValueError:
+            continue
+        book[key] = learnt
+    return AddressBook.of(book.values())
 
 
 def missing_texts(journal: JournalReader, record: Record) -> Iterator[str]:

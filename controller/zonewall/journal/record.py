@@ -40,6 +40,8 @@ class Kind(Enum):
     POLICY = "policy"  # another configuration is in force
     INTRUDED = "mirror-target-sent"  # a port that should only receive has sent
     ALERT = "alert"  # an IDS has told something that a response is about
+    CONNECTION = "connection"  # a connection of a logged rule began or ended
+    DENIED = "denied"  # attempts that a logged rule refused, counted
     ADMIN = "admin"  # somebody asked for something
     GAP = "gap"  # records are missing, or the chain was found broken
 

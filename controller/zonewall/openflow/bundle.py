@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from zonewall.flows.diff import Change
@@ -28,7 +30,7 @@ from zonewall.openflow.messages import BundleStep
 from zonewall.openflow.parse import Header
 from zonewall.openflow.session import Session, Waiter
 
-CHUNK = 1000
+CHUNK = 200
 """Messages in one bundle of a change that need not be atomic: more at once stalls the datapath."""
 REVALIDATION_S = 0.5
 """After so long no decision cached in the datapath is older than the bundle before (no barrier waits)."""
@@ -78,9 +80,11 @@ async def apply_plan(session: Session, change: Change, planned: Plan) -> None:
         for stage in planned.stages:
             if stage.waits:
                 await asyncio.sleep(REVALIDATION_S)
-            steps = tuple(_steps(Change(stage.delta)))
+            steps = _steps(Change(stage.delta))
             if stage.is_whole:
-                await _bundle(session, steps)
+                await _bundle(session, tuple(steps))
+            elif stage.is_gentle:
+                await _trickle(session, steps)
             else:
                 await _stream(session, steps)
         after = tuple(_steps(Change(delete_groups=change.delete_groups)))
@@ -89,12 +93,26 @@ async def apply_plan(session: Session, change: Change, planned: Plan) -> None:
         await _meters_after(session, change)
 
 
-async def _stream(session: Session, steps: Sequence[_Step]) -> None:
+def _chunks(steps: Iterator[_Step]) -> Iterator[tuple[_Step, ...]]:
+    """Yield bundles' worth of messages, packed when it is their turn: echoes are answered between."""
+    while chunk := tuple(islice(steps, CHUNK)):
+        yield chunk
+
+
+async def _trickle(session: Session, steps: Iterator[_Step]) -> None:
+    """Send small bundles one by one, and leave the bridge as much time between them as it takes for them."""
+    for chunk in _chunks(steps):
+        begin = time.monotonic()
+        await _bundle(session, chunk)
+        await asyncio.sleep(time.monotonic() - begin)
+
+
+async def _stream(session: Session, steps: Iterator[_Step]) -> None:
     """Send small bundles, the next one on its way while the bridge carries out the one before."""
     waiting: asyncio.Task[None] | None = None
     try:
-        for start in range(0, len(steps), CHUNK):
-            following = asyncio.create_task(_bundle(session, steps[start : start + CHUNK]))
+        for chunk in _chunks(steps):
+            following = asyncio.create_task(_bundle(session, chunk))
             await asyncio.sleep(0)
             if waiting is not None:
                 done, waiting = waiting, following

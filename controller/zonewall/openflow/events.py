@@ -94,6 +94,17 @@ class FlowRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowCount:
+    """What a flow has counted since it was made, ``age_s`` seconds ago."""
+
+    key: FlowKey
+    cookie: int
+    packets: int
+    bytes: int
+    age_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class SwitchError:
     """A bridge complained about something that nobody waits for."""
 

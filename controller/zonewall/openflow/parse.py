@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -10,7 +11,15 @@ from zonewall.errors import EncodingError
 from zonewall.flows.encoded import EncodedFlow, EncodedGroup, FlowKey
 from zonewall.flows.wire_match import canonical_match
 from zonewall.openflow.errors import Malformed
-from zonewall.openflow.events import FlowRemoved, FlowUpdate, PacketIn, Port, PortChange, PortChanged
+from zonewall.openflow.events import (
+    FlowCount,
+    FlowRemoved,
+    FlowUpdate,
+    PacketIn,
+    Port,
+    PortChange,
+    PortChanged,
+)
 from zonewall.pipeline.model import MeterEntry, MeterUnit
 
 _PORT_DOWN: Final = 1
@@ -85,10 +94,38 @@ def parse_flows(body: bytes) -> Iterator[EncodedFlow]:
         instructions = after_match + ((stats_size + 7) & ~7)
         if stats_size < 4 or instructions > end:
             raise Malformed("a flow's statistics are longer than the flow")
+        ends_at = 0
         if hard_timeout_s:
             age_s = _duration_s(body[after_match + 4 : after_match + stats_size])
             hard_timeout_s = max(1, hard_timeout_s - age_s)
-        yield EncodedFlow(table, priority, match, body[instructions:end], cookie, hard_timeout_s)
+            ends_at = int(time.time()) + hard_timeout_s
+        yield EncodedFlow(table, priority, match, body[instructions:end], cookie, hard_timeout_s, ends_at)
+
+
+def parse_counts(body: bytes) -> Iterator[FlowCount]:
+    """Yield the counters of the flows of one part (OpenFlow 1.5.1, 7.3.5.2 and 7.2.4)."""
+    for start, end in _entries(body, 32, "flow"):
+        _, table, priority, _, _, _, _, cookie = _FLOW_DESC.unpack_from(body, start)
+        match, at = _match(body, start + 24, end)
+        size = _TWO_SHORTS.unpack_from(body, at)[1] if at + 4 <= end else 0
+        if size < 4 or at + size > end:
+            raise Malformed("a flow's statistics are longer than the flow")
+        found = _statistics(body[at + 4 : at + size])
+        key = FlowKey(table, priority, match)
+        yield FlowCount(key, cookie, found.get(4, 0), found.get(5, 0), found.get(0, 0) >> 32)
+
+
+def _statistics(stats: bytes) -> dict[int, int]:
+    """Return a list of OXS fields by number: 0 duration (its seconds above), 4 packets, 5 bytes."""
+    found: dict[int, int] = {}
+    position = 0
+    while position + 4 <= len(stats):
+        header = int.from_bytes(stats[position : position + 4], "big")
+        size = header & 0xFF
+        if header >> 16 == 0x8002:
+            found[header >> 9 & 0x7F] = int.from_bytes(stats[position + 4 : position + 4 + size], "big")
+        position += 4 + size
+    return found
 
 
 def _duration_s(stats: bytes) -> int:

@@ -15,7 +15,7 @@ from zonewall.flows.wire import message
 from zonewall.openflow import messages, parse
 from zonewall.openflow.channel import Channel
 from zonewall.openflow.errors import Malformed, RequestRefused, SessionClosed
-from zonewall.openflow.events import Event, FlowsChanged, Port, SwitchError
+from zonewall.openflow.events import Event, FlowCount, FlowsChanged, Port, SwitchError
 from zonewall.openflow.messages import Multipart
 from zonewall.openflow.parse import Header
 from zonewall.pipeline.model import MeterEntry
@@ -264,6 +264,15 @@ class Session:
             "flows", Multipart.FLOW_DESC, messages.flow_desc_body(cookie, cookie_mask), take
         )
         return flows
+
+    async def read_counts(self, cookie: int, cookie_mask: int) -> list[FlowCount]:
+        """Return the counters of the flows whose cookie has the value under the mask."""
+        counts: list[FlowCount] = []
+        body = messages.flow_desc_body(cookie, cookie_mask)
+        await self._multipart(
+            "counters", Multipart.FLOW_DESC, body, lambda part: counts.extend(parse.parse_counts(part))
+        )
+        return counts
 
     async def read_groups(self) -> dict[int, EncodedGroup]:
         """Return all groups by number."""

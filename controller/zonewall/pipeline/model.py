@@ -265,7 +265,8 @@ class Flow:
     """One OpenFlow entry by name. No actions: drop.
 
     A flow's key is (table, priority, match); two flows of one bridge never share it. The cookie says whose it
-    is and which rule it stands for, and is no part of the key.
+    is and which rule it stands for, and is no part of the key. ``ends_at``: when it ends by itself, in
+    seconds since 1970 (0: never); ``flows.ending`` makes the timeout of the moment of it.
     """
 
     table: Table
@@ -274,6 +275,7 @@ class Flow:
     actions: tuple[Action, ...]
     cookie: int = 0
     hard_timeout_s: int = 0
+    ends_at: int = 0
 
 
 class MeterUnit(Enum):

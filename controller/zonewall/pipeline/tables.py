@@ -238,7 +238,7 @@ VERDICT_TABLE: Final = Table(
     "verdict",
     22,
     "Subroutine: the first matching rule decides; pass goes on to the next section.",
-    ("bank", "section", "src_identity", "dst_identity", "services", "conj_id"),
+    ("bank", "section", "src_identity", "dst_identity", "services", "conj_id", "label_rule", "ct_state"),
 )
 ACT: Final = Table(
     "act",

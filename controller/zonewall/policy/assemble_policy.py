@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -39,12 +39,17 @@ from zonewall.policy.model import (
     Zone,
 )
 from zonewall.policy.notes import Notes, quoted, suggestion
-from zonewall.policy.service_terms import ServiceEntry, ServiceName
+from zonewall.policy.service_terms import BUILT_IN, ServiceEntry, ServiceName
 from zonewall.policy.yamltree import Path, Tree
 from zonewall.values.names import HostName, TenantName, ZoneName
 from zonewall.values.services import ServiceTerm
 
 _WORDS = ("any", "external", "self")
+MOST_LEVELS = 16
+"""How deep services may be made of services."""
+
+RESERVED_TENANTS = ("provider", "builtin")
+"""Their names stand before those of other rules in verdicts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +58,14 @@ class Names:
 
     Attributes:
         zones: by tenant; a tenant's own include the local names of its imports.
+        own_zones: by tenant, without those.
+        endpoints: names by tenant.
     """
 
     inventory: Inventory
     zones: Mapping[str, frozenset[str]]
+    own_zones: Mapping[str, frozenset[str]]
+    endpoints: Mapping[str, Collection[str]]
 
 
 @dataclass(slots=True)
@@ -72,12 +81,20 @@ class Reader:
     def define_services(self, written: Mapping[str, tuple[ServiceEntry, ...]]) -> None:
         """Take the services of the document, which may name each other."""
         for name in written:
+            if name in BUILT_IN:
+                message = f"{name!r} is a service already; choose another name"
+                self.notes.error("duplicate-name", self.tree.at_key("services", name), message)
             self._define(name, written, ())
 
     def _define(
         self, name: str, written: Mapping[str, tuple[ServiceEntry, ...]], above: tuple[str, ...]
     ) -> None:
         if name in self.services:
+            return
+        if len(above) > MOST_LEVELS:
+            message = f"service {name!r} stands within {MOST_LEVELS} others; write what they are"
+            self.notes.error("too-deep", self.tree.at_key("services", name), message)
+            self.services[name] = ()
             return
         if name in above:
             message = f"service {name!r} is made of itself; write what it is"
@@ -93,7 +110,7 @@ class Reader:
                 terms.extend(self.services[entry.name])
             else:
                 self._unknown_service(entry, ("services", name))
-        self.services[name] = tuple(terms)
+        self.services[name] = tuple(dict.fromkeys(terms))
 
     def terms(self, entries: Iterable[ServiceEntry] | None, path: Path) -> tuple[ServiceTerm, ...]:
         """Return the alternatives of a rule's services; empty is every protocol."""
@@ -150,27 +167,24 @@ class Reader:
         tenant: TenantName | Literal["*"] = "*" if owner == "*" else TenantName(owner)
         if zone in ("any", "external"):
             return Peer("any" if zone == "any" else "external", None, tenant)
-        known = (
-            frozenset[str]().union(*self.names.zones.values()) if owner == "*" else self.names.zones[owner]
-        )
+        own = self.names.own_zones
+        known = frozenset[str]().union(*own.values()) if owner == "*" else own[owner]
         if zone not in known:
             hint = suggestion(zone, known, "zones")
             self.notes.error("unknown-zone", self.tree.at(*path), f"{zone!r} is no zone of {owner}; {hint}")
             return None
         return Peer("zone", ZoneName(zone), tenant)
 
-    def known(self, names: Iterable[str], there: Iterable[str], what: str, path: Path) -> tuple[str, ...]:
+    def known(self, names: Iterable[str], there: Collection[str], what: str, path: Path) -> tuple[str, ...]:
         """Return names that must be among others."""
-        others = list(there)
         for name in names:
-            if name not in others:
-                hint = suggestion(name, others, f"{what}s")
+            if name not in there:
+                hint = suggestion(name, there, f"{what}s")
                 self.notes.error("unknown-name", self.tree.at(*path), f"{name!r} is no {what}; {hint}")
         return tuple(names)
 
-    def tiers(self, key: str, parts: Iterable[TierPart]) -> tuple[Tier, ...]:
-        """Return tiers with their rules."""
-        seen: set[str] = set()
+    def tiers(self, key: str, parts: Iterable[TierPart], seen: set[str]) -> tuple[Tier, ...]:
+        """Return tiers with their rules; ``seen`` are the names of the document's other tiers."""
         result = []
         for index, part in enumerate(parts):
             path: Path = (key, index)
@@ -256,11 +270,11 @@ class Reader:
         return Zone(ZoneName(name), selector, self.tree.at_key("zones", name), hosts, Mode(part.mode))
 
     def _selector(self, part: SelectorPart, path: Path) -> Selector:
-        own = self.names.zones.get(self.tenant or "", frozenset())
+        own = self.names.own_zones.get(self.tenant or "", frozenset())
         if part.zones is not None:
             self.known(part.zones, own, "zone", (*path, "zones"))
         if part.endpoints is not None:
-            there = [e.name for e in self.names.inventory.endpoints.values() if e.tenant == self.tenant]
+            there = self.names.endpoints.get(self.tenant or "", ())
             self.known(part.endpoints, there, "endpoint", (*path, "endpoints"))
         if part.outside and part.cidrs is None and part.zones is None:
             message = "`outside` keeps `cidrs` to addresses of no endpoint; name some `cidrs`"
@@ -274,11 +288,12 @@ def assemble_tenant(tree: Tree, part: TenantDocument, names: Names, notes: Notes
     """Return a tenant's policy."""
     reader = Reader(tree, names, notes, part.tenant)
     reader.define_services(part.services)
+    _check_names(tree, part, notes)
     imports = []
     for index, one in enumerate(part.import_):
         owner, _, zone = one.zone.partition("/")
         at = tree.at("import", index)
-        if owner not in names.zones or zone not in names.zones[owner]:
+        if owner not in names.own_zones or zone not in names.own_zones[owner]:
             message = f"{quoted(one.zone)} is no tenant's zone; write it as tenant/zone"
             notes.error("unknown-zone", at, message)
         if one.as_ in part.zones:
@@ -296,7 +311,7 @@ def assemble_tenant(tree: Tree, part: TenantDocument, names: Names, notes: Notes
         name=TenantName(part.tenant),
         location=tree.at(),
         zones={ZoneName(name): reader.zone(name, zone) for name, zone in part.zones.items()},
-        tiers=reader.tiers("tiers", part.tiers),
+        tiers=reader.tiers("tiers", part.tiers, set()),
         default=Action(part.default),
         default_location=default_at,
         mode=Mode(part.mode),
@@ -306,6 +321,27 @@ def assemble_tenant(tree: Tree, part: TenantDocument, names: Names, notes: Notes
         assertions=_assertions(reader, part),
         learn_addresses=part.learn_addresses,
     )
+
+
+def _check_names(tree: Tree, part: TenantDocument, notes: Notes) -> None:
+    """Refuse names that mean something else, or that stand twice."""
+    if part.tenant in RESERVED_TENANTS:
+        notes.error("wrong-value", tree.at("tenant"), f"no tenant can be called {part.tenant!r}; rename it")
+    for word in _WORDS:
+        if word in part.zones:
+            message = f"{word!r} means somebody in every rule; give the zone another name"
+            notes.error("wrong-value", tree.at_key("zones", word), message)
+    names: list[tuple[str, int, str, str]] = []
+    names += [("mirrors", index, "name", mirror.name) for index, mirror in enumerate(part.mirrors)]
+    names += [("import", index, "as", one.as_) for index, one in enumerate(part.import_)]
+    names += [("export", index, "zone", one.zone) for index, one in enumerate(part.export)]
+    seen: set[tuple[str, str]] = set()
+    for key, index, field_name, name in names:
+        if (key, name) in seen:
+            what = "write them as one" if key == "export" else "rename one"
+            message = f"{name!r} stands twice under `{key}`; {what}"
+            notes.error("duplicate-name", tree.at(key, index, field_name), message)
+        seen.add((key, name))
 
 
 def _assertions(reader: Reader, part: TenantDocument) -> tuple[Assertion, ...]:
@@ -350,9 +386,10 @@ def assemble_provider(read: list[tuple[Tree, ProviderDocument]], names: Names, n
             message = "remediation is one zone, written tenant/zone"
             notes.error("wrong-value", tree.at("remediation"), message)
     limits = _limits(part.limits)
+    seen: set[str] = set()
     return Provider(
-        reader.tiers("before", part.before),
-        reader.tiers("after", part.after),
+        reader.tiers("before", part.before, seen),
+        reader.tiers("after", part.after, seen),
         limits,
         frozenset(part.ethertypes),
         frozenset(part.multicast),

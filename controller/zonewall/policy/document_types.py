@@ -42,6 +42,8 @@ class _OneOrMany:
         self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         several = handler(core_schema)
+        if "minLength" in several:  # pydantic takes what stands behind a validator for text
+            several["minItems"] = several.pop("minLength")
         return {"anyOf": [several["items"], several]}
 
 
@@ -54,6 +56,13 @@ Many = Annotated[tuple[_Item, ...], BeforeValidator(_as_list), _OneOrMany()]
 
 Some = Annotated[tuple[_Item, ...], BeforeValidator(_as_list), Field(min_length=1), _OneOrMany()]
 """A list that is not empty, or a single value."""
+
+_PORTS = {
+    "anyOf": [
+        {"type": ["integer", "string"]},
+        {"type": "array", "minItems": 1, "items": {"type": ["integer", "string"]}},
+    ]
+}
 
 Name = Annotated[str, PlainValidator(written.parse_name), _text(f"^{written.NAME_PATTERN}$")]
 Word = Annotated[str, PlainValidator(written.parse_text), Schema({"type": ["string", "number", "boolean"]})]
@@ -76,22 +85,14 @@ Service = Annotated[
                     "required": ["proto"],
                     "properties": {
                         "proto": {"type": ["string", "integer"]},
-                        "ports": {"$ref": "#/$defs/Ports"},
-                        "source-ports": {"$ref": "#/$defs/Ports"},
+                        "ports": _PORTS,
+                        "source-ports": _PORTS,
                     },
                 },
             ]
         }
     ),
 ]
-PORTS_SCHEMA = {
-    "anyOf": [
-        {"type": ["integer", "string"]},
-        {"type": "array", "minItems": 1, "items": {"type": ["integer", "string"]}},
-    ]
-}
-"""What ``#/$defs/Ports`` is."""
-
 Mac = Annotated[MacAddress, PlainValidator(written.parse_endpoint_mac), _text(_MAC_PATTERN)]
 Address = Annotated[IpAddress, PlainValidator(written.parse_address), _text()]
 Prefix = Annotated[IpPrefix, PlainValidator(written.parse_prefix), _text()]

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
 
 from zonewall.policy.findings import Finding, Location, Severity
 
+MOST_ERRORS = 500
+"""After so many errors a run ends: who has that many knows what to do first."""
+
 _MOST_NAMES_LISTED = 12
-_MOST_NAMES_COMPARED = 2000
+_MOST_NAMES_COMPARED = 100
 _MOST_CHARACTERS_SHOWN = 60
+
+
+class Enough(Exception):  # noqa: N818 - it ends the reading of a configuration that is hopeless anyway
+    """There are ``MOST_ERRORS`` errors."""
 
 
 class Notes:
@@ -18,13 +26,27 @@ class Notes:
     def __init__(self) -> None:
         """Begin with nothing."""
         self.findings: list[Finding] = []
+        self._errors = 0
+        self._warnings = 0
 
     def error(self, code: str, location: Location, message: str) -> None:
-        """Add what makes the configuration unusable."""
+        """Add what makes the configuration unusable.
+
+        Raises:
+            Enough: it is the last one that is looked for.
+        """
+        self._errors += 1
+        if self._errors == MOST_ERRORS:
+            message = f"there are {MOST_ERRORS} errors and maybe more; mend these first"
+            self.findings.append(Finding(Severity.ERROR, "too-many", location, message))
+            raise Enough
         self.findings.append(Finding(Severity.ERROR, code, location, message))
 
     def warning(self, code: str, location: Location, message: str) -> None:
-        """Add what the author should know."""
+        """Add what the author should know; after ``MOST_ERRORS`` no more are told."""
+        self._warnings += 1
+        if self._warnings > MOST_ERRORS:
+            return
         self.findings.append(Finding(Severity.WARNING, code, location, message))
 
 
@@ -36,7 +58,7 @@ def quoted(text: str) -> str:
 def suggestion(wrong: str, right: Iterable[str], what: str) -> str:
     """Return ``did you mean …?``, or which names there are, or that there is none; ``what`` is a plural."""
     names = sorted(right)
-    near = get_close_matches(wrong, names[:_MOST_NAMES_COMPARED], n=1, cutoff=0.6)
+    near = get_close_matches(wrong, _alike(wrong, names), n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]!r}?"
     if not names:
@@ -44,3 +66,12 @@ def suggestion(wrong: str, right: Iterable[str], what: str) -> str:
     shown = ", ".join(names[:_MOST_NAMES_LISTED])
     more = "" if len(names) <= _MOST_NAMES_LISTED else ", …"
     return f"{what} are {shown}{more}"
+
+
+def _alike(wrong: str, names: list[str]) -> list[str]:
+    """Return the names that are worth comparing: all of a few; of many, those that begin or end alike."""
+    if len(names) <= _MOST_NAMES_COMPARED:
+        return names
+    length, first, last = len(wrong), wrong[:2], wrong[-2:]
+    alike = (n for n in names if abs(len(n) - length) <= 2 and (n.startswith(first) or n.endswith(last)))
+    return list(islice(alike, _MOST_NAMES_COMPARED))

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from zonewall.policy.model import Configuration, Peer, Rule, Selector, Tenant, Tier
 from zonewall.policy.notes import Notes, suggestion
-from zonewall.values.addresses import IpAddress
-from zonewall.values.names import EndpointKey, TenantName, ZoneName
+from zonewall.policy.visibility import check_ambiguous
+from zonewall.values.names import TenantName, ZoneName
 from zonewall.values.services import ServiceTerm
 
 
@@ -20,14 +20,18 @@ def check(configuration: Configuration, notes: Notes) -> None:
             notes.error("unknown-tenant", endpoint.location, message)
     _check_uplinks(configuration, notes)
     for tenant in configuration.tenants.values():
-        _check_cycles(tenant, notes)
-        _check_imports(configuration, tenant, notes)
+        if _has_cycle(tenant, notes):
+            return
+        _check_sizes(tenant, notes)
+        _check_exported(configuration, tenant, notes)
         for tier in tenant.tiers:
             _check_self(tier, notes)
             _check_shadowed(tier, notes)
     for tier in configuration.provider.before + configuration.provider.after:
         _check_self(tier, notes)
         _check_shadowed(tier, notes)
+    if not any(finding.is_error for finding in notes.findings):
+        check_ambiguous(configuration, notes)
 
 
 def _check_uplinks(configuration: Configuration, notes: Notes) -> None:
@@ -40,8 +44,8 @@ def _check_uplinks(configuration: Configuration, notes: Notes) -> None:
                         notes.error("unknown-tenant", port.location, f"{owner!r} is no tenant; {hint}")
 
 
-def _check_cycles(tenant: Tenant, notes: Notes) -> None:
-    """Refuse zones that are made of themselves."""
+def _has_cycle(tenant: Tenant, notes: Notes) -> bool:
+    """Say whether a zone is made of itself, and refuse it."""
     done: set[ZoneName] = set()
     for start in tenant.zones:
         stack = [(start, iter(sorted(_named(tenant.zones[start].selector))))]
@@ -56,10 +60,11 @@ def _check_cycles(tenant: Tenant, notes: Notes) -> None:
             elif following in path:
                 at = tenant.zones[start].location
                 notes.error("cycle", at, f"zone {following!r} is made of itself; write who is in it")
-                return
+                return True
             else:
                 path.add(following)
                 stack.append((following, iter(sorted(_named(tenant.zones[following].selector)))))
+    return False
 
 
 def _named(selector: Selector) -> set[ZoneName]:
@@ -69,34 +74,38 @@ def _named(selector: Selector) -> set[ZoneName]:
     return found
 
 
-def _check_imports(configuration: Configuration, tenant: Tenant, notes: Notes) -> None:
-    own: dict[IpAddress, EndpointKey] = {
-        ip: endpoint.key
-        for endpoint in configuration.inventory.endpoints.values()
-        if endpoint.tenant == tenant.name
-        for ip in endpoint.ips
-    }
+def _check_sizes(tenant: Tenant, notes: Notes) -> None:
+    """Refuse unions of unions that multiply: who is in a zone must be found quickly."""
+    sizes: dict[ZoneName, int] = {}
+
+    def size(name: ZoneName, depth: int) -> int:
+        if name not in sizes:
+            inner = _named(tenant.zones[name].selector) & tenant.zones.keys()
+            sizes[name] = 1 if depth > MOST_LEVELS else 1 + sum(size(one, depth + 1) for one in inner)
+            if depth > MOST_LEVELS or sizes[name] > MOST_PARTS:
+                at = tenant.zones[name].location
+                message = f"zone {name!r} is made of too many zones, or too deep; write who is in it"
+                notes.error("too-deep", at, message)
+                sizes[name] = 1
+        return sizes[name]
+
+    for zone in tenant.zones:
+        size(zone, 0)
+
+
+MOST_LEVELS = 16
+"""How deep zones may be made of zones."""
+
+MOST_PARTS = 1000
+"""Of how many zones a zone may be made, those within those counted again."""
+
+
+def _check_exported(configuration: Configuration, tenant: Tenant, notes: Notes) -> None:
     for one in tenant.imports:
         other = configuration.tenants.get(one.tenant)
-        if other is None:
-            continue
-        if not any(e.zone == one.zone and tenant.name in e.to for e in other.exports):
+        if other is not None and not any(e.zone == one.zone and tenant.name in e.to for e in other.exports):
             message = f"{one.tenant} does not export {one.zone} to {tenant.name}; it has to: `export:`"
             notes.error("not-exported", one.location, message)
-            continue
-        for endpoint in configuration.inventory.endpoints.values():
-            if endpoint.tenant != one.tenant:
-                continue
-            for ip in endpoint.ips:
-                owner = own.setdefault(ip, endpoint.key)
-                if owner != endpoint.key and not _is_far(owner, tenant.name, one.tenant):
-                    message = f"{ip} is {owner}'s and {endpoint.key}'s; {tenant.name} could mean either"
-                    notes.error("ambiguous-address", one.location, message)
-                    return
-
-
-def _is_far(owner: EndpointKey, viewer: TenantName, other: TenantName) -> bool:
-    return owner.partition("/")[0] not in (viewer, other)
 
 
 def _check_self(tier: Tier, notes: Notes) -> None:
@@ -108,15 +117,17 @@ def _check_self(tier: Tier, notes: Notes) -> None:
 
 def _check_shadowed(tier: Tier, notes: Notes) -> None:
     """Warn of rules that an earlier one of the tier always decides first."""
+    near = min(_NEAR, _MOST_COMPARED // (len(tier.rules) or 1))
     for place, rule in enumerate(tier.rules):
-        earlier = next((r for r in tier.rules[max(0, place - _NEAR) : place] if _covers(r, rule)), None)
+        earlier = next((r for r in tier.rules[max(0, place - near) : place] if _covers(r, rule)), None)
         if earlier is not None:
             message = f"rule {rule.name!r} is never reached: {earlier.name!r} decides all of it before"
             notes.warning("unreachable-rule", rule.location, message)
 
 
 _NEAR = 300
-"""How many rules before it a rule is held against; in a longer tier the farther ones are not."""
+_MOST_COMPARED = 1_500_000
+"""How many rules before it a rule is held against, and how many pairs; `zonewall lint` looks at all."""
 
 
 def _covers(first: Rule, second: Rule) -> bool:

@@ -22,6 +22,8 @@ MAX_KEYS = 20_000
 MAX_ITEMS = 200_000
 MAX_ALIASED_NODES = 100_000
 MAX_SCALAR_CHARACTERS = 4096
+MAX_DOCUMENTS = 10_000
+MAX_DUPLICATE_KEYS = 400
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _STRING_TAGS = frozenset({None, "!", "tag:yaml.org,2002:str"})
@@ -170,6 +172,7 @@ class _Composer:
         self._file = file
         self._findings = findings
         self._nodes = 0
+        self._documents = 0
         self._aliased = 0
         self._open: list[tuple[Sequence | Mapping, Scalar | None]] = []
         self._anchors: dict[str, Node] = {}
@@ -191,6 +194,10 @@ class _Composer:
                 yield from self._finished()
 
     def _finished(self) -> Iterator[Tree]:
+        self._documents += 1
+        if self._documents > MAX_DOCUMENTS:
+            message = f"the file has more than {MAX_DOCUMENTS} documents; split it"
+            raise Refused("too-large", Location(self._file, 1, 1), message)
         root, self._root, self._anchors = self._root, None, {}
         if isinstance(root, Mapping):
             yield Tree(self._file, root)
@@ -287,7 +294,7 @@ class _Composer:
         if first is not None:
             message = f"the key {key.text!r} stands here twice, first in line {first[0].line}; keep one"
             self._findings.append(Finding(Severity.ERROR, "duplicate-key", location, message))
-            self._bound(parent, len(self._findings), MAX_KEYS, "duplicate keys")
+            self._bound(parent, len(self._findings), MAX_DUPLICATE_KEYS, "duplicate keys")
             return
         parent.entries[key.text] = (key, value)
         self._bound(parent, len(parent.entries), MAX_KEYS, "keys")

@@ -20,14 +20,18 @@ from zonewall.openflow.tls import TlsFiles as OpenFlowTls
 from zonewall.ovsdb.service import OvsdbService
 from zonewall.ovsdb.tls import TlsFiles as OvsdbTls
 from zonewall.pipeline.tables import RESOLVE, SOURCE
+from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
 from zonewall.reconciler import actions, views
 from zonewall.reconciler.bridges import BridgeEvents
+from zonewall.reconciler.counters import EVERY_S, Counters
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.intake import Intake
 from zonewall.reconciler.link import SessionLink
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.status import status_document
+from zonewall.reconciler.trial import Trials
+from zonewall.store.applied_file import read_applied
 from zonewall.store.journal_writer import JournalWriter
 from zonewall.store.options import Options, TlsOptions, parse_remote
 from zonewall.store.watch import changes
@@ -54,13 +58,19 @@ class Controller:
         self.options = options
         key = discovery_key(options.state / "discovery.key")
         self.journal = JournalWriter(options.state / "journal.db")
-        self.reconciler = Reconciler(directory, options.state, key, self.journal)
+        applied = options.state / "applied.json"
+        in_force = read_applied(applied, directory)
+        if in_force != directory:
+            _log.info("directory_applied_before", directory=str(in_force), given=str(directory))
+        self.reconciler = Reconciler(in_force, options.state, key, self.journal)
         self.hosts = HostEvents(self.reconciler)
+        self.trials = Trials(self.reconciler, self.hosts.connected.keys, self._is_alive, applied, directory)
         self._listeners: list[Listener] = []
         self._links: dict[int, SessionLink] = {}
         self.bridges = BridgeEvents(
             self.reconciler, self.hosts, self._link_of, databases_connect_in=bool(options.ovsdb)
         )
+        self.counters = Counters(options.state / "counters.json", self.reconciler.recorder)
         self.intake = Intake(self.reconciler, options.events, options.state)
         tls = _ovsdb_tls(options.tls)
         self.databases = OvsdbService(self._observed, client_tls=tls)
@@ -78,24 +88,27 @@ class Controller:
         watching = asyncio.create_task(self._watch(stop))
         discovering = asyncio.create_task(self.bridges.discover())
         listening = asyncio.create_task(self.intake.run())
+        counting = asyncio.create_task(self._count(EVERY_S))
         try:
             await self._open()
             _log.info("controller_started", directory=str(self.reconciler.directory))
             await stop.wait()
         finally:
             _log.info("controller_stopping")
+            self.trials.stop()
             for listener in self._listeners:
                 await listener.stop()
             await asyncio.get_running_loop().run_in_executor(None, self.databases.stop)
-            for task in (working, watching, discovering, listening):
+            for task in (working, watching, discovering, listening, counting):
                 task.cancel()
-            await asyncio.gather(working, watching, discovering, listening, return_exceptions=True)
+            await asyncio.gather(working, watching, discovering, listening, counting, return_exceptions=True)
             self.reconciler.recorder.stopped()
             await asyncio.get_running_loop().run_in_executor(None, self.journal.stop)
 
     def status(self) -> dict[str, Any]:
         """Return the status document."""
         document = status_document(self.reconciler, self.hosts, self.bridges, self.journal.status)
+        document["configuration"]["trial"] = self.trials.status()
         return {**document, "events": self.intake.status()}
 
     async def act(self, name: str, said: dict[str, Any], who: str) -> dict[str, Any]:
@@ -104,7 +117,12 @@ class Controller:
         Raises:
             ZonewallError: there is no such thing to do, or it is not said well.
         """
-        actions.carry_out(self.reconciler, name, said, who)
+        if name == "apply":
+            await self.trials.apply(said, who)
+        elif name == "confirm":
+            self.trials.confirm(who)
+        else:
+            actions.carry_out(self.reconciler, name, said, who)
         try:
             head = await asyncio.wait_for(asyncio.wrap_future(self.journal.durable()), JOURNAL_S)
         except (ZonewallError, TimeoutError):
@@ -115,12 +133,30 @@ class Controller:
             }
         return {"done": name, "journal": head.sequence}
 
+    async def _count(self, every_s: float = 0.0) -> None:
+        """Look at every bridge's counters; with ``every_s`` for ever."""
+        while True:
+            await asyncio.sleep(every_s)
+            world = self.reconciler.world
+            sessions = {
+                key: link
+                for number, link in self._links.items()
+                if (key := world.bridge_of(DatapathId(number))) is not None
+            }
+            self.counters.follow(world.policy, sessions, list(self.reconciler.keepers))
+            await self.counters.look()
+            if not every_s:
+                return
+
     async def look(self, name: str, words: Mapping[str, str]) -> dict[str, Any]:
         """Return what is known about something that commands need.
 
         Raises:
             ZonewallError: nothing is known by that name, or a bridge cannot be asked.
         """
+        if name == "counters":
+            await self._count()
+            return self.counters.document()
         return await views.look(self.reconciler, name, words)
 
     async def _open(self) -> None:
@@ -182,6 +218,7 @@ class Controller:
         link = self._links.get(datapath_id)
         if link is None or link.session is not session:
             link = self._links[datapath_id] = SessionLink(session)
+            link.before_rules_go = self._count
         return link
 
     def _session(self, datapath_id: int) -> Session | None:
@@ -197,8 +234,23 @@ class Controller:
         self.reconciler.post(lambda: self.hosts.take(seen))
 
     async def _watch(self, stop: asyncio.Event) -> None:
-        async for _ in changes(self.reconciler.directory, stop):
-            await self.reconciler.reload()
+        """Follow the directory in force; nothing on disk counts while another one is on trial."""
+        while not stop.is_set():
+            self.trials.moved.clear()
+            moved = asyncio.create_task(self._moved(stop))
+            async for _ in changes(self.reconciler.directory, self.trials.moved):
+                if self.trials.trial is None:
+                    await self.reconciler.reload()
+            moved.cancel()
+
+    async def _moved(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self.trials.moved.set()
+
+    async def _is_alive(self, key: BridgeKey) -> bool:
+        datapath_id = self.reconciler.world.datapath_of(key)
+        session = self._session(datapath_id) if datapath_id is not None else None
+        return session is not None and await session.is_alive()
 
 
 def discovery_key(path: Path) -> bytes:

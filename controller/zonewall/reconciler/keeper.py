@@ -14,6 +14,7 @@ import structlog
 from zonewall.errors import BridgeError, ZonewallError
 from zonewall.flows.diff import Change, diff_state, with_meters
 from zonewall.flows.encoded import BridgeState, EncodedFlow
+from zonewall.flows.ending import with_timeouts
 from zonewall.flows.generation import turned_flow
 from zonewall.flows.leaving import SEARCHED, Leaving
 from zonewall.flows.staging import LARGE, Plan, plan
@@ -149,15 +150,15 @@ class BridgeKeeper:
 
     async def _bring_about(self, link: BridgeLink, fleet: Fleet) -> None:
         wanted = await self._compiler.wanted(fleet, self.key)
+        if fleet.policy.passing:
+            wanted = with_timeouts(wanted, time.time())
         bridge = fleet.policy.configuration.inventory.hosts[self.key.host].bridges[self.key.bridge]
         installed = await self.holdings.known(link, fleet.policy, bridge.foreign_flows)
         for _ in range(MOST_ROUNDS):
             now = time.monotonic()
             asked = self.aside.closed(wanted, now)
-            asked = self._with_leaving(installed, asked, now)
-            change = diff_state(installed, asked)
+            asked, change, planned = await self._plan(installed, asked, now)
             self.holdings.asked(asked)
-            planned = await self._plan(change, installed, asked)
             try:
                 await self._send(link, change, planned)
             except BundleRefused as error:
@@ -188,21 +189,25 @@ class BridgeKeeper:
         self._report(InForce(self.key, fleet.placement, time.monotonic(), self.holdings.was_empty))
         self.holdings.was_empty = False
 
-    def _with_leaving(self, installed: BridgeState, asked: BridgeState, now: float) -> BridgeState:
-        """Have rows that cached decisions may need go a moment later; a large change sees to it itself."""
-        change = diff_state(installed, asked)
-        searched = any(key.table in SEARCHED for key in change.flows.delete)
-        if not searched or len(change.flows.put) + len(change.flows.delete) > LARGE:
-            self.leaving = Leaving()
-            return asked
-        return self.leaving.keep(installed, asked, now)
+    async def _plan(
+        self, installed: BridgeState, asked: BridgeState, now: float
+    ) -> tuple[BridgeState, Change, Plan]:
+        """Return what to ask for, what differs, and how to change it; a thread of its own finds that out.
 
-    async def _plan(self, change: Change, installed: BridgeState, asked: BridgeState) -> Plan:
-        turned = self.holdings.turned
-        if len(change.flows.put) + len(change.flows.delete) <= LARGE:
-            return plan(change, installed.flows, asked.flows, turned)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, plan, change, installed.flows, asked.flows, turned)
+        Rows that cached decisions may need go a moment later; a large change sees to that itself.
+        """
+
+        def work() -> tuple[BridgeState, Change, Plan]:
+            change, wanted = diff_state(installed, asked), asked
+            searched = any(key.table in SEARCHED for key in change.flows.delete)
+            if searched and len(change.flows.put) + len(change.flows.delete) <= LARGE:
+                wanted = self.leaving.keep(installed, asked, now)
+                change = diff_state(installed, wanted)
+            else:
+                self.leaving = Leaving()
+            return wanted, change, plan(change, installed.flows, wanted.flows, self.holdings.turned)
+
+        return await asyncio.get_running_loop().run_in_executor(None, work)
 
     async def _send(self, link: BridgeLink, change: Change, planned: Plan) -> None:
         if not change:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from zonewall.flows.diff import Change
 from zonewall.flows.encoded import BridgeState
 from zonewall.flows.staging import Plan
 from zonewall.openflow import bundle
+from zonewall.openflow.events import FlowCount
 from zonewall.openflow.session import Session
+from zonewall.pipeline.cookie import Category, cookie
+from zonewall.pipeline.tables import VERDICT_TABLE
 
 
 class SessionLink:
@@ -15,10 +20,18 @@ class SessionLink:
     def __init__(self, session: Session) -> None:
         """Speak through ``session``."""
         self.session = session
+        self.before_rules_go: Callable[[], Awaitable[None]] | None = None
+        """Called before a rule's flow, and what it has counted, is removed."""
 
     async def read_state(self) -> BridgeState:
         """Return every flow, group and meter of the bridge."""
         return await self.session.read_state()
+
+    async def read_counts(self) -> list[FlowCount]:
+        """Return the counters of every flow that decides."""
+        mask = 0xFFFFFF << 40
+        counts = await self.session.read_counts(cookie(Category.RULE), mask)
+        return [count for count in counts if count.key.table == VERDICT_TABLE.number]
 
     async def watch(self) -> bool:
         """Have the bridge tell of flows that others change; False if it cannot."""
@@ -30,6 +43,10 @@ class SessionLink:
         Raises:
             BridgeError: it refused, or the session ended.
         """
+        if self.before_rules_go is not None and any(
+            key.table == VERDICT_TABLE.number for key in change.flows.delete
+        ):
+            await self.before_rules_go()
         await bundle.apply_plan(self.session, change, planned)
 
     async def packet_out(self, in_port: int, actions: bytes, frame: bytes) -> None:

@@ -12,11 +12,10 @@ from typing import Any
 
 import structlog
 
-from zonewall.errors import ConfigurationError, ZonewallError
+from zonewall.errors import ZonewallError
 from zonewall.intent.analysis.acceptance import load_accepted
 from zonewall.intent.fleet import Fleet, bridges_of
 from zonewall.intent.numbering import Numbering
-from zonewall.intent.schedule import inactive_rules
 from zonewall.journal.keeping import JournalSink, Nowhere
 from zonewall.journal.record import Kind
 from zonewall.placement.binding_events import Effect, EffectKind
@@ -30,6 +29,7 @@ from zonewall.reconciler.compiler import Compiler
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.links import LinkFinder
 from zonewall.reconciler.recorder import Recorder
+from zonewall.reconciler.schedule import Schedule
 from zonewall.reconciler.world import Turn, World
 from zonewall.store.memory_file import Memory, read_memory, write_memory
 from zonewall.store.numbering_file import read_numbering, write_numbering
@@ -46,10 +46,6 @@ UNTOLD_S = 10.0
 """A host whose database never connects is taken as its bridges show it after this time."""
 
 _log = structlog.get_logger()
-
-
-def _inactive_now(configuration: Configuration) -> frozenset[str]:
-    return inactive_rules(configuration, datetime.now(UTC))
 
 
 class Reconciler:
@@ -77,7 +73,7 @@ class Reconciler:
         """What is in force beside the documents: measures against what an IDS has told."""
         self.told: set[HostName] = set()
         self._started = time.monotonic()
-        self._inbox: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
+        self._inbox: asyncio.Queue[Callable[[], object]] = asyncio.Queue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self.recorder = Recorder(journal or Nowhere())
@@ -95,13 +91,15 @@ class Reconciler:
         for endpoint, reason in self._memory.holds:
             fleet, _ = fleet.quarantine(endpoint, reason, time.monotonic())
         fleet = fleet.with_links(self.finder.links)
-        self.world = World.start(configuration, numbering, fleet, _inactive_now(configuration))
+        self.schedule = Schedule(state / "outliving.json")
+        inactive, passing = self.schedule.started(configuration)
+        self.world = World.start(configuration, numbering, fleet, inactive, passing)
         self._keep_numbering(numbering)
         self._compiler = Compiler()
 
     # What others may call
 
-    def post(self, action: Callable[[], None]) -> None:
+    def post(self, action: Callable[[], object]) -> None:
         """Put something to do into the inbox, from any thread."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._inbox.put_nowait, action)
@@ -146,22 +144,28 @@ class Reconciler:
 
     async def reload(self) -> None:
         """Read the directory again; what is invalid changes nothing and is reported."""
-        loop = asyncio.get_running_loop()
         try:
-            now = datetime.now(UTC)
-            configuration, texts = await loop.run_in_executor(None, load_accepted, self.directory, now)
-        except ConfigurationError as error:
+            configuration, texts = await self.read(self.directory)
+        except ZonewallError as error:
             self.refused_configuration = str(error)
             _log.error("configuration_refused", error=str(error))
             return
+        self.post(lambda: self.apply(configuration, texts))
+
+    async def read(self, directory: Path) -> tuple[Configuration, Mapping[str, bytes]]:
+        """Return what a directory says, if it may be put in force.
+
+        Raises:
+            ZonewallError: it may not, and why.
+        """
+        loop = asyncio.get_running_loop()
+        configuration, texts = await loop.run_in_executor(None, load_accepted, directory, datetime.now(UTC))
         held = {key: keeper.status.flows for key, keeper in self.keepers.items()}
-        inactive = _inactive_now(configuration)
+        inactive = self.schedule.changed(self.world, configuration)[0]
         over = await loop.run_in_executor(None, refusals, self.world, configuration, inactive, held)
         if over:
-            self.refused_configuration = "\n".join(over)
-            _log.error("configuration_refused", error=self.refused_configuration)
-            return
-        self.post(lambda: self._apply(configuration, texts))
+            raise ZonewallError("\n".join(over))
+        return configuration, texts
 
     def in_force(self, report: InForce) -> None:
         """Take a bridge's word for what it enforces.
@@ -244,12 +248,20 @@ class Reconciler:
             ZonewallError: it cannot be carried out; nothing has changed.
         """
         wanted = self.amend(configuration)
-        world, effects = self.world.reconfigured(wanted, _inactive_now(wanted), time.monotonic())
+        inactive, passing = self.schedule.changed(self.world, wanted)
+        world, effects = self.world.reconfigured(wanted, inactive, time.monotonic(), passing)
         before, self.world = self.world.policy.numbering, world
         self._keep_numbering(before)
+        self.schedule.keep(passing)
         return effects
 
-    def _apply(self, configuration: Configuration, texts: Mapping[str, bytes]) -> None:
+    @property
+    def documents(self) -> Configuration:
+        """Return the configuration in force as the documents say it."""
+        return self._documents
+
+    def apply(self, configuration: Configuration, texts: Mapping[str, bytes]) -> bool:
+        """Put a configuration in force; False if it cannot be carried out, which changes nothing."""
         learnt = self.addresses.book
         try:
             effects = self._put_in_force(self.addresses.configured(configuration))
@@ -258,7 +270,7 @@ class Reconciler:
             self.addresses.book = learnt
             self.refused_configuration = str(error)
             _log.error("configuration_refused", error=str(error))
-            return
+            return False
         self._documents = configuration
         self.texts = texts
         self.refused_configuration = ""
@@ -272,6 +284,7 @@ class Reconciler:
         self._follow_bridges()
         self.dispatch(self._everywhere())
         _log.info("configuration_applied", tenants=len(configuration.tenants))
+        return True
 
     def _everywhere(self) -> Turn:
         return Turn(then=frozenset(bridges_of(self.world.configuration)))
@@ -329,10 +342,11 @@ class Reconciler:
         if self.finder.expire(at, connected):
             self.links_changed()
         self._remember()
-        inactive = _inactive_now(self.world.configuration)
-        if inactive != self.world.inactive:
+        inactive, passing = self.schedule.changed(self.world, self.world.configuration)
+        if (inactive, passing) != (self.world.inactive, self.world.policy.passing):
             _log.info("rules_rescheduled", out_of_force=sorted(inactive))
-            self.world = self.world.rescheduled(inactive)
+            self.world = self.world.rescheduled(inactive, passing)
+            self.schedule.keep(passing)
             self.dispatch(self._everywhere())
 
     def _remember(self) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import structlog
 
-from zonewall.intent.membership import endpoint_matches
 from zonewall.journal.record import Kind
+from zonewall.policy.membership import endpoint_matches
 from zonewall.policy.model import Configuration, EndpointDeclaration, Peer, Response
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.respond.alert import Alert, Parser

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from zonewall.intent.fleet import Fleet, Policy, bridges_of, index_fleet, prepare
 from zonewall.intent.judgement import linked_pairs
 from zonewall.intent.numbering import Numbering
+from zonewall.intent.passing import NOTHING_PASSES, Passing
 from zonewall.placement.binding_events import Effect, EffectKind
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.model import BridgeKey
@@ -56,10 +57,10 @@ class World:
         numbering: Numbering,
         fleet: FleetState,
         inactive: frozenset[str],
-        before: Policy | None = None,
+        passing: Passing = NOTHING_PASSES,
     ) -> World:
-        """Return the world of a configuration; ``before`` as ``prepare`` says."""
-        policy = prepare(configuration, numbering, inactive, before)
+        """Return the world of a configuration."""
+        policy = prepare(configuration, numbering, inactive, passing)
         indexed = index_fleet(policy, fleet.placement())
         return World(policy, fleet, indexed, _relatives(configuration), _outward(configuration), inactive)
 
@@ -69,15 +70,19 @@ class World:
         return self.policy.configuration
 
     def reconfigured(
-        self, configuration: Configuration, inactive: frozenset[str], at: float
+        self,
+        configuration: Configuration,
+        inactive: frozenset[str],
+        at: float,
+        passing: Passing = NOTHING_PASSES,
     ) -> tuple[World, tuple[Effect, ...]]:
         """Return the world under another configuration, with the same numbers for the same names."""
         fleet, effects = self.fleet.configure(configuration, at)
-        return World.start(configuration, self.policy.numbering, fleet, inactive, self.policy), effects
+        return World.start(configuration, self.policy.numbering, fleet, inactive, passing), effects
 
-    def rescheduled(self, inactive: frozenset[str]) -> World:
+    def rescheduled(self, inactive: frozenset[str], passing: Passing = NOTHING_PASSES) -> World:
         """Return the world with other rules out of force."""
-        return World.start(self.configuration, self.policy.numbering, self.fleet, inactive, self.policy)
+        return World.start(self.configuration, self.policy.numbering, self.fleet, inactive, passing)
 
     def with_fleet(self, fleet: FleetState) -> World:
         """Return the world with another fleet."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from zonewall.cli.app import build_app
 from zonewall.errors import ZonewallError
-from zonewall.journal.record import Entry
+from zonewall.journal.record import Entry, Kind
 from zonewall.placement.announcement import Announcement, AnnouncementKind
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.model import BridgeKey
@@ -266,6 +270,46 @@ def test_forged_announcements_are_recorded_once_and_then_counted(story: Story) -
     story.recorder.stopped()
     counted = json.loads(ask(story, "journal", "--kind", "disbelieved", "--last", "1", "--output", "json"))
     assert counted["details"]["times"] == 999
+
+
+def test_reach_knows_the_addresses_that_were_learnt_at_that_time_and_not_later(story: Story) -> None:
+    inventory = INVENTORY.replace("ips: [10.0.0.1], ", "")
+    texts = {"inventory.yaml": inventory.encode(), "acme.yaml": ACME.encode()}
+    configuration = load_texts(texts).configuration
+    assert configuration is not None
+    story.at = 70
+    story.recorder.configured(configuration, texts, "documents")
+    for second, state in ((80, "learnt"), (90, "gone")):
+        story.at = second
+        story.recorder.note(
+            Kind.ADDRESS, "DHCP", endpoint="acme/web1", address="10.0.0.9", source="dhcp", state=state
+        )
+
+    def out(second: int) -> list[Any]:
+        found = document(story, "reach", "acme/web1", "--at", f"1970-01-01 00:01:{second - 60}")
+        return [one["services"] for one in found["reach"] if one["direction"] == "out"]
+
+    assert [out(75), out(85), out(95)] == [[], [["tcp/5432"]], []]
+
+
+def test_follow_shows_what_is_written_from_now_on(story: Story) -> None:
+    words = [str(Path(sys.executable).with_name("zonewall")), "journal", "--follow", "--kind", "admin"]
+    following = subprocess.Popen([*words, "--journal", str(story.path)], stdout=subprocess.PIPE, text=True)
+    assert following.stdout is not None
+    try:
+        seen: list[str] = []
+        reader = threading.Thread(target=lambda: seen.append(following.stdout.readline()))  # type: ignore[union-attr]
+        reader.start()
+        deadline = time.monotonic() + 20
+        while not seen and time.monotonic() < deadline:
+            story.recorder.note(Kind.ADMIN, "root", action="look")
+            time.sleep(0.2)
+        assert "action=look" in seen[0]
+    finally:
+        following.terminate()
+        following.wait()
+        reader.join()
+        following.stdout.close()
 
 
 def test_a_terminal_is_not_tricked_by_what_a_host_says(story: Story) -> None:

@@ -6,7 +6,7 @@ import ipaddress
 
 from support.configurations import configure, endpoint, tenant, zone
 from zonewall.intent.identity import build_directory
-from zonewall.intent.membership import outside_matches
+from zonewall.policy.membership import outside_matches
 
 LABELLED = {"labels": {"role": "web"}}
 

@@ -22,7 +22,7 @@ def moments(configuration: Configuration, at: datetime) -> Iterator[datetime]:
     hours = {rule.hours for rule in rules if rule.hours is not None}
     found: list[datetime] = []
     for begin, end in zip([at, *ends], [*ends, None], strict=True):
-        changes = sorted({change for each in hours for change in _changes(each, begin)})
+        changes = sorted({change for each in hours for change in changes_of_hours(each, begin)})
         found.append(begin)
         found.extend(change for change in changes if change > begin and (end is None or change < end))
         if len(found) > MOST_MOMENTS:
@@ -37,7 +37,7 @@ def timed_rules(configuration: Configuration) -> list[Rule]:
     return [rule for tier in tiers for rule in tier.rules if rule.hours or rule.expires]
 
 
-def _changes(hours: Hours, begin: datetime) -> Iterator[datetime]:
+def changes_of_hours(hours: Hours, begin: datetime) -> Iterator[datetime]:
     """Yield when hours begin and end in the week after a moment, and on the day before it."""
     zone = ZoneInfo(hours.timezone)
     midnight = begin.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from zonewall.intent.model import BankFrame, BridgeIntent, CrowdIntent, VerdictLine
 from zonewall.pipeline.cookie import Category
@@ -18,12 +19,13 @@ from zonewall.pipeline.model import (
     SetField,
     Spread,
 )
-from zonewall.pipeline.packet_fields import CONJ_ID
+from zonewall.pipeline.packet_fields import CONJ_ID, CT_INV, CT_NEW, CT_STATE, CT_TRK
 from zonewall.pipeline.tables import (
     ALLOW,
     BANK,
     DROP,
     DST_IDENTITY,
+    LABEL_RULE,
     MIRROR_ALLOWED,
     MIRROR_DROPPED,
     MIRROR_PICK,
@@ -72,10 +74,13 @@ def line_flows(bank: BankFrame, index: int, line: VerdictLine) -> Iterator[Flow]
         )
         if clause != [()]
     ]
+    if line.outlives:
+        where += ((LABEL_RULE, line.rule, None), (CT_STATE, CT_TRK, CT_TRK | CT_NEW | CT_INV))
     for match, actions in spread(clauses, line.conjunction, decide):
-        yield flow(
+        made = flow(
             VERDICT_TABLE, line.priority, (*where, *match), *actions, category=Category.RULE, rule=line.rule
         )
+        yield replace(made, ends_at=line.ends_at) if line.ends_at else made
 
 
 def decision(line: VerdictLine) -> tuple[Action, ...]:

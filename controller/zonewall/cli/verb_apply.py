@@ -1,0 +1,63 @@
+"""``zonewall apply`` and ``zonewall confirm``: put a directory in force, for good or on trial."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zonewall.api.control import tell
+from zonewall.cli.verb_journal import OptionsFile, Output, OutputForm, StateFolder
+from zonewall.cli.verb_quarantine import Socket, report
+from zonewall.errors import ZonewallError
+from zonewall.store.options import read_options
+
+_DURATION = re.compile(r"(\d{1,6})(s|m|h)?")
+_SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(apply)
+    app.command()(confirm)
+
+
+def apply(
+    directory: Annotated[Path, typer.Argument(metavar="CONFIG_DIR", help="The configuration.")],
+    confirm: Annotated[
+        str | None, typer.Option(help="Go back unless `zonewall confirm` comes within this time: 60s, 5m.")
+    ] = None,
+    options: OptionsFile = None,
+    state: StateFolder = None,
+    socket: Socket = None,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Put a directory in force instead of the present one; from then on its changes are followed."""
+    place = read_options(options, {"state": state, "socket": socket}).control_socket
+    said = {"directory": str(directory.resolve()), "confirm": _seconds(confirm)}
+    text = f"{directory} is in force"
+    if confirm is not None:
+        text += f", and goes back in {confirm} unless you say `zonewall confirm`"
+    report(tell(place, "apply", said), text, output)
+
+
+def confirm(
+    options: OptionsFile = None,
+    state: StateFolder = None,
+    socket: Socket = None,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Keep what was applied on trial."""
+    place = read_options(options, {"state": state, "socket": socket}).control_socket
+    report(tell(place, "confirm", {}), "what was on trial stays", output)
+
+
+def _seconds(text: str | None) -> int | None:
+    if text is None:
+        return None
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise ZonewallError(f"--confirm {text}: write a time such as 60s, 5m or 1h")
+    return int(found[1]) * _SECONDS[found[2]]

@@ -1,0 +1,136 @@
+"""What ends by itself: rules with a known end, and connections that outlive the rule that let them in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from zonewall.intent.analysis.moments import changes_of_hours
+from zonewall.intent.banks import EVERYBODY, Bank, Line, Outcome
+from zonewall.intent.judgement import rule_records
+from zonewall.intent.schedule import holds
+from zonewall.policy.model import Action, Configuration, Rule
+
+MOST_OUTLIVING = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Outliving:
+    """A rule that has gone, and whose connections may live on.
+
+    Attributes:
+        rule: ``tenant/tier/rule``.
+        until: seconds since 1970; None: as long as they live.
+    """
+
+    rule: str
+    until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """What of a policy ends by itself.
+
+    Attributes:
+        ends: when rules that allow now cease to hold, in seconds since 1970.
+    """
+
+    ends: Mapping[str, int] = field(default_factory=dict)
+    outliving: tuple[Outliving, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Say whether there is anything."""
+        return bool(self.ends or self.outliving)
+
+
+NOTHING_PASSES = Passing()
+
+
+def rule_ends(configuration: Configuration, at: datetime) -> dict[str, int]:
+    """Return when each rule that holds and allows at ``at`` ceases to hold, where that is known."""
+    found: dict[str, int] = {}
+    for name, record in rule_records(configuration).items():
+        rule = record.rule
+        if rule is None or rule.action is not Action.ALLOW or not holds(rule, at):
+            continue
+        moments = [rule.expires] if rule.expires is not None else []
+        if rule.hours is not None:
+            changes = sorted(change for change in changes_of_hours(rule.hours, at) if change > at)
+            moments += [change for change in changes if not holds(rule, change)][:1]
+        if moments:
+            found[name] = int(min(moments).astimezone(UTC).timestamp())
+    return found
+
+
+def outliving_after(
+    before: tuple[Configuration, frozenset[str]],
+    after: tuple[Configuration, frozenset[str]],
+    known: Iterable[Outliving],
+    now_s: float,
+) -> tuple[Outliving, ...]:
+    """Return the rules whose connections live on after a change.
+
+    A rule goes when it is no longer there, no longer holds, or is about something else than before. What
+    ``on-change: cut`` says of its last form stands. Who went through a service function is cut always.
+
+    Args:
+        before: the configuration, and its rules that did not hold.
+        after: the same after the change.
+        known: what outlived its rule before.
+        now_s: seconds since 1970.
+    """
+    old, new = _standing(*before), _standing(*after)
+    kept = {one.rule: one for one in still_outliving(known, now_s)}
+    for name, rule in old.items():
+        if name in new and _about(new[name]) == _about(rule):
+            continue
+        kind = rule.on_change.kind
+        if rule.action is not Action.ALLOW or kind == "cut" or rule.through:
+            kept.pop(name, None)
+        else:
+            kept[name] = Outliving(name, None if kind == "keep" else int(now_s) + rule.on_change.seconds)
+    return tuple(kept.values())[-MOST_OUTLIVING:]
+
+
+def still_outliving(known: Iterable[Outliving], now_s: float) -> tuple[Outliving, ...]:
+    """Return those whose time is not over."""
+    return tuple(one for one in known if one.until is None or one.until > now_s)
+
+
+def sections_with_outliving(
+    bank: Bank, sections: list[tuple[Line, ...]], passing: Passing
+) -> list[tuple[Line, ...]]:
+    """Return a bank's sections with a line for each rule that is outlived, at the top of its tier.
+
+    So a tier before can cut the connections. Where the tier is gone, they stand before the default; between
+    tenants, where only the deciding rule counts, they are cut.
+    """
+    result = [list(lines) for lines in sections]
+    for one in passing.outliving:
+        owner, tier = one.rule.split("/")[:2]
+        if owner not in ("provider", bank.destination):
+            continue
+        line = Line(f"{one.rule}~outlives", one.rule, EVERYBODY, EVERYBODY, (), Outcome.ALLOW, outlives=True)
+        places = (
+            (lines, index)
+            for lines in result
+            for index, there in enumerate(lines)
+            if there.rule.startswith(f"{owner}/{tier}/")
+        )
+        lines, index = next(places, (result[-1], 0))
+        if lines is not result[-1] or bank.source == bank.destination:
+            lines.insert(index, line)
+    return [tuple(lines) for lines in result]
+
+
+def _standing(configuration: Configuration, inactive: frozenset[str]) -> dict[str, Rule]:
+    return {
+        name: record.rule
+        for name, record in rule_records(configuration).items()
+        if record.rule is not None and name not in inactive
+    }
+
+
+def _about(rule: Rule) -> object:
+    return rule.sources, rule.destinations, rule.services, rule.action

@@ -1,0 +1,108 @@
+"""Which endpoints a tenant can reach in other tenants; an address must lead to one of them only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from zonewall.policy.findings import Location
+from zonewall.policy.membership import zones_of_endpoint
+from zonewall.policy.model import Action, Configuration, EndpointDeclaration, Peer, Tenant
+from zonewall.policy.notes import Notes
+from zonewall.values.addresses import IpAddress
+from zonewall.values.names import EndpointKey, TenantName, ZoneName
+
+ByTenant = Mapping[TenantName, list[EndpointDeclaration]]
+
+
+def endpoints_by_tenant(configuration: Configuration) -> ByTenant:
+    """Return the endpoints of each tenant."""
+    found: dict[TenantName, list[EndpointDeclaration]] = {}
+    for endpoint in configuration.inventory.endpoints.values():
+        found.setdefault(endpoint.tenant, []).append(endpoint)
+    return found
+
+
+def check_ambiguous(configuration: Configuration, notes: Notes) -> None:
+    """Refuse addresses that one tenant could reach in two ways."""
+    by_tenant = endpoints_by_tenant(configuration)
+    seen: dict[TenantName, dict[IpAddress, EndpointKey]] = {}
+    told: set[tuple[TenantName, Location]] = set()
+    for viewer, endpoint, location in _visible(configuration, by_tenant):
+        if viewer not in seen:
+            seen[viewer] = {ip: one.key for one in by_tenant.get(viewer, ()) for ip in one.ips}
+        for ip in endpoint.ips:
+            owner = seen[viewer].setdefault(ip, endpoint.key)
+            if owner != endpoint.key and (viewer, location) not in told:
+                told.add((viewer, location))
+                message = f"{ip} is {owner}'s and {endpoint.key}'s, and {viewer} could reach both"
+                notes.error("ambiguous-address", location, f"{message}; give one of them another address")
+
+
+def _visible(
+    configuration: Configuration, by_tenant: ByTenant
+) -> Iterator[tuple[TenantName, EndpointDeclaration, Location]]:
+    """Yield whom each tenant can reach in others, and what says so."""
+    tenants = configuration.tenants
+    for viewer in tenants.values():
+        for one in viewer.imports:
+            owner = tenants.get(one.tenant)
+            export = next(
+                (e for e in owner.exports if e.zone == one.zone and viewer.name in e.to)
+                if owner
+                else iter(()),
+                None,
+            )
+            if owner is None or export is None:
+                continue
+            for endpoint in _in_zone(owner, one.zone, by_tenant.get(owner.name, ())):
+                yield viewer.name, endpoint, one.location
+            for endpoint in by_tenant.get(viewer.name, ()):
+                yield owner.name, endpoint, export.location
+    provider = configuration.provider
+    for tier in provider.before + provider.after:
+        for rule in tier.rules:
+            if rule.action is not Action.ALLOW:
+                continue
+            for source, destination in _pairs(tenants, rule.sources, rule.destinations, tier.tenants):
+                for endpoint in _named(destination, rule.destinations, by_tenant):
+                    yield source.name, endpoint, rule.location
+                for endpoint in _named(source, rule.sources, by_tenant):
+                    yield destination.name, endpoint, rule.location
+
+
+def _pairs(
+    tenants: Mapping[TenantName, Tenant],
+    sources: tuple[Peer, ...],
+    destinations: tuple[Peer, ...],
+    named: tuple[TenantName, ...] | None,
+) -> Iterator[tuple[Tenant, Tenant]]:
+    for source in _owners(tenants, sources):
+        for destination in _owners(tenants, destinations):
+            stands = named is None or source.name in named or destination.name in named
+            if source is not destination and stands:
+                yield source, destination
+
+
+def _owners(tenants: Mapping[TenantName, Tenant], peers: tuple[Peer, ...]) -> list[Tenant]:
+    words = {peer.tenant for peer in peers if peer.tenant is not None}
+    return [tenant for name, tenant in tenants.items() if "*" in words or name in words]
+
+
+def _named(tenant: Tenant, peers: tuple[Peer, ...], by_tenant: ByTenant) -> Iterator[EndpointDeclaration]:
+    """Yield a tenant's endpoints that a provider's peers name."""
+    endpoints = by_tenant.get(tenant.name, ())
+    mine = [peer for peer in peers if peer.tenant in ("*", tenant.name)]
+    if any(peer.kind == "any" for peer in mine):
+        yield from endpoints
+        return
+    for peer in mine:
+        if peer.zone is not None:
+            yield from _in_zone(tenant, peer.zone, endpoints)
+
+
+def _in_zone(
+    tenant: Tenant, zone: ZoneName, endpoints: Iterable[EndpointDeclaration]
+) -> Iterator[EndpointDeclaration]:
+    for endpoint in endpoints:
+        if any(zone in zones_of_endpoint(tenant, endpoint, ip) for ip in (*endpoint.ips, None)):
+            yield endpoint

@@ -1,0 +1,214 @@
+"""What each rule has judged, added up over bridges, recompiles, restarts and moves.
+
+A bridge counts for each flow; flows come and go. Here what has been added since the last look is added to the
+rule's total, and a last look is taken before a flow of a rule is removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from zonewall.errors import ZonewallError
+from zonewall.flows.encoded import FlowKey
+from zonewall.intent.banks import peer_text
+from zonewall.intent.policy import Policy
+from zonewall.journal.record import Kind
+from zonewall.openflow.events import FlowCount
+from zonewall.pipeline.cookie import rule_of
+from zonewall.placement.model import BridgeKey
+from zonewall.policy.model import Action, Rule
+from zonewall.reconciler.recorder import Recorder
+
+EVERY_S = 10.0
+
+_log = structlog.get_logger()
+
+
+class Counting(Protocol):
+    """What is needed of a session with a bridge."""
+
+    async def read_counts(self) -> list[FlowCount]:
+        """Return the counters of every flow that decides."""
+
+
+@dataclass(slots=True)
+class Total:
+    """A rule's own: packets and bytes that it judged, when it was first known and last hit."""
+
+    packets: int = 0
+    bytes: int = 0
+    since: float = 0.0
+    last_hit: float | None = None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Totals by rule, and the last look at each flow; no input or output."""
+
+    totals: dict[str, Total] = field(default_factory=dict)
+    looks: dict[BridgeKey, dict[FlowKey, FlowCount]] = field(default_factory=dict)
+
+    def take(
+        self, bridge: BridgeKey, counts: Iterable[FlowCount], names: Mapping[int, str], now: float
+    ) -> dict[str, tuple[int, int]]:
+        """Add what a bridge has counted since the last look; return it by rule."""
+        before = self.looks.get(bridge, {})
+        added: dict[str, tuple[int, int]] = {}
+        look: dict[FlowKey, FlowCount] = {}
+        for count in counts:
+            look[count.key] = count
+            name = names.get(rule_of(count.cookie))
+            if name is None:
+                continue
+            last = before.get(count.key)
+            if last is None or last.cookie != count.cookie or _began_anew(last, count):
+                packets, size = count.packets, count.bytes
+            else:
+                packets, size = count.packets - last.packets, count.bytes - last.bytes
+            total = self.totals.setdefault(name, Total(since=now))
+            if packets:
+                total.packets += packets
+                total.bytes += size
+                total.last_hit = now
+                known = added.get(name, (0, 0))
+                added[name] = (known[0] + packets, known[1] + size)
+        self.looks[bridge] = look
+        return added
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return what is kept over a restart."""
+        return {
+            "totals": {
+                name: [one.packets, one.bytes, one.since, one.last_hit] for name, one in self.totals.items()
+            },
+            "looks": {
+                f"{bridge.host}/{bridge.bridge}": [
+                    [key.table, key.priority, key.match.hex(), one.cookie, one.packets, one.bytes, one.age_s]
+                    for key, one in look.items()
+                ]
+                for bridge, look in self.looks.items()
+            },
+        }
+
+    def restore(self, document: Any, bridges: Iterable[BridgeKey]) -> None:
+        """Take up what was kept; a bridge that is none any more is left out.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is not what was kept.
+        """
+        for name, (packets, size, since, last_hit) in document["totals"].items():
+            self.totals[str(name)] = Total(int(packets), int(size), float(since), last_hit)
+        known = {f"{bridge.host}/{bridge.bridge}": bridge for bridge in bridges}
+        for name, rows in document["looks"].items():
+            if name in known:
+                look = {}
+                for table, priority, match, cookie, packets, size, age_s in rows:
+                    key = FlowKey(table, priority, bytes.fromhex(match))
+                    look[key] = FlowCount(key, cookie, packets, size, age_s)
+                self.looks[known[name]] = look
+
+
+def _began_anew(last: FlowCount, now: FlowCount) -> bool:
+    """Say whether it is another flow of the same key: younger, or with less than there was."""
+    return now.age_s < last.age_s or now.packets < last.packets
+
+
+class Counters:
+    """Looks at every bridge now and then, and whenever somebody asks."""
+
+    def __init__(self, kept: Path, recorder: Recorder) -> None:
+        """Keep totals in the file ``kept``; record refused attempts of logged rules with ``recorder``."""
+        self._kept = kept
+        self._recorder = recorder
+        self._ledger = Ledger()
+        self._sessions: dict[BridgeKey, Counting] = {}
+        self._policy: Policy | None = None
+        self._looking = asyncio.Lock()
+        self._document: Any = None
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                self._document = json.loads(kept.read_text())
+            except (OSError, ValueError) as error:
+                _log.error("counters_not_read", file=str(kept), error=str(error))
+
+    def follow(
+        self, policy: Policy, sessions: Mapping[BridgeKey, Counting], bridges: list[BridgeKey]
+    ) -> None:
+        """Take the rules in force and the bridges that are there."""
+        self._policy, self._sessions = policy, dict(sessions)
+        if self._document is not None:
+            document, self._document = self._document, None
+            try:
+                self._ledger.restore(document, bridges)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                _log.error("counters_not_read", file=str(self._kept), error=str(error))
+
+    async def look(self, only: BridgeKey | None = None) -> None:
+        """Read the bridges' counters; one that is away keeps what it counts until it is back."""
+        policy = self._policy
+        if policy is None:
+            return
+        async with self._looking:
+            names = {number: name for name, number in policy.numbering.numbers.get("rule", {}).items()}
+            for bridge, session in sorted(self._sessions.items()):
+                if only is not None and bridge != only:
+                    continue
+                try:
+                    counts = await session.read_counts()
+                except (ZonewallError, ConnectionError, TimeoutError) as error:
+                    _log.debug("counters_not_read", bridge=str(bridge), error=str(error))
+                    continue
+                self._denied(policy, bridge, self._ledger.take(bridge, counts, names, time.time()))
+            self._keep()
+
+    def document(self) -> dict[str, Any]:
+        """Return the totals of the rules in force, for commands."""
+        policy = self._policy
+        now = time.time()
+        rows = []
+        for name, record in (policy.records if policy is not None else {}).items():
+            total = self._ledger.totals.setdefault(name, Total(since=now))
+            rule = record.rule
+            rows.append(
+                {
+                    "rule": name,
+                    "place": str(record.location) if record.location is not None else None,
+                    "action": rule.action.value if rule is not None else None,
+                    "from": [peer_text(peer) for peer in rule.sources] if rule is not None else [],
+                    "to": [peer_text(peer) for peer in rule.destinations] if rule is not None else [],
+                    "packets": total.packets,
+                    "bytes": total.bytes,
+                    "since": total.since,
+                    "last_hit": total.last_hit,
+                }
+            )
+        return {"at": now, "rules": rows}
+
+    def _denied(self, policy: Policy, bridge: BridgeKey, added: Mapping[str, tuple[int, int]]) -> None:
+        """Record refused attempts: one record for each rule and look, whatever the flood."""
+        for name, (packets, size) in added.items():
+            record = policy.records.get(name)
+            rule: Rule | None = record.rule if record is not None else None
+            if rule is None or rule.log != "connections" or rule.action not in (Action.DROP, Action.REJECT):
+                continue
+            self._recorder.note(
+                Kind.DENIED, f"rule {name}", host=bridge.host, rule=name, bridge=bridge.bridge,
+                packets=packets, bytes=size,
+            )  # fmt: skip
+
+    def _keep(self) -> None:
+        new = self._kept.with_suffix(".new")
+        try:
+            new.write_text(json.dumps(self._ledger.to_plain()))
+            new.replace(self._kept)
+        except OSError as error:
+            _log.error("counters_not_kept", file=str(self._kept), error=error.strerror)

@@ -1,0 +1,42 @@
+"""Which directory an operator has put in force instead of the one that the controller was started with."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from zonewall.errors import ZonewallError
+
+
+def read_applied(file: Path, given: Path) -> Path:
+    """Return the directory to read: what was applied and confirmed, else the one that was given.
+
+    Raises:
+        ZonewallError: the file is there and cannot be read.
+    """
+    if not file.exists():
+        return given
+    try:
+        return Path(json.loads(file.read_text(encoding="utf-8"))["directory"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ZonewallError(
+            f"{file}: cannot be read; remove it to go back to the directory that `run` names"
+        ) from error
+
+
+def write_applied(file: Path, directory: Path, given: Path) -> None:
+    """Remember a directory across restarts; the one that was given needs no remembering.
+
+    Raises:
+        ZonewallError: the state folder cannot be written.
+    """
+    try:
+        if directory.resolve() == given.resolve():
+            file.unlink(missing_ok=True)
+            return
+        fresh = file.with_suffix(".new")
+        fresh.write_text(json.dumps({"directory": str(directory.resolve())}), encoding="utf-8")
+        os.replace(fresh, file)
+    except OSError as error:
+        raise ZonewallError(f"{file}: {error.strerror}; the state folder has to be writable") from error

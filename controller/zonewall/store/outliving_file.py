@@ -1,0 +1,32 @@
+"""Which gone rules' connections live on, on disk: a restart of the controller cuts none of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from zonewall.intent.passing import Outliving
+from zonewall.store.numbering_file import replace_file
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    outliving: list[tuple[str, int | None]] = []
+
+
+def read_outliving(path: Path) -> tuple[Outliving, ...]:
+    """Return what the file holds; one that is missing or damaged holds nothing, so that all is cut."""
+    try:
+        document = _Document.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return ()
+    return tuple(Outliving(rule, until) for rule, until in document.outliving if rule.count("/") == 2)
+
+
+def write_outliving(path: Path, outliving: tuple[Outliving, ...]) -> None:
+    """Replace the file."""
+    rows = [[one.rule, one.until] for one in outliving]
+    replace_file(path, json.dumps({"outliving": rows}, separators=(",", ":")))

@@ -1,0 +1,106 @@
+"""`zonewall apply` and `confirm`: what is on trial goes back by itself, at once if something is lost."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.demo_site import acme
+from support.raw_probes import Knock, outcome
+from support.site import Site, copy_tree
+
+pytestmark = pytest.mark.net
+NOTHING = {"name": "nothing", "from": "any", "to": "any", "action": "drop"}
+
+
+@pytest.fixture
+def closed(site: Site, tmp_path: Path) -> Iterator[Path]:
+    """A copy of the configuration in force, under which a tenant may nothing."""
+    folder = tmp_path / "closed"
+    copy_tree(site.directory, folder)
+    (folder / "acme.yaml").write_text(yaml.safe_dump(acme(NOTHING)))
+    yield folder
+    if site.status()["configuration"]["directory"] != str(site.directory):
+        site.command("confirm", "--state", str(site.state))
+        tell(site, "apply", str(site.directory))
+
+
+def tell(site: Site, *words: str) -> str:
+    done = site.command(*words, "--state", str(site.state))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def shop_is_open(site: Site) -> bool:
+    knock = Knock(site.machines["acme-db1"], site.machines["acme-web1"], "tcp", 8000, 4)
+    return outcome([knock]) == [True]
+
+
+def in_force(site: Site, directory: Path) -> None:
+    site.wait_for(
+        lambda status: status["configuration"]["directory"] == str(directory) and site.is_settled(status)
+    )
+
+
+def test_what_nobody_confirms_goes_back(site: Site, closed: Path) -> None:
+    assert shop_is_open(site)
+    tell(site, "apply", str(closed), "--confirm", "12s")
+    refused = site.command("apply", str(closed), "--state", str(site.state))
+    assert "is on trial; say `zonewall confirm`" in refused.stderr
+    assert site.status()["configuration"]["trial"]["directory"] == str(closed)
+    in_force(site, closed)
+    assert not shop_is_open(site)
+    in_force(site, site.directory)
+    assert shop_is_open(site)
+    assert "nobody confirmed it" in site.status()["configuration"]["refused"]
+    late = site.command("confirm", "--state", str(site.state))
+    assert late.returncode == 2
+    assert "nothing is on trial" in late.stderr
+
+
+def test_what_is_confirmed_stays_over_a_restart_until_another_is_applied(site: Site, closed: Path) -> None:
+    tell(site, "apply", str(closed), "--confirm", "60s")
+    tell(site, "confirm")
+    in_force(site, closed)
+    site.restart(signal.SIGKILL)
+    in_force(site, closed)
+    assert not shop_is_open(site)
+    tell(site, "apply", str(site.directory))
+    in_force(site, site.directory)
+    assert shop_is_open(site)
+
+
+def test_a_restart_in_the_middle_of_a_trial_goes_back(site: Site, closed: Path) -> None:
+    tell(site, "apply", str(closed), "--confirm", "1h")
+    in_force(site, closed)
+    site.restart(signal.SIGKILL)
+    in_force(site, site.directory)
+    assert shop_is_open(site)
+
+
+def test_a_trial_by_which_a_host_is_lost_goes_back_at_once(site: Site, closed: Path) -> None:
+    host = next(iter(site.hosts.values()))
+    tell(site, "apply", str(closed), "--confirm", "1h")
+    in_force(site, closed)
+    host.set_management(up=False)
+    try:
+        status = site.wait_for(lambda status: status["configuration"]["trial"] is None, patience_s=15.0)
+        assert status["configuration"]["directory"] == str(site.directory)
+        assert host.system_id in status["configuration"]["refused"]
+    finally:
+        host.set_management(up=True)
+    in_force(site, site.directory)
+    site.put(acme=(site.directory / "acme.yaml").read_text() + "\n")
+    site.wait_for(lambda status: not status["configuration"]["refused"])
+
+
+def test_what_is_not_valid_is_not_applied(site: Site, closed: Path) -> None:
+    (closed / "more.yaml").write_text("kind: tenant\n")
+    done = site.command("apply", str(closed), "--state", str(site.state))
+    assert done.returncode == 2
+    assert "more.yaml:1:1" in done.stderr
+    assert site.status()["configuration"]["directory"] == str(site.directory)

@@ -1,0 +1,109 @@
+"""What each rule has judged, exact to a packet, over recompiles, restarts and moves."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from typing import Any
+
+import pytest
+
+from support.service_frames import gather, listening, send, transport, udp
+from support.service_site import ServiceSite
+from zonewall.api.control import ask
+
+pytestmark = pytest.mark.net
+NAMES = ("counted", "refused", "rest")
+
+
+def rules(*more: dict[str, Any], log: str = "none") -> list[dict[str, Any]]:
+    return [
+        *more,
+        {"name": "counted", "from": "a1", "to": "a2", "services": ["udp/53"], "action": "allow"},
+        {"name": "refused", "from": "a1", "to": "a2", "services": ["udp/54"], "action": "drop", "log": log},
+        {"name": "rest", "from": "b1", "to": "b2", "action": "allow"},
+    ]
+
+
+def totals(site: ServiceSite) -> dict[str, tuple[int, int]]:
+    """Return packets and bytes of the rules above."""
+    rows = ask(site.state / "control.sock", "/look/counters")["rules"]
+    found = {row["rule"].rpartition("/")[2]: (row["packets"], row["bytes"]) for row in rows}
+    return {name: found[name] for name in NAMES}
+
+
+def grown(before: dict[str, tuple[int, int]], site: ServiceSite, name: str, packets: int, size: int) -> None:
+    """Assert how much a rule's counters have grown; the switch tells what it forwarded after a moment."""
+    wanted = (before[name][0] + packets, before[name][1] + packets * size)
+    deadline = time.monotonic() + 10
+    while totals(site)[name] != wanted and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert totals(site)[name] == wanted
+
+
+def talk(site: ServiceSite, port: int, count: int) -> int:
+    """Send datagrams from a1 to a2 and return the bytes of each."""
+    a1, a2 = site.machines["a1"], site.machines["a2"]
+    frames = [udp(a1, a2, port, b"%06d" % number, sport=41000 + port) for number in range(count)]
+    # Somebody listens, so that no ICMP errors are judged with the datagrams.
+    with listening(a2) as (capture,), a2.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("10.0.0.2", 53))
+        send(a1, frames, 0.001)
+        arrived = gather(capture, lambda frame: transport(frame)[0] == 17, count if port == 53 else 0)
+    assert len(arrived) == (count if port == 53 else 0)
+    return len(frames[0])
+
+
+def test_a_rule_counts_what_it_decides_and_no_other_does(site: ServiceSite) -> None:
+    site.policy(*rules())
+    before = totals(site)
+    size = talk(site, 53, 120)
+    grown(before, site, "counted", 120, size)
+    size = talk(site, 54, 30)
+    grown(before, site, "refused", 30, size)
+    assert totals(site)["rest"] == before["rest"]
+
+
+def test_counters_are_right_across_recompiles_removals_and_restarts(site: ServiceSite) -> None:
+    site.policy(*rules())
+    before = totals(site)
+    size = talk(site, 53, 50)
+    time.sleep(1.0)  # the switch tells a flow's counters after at most half a second
+    site.policy(*rules({"name": "other", "from": "b2", "to": "a1", "action": "allow"}))
+    talk(site, 53, 40)
+    time.sleep(1.0)
+    site.policy({"name": "all", "from": "any", "to": "any", "action": "allow"})
+    site.policy(*rules())
+    talk(site, 53, 30)
+    time.sleep(1.0)
+    site.restart()
+    talk(site, 53, 20)
+    grown(before, site, "counted", 140, size)
+
+
+def test_unused_names_the_rules_that_nothing_hit_and_top_those_that_are_busy(site: ServiceSite) -> None:
+    site.policy(*rules())
+    totals(site)
+    time.sleep(1.1)
+    talk(site, 53, 10)
+    time.sleep(0.6)
+    unused = json.loads(site.command("counters", "--unused", "1s", "--output", "json"))
+    names = {row["rule"].rpartition("/")[2] for row in unused}
+    assert "rest" in names
+    pairs = json.loads(site.command("counters", "--zones", "--output", "json"))
+    assert any((pair["from"], pair["to"]) == ("a1", "a2") and pair["packets"] >= 10 for pair in pairs)
+
+
+def test_refused_attempts_of_a_logged_rule_are_one_record_with_their_number(site: ServiceSite) -> None:
+    site.policy(*rules(log="connections"))
+    totals(site)
+    talk(site, 54, 200)
+    time.sleep(0.8)
+    totals(site)
+    time.sleep(0.5)
+    lines = site.command("journal", "--kind", "denied", "--output", "json").splitlines()
+    records = [json.loads(line) for line in lines]
+    mine = [one for one in records if str(one).count("refused")]
+    assert 1 <= len(mine) <= 4
+    assert "200" in str(mine) or sum(one["details"]["packets"] for one in mine) == 200

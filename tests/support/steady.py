@@ -1,0 +1,99 @@
+"""Steady UDP between two machines, each datagram with number and time; how long each was on the way.
+
+Run as ``python steady.py send ADDRESS PORT PER_S`` and ``python steady.py receive PORT FILE``.
+The kernel says when a datagram came, so that a reader that is late makes no packet late.
+"""
+
+from __future__ import annotations
+
+import array
+import socket
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PORT = 5555
+SO_TIMESTAMPNS = 35
+_STAMP = struct.Struct("!QQ")
+
+
+def send(address: str, port: int, per_s: int) -> None:
+    """Send until ended."""
+    out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    out.connect((address, port))
+    number, due = 0, time.monotonic()
+    while True:
+        out.send(_STAMP.pack(number, time.time_ns()))
+        number += 1
+        due += 1 / per_s
+        time.sleep(max(0.0, due - time.monotonic()))
+
+
+def receive(port: int, file: Path) -> None:
+    """Write number, time sent and time received (ns) of every datagram until ended."""
+    into = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    into.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    into.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    into.bind(("", port))
+    with file.open("wb", buffering=0) as out:
+        while True:
+            data, extra, _, _ = into.recvmsg(64, 128)
+            seconds, rest = struct.unpack("qq", extra[0][2])
+            number, sent = _STAMP.unpack(data)
+            array.array("Q", (number, sent, seconds * 1_000_000_000 + rest)).tofile(out)
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """What became of the datagrams that were sent within a time (ns)."""
+
+    sent: int
+    lost: int
+    longest_ms: float
+
+
+def flight(file: Path, begin_ns: int, end_ns: int) -> Flight:
+    """Return what became of the datagrams sent in a time; those after the last that came do not count."""
+    numbers = array.array("Q")
+    data = file.read_bytes()
+    numbers.frombytes(data[: len(data) // 24 * 24])
+    rows = [numbers[at : at + 3] for at in range(0, len(numbers), 3) if begin_ns <= numbers[at + 1] <= end_ns]
+    got = {row[0] for row in rows}
+    count = max(got) - min(got) + 1 if got else 0
+    longest = max((row[2] - row[1] for row in rows), default=0)
+    return Flight(count, count - len(got), longest / 1e6)
+
+
+class Window:
+    """A time that is measured; ``flight`` is there once it is over and the last datagram has come."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.begin_ns = time.time_ns()
+        self.end_ns = 0
+
+    def flight(self) -> Flight:
+        """Return what became of the datagrams of this time."""
+        return flight(self._file, self.begin_ns, self.end_ns)
+
+
+@contextmanager
+def window(file: Path) -> Iterator[Window]:
+    """Measure what happens within the block."""
+    measured = Window(file)
+    try:
+        yield measured
+    finally:
+        measured.end_ns = time.time_ns()
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "send":
+        send(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    else:
+        receive(int(sys.argv[2]), Path(sys.argv[3]))

@@ -1,0 +1,180 @@
+"""Hostile documents: an error soon, in bounded memory, never a crash, never a part of a configuration."""
+
+# ruff: noqa: E501 - a table is read line by line
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zonewall.policy.load import read_directory
+
+MOST_MEMORY = 1 << 30
+"""Hard limit of the process that reads; what is measured is held against less."""
+
+READ = """
+import json, resource, sys, time
+from pathlib import Path
+from typing import Any
+from zonewall.policy.load import read_directory
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]), int(sys.argv[1])))
+for folder in sys.argv[2:]:
+    before = time.process_time()
+    result = read_directory(Path(folder))
+    print(json.dumps({
+        "usable": result.configuration is not None,
+        "errors": [str(f) for f in result.findings if f.is_error],
+        "cpu_s": time.process_time() - before,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }), flush=True)
+"""
+TENANT = "kind: tenant\ntenant: x\n"
+
+
+def lines(form: str, count: int) -> str:
+    return "".join(form.format(n, n + 1) for n in range(count))
+
+
+def bomb() -> str:
+    first = "a: &a [x,x,x,x,x,x,x,x,x]\n"
+    return first + "".join(
+        f"{chr(98 + n)}: &{chr(98 + n)} [{','.join(['*' + chr(97 + n)] * 9)}]\n" for n in range(20)
+    )
+
+
+def rules(count: int, form: str) -> str:
+    return f"{TENANT}tiers:\n  - name: t\n    rules:\n{lines(form, count)}"
+
+
+HOSTILE: dict[str, tuple[Callable[[], str | bytes], str]] = {
+    "an alias bomb": (bomb, "aliases multiply to more than 100000 values"),
+    "megabytes of lists in lists": (lambda: "[" * 3_000_000, "nesting"),
+    "megabytes of mappings in mappings": (lambda: "{a: " * 1_000_000, "nested deeper than 40 levels"),
+    "megabytes of dashes": (lambda: "- " * 1_000_000, "nested deeper than 40 levels"),
+    "deep indentation": (lambda: "".join(" " * n + "a:\n" for n in range(3000)), "nested deeper"),
+    "a million keys": (lambda: TENANT + "zones:\n" + lines("  z{}: {{}}\n", 1_000_000), "more than 20000 keys"),
+    "a list of a quarter of a million": (lambda: "kind: inventory\nendpoints:\n" + lines("  - {{name: e{}}}\n", 250_000), "more than 200000 items"),
+    "half a million documents": (lambda: "kind: nope\n---\n" * 500_000, "more than 10000 documents"),
+    "a key of twenty megabytes": (lambda: "x" * 20_000_000 + ": 1", "20000000 characters; 4096 are allowed"),
+    "a value of twenty megabytes": (lambda: 'kind: "' + "x" * 20_000_000 + '"', "20000000 characters; 4096 are allowed"),
+    "a number of four thousand digits": (lambda: TENANT + "mirrors: [{name: m, from: any, to: any, target: x, truncate: " + "9" * 4000 + "}]", "is no whole number"),
+    "a tag of megabytes": (lambda: "!<" + "a" * 5_000_000 + "> x", "has no place here"),
+    "an anchor of megabytes": (lambda: "&" + "a" * 5_000_000 + " x", "a document is a mapping"),
+    "a NUL": (lambda: "kind: a\0b", "U+0000"),
+    "bad UTF-8": (lambda: b"kind: \xff\xfe\n", "x.yaml:1:7: byte 0xff is no UTF-8"),
+    "half a surrogate": (lambda: b"kind: \xed\xa0\x80\n", "is no UTF-8"),
+    "UTF-16": (lambda: "kind: tenant".encode("utf-16"), "is no UTF-8"),
+    "a binary": (lambda: bytes(range(256)) * 1000, "is no UTF-8"),
+    "duplicate keys without end": (lambda: "a: 1\n" * 500_000, "duplicate keys"),
+    "services made of services, doubled": (lambda: TENANT + "services:\n" + lines("  s{0}: [s{1}, s{1}]\n", 60) + "  s60: [tcp/1]\n", "stands within 16 others"),
+    "services in a chain": (lambda: TENANT + "services:\n" + lines("  s{}: [s{}]\n", 19_000) + "  s19000: [tcp/1]\n", "stands within 16 others"),
+    "zones made of zones, doubled": (lambda: TENANT + "zones:\n" + "".join(f"  z{n}: {{zones: [z{n + 1}, z{n + 2}]}}\n" for n in range(60)) + "  z60: {}\n  z61: {}\n", "too many zones, or too deep"),
+    "zones in a chain": (lambda: TENANT + "zones:\n" + lines("  z{}: {{zones: [z{}]}}\n", 19_000) + "  z19000: {}\n", "too many zones, or too deep"),
+    "names nearly right among ten thousand": (lambda: TENANT + "zones: {" + lines("zone{}: {{}}, ", 10_000) + "}\ntiers:\n  - name: t\n    rules:\n" + lines("      - {{name: r{}, from: zonf{}, to: any, action: drop}}\n", 1000), "did you mean 'zone1'?"),
+    "rules without end, all wrong": (lambda: rules(3000, "      - {{name: r{}, from: nobody{}, to: any, action: drop}}\n"), "there are 500 errors and maybe more"),
+    "wrong types everywhere": (lambda: "kind: [tenant]\n---\nkind: tenant\ntenant: {a: b}\nzones: 7\ntiers: {}\n", "is wanted here"),
+    "a hundred megabytes": (lambda: b"#" * 100_000_000, "a file may have 32 MiB; split it"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Every case read, one after the other, in one process that has little memory."""
+    folders = [tmp_path_factory.mktemp("hostile") for _ in HOSTILE]
+    for folder, (make, _) in zip(folders, HOSTILE.values(), strict=True):
+        content = make()
+        (folder / "x.yaml").write_bytes(content.encode() if isinstance(content, str) else content)
+        good(folder)
+    words = [sys.executable, "-c", READ, str(MOST_MEMORY), *map(str, folders)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=170, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return dict(zip(HOSTILE, map(json.loads, done.stdout.splitlines()), strict=True))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_document_is_refused_soon_and_in_bounded_memory(
+    name: str, seen: dict[str, dict[str, Any]]
+) -> None:
+    found, message = seen[name], HOSTILE[name][1]
+
+    assert found["usable"] is False
+    assert any(message in error for error in found["errors"]), found["errors"][:3]
+    assert all(len(error) < 500 for error in found["errors"])
+    assert found["cpu_s"] < 8
+    assert found["memory"] < 500 << 20
+
+
+def good(folder: Path) -> Path:
+    (folder / "good.yaml").write_text("kind: tenant\ntenant: good\n")
+    return folder
+
+
+def errors(folder: Path) -> list[str]:
+    result = read_directory(folder)
+    assert (result.configuration is None) == any(f.is_error for f in result.findings)
+    return [str(finding) for finding in result.findings if finding.is_error]
+
+
+def test_a_pipe_a_dangling_link_and_a_link_to_a_device_are_errors(tmp_path: Path) -> None:
+    os.mkfifo(good(tmp_path) / "pipe.yaml")
+    (tmp_path / "gone.yaml").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+
+    found = errors(tmp_path)
+
+    assert [one.split(":")[0] for one in found] == ["gone.yaml", "pipe.yaml", "zero.yaml"]
+    assert "this is no ordinary file; remove it" in found[1]
+
+
+def test_a_link_to_a_folder_is_an_error_and_not_left_out_in_silence(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    folder = tmp_path / "c"
+    folder.mkdir()
+    (good(folder) / "more").symlink_to(elsewhere)
+    (folder / "loop").symlink_to(folder)
+
+    assert [one.split(": ")[1] for one in errors(folder)] == [
+        "a link to a folder is not followed; put the folder itself here"
+    ] * 2
+
+
+def test_folders_below_are_read_and_hidden_ones_are_not(tmp_path: Path) -> None:
+    for name in ("tenants", ".git"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.yml").write_text(f"kind: tenant\ntenant: {name.strip('.')}\n")
+    (tmp_path / "readme.txt").write_text("kind: [")
+    (tmp_path / "folder.yaml").mkdir()
+
+    result = read_directory(good(tmp_path))
+
+    assert result.configuration is not None
+    assert sorted(result.configuration.tenants) == ["good", "tenants"]
+
+
+def test_a_file_name_that_cannot_be_shown_is_an_error_that_can(tmp_path: Path) -> None:
+    (good(tmp_path) / os.fsdecode(b"bad\xff.yaml")).write_text("kind: provider\n")
+    (tmp_path / "two\nlines.yaml").write_text("kind: provider\n")
+
+    for message in errors(tmp_path):
+        assert message.isprintable()
+        assert "the file's name has characters that cannot be shown; rename it" in message
+
+
+@pytest.mark.parametrize("content", ["", "# nothing\n", "---\n---\n", "~\n"])
+def test_a_document_of_nothing_says_nothing(content: str, tmp_path: Path) -> None:
+    (good(tmp_path) / "x.yaml").write_text(content)
+
+    assert errors(tmp_path) == []
+
+
+def test_a_directory_without_documents_and_none_at_all_are_errors(tmp_path: Path) -> None:
+    assert "there is no document (*.yaml) in it" in errors(tmp_path)[0]
+    assert "there is no such directory" in errors(tmp_path / "nowhere")[0]
