@@ -82,6 +82,14 @@ class ServiceClasses:
         """Return the set of all classes."""
         return (1 << len(self.classes)) - 1
 
+    @cached_property
+    def of_protocol(self) -> dict[int | None, int]:
+        """Return each protocol's classes, in the classes' order."""
+        found: dict[int | None, int] = {}
+        for place, one in enumerate(self.classes):
+            found[one.protocol] = found.get(one.protocol, 0) | 1 << place
+        return found
+
     def mask(self, services: tuple[ServiceTerm, ...]) -> int:
         """Return the classes of a rule's services; none are every service.
 

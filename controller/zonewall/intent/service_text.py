@@ -34,34 +34,29 @@ def service_texts(services: ServiceClasses, classes: int, within: int | None = N
         return ()
     if classes == there:
         return ("any",)
-    has_unnamed = any(one.protocol is None for one in services.members(classes))
-    if has_unnamed:
+    if classes & services.of_protocol.get(None, 0):
         missing = _protocols(services, there & ~classes, there)
         return (f"any except {', '.join(missing)}",)
     return tuple(_protocols(services, classes, there))
 
 
 def _protocols(services: ServiceClasses, classes: int, there: int) -> list[str]:
-    chosen = _by_protocol(services, classes)
-    existing = _by_protocol(services, there)
     found: list[str] = []
-    for protocol, members in chosen.items():
+    for protocol, own in services.of_protocol.items():
+        chosen, existing = classes & own, there & own
+        if not chosen:
+            continue
         if protocol is None:
-            named = ", ".join(_word(number) for number in existing if number is not None)
-            found.append(f"ip (no {named})")
-        elif len(members) == len(existing[protocol]):
+            named = (
+                number for number, of in services.of_protocol.items() if of & there and number is not None
+            )
+            found.append(f"ip (no {', '.join(map(_word, named))})")
+        elif chosen == existing:
             found.append(_word(protocol))
         elif protocol in PORT_PROTOCOLS:
-            found += _ports(_word(protocol), members)
+            found += _ports(_word(protocol), list(services.members(chosen)))
         else:
-            found += _types(protocol, members, existing[protocol])
-    return found
-
-
-def _by_protocol(services: ServiceClasses, classes: int) -> dict[int | None, list[ServiceClass]]:
-    found: dict[int | None, list[ServiceClass]] = {}
-    for one in services.members(classes):
-        found.setdefault(one.protocol, []).append(one)
+            found += _types(protocol, list(services.members(chosen)), list(services.members(existing)))
     return found
 
 
