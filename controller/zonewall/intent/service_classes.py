@@ -105,8 +105,7 @@ class ServiceClasses:
 
     def of_family(self, version: int) -> int:
         """Return the classes that exist between addresses of IP version 4 or 6 (ICMP is one's only)."""
-        other = _OTHER_FAMILY[version]
-        return sum(1 << place for place, one in enumerate(self.classes) if one.protocol != other)
+        return self.everything & ~self.of_protocol.get(_OTHER_FAMILY[version], 0)
 
     def members(self, mask: int) -> Iterator[ServiceClass]:
         """Yield the classes of a set, in order."""
