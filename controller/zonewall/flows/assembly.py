@@ -348,9 +348,9 @@ class _Step:
         bank: int,
     ) -> None:
         for at, binding in self._fleet.here.get(self._key, {}).get(owner, {}).items():
-            if binding.state not in DELIVERING:
-                continue
             facts = self._policy.endpoints[at[1]]
+            if binding.state not in DELIVERING or view.tenant in facts.hidden_from:
+                continue
             kept = before.guests.get(at[1]) if before is not None else None
             if kept is None or kept.facts is not facts or kept.binding != binding:
                 foreign = ForeignEndpoint(local_endpoint(facts, binding), tenant, bank)

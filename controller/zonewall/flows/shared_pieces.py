@@ -160,6 +160,8 @@ class SharedPieces:
         policy = fleet.policy
 
         def block(facts: EndpointFacts, place: Binding) -> Block:
+            if view.tenant in facts.hidden_from:
+                return Block(())
             seen = remote_endpoint(facts, via_bridge(policy, place.bridge))
             return Block(encode(who.foreign_flows(view, ForeignEndpoint(seen, tenant, bank))))
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 from zonewall.intent.banks import Bank, Line, Outcome, RuleRecord
 from zonewall.intent.identity import Directory, build_directory
-from zonewall.intent.judgement import build_banks, rule_records
+from zonewall.intent.judgement import build_banks, linked_pairs, rule_records
 from zonewall.intent.model import Address
 from zonewall.intent.numbering import Kind, Numbering, NumberingBuilder
 from zonewall.intent.passing import NOTHING_PASSES, Passing, sections_with_outliving
 from zonewall.intent.priority import allocate_priorities
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration, EndpointDeclaration, Limit, Rule
+from zonewall.policy.visibility import hidden_from
 from zonewall.values.addresses import IpPrefix, MacAddress, host_prefix
 from zonewall.values.names import EndpointKey, TenantName
 
@@ -28,6 +29,7 @@ class EndpointFacts:
         link_local: identity of its link-local address.
         identities: names of every identity that it can have.
         versions: the IP versions of its addresses.
+        hidden_from: numbers of tenants that mean another endpoint by one of its addresses.
         claims, learns: as of ``LocalEndpoint``.
     """
 
@@ -43,6 +45,7 @@ class EndpointFacts:
     claims: tuple[IpPrefix, ...] = ()
     learns: bool = False
     limit: Limit | None = None
+    hidden_from: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +118,9 @@ def prepare(
     records = rule_records(configuration)
     _number_names(builder, configuration, directory, banks, records)
     placed = _place_lines(builder, banks, passing)
+    hidden = hidden_from(configuration, linked_pairs(configuration))
     endpoints = {
-        key: _facts(builder, endpoint, directory)
+        key: _facts(builder, endpoint, directory, hidden.get(key, frozenset()))
         for key, endpoint in configuration.inventory.endpoints.items()
     }
     beyond: dict[TenantName, list[Bank]] = {}
@@ -278,7 +282,12 @@ def domain_name(source: TenantName, destination: TenantName) -> str:
     return first if first == second else f"{first}+{second}"
 
 
-def _facts(builder: NumberingBuilder, endpoint: EndpointDeclaration, directory: Directory) -> EndpointFacts:
+def _facts(
+    builder: NumberingBuilder,
+    endpoint: EndpointDeclaration,
+    directory: Directory,
+    hidden: frozenset[TenantName],
+) -> EndpointFacts:
     identities = directory.endpoints[endpoint.key]
     single = [
         Address(host_prefix(ip), builder.number(Kind.IDENTITY, identity.name))
@@ -301,6 +310,7 @@ def _facts(builder: NumberingBuilder, endpoint: EndpointDeclaration, directory: 
         claims=endpoint.claims,
         learns=endpoint.learns,
         limit=endpoint.limit,
+        hidden_from=frozenset(builder.number(Kind.TENANT, viewer) for viewer in hidden),
     )
 
 

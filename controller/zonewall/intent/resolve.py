@@ -236,11 +236,14 @@ def _tenant(fleet: Fleet, key: BridgeKey, name: TenantName, here: Locals, frame:
 def _foreign(fleet: Fleet, key: BridgeKey, viewer: TenantName) -> Iterator[ForeignEndpoint]:
     """Yield the endpoints of other tenants that something could let this tenant's endpoints reach."""
     policy = fleet.policy
+    view = policy.number(Kind.TENANT, viewer)
     for bank in policy.beyond.get(viewer, ()):
         number = policy.number(Kind.BANK, bank.name)
         tenant = policy.number(Kind.TENANT, bank.destination)
         for endpoint, place in sorted(fleet.of(bank.destination).place.items()):
             facts = policy.endpoints[endpoint]
+            if view in facts.hidden_from:
+                continue
             seen: LocalEndpoint | RemoteEndpoint
             if place.bridge == key:
                 seen = local_endpoint(facts, place)

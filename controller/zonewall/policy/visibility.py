@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from zonewall.policy.findings import Location
@@ -36,6 +37,33 @@ def check_ambiguous(configuration: Configuration, notes: Notes) -> None:
                 told.add((viewer, location))
                 message = f"{ip} is {owner}'s and {endpoint.key}'s, and {viewer} could reach both"
                 notes.error("ambiguous-address", location, f"{message}; give one of them another address")
+
+
+def hidden_from(
+    configuration: Configuration, linked: Iterable[tuple[TenantName, TenantName]]
+) -> dict[EndpointKey, frozenset[TenantName]]:
+    """Return endpoints with the tenants that cannot reach them and mean another one by their address.
+
+    Args:
+        configuration: a valid one, so that no address can be reached in two ways.
+        linked: ordered pairs of tenants between which something could be allowed.
+    """
+    by_tenant = endpoints_by_tenant(configuration)
+    around: dict[TenantName, list[EndpointDeclaration]] = {}
+    for viewer, owner in linked:
+        around.setdefault(viewer, []).extend(by_tenant.get(owner, ()))
+    doubted: list[tuple[TenantName, EndpointKey]] = []
+    for viewer, others in around.items():
+        count = Counter(ip for endpoint in (*by_tenant.get(viewer, ()), *others) for ip in endpoint.ips)
+        doubted += [(viewer, one.key) for one in others if any(count[ip] > 1 for ip in one.ips)]
+    if not doubted:
+        return {}
+    seen = {(viewer, endpoint.key) for viewer, endpoint, _ in _visible(configuration, by_tenant)}
+    found: dict[EndpointKey, set[TenantName]] = {}
+    for viewer, key in doubted:
+        if (viewer, key) not in seen:
+            found.setdefault(key, set()).add(viewer)
+    return {key: frozenset(viewers) for key, viewers in found.items()}
 
 
 def _visible(
