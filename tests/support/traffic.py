@@ -28,8 +28,8 @@ SHORT_PATIENCE_S = 20.0
 CHUNK = bytes(1000)
 BUFFER = 4 << 20
 DRAIN_S = 1.0
-TCP_TOTAL_RETRANS_OFFSET = 100
-"""In struct tcp_info, linux/tcp.h."""
+TCP_INFO_BYTES, TCP_TOTAL_RETRANS, TCP_DSACK_DUPS = 224, 100, 216
+"""Offsets in struct tcp_info, linux/tcp.h."""
 
 
 @dataclass
@@ -61,7 +61,8 @@ class Report:
         broken: short connections that were reset or never finished, with the reason.
         transfers: times at which something of a long transfer arrived, by server.
         transfers_broken: reasons, by server; empty while it lives.
-        repeated: segments that a long transfer's sender had to repeat, by server.
+        repeated: segments that a long transfer's sender had to repeat, by server; not those that it took
+            for lost while an answer was slow, as the receiver says (RFC 2883).
         forbidden: packets that no policy allows: sent.
         leaked: those that arrived.
     """
@@ -323,8 +324,11 @@ class _Loop:
 
     def _count_repeated(self) -> None:
         for name, caller in self._senders.items():
-            info = caller.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-            self.report.repeated[name] = struct.unpack_from("=I", info, TCP_TOTAL_RETRANS_OFFSET)[0]
+            info = caller.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+            repeated, needlessly = (
+                struct.unpack_from("=I", info, offset)[0] for offset in (TCP_TOTAL_RETRANS, TCP_DSACK_DUPS)
+            )
+            self.report.repeated[name] = max(0, repeated - needlessly)
 
     def _opener(self, server: Machine, family: int) -> Callable[[], None]:
         """Return what opens one short connection: asks, is answered, closes."""
