@@ -30,7 +30,7 @@ ZONEWALL = Path(__file__).resolve().parents[1] / ".venv" / "bin" / "zonewall"
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 READY_S = 900.0
 EVERY_S = 0.001
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 
 
 def figures(options: Options) -> Iterator[Figure]:
@@ -214,7 +214,7 @@ class Site:
             busy = [one for one in status.get("bridges", ()) if one["state"] != "in-force" or one["pending"]]
             if here == wanted and not busy:
                 return
-            time.sleep(0.1)
+            time.sleep(0.5)
         raise RuntimeError(f"not in force after {patience_s} s:\n{self._controller.output()[-2000:]}")
 
 

@@ -122,6 +122,13 @@ class AddressBook:
         """Return an endpoint's learnt addresses, the oldest first."""
         return tuple(one for one in self.entries.values() if one.endpoint == endpoint)
 
+    def by_endpoint(self) -> dict[EndpointKey, list[Learnt]]:
+        """Return all learnt addresses by their endpoints."""
+        found: dict[EndpointKey, list[Learnt]] = {}
+        for one in self.entries.values():
+            found.setdefault(one.endpoint, []).append(one)
+        return found
+
     def without(self, gone: Iterable[Learnt]) -> AddressBook:
         """Return the book without some."""
         left = dict(self.entries)
@@ -162,9 +169,7 @@ def laid_over(configuration: Configuration, book: AddressBook) -> Configuration:
     A single address in the ``ranges`` of several stays with the one that holds it; the others may claim it.
     """
     shared = _shared(configuration)
-    learnt: dict[EndpointKey, list[Learnt]] = {}
-    for one in book.entries.values():
-        learnt.setdefault(one.endpoint, []).append(one)
+    learnt = book.by_endpoint()
     endpoints = dict(configuration.inventory.endpoints)
     for key, endpoint in endpoints.items():
         mine = learnt.get(key, [])

@@ -19,6 +19,7 @@ def status_document(
 ) -> dict[str, Any]:
     """Return the controller's status, as ``zonewall status --output json`` shows it."""
     world = reconciler.world
+    learnt = reconciler.addresses.book.by_endpoint()
     return {
         "configuration": {
             "directory": str(reconciler.directory),
@@ -49,8 +50,7 @@ def status_document(
             {
                 "endpoint": key,
                 "learnt": [
-                    {"address": str(one.address), "source": one.source.value}
-                    for one in reconciler.addresses.book.of_endpoint(key)
+                    {"address": str(one.address), "source": one.source.value} for one in learnt.get(key, ())
                 ],
                 "places": [
                     {
