@@ -381,10 +381,70 @@ def test_who_says_nothing_is_cut_after_the_deadline() -> None:
         assert controller.until(ConnectionRefused).reason == "no OpenFlow within 0.3 s"
 
 
-def test_only_so_many_may_be_half_open() -> None:
-    with listening(max_half_open=2) as controller:
+def test_the_oldest_half_open_connection_of_an_address_makes_room_for_the_next() -> None:
+    with listening(max_half_open_of_one=2) as controller:
         peers = [socket.create_connection(("127.0.0.1", controller.listener.port)) for _ in range(3)]
         refused = controller.until(ConnectionRefused)
+        assert refused.reason == "too many connections are being opened"
+        assert refused.peer_address == "{}:{}".format(*peers[0].getsockname())
         for peer in peers:
             peer.close()
-        assert refused.reason == "too many connections are being opened"
+
+
+def test_thousands_of_half_open_connections_keep_no_bridge_out(dummy_switch: DummySwitch) -> None:
+    """From the bridge's own address, and from others; memory and descriptors stay bounded."""
+    with listening() as controller:
+        port = controller.listener.port
+        peers: list[socket.socket] = []
+
+        def crowd(count: int) -> None:
+            for number in range(count):
+                peer = socket.socket()
+                peer.setblocking(False)
+                peer.bind((f"127.0.0.{1 + number % 4}", 0))
+                peer.connect_ex(("127.0.0.1", port))
+                peers.append(peer)
+                if number % 50 == 0:
+                    controller.pause(0.02)
+                for old in peers[:-400]:
+                    old.close()
+                del peers[:-400]
+
+        crowd(2000)
+        dummy_switch.add_bridge("br-int", controller=controller.remote)
+        crowd(200)
+        controller.until(BridgeUp)
+        crowd(1000)
+        controller.run(apply(controller.session, diff_state(EMPTY, _rules(10))))
+        assert len(controller.run(controller.session.read_flows())) == 10
+        assert len(controller.listener._connections) < 100
+        for peer in peers:
+            peer.close()
+
+
+def test_replaced_certificates_are_used_without_a_restart(
+    dummy_switch: DummySwitch, certificates: Path
+) -> None:
+    files = TlsFiles(
+        certificates / "ctl-privkey.pem",
+        certificates / "ctl-cert.pem",
+        certificates / "pki/switchca/cacert.pem",
+    )
+    with listening(tls=files) as controller:
+        pair = (str(certificates / "sw-privkey.pem"), str(certificates / "sw-cert.pem"))
+        dummy_switch.vsctl("set-ssl", *pair, str(certificates / "pki/controllerca/cacert.pem"))
+        files.private_key.write_text("nonsense, half written")
+        dummy_switch.add_bridge("br-int", controller=controller.remote)
+        controller.until(BridgeUp)
+        other = certificates / "other"
+        other.mkdir()
+        _pki(other, "--log", str(other / "log"), "init")
+        _pki(other, "--log", str(other / "log"), "-u", "req+sign", "ctl", "controller")
+        _pki(other, "--log", str(other / "log"), "-u", "req+sign", "sw", "switch")
+        for name in ("ctl-privkey.pem", "ctl-cert.pem", "pki/switchca/cacert.pem"):
+            (other / name).replace(certificates / name)
+        controller.session.close("a test cuts it")
+        assert "unknown ca" in controller.until(ConnectionRefused).reason
+        pair = (str(other / "sw-privkey.pem"), str(other / "sw-cert.pem"))
+        dummy_switch.vsctl("set-ssl", *pair, str(other / "pki/controllerca/cacert.pem"))
+        controller.until(BridgeUp)

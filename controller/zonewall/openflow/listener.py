@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from typing import Any
 
 from zonewall.errors import AdmissionError, BridgeError
 from zonewall.openflow.channel import Channel
@@ -25,6 +28,8 @@ class Admission:
     reason: str = ""
 
 
+_CROWDED = "too many connections are being opened"
+
 Admit = Callable[[int, frozenset[str] | None, str], Admission]
 """(datapath id, names in its certificate or None without TLS, its address) -> admission."""
 
@@ -34,6 +39,8 @@ class ListenerOptions:
     """Where to listen and how much to bear.
 
     Attributes:
+        max_half_open: connections that have not said who they are, in all.
+        max_half_open_of_one: of one address; the oldest makes room for another of the same address.
         tls: None is plain TCP: on loopback only, unless ``allow_plain``.
         generation_id: rises with every start of the controller, so that an older one is refused.
     """
@@ -43,7 +50,8 @@ class ListenerOptions:
     generation_id: int
     tls: TlsFiles | None = None
     allow_plain: bool = False
-    max_half_open: int = 64
+    max_half_open: int = 1024
+    max_half_open_of_one: int = 16
     max_sessions: int = 4096
     limits: Limits = field(default_factory=Limits)
 
@@ -66,10 +74,12 @@ class Listener:
         self._admit = admit
         self._emit = emit
         self._context = options.tls.context() if options.tls else None
+        self._written = options.tls.written() if options.tls else ()
         self._socket: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self._half_open = 0
+        self._half_open: dict[str, deque[asyncio.Task[Any]]] = {}
+        self._crowded_out: set[asyncio.Task[Any]] = set()
 
     @property
     def port(self) -> int:
@@ -106,7 +116,16 @@ class Listener:
             OSError: a file cannot be used; the old ones stay in force.
         """
         if self.options.tls is not None:
+            written = self.options.tls.written()
             self._context = self.options.tls.context()
+            self._written = written
+
+    def _renew(self) -> None:
+        """Take certificates that were replaced; those that cannot be used leave the old ones in force."""
+        tls = self.options.tls
+        if tls is not None and tls.written() != self._written:
+            with contextlib.suppress(OSError):
+                self.reload_certificates()
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
@@ -119,19 +138,38 @@ class Listener:
                 await asyncio.sleep(0.1)
                 continue
             peer = f"{address[0]}:{address[1]}"
-            if (
-                self._half_open >= self.options.max_half_open
-                or len(self.sessions) >= self.options.max_sessions
-            ):
+            if len(self.sessions) >= self.options.max_sessions:
                 connection.close()
-                self._emit(ConnectionRefused(peer, None, "too many connections are being opened"))
+                self._emit(ConnectionRefused(peer, None, "too many bridges are connected"))
                 continue
-            self._half_open += 1
-            task = asyncio.create_task(self._serve(connection, peer))
+            self._make_room(address[0])
+            task = asyncio.create_task(self._serve(connection, peer, address[0]))
+            self._half_open.setdefault(address[0], deque()).append(task)
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
+            # It has to have begun before it may be ended, so that it closes its connection.
+            await asyncio.sleep(0)
 
-    async def _serve(self, connection: socket.socket, peer: str) -> None:
+    def _make_room(self, address: str) -> None:
+        """End the oldest connection that has not said who it is: of this address, or of whoever has most."""
+        mine = self._half_open.setdefault(address, deque())
+        crowd = mine if len(mine) >= self.options.max_half_open_of_one else None
+        if crowd is None and sum(map(len, self._half_open.values())) >= self.options.max_half_open:
+            crowd = max(self._half_open.values(), key=len)
+        if crowd:
+            oldest = crowd.popleft()
+            self._crowded_out.add(oldest)
+            oldest.cancel()
+
+    def _is_open(self, address: str) -> None:
+        """Note that the present task's connection is no longer half open."""
+        tasks = self._half_open.get(address, deque())
+        with contextlib.suppress(ValueError):
+            tasks.remove(_present())
+        if not tasks:
+            self._half_open.pop(address, None)
+
+    async def _serve(self, connection: socket.socket, peer: str, address: str) -> None:
         channel: Channel | None = None
         try:
             try:
@@ -140,7 +178,7 @@ class Listener:
                     datapath_id = await greet(channel)
                     session = await self._let_in(channel, datapath_id, names, peer)
             finally:
-                self._half_open -= 1
+                self._is_open(address)
         except (BridgeError, OSError, ssl.SSLError, TimeoutError) as error:
             reason = str(error) or f"no OpenFlow within {self.options.limits.handshake_s:g} s"
             self._emit(ConnectionRefused(peer, getattr(error, "datapath_id", None), reason))
@@ -149,12 +187,19 @@ class Listener:
             connection.close()
             return
         except asyncio.CancelledError:
+            if channel is not None:
+                channel.abort()
             connection.close()
+            if _present() in self._crowded_out:
+                self._crowded_out.discard(_present())
+                self._emit(ConnectionRefused(peer, None, _CROWDED))
+                return
             raise
         await self._live(session)
 
     async def _open(self, connection: socket.socket) -> tuple[Channel, frozenset[str] | None]:
         loop = asyncio.get_running_loop()
+        self._renew()
         reader = asyncio.StreamReader()
         protocol = asyncio.StreamReaderProtocol(reader)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -208,6 +253,12 @@ class Listener:
             if is_up:
                 self._emit(BridgeDown(session.datapath_id, session.end))
             reading.result()
+
+
+def _present() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
 
 
 class _RefusedBridge(AdmissionError):  # noqa: N818

@@ -29,7 +29,7 @@ class Limits:
     answer_s: float = 30.0
     echo_after_s: float = 5.0
     dead_after_s: float = 15.0
-    max_reply_bytes: int = 512 * 1024 * 1024
+    max_reply_bytes: int = 128 * 1024 * 1024
     max_ports: int = 65_536
 
 

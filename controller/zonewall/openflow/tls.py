@@ -16,6 +16,17 @@ class TlsFiles:
     certificate: Path
     bridge_authority: Path
 
+    def written(self) -> tuple[tuple[int, int], ...]:
+        """Return what changes when a file is replaced or written; empty while one is missing."""
+        found = []
+        for path in (self.private_key, self.certificate, self.bridge_authority):
+            try:
+                status = path.stat()
+            except OSError:
+                return ()
+            found.append((status.st_mtime_ns, status.st_ino))
+        return tuple(found)
+
     def context(self) -> ssl.SSLContext:
         """Read the files and return a server's context.
 

@@ -17,6 +17,7 @@ from zonewall.ovsdb.listener import Listener
 from zonewall.ovsdb.loop import Loop
 from zonewall.ovsdb.refusals import Refusals
 from zonewall.ovsdb.setup import BridgeSetup
+from zonewall.ovsdb.tls import Renewed
 from zonewall.ovsdb.view import HostView, gone, seen
 from zonewall.placement.observations import (
     BridgeReady,
@@ -69,7 +70,7 @@ class Fleet:
         self,
         loop: Loop,
         emit: Callable[[Observation], None],
-        client_tls: ssl.SSLContext | None,
+        client_tls: Renewed | None,
         patience: Patience,
     ) -> None:
         """``client_tls``: for hosts that are connected out to with ``ssl:``."""
@@ -80,9 +81,11 @@ class Fleet:
         self._half_open: dict[Handshake, None] = {}
         self._refusals = Refusals()
 
-    def listen(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:
+    def listen(self, listening: socket.socket, context: Renewed | None) -> None:
         """Let hosts connect in there; ``context`` None: without TLS."""
-        listener = Listener(listening, lambda sock, peer: self._accepted(sock, peer, context))
+        listener = Listener(
+            listening, lambda sock, peer: self._accepted(sock, peer, context.current() if context else None)
+        )
         self._listeners.append(listener)
         self._loop.add(listener)
 
@@ -157,7 +160,7 @@ class Fleet:
             dialer.again()
             self._unreachable(self._hosts[dialer.host], f"connecting failed: {problem.strerror}")
             return
-        context = self._client_tls if remote.kind == "ssl" else None
+        context = self._client_tls.current() if remote.kind == "ssl" and self._client_tls else None
         self._shake_hands(connecting, str(remote), context, dialer.host)
 
     def _accepted(self, connected: socket.socket, peer: str, context: ssl.SSLContext | None) -> None:

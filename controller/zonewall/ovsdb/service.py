@@ -9,7 +9,7 @@ from zonewall.ovsdb.fleet import Fleet, Patience
 from zonewall.ovsdb.listener import listening_socket
 from zonewall.ovsdb.loop import Loop
 from zonewall.ovsdb.setup import BridgeSetup
-from zonewall.ovsdb.tls import TlsFiles, client_context, server_context
+from zonewall.ovsdb.tls import Renewed, TlsFiles, client_context, server_context
 from zonewall.placement.observations import Observation
 from zonewall.policy.model import BridgeDeclaration, HostDeclaration
 from zonewall.values.names import DatapathId, HostName
@@ -38,7 +38,7 @@ class OvsdbService:
             ZonewallError: the TLS files cannot be used.
         """
         self._loop = Loop()
-        context = client_context(client_tls) if client_tls is not None else None
+        context = Renewed(client_tls, client_context) if client_tls is not None else None
         self._fleet = Fleet(self._loop, emit, context, patience or Patience())
         self._thread = threading.Thread(target=self._loop.run, name="zonewall-ovsdb", daemon=True)
 
@@ -59,7 +59,7 @@ class OvsdbService:
         Raises:
             ZonewallError: the address or port cannot be had, or the TLS files cannot be used.
         """
-        context = server_context(tls) if tls is not None else None
+        context = Renewed(tls, server_context) if tls is not None else None
         listening = listening_socket(address, port)
         self._loop.post(lambda: self._fleet.listen(listening, context))
         chosen: int = listening.getsockname()[1]

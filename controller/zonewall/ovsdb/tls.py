@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,40 @@ class TlsFiles:
     private_key: Path
     certificate: Path
     authority: Path
+
+
+class Renewed:
+    """A context that is made anew when its files have changed, for the connections to come."""
+
+    def __init__(self, files: TlsFiles, make: Callable[[TlsFiles], ssl.SSLContext]) -> None:
+        """Make the first one.
+
+        Raises:
+            ZonewallError: a file is missing or does not fit the others.
+        """
+        self._files = files
+        self._make = make
+        self._context = make(files)
+        self._seen = self._written()
+
+    def current(self) -> ssl.SSLContext:
+        """Return the present one; what cannot be used, or is half written, leaves the old one in force."""
+        written = self._written()
+        if written != self._seen:
+            with contextlib.suppress(ZonewallError):
+                self._context = self._make(self._files)
+                self._seen = written
+        return self._context
+
+    def _written(self) -> tuple[tuple[int, int], ...]:
+        found = []
+        for path in (self._files.private_key, self._files.certificate, self._files.authority):
+            try:
+                status = path.stat()
+            except OSError:
+                return ()
+            found.append((status.st_mtime_ns, status.st_ino))
+        return tuple(found)
 
 
 def server_context(files: TlsFiles) -> ssl.SSLContext:

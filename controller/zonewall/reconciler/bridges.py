@@ -48,6 +48,8 @@ OFPP_CONTROLLER = 0xFFFFFFFD
 DISCOVERY_S = 0.2
 REINJECT_S = 0.5
 MOST_WAITING = 256
+MOST_REFUSED = 100
+REFUSED_EVERY_S = 60.0
 
 _log = structlog.get_logger()
 
@@ -78,6 +80,7 @@ class BridgeEvents:
         self._waiting: dict[BridgeKey, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.refused: dict[str, str] = {}
+        self._told: dict[str, tuple[float, str]] = {}
         self.intruders = Intruders(reconciler.recorder)
 
     def take(self, event: Event) -> None:
@@ -97,10 +100,23 @@ class BridgeEvents:
                 if key in self._reconciler.keepers:
                     self._reconciler.keepers[key].told(event.updates)
             case ConnectionRefused():
-                self.refused[event.peer_address] = event.reason
-                _log.warning("bridge_refused", peer=event.peer_address, reason=event.reason)
+                self._refused(event)
             case _:
                 _log.warning("bridge_event", what=str(event))
+
+    def _refused(self, event: ConnectionRefused) -> None:
+        """Tell of a refusal once a minute for each address and reason; keep the last of so many addresses."""
+        address = event.peer_address.rpartition(":")[0]
+        now = time.monotonic()
+        told_at, reason = self._told.pop(address, (-REFUSED_EVERY_S, ""))
+        if now - told_at >= REFUSED_EVERY_S or reason != event.reason:
+            told_at = now
+            _log.warning("bridge_refused", peer=event.peer_address, reason=event.reason)
+        self._told[address] = (told_at, event.reason)
+        self.refused.pop(address, None)
+        self.refused[address] = event.reason
+        for oldest in tuple(self.refused)[:-MOST_REFUSED]:
+            del self.refused[oldest], self._told[oldest]
 
     async def discover(self) -> None:
         """Send link discovery out of the fabric ports for ever."""
