@@ -83,16 +83,23 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Seconds that actions take; garbage is collected before, not held off during."""
+    """Seconds that actions take; garbage is collected before, not held off during.
 
+    Attributes:
+        cpu: count this process's processor time instead, which others on the machine change less.
+    """
+
+    cpu: bool = False
     samples: list[float] = field(default_factory=list)
 
-    def time(self, action: Callable[[], T]) -> T:
+    def time(self, action: Callable[[], T], collect: bool = True) -> T:
         """Do it once, and note how long it took."""
-        gc.collect()
-        start = time.perf_counter()
+        if collect:
+            gc.collect()
+        clock = time.process_time if self.cpu else time.perf_counter
+        start = clock()
         result = action()
-        self.samples.append(time.perf_counter() - start)
+        self.samples.append(clock() - start)
         return result
 
     def figure(self, name: str, unit: str = "s", target: float | None = None, note: str = "") -> Figure:

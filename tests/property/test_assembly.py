@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -15,12 +16,12 @@ from zonewall.flows.assembly import Assembler
 from zonewall.flows.diff import diff, diff_state
 from zonewall.flows.encoded import BridgeState
 from zonewall.flows.wire import encode_program
-from zonewall.intent.fleet import Fleet, index_fleet
+from zonewall.intent.fleet import Fleet, index_fleet, prepare
 from zonewall.intent.semantics import Probe
 from zonewall.pipeline.compile import compile_bridge
 from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.model import Binding, BindingState, BridgeKey, Placement
-from zonewall.policy.model import Configuration
+from zonewall.policy.model import Configuration, Mode
 from zonewall.values.names import EndpointKey, OfPort
 
 EVERY = settings(
@@ -145,6 +146,38 @@ def test_another_configuration_is_assembled_as_from_nothing(one: World, other: W
         fleet = index_fleet(compiled.policy, compiled.placement)
         for key in BRIDGES:
             assert_same(assembler.state(fleet, key), from_nothing(fleet, key))
+
+
+@EVERY
+@given(world=carried_worlds(), data=st.data())
+def test_an_edit_prepared_from_what_was_there_is_as_prepared_from_nothing(
+    world: World, data: st.DataObject
+) -> None:
+    compiled = CompiledFleet(world[0])
+    assembler, before = Assembler(), compiled.policy
+    fleet = index_fleet(before, compiled.placement)
+    for _ in range(3):
+        edited = edit(before.configuration, data)
+        policy = prepare(edited, before.numbering, before=before)
+        plain = prepare(edited, before.numbering)
+        assert policy.numbering == plain.numbering
+        fleet = index_fleet(policy, fleet.placement, before=fleet)
+        for key in BRIDGES:
+            assert_same(assembler.state(fleet, key), from_nothing(index_fleet(plain, fleet.placement), key))
+        before = policy
+
+
+def edit(configuration: Configuration, data: st.DataObject) -> Configuration:
+    """Return the configuration with a tier's rules drawn anew from what it has: fewer, in another order."""
+    tenants = dict(configuration.tenants)
+    name = data.draw(st.sampled_from(sorted(tenants)))
+    tiers = list(tenants[name].tiers)
+    if tiers:
+        place = data.draw(st.integers(0, len(tiers) - 1))
+        rules = data.draw(st.permutations(tiers[place].rules))[: data.draw(st.integers(0, 9))]
+        mode = data.draw(st.sampled_from([tiers[place].mode, Mode.MONITOR]))
+        tiers[place] = replace(tiers[place], rules=tuple(rules), mode=mode)
+    return replace(configuration, tenants={**tenants, name: replace(tenants[name], tiers=tuple(tiers))})
 
 
 def shop(*roles: str) -> CompiledFleet:

@@ -24,6 +24,7 @@ from zonewall.intent.passing import Passing, rule_ends
 from zonewall.intent.schedule import inactive_rules
 from zonewall.pipeline.compile import compile_bridge
 from zonewall.pipeline.model import BridgeProgram
+from zonewall.pipeline.stats import masks_by_table
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.load import load_directory
 from zonewall.policy.written import parse_moment
@@ -109,15 +110,13 @@ def _bridge(text: str, known: tuple[BridgeKey, ...]) -> BridgeKey:
 
 
 def _stats(program: BridgeProgram, clock: _Clock) -> dict[str, object]:
-    masks: dict[str, set[tuple[tuple[str, int | None], ...]]] = defaultdict(set)
     flows: dict[str, int] = defaultdict(int)
     for flow in program.flows:
         flows[flow.table.name] += 1
-        masks[flow.table.name].add(tuple((field.name, mask) for field, _, mask in flow.match))
     return {
         "flows": len(program.flows),
         "flows_per_table": dict(flows),
-        "masks_per_table": {name: len(found) for name, found in masks.items()},
+        "masks_per_table": masks_by_table(program),
         "meters": len(program.meters),
         "groups": len(program.groups),
         "seconds": clock.phases,

@@ -103,8 +103,8 @@ def port_range(at: At) -> int:
     return at[0] >> 6
 
 
-BankLayer = Mapping[tuple[int, str], Block]
-"""A bank's flows by section and line; what is no line's is under (-1, "")."""
+BankLayer = Mapping[int, Mapping[str, Block]]
+"""A bank's flows by section and line; what is no line's stands under section -1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,8 @@ class Layers(Mapping[FlowKey, EncodedFlow]):
             yield tenant.local
             yield from tenant.endpoints_here()
             yield from chain.from_iterable(seen.blocks() for seen in tenant.seen.values())
-        yield from chain.from_iterable(bank.values() for bank in self.banks.values())
+        for bank in self.banks.values():
+            yield from chain.from_iterable(section.values() for section in bank.values())
 
     def flows(self) -> Iterator[EncodedFlow]:
         """Yield every flow, piece by piece."""
@@ -151,7 +152,8 @@ class Layers(Mapping[FlowKey, EncodedFlow]):
             total += len(tenant.frame.flows) + len(tenant.local.flows)
             total += sum(len(block.flows) for block in tenant.endpoints_here())
             total += sum(seen.size() for seen in tenant.seen.values())
-        return total + sum(len(block.flows) for bank in self.banks.values() for block in bank.values())
+        lines = chain.from_iterable(s.values() for bank in self.banks.values() for s in bank.values())
+        return total + sum(len(block.flows) for block in lines)
 
     def __getitem__(self, key: FlowKey) -> EncodedFlow:
         """Return a flow; the first time all are put into a dictionary, which takes time and memory."""
@@ -181,7 +183,9 @@ class Layers(Mapping[FlowKey, EncodedFlow]):
                     one, other = now.seen.get(owner, _NOBODY), then.seen.get(owner, _NOBODY)
                     _compare_seen(one, other, gone, come)
         for bank in {**before.banks, **self.banks}:
-            _compare_blocks(self.banks.get(bank, {}), before.banks.get(bank, {}), gone, come)
+            lines, lines_then = self.banks.get(bank, {}), before.banks.get(bank, {})
+            for section in {**lines_then, **lines} if lines is not lines_then else ():
+                _compare_blocks(lines.get(section, {}), lines_then.get(section, {}), gone, come)
         return gone, come
 
     def metered_since(self, before: Layers) -> tuple[list[Block], list[Block]]:

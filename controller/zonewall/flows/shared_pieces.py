@@ -28,7 +28,7 @@ from zonewall.values.names import EndpointKey, TenantName
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-FRAME = (-1, "")
+FRAME = -1
 NO_GROUP = Group(FrozenMap(), {}, {})
 _MakeBlock = Callable[[EndpointFacts, Binding], Block]
 _Placed = tuple[tuple[PlacedLine, ...], ...]
@@ -189,24 +189,38 @@ class SharedPieces:
         known = self._banks.get(key)
         if known is not None and known[1] is placed and known[0].frame == here.frame:
             return known[2]
-        layer: dict[tuple[int, str], Block] = {}
-        layer[FRAME] = Block(encode_distinct(bank_flows(here.frame, has_legs)))
+        layer: dict[int, Mapping[str, Block]] = {}
+        layer[FRAME] = {"": Block(encode_distinct(bank_flows(here.frame, has_legs)))}
         same_lines = known is not None and known[0].frame.number == here.frame.number
         for index, section in enumerate(placed):
-            before = known[1][index] if known is not None and same_lines and index < len(known[1]) else ()
-            if before is section and known is not None:
-                layer.update({at: block for at, block in known[2].items() if at[0] == index})
-                continue
-            kept = {id(line) for line in before}
-            for line in section:
-                at = (index, line.line.key)
-                if id(line) in kept and known is not None:
-                    block = known[2].get(at)
-                else:
-                    block = self._line(policy, here, index, line)
-                if block is not None:
-                    layer[at] = block
+            before: tuple[PlacedLine, ...] = ()
+            blocks: Mapping[str, Block] = {}
+            if known is not None and same_lines and index < len(known[1]):
+                before, blocks = known[1][index], known[2][index]
+            if section and before is section:
+                layer[index] = blocks
+            else:
+                layer[index] = self._section(policy, here, index, section, (before, blocks))
         return self._banks.put(key, (here, placed, layer))[2]
+
+    def _section(
+        self,
+        policy: Policy,
+        here: BankHere,
+        index: int,
+        section: tuple[PlacedLine, ...],
+        known: tuple[tuple[PlacedLine, ...], Mapping[str, Block]],
+    ) -> Mapping[str, Block]:
+        """Return a section's lines; those that were there before are taken as they were."""
+        before, blocks = known
+        kept = {id(placed) for placed in before}
+        made: dict[str, Block] = {}
+        for placed in section:
+            key = placed.line.key
+            block = blocks.get(key) if id(placed) in kept else self._line(policy, here, index, placed)
+            if block is not None:
+                made[key] = block
+        return made
 
     def _line(self, policy: Policy, here: BankHere, index: int, placed: PlacedLine) -> Block | None:
         line = verdict_line(policy, here, placed)

@@ -173,8 +173,19 @@ class Fleet:
         return followed
 
 
-def index_fleet(policy: Policy, placement: Placement) -> Fleet:
-    """Return the placement by bridge; endpoints that the configuration does not know are left out."""
+def index_fleet(policy: Policy, placement: Placement, before: Fleet | None = None) -> Fleet:
+    """Return the placement by bridge; endpoints that the configuration does not know are left out.
+
+    ``before``: the last one; of it is taken what has not changed.
+    """
+    if (
+        before is not None
+        and before.policy.endpoints is policy.endpoints
+        and before.placement is placement
+        and before.policy.configuration.inventory.hosts is policy.configuration.inventory.hosts
+        and before.policy.configuration.tenants.keys() == policy.configuration.tenants.keys()
+    ):
+        return replace(before, policy=policy)
     here: dict[BridgeKey, dict[TenantName, dict[At, Binding]]] = {}
     place: dict[TenantName, dict[EndpointKey, Binding]] = {}
     bridges: dict[TenantName, dict[BridgeKey, int]] = {}

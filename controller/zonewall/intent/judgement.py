@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from zonewall.intent.banks import (
     BETWEEN_TENANTS,
@@ -30,6 +31,9 @@ from zonewall.values.names import TenantName
 
 _OUTCOMES = {Action.ALLOW: Outcome.ALLOW, Action.DROP: Outcome.DROP, Action.REJECT: Outcome.REJECT}
 
+MadeLines = Mapping[Hashable, Mapping[int, tuple[Rule, tuple[Line, ...]]]]
+"""The lines of each rule, by where its tier stands and the rule's ``id``; the rule is kept beside them."""
+
 _Tiers = tuple[tuple[Tenant | None, Tier], ...]
 _Peers = tuple[Peer, ...]
 
@@ -53,10 +57,20 @@ def build_banks(
         directory: the identities made of them.
         inactive: rules by name that do not hold at the moment (hours, expiry).
     """
-    builder = _Builder(configuration, directory, inactive)
+    return banks_and_lines(configuration, directory, inactive, {})[0]
+
+
+def banks_and_lines(
+    configuration: Configuration, directory: Directory, inactive: frozenset[str], before: MadeLines
+) -> tuple[dict[str, Bank], MadeLines]:
+    """Return what ``build_banks`` does, and the lines made of each rule, for the next time.
+
+    ``before``: such lines, made with the very same directory, rules out of force and zones.
+    """
+    builder = _Builder(configuration, directory, inactive, before)
     banks = [builder.within(tenant) for tenant in configuration.tenants.values()]
     banks.extend(builder.between(*pair) for pair in linked_pairs(configuration))
-    return {bank.name: bank for bank in banks}
+    return {bank.name: bank for bank in banks}, builder.made
 
 
 def bank_between(
@@ -76,14 +90,19 @@ def bank_between(
     return builder.between(source, destination)
 
 
-def rule_records(configuration: Configuration) -> dict[str, RuleRecord]:
-    """Return what is known of each rule, default and built-in, by its name."""
+def rule_records(
+    configuration: Configuration, before: Mapping[str, RuleRecord] = MappingProxyType({})
+) -> dict[str, RuleRecord]:
+    """Return what is known of each rule, default and built-in, by its name; those of ``before`` that hold."""
     records = {BETWEEN_TENANTS: RuleRecord(BETWEEN_TENANTS, None, None)}
     for owner, tiers in _authors(configuration):
         for tier in tiers:
+            prefix = f"{owner}/{tier.name}/"
             for rule in tier.rules:
-                name = f"{owner}/{tier.name}/{rule.name}"
-                records[name] = RuleRecord(name, rule.location, rule)
+                name = prefix + rule.name
+                known = before.get(name)
+                same = known is not None and known.rule is rule
+                records[name] = known if same and known else RuleRecord(name, rule.location, rule)
     for tenant in configuration.tenants.values():
         name = f"{tenant.name}/default"
         records[name] = RuleRecord(name, tenant.default_location, None)
@@ -130,10 +149,18 @@ def _authors(configuration: Configuration) -> Iterator[tuple[str, tuple[Tier, ..
 class _Builder:
     """Makes banks of one configuration."""
 
-    def __init__(self, configuration: Configuration, directory: Directory, inactive: frozenset[str]) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        directory: Directory,
+        inactive: frozenset[str],
+        before: MadeLines = MappingProxyType({}),
+    ) -> None:
         self._configuration = configuration
         self._directory = directory
         self._inactive = inactive
+        self._before = before
+        self.made: dict[Hashable, dict[int, tuple[Rule, tuple[Line, ...]]]] = {}
 
     def within(self, tenant: Tenant) -> Bank:
         """Return the bank for connections in one tenant's view."""
@@ -179,14 +206,35 @@ class _Builder:
                 after = here + 1
                 if place == len(groups) - 1 and phase.misses_to is not None:
                     after = phase.misses_to
-                lines = [
-                    line
-                    for reader, tier in group
-                    for rule in tier.rules
-                    for line in self._lines(phase, (reader, tier), rule, source, destination, after)
-                ]
+                lines: list[Line] = []
+                for tier in group:
+                    lines += self._tier_lines(phase, tier, source, destination, after)
                 sections.append(Section(tuple(lines), after if after < total else None))
         return tuple(sections)
+
+    def _tier_lines(
+        self,
+        phase: _Phase,
+        place: tuple[Tenant | None, Tier],
+        source: Tenant,
+        destination: Tenant,
+        after: int,
+    ) -> list[Line]:
+        """Return a tier's lines; within a tenant, those of the very rules of before are taken as they are."""
+        reader, tier = place
+        crossing = source is not destination
+        context = (source.name, reader and (reader.name, reader.mode), tier.name, tier.mode, after)
+        before = {} if crossing else self._before.get(context, {})
+        made = self.made.setdefault(context, {})
+        lines: list[Line] = []
+        for rule in tier.rules:
+            known = before.get(id(rule))
+            if known is None:
+                known = (rule, tuple(self._lines(phase, place, rule, source, destination, after)))
+            if not crossing:
+                made[id(rule)] = known
+            lines += known[1]
+        return lines
 
     def _lines(
         self,

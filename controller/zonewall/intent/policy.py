@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from zonewall.intent.banks import Bank, Line, Outcome, RuleRecord
 from zonewall.intent.identity import Directory, build_directory
-from zonewall.intent.judgement import build_banks, linked_pairs, rule_records
+from zonewall.intent.judgement import MadeLines, banks_and_lines, linked_pairs, rule_records
 from zonewall.intent.model import Address
 from zonewall.intent.numbering import Kind, Numbering, NumberingBuilder
 from zonewall.intent.passing import NOTHING_PASSES, Passing, sections_with_outliving
@@ -75,6 +75,8 @@ class Policy:
         limits_ports: a rule limits each endpoint for itself.
         allowing: the lines, each with its bank's name, by which such a rule allows.
         rejecting: each bank's lines that reject.
+        inactive: rules that do not hold at the moment.
+        made_lines: what the next ``prepare`` may take over.
         passing: what of it ends by itself.
     """
 
@@ -94,6 +96,8 @@ class Policy:
     limits_ports: bool
     allowing: Mapping[str, tuple[tuple[str, Line], ...]]
     rejecting: Mapping[str, tuple[Line, ...]]
+    inactive: frozenset[str]
+    made_lines: MadeLines
     passing: Passing = NOTHING_PASSES
 
     def number(self, kind: Kind, name: str, scope: str = "") -> int:
@@ -110,19 +114,24 @@ def prepare(
     numbering: Numbering,
     inactive: frozenset[str] = frozenset(),
     passing: Passing = NOTHING_PASSES,
+    before: Policy | None = None,
 ) -> Policy:
-    """Return everything that follows from the configuration alone; ``numbering`` in it is the new one."""
+    """Return everything that follows from the configuration alone; ``numbering`` in it is the new one.
+
+    ``before``: what was prepared last. Of it is taken what has not changed; the result is the same without.
+    """
     builder = NumberingBuilder(numbering)
-    directory = build_directory(configuration)
-    banks = build_banks(configuration, directory, inactive)
-    records = rule_records(configuration)
-    _number_names(builder, configuration, directory, banks, records)
-    placed = _place_lines(builder, banks, passing)
-    hidden = hidden_from(configuration, linked_pairs(configuration))
-    endpoints = {
-        key: _facts(builder, endpoint, directory, hidden.get(key, frozenset()))
-        for key, endpoint in configuration.inventory.endpoints.items()
-    }
+    if before is not None and before.numbering is not numbering:
+        before = None
+    ends = before if before is not None and _same_ends(before.configuration, configuration) else None
+    directory = build_directory(configuration) if ends is None else ends.directory
+    made = ends.made_lines if ends is not None and ends.inactive == inactive else {}
+    banks, made_lines = banks_and_lines(configuration, directory, inactive, made)
+    records = rule_records(configuration, before.records if before is not None else {})
+    if ends is None:
+        _number_ends(builder, configuration, directory)
+    _number_rules(builder, configuration, banks, records, before.records if before is not None else {})
+    placed = _place_lines(builder, banks, passing, before)
     beyond: dict[TenantName, list[Bank]] = {}
     banks_of: dict[TenantName, list[Bank]] = {}
     for bank in banks.values():
@@ -130,10 +139,6 @@ def prepare(
             beyond.setdefault(bank.source, []).append(bank)
         for end in {bank.source, bank.destination}:
             banks_of.setdefault(end, []).append(bank)
-    outside = {
-        tenant: tuple((prefix, builder.number(Kind.OUTSIDE, identity.name)) for prefix, identity in table)
-        for tenant, table in directory.outside.items()
-    }
     modified = tuple(
         (name, record.rule)
         for name, record in records.items()
@@ -141,30 +146,69 @@ def prepare(
     )
     allowing, rejecting = _lines_to_find(banks, frozenset(name for name, _ in modified))
     return Policy(
-        configuration,
-        directory,
-        banks,
-        records,
-        builder.freeze(),
-        placed,
-        endpoints,
-        {tenant: tuple(found) for tenant, found in beyond.items()},
-        {tenant: tuple(found) for tenant, found in banks_of.items()},
-        outside,
-        modified,
-        {
-            identity.name: builder.number(Kind.OUTSIDE if identity.outside else Kind.IDENTITY, identity.name)
-            for identity in directory.all
-        },
-        {
-            bridge: builder.number(Kind.DESTINATION, f"bridge:{bridge}")
-            for bridge in bridges_of(configuration)
-        },
-        any(rule.limit is not None and rule.limit.per_endpoint for _, rule in modified),
-        allowing,
-        rejecting,
-        passing,
+        configuration=configuration,
+        directory=directory,
+        banks=banks,
+        records=records,
+        numbering=builder.freeze(),
+        placed=placed,
+        endpoints=_all_facts(builder, configuration, directory, before) if ends is None else ends.endpoints,
+        beyond={tenant: tuple(found) for tenant, found in beyond.items()},
+        banks_of={tenant: tuple(found) for tenant, found in banks_of.items()},
+        outside=_outside(builder, directory) if ends is None else ends.outside,
+        modified=modified,
+        identities=_identities(builder, directory) if ends is None else ends.identities,
+        bridges={key: builder.number(Kind.DESTINATION, f"bridge:{key}") for key in bridges_of(configuration)},
+        limits_ports=any(rule.limit is not None and rule.limit.per_endpoint for _, rule in modified),
+        allowing=allowing,
+        rejecting=rejecting,
+        inactive=inactive,
+        made_lines=made_lines,
+        passing=passing,
     )
+
+
+def _same_ends(one: Configuration, other: Configuration) -> bool:
+    """Say whether both have the same endpoints in the same zones, and the same tenants joined."""
+    if one.tenants.keys() != other.tenants.keys() or one.inventory.endpoints != other.inventory.endpoints:
+        return False
+    if one.provider != other.provider:
+        return False
+    return all(
+        tenant.zones == other.tenants[name].zones
+        and tenant.exports == other.tenants[name].exports
+        and tenant.imports == other.tenants[name].imports
+        for name, tenant in one.tenants.items()
+    )
+
+
+def _all_facts(
+    builder: NumberingBuilder, configuration: Configuration, directory: Directory, before: Policy | None
+) -> dict[EndpointKey, EndpointFacts]:
+    """Return every endpoint's facts: the same objects as before where they are equal."""
+    known = before.endpoints if before is not None else {}
+    hidden = hidden_from(configuration, linked_pairs(configuration))
+    found = {}
+    for key, endpoint in configuration.inventory.endpoints.items():
+        facts = _facts(builder, endpoint, directory, hidden.get(key, frozenset()))
+        found[key] = known[key] if known.get(key) == facts else facts
+    return found
+
+
+def _outside(
+    builder: NumberingBuilder, directory: Directory
+) -> dict[TenantName, tuple[tuple[IpPrefix, int], ...]]:
+    return {
+        tenant: tuple((prefix, builder.number(Kind.OUTSIDE, identity.name)) for prefix, identity in table)
+        for tenant, table in directory.outside.items()
+    }
+
+
+def _identities(builder: NumberingBuilder, directory: Directory) -> dict[str, int]:
+    return {
+        identity.name: builder.number(Kind.OUTSIDE if identity.outside else Kind.IDENTITY, identity.name)
+        for identity in directory.all
+    }
 
 
 def _lines_to_find(
@@ -197,25 +241,30 @@ def bridges_of(configuration: Configuration) -> tuple[BridgeKey, ...]:
     )
 
 
-def _number_names(
+def _number_ends(builder: NumberingBuilder, configuration: Configuration, directory: Directory) -> None:
+    """Number identities and endpoints in an order that depends on the configuration alone."""
+    for identity in directory.all:
+        builder.number(Kind.OUTSIDE if identity.outside else Kind.IDENTITY, identity.name)
+    for key in sorted(configuration.inventory.endpoints):
+        builder.number(Kind.ENDPOINT, key)
+
+
+def _number_rules(
     builder: NumberingBuilder,
     configuration: Configuration,
-    directory: Directory,
     banks: Mapping[str, Bank],
     records: Mapping[str, RuleRecord],
+    known: Mapping[str, RuleRecord],
 ) -> None:
-    """Number everything in an order that depends on the configuration alone."""
+    """Number everything else in an order that depends on the configuration alone; ``known`` has numbers."""
     for tenant in sorted(configuration.tenants):
         builder.number(Kind.TENANT, tenant)
     for name, bank in sorted(banks.items()):
         builder.number(Kind.BANK, name)
         builder.number(Kind.DOMAIN, domain_name(bank.source, bank.destination))
-    for identity in directory.all:
-        builder.number(Kind.OUTSIDE if identity.outside else Kind.IDENTITY, identity.name)
-    for key in sorted(configuration.inventory.endpoints):
-        builder.number(Kind.ENDPOINT, key)
     for name in records:
-        builder.number(Kind.RULE, name)
+        if name not in known:
+            builder.number(Kind.RULE, name)
     for bridge in bridges_of(configuration):
         builder.number(Kind.BRIDGE_ON_HOST, bridge.bridge, scope=bridge.host)
         builder.number(Kind.DESTINATION, f"bridge:{bridge}")
@@ -226,7 +275,7 @@ def _number_names(
         for tenant in sorted(configuration.tenants):
             builder.number(Kind.LIMIT, f"new-connections:{tenant}")
     for name, record in records.items():
-        if record.rule is not None:
+        if record.rule is not None and (record.rule.through or record.rule.limit):
             _number_modifiers(builder, name, record.rule)
 
 
@@ -242,7 +291,7 @@ def _number_modifiers(builder: NumberingBuilder, name: str, rule: Rule) -> None:
 
 
 def _place_lines(
-    builder: NumberingBuilder, banks: Mapping[str, Bank], passing: Passing
+    builder: NumberingBuilder, banks: Mapping[str, Bank], passing: Passing, before: Policy | None
 ) -> dict[str, tuple[tuple[PlacedLine, ...], ...]]:
     """Give every line a priority and a conjunction number."""
     places: dict[str, tuple[tuple[PlacedLine, ...], ...]] = {}
@@ -250,23 +299,24 @@ def _place_lines(
     until = {one.rule: one.until or 0 for one in passing.outliving}
     for name, bank in sorted(banks.items()):
         sections = []
+        known = before.placed.get(name, ()) if before is not None else ()
         for index, lines in enumerate(sections_with_outliving(bank, bank_sections(bank), passing)):
             scope = f"{name}/{index}"
             keys = [line.key for line in lines]
-            priorities = allocate_priorities(keys, builder.mapping(Kind.PRIORITY, scope))
+            previous = builder.mapping(Kind.PRIORITY, scope)
+            priorities = allocate_priorities(keys, previous)
             builder.replace_mapping(Kind.PRIORITY, scope, priorities)
-            sections.append(
-                tuple(
-                    PlacedLine(
-                        line,
-                        priorities[line.key],
-                        builder.number(Kind.RULE, line.rule),
-                        builder.number(Kind.CONJUNCTION, f"{scope}/{line.key}"),
-                        ends.get(line.rule, 0) if not line.outlives else until.get(line.rule, 0),
-                    )
-                    for line in lines
-                )
-            )
+            kept = {id(placed.line): placed for placed in known[index]} if index < len(known) else {}
+            section = []
+            for line, key in zip(lines, keys, strict=True):
+                placed = kept.get(id(line))
+                ends_at = ends.get(line.rule, 0) if not line.outlives else until.get(line.rule, 0)
+                if placed is None or placed.priority != priorities[key] or placed.ends_at != ends_at:
+                    rule = builder.number(Kind.RULE, line.rule)
+                    conjunction = builder.number(Kind.CONJUNCTION, f"{scope}/{key}")
+                    placed = PlacedLine(line, priorities[key], rule, conjunction, ends_at)
+                section.append(placed)
+            sections.append(tuple(section))
         places[name] = tuple(sections)
     return places
 

@@ -57,6 +57,8 @@ def _is_falling(keys: Sequence[str], priorities: Mapping[str, int]) -> bool:
 def _longest_falling(keys: Sequence[str], previous: Mapping[str, int]) -> set[str]:
     """Return the most keys whose previous priorities already fall in this order."""
     known = [key for key in keys if LOWEST <= previous.get(key, 0) <= HIGHEST]
+    if all(previous[a] > previous[b] for a, b in pairwise(known)):
+        return set(known)
     tails: list[int] = []
     tail_index: list[int] = []
     parent: list[int] = [-1] * len(known)

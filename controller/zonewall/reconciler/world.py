@@ -58,9 +58,10 @@ class World:
         fleet: FleetState,
         inactive: frozenset[str],
         passing: Passing = NOTHING_PASSES,
+        before: Policy | None = None,
     ) -> World:
-        """Return the world of a configuration."""
-        policy = prepare(configuration, numbering, inactive, passing)
+        """Return the world of a configuration; ``before`` as ``prepare`` says."""
+        policy = prepare(configuration, numbering, inactive, passing, before)
         indexed = index_fleet(policy, fleet.placement())
         return World(policy, fleet, indexed, _relatives(configuration), _outward(configuration), inactive)
 
@@ -78,11 +79,13 @@ class World:
     ) -> tuple[World, tuple[Effect, ...]]:
         """Return the world under another configuration, with the same numbers for the same names."""
         fleet, effects = self.fleet.configure(configuration, at)
-        return World.start(configuration, self.policy.numbering, fleet, inactive, passing), effects
+        world = World.start(configuration, self.policy.numbering, fleet, inactive, passing, self.policy)
+        return world, effects
 
     def rescheduled(self, inactive: frozenset[str], passing: Passing = NOTHING_PASSES) -> World:
         """Return the world with other rules out of force."""
-        return World.start(self.configuration, self.policy.numbering, self.fleet, inactive, passing)
+        policy = self.policy
+        return World.start(self.configuration, policy.numbering, self.fleet, inactive, passing, policy)
 
     def with_fleet(self, fleet: FleetState) -> World:
         """Return the world with another fleet."""
