@@ -14,6 +14,7 @@ from zonewall.api.control import look
 from zonewall.errors import ConfigurationError, ZonewallError
 from zonewall.intent.fleet import Fleet, Policy, index_fleet, prepare
 from zonewall.intent.numbering import Numbering
+from zonewall.intent.passing import NOTHING_PASSES, Outliving, Passing, rule_ends
 from zonewall.intent.schedule import inactive_rules
 from zonewall.placement.learnt import AddressBook, Learnt, Source, laid_over
 from zonewall.placement.model import Placement
@@ -42,6 +43,7 @@ class Scene:
         numbering: numbers given before; empty for a configuration of its own.
         socket: where the controller answers; None for documents on disk.
         learnt: addresses that no document says.
+        passing: what ends by itself.
     """
 
     title: str
@@ -51,6 +53,7 @@ class Scene:
     inactive: frozenset[str]
     socket: Path | None = None
     learnt: AddressBook = field(default_factory=AddressBook)
+    passing: Passing = NOTHING_PASSES
 
     def with_learnt(self, documents: Configuration) -> Configuration:
         """Return other documents' configuration with what would still be learnt under them."""
@@ -58,7 +61,7 @@ class Scene:
 
     def policy(self) -> Policy:
         """Return what the compiler reads of it."""
-        return prepare(self.configuration, self.numbering, self.inactive)
+        return prepare(self.configuration, self.numbering, self.inactive, self.passing)
 
     def fleet(self) -> Fleet:
         """Return policy and placement together.
@@ -79,7 +82,8 @@ def on_disk(directory: Path, placement: Path | None, at: datetime) -> Scene:
     """
     configuration = laid_over(load_directory(directory), AddressBook())
     where = None if placement is None else read_placement(placement)
-    return Scene(str(directory), configuration, Numbering(), where, inactive_rules(configuration, at))
+    inactive, passing = inactive_rules(configuration, at), Passing(rule_ends(configuration, at))
+    return Scene(str(directory), configuration, Numbering(), where, inactive, passing=passing)
 
 
 def in_force(socket: Path, at: datetime) -> Scene:
@@ -101,6 +105,7 @@ def in_force(socket: Path, at: datetime) -> Scene:
             Learnt(EndpointKey(endpoint), ip_address(address), Source(source))
             for endpoint, address, source in document["addresses"]
         )
+        outliving = tuple(Outliving(str(rule), until) for rule, until in document["outliving"])
     except (KeyError, AttributeError, ValueError, TypeError) as error:
         raise ZonewallError(f"{socket}: the controller is of another version: {error!r}") from error
     result = load_texts(texts)
@@ -108,7 +113,8 @@ def in_force(socket: Path, at: datetime) -> Scene:
         raise ConfigurationError(result.findings)
     configuration = laid_over(result.configuration, learnt)
     inactive = inactive_rules(configuration, at)
-    return Scene("the controller's", configuration, numbering, placement, inactive, socket, learnt)
+    passing = Passing(rule_ends(configuration, at), outliving)
+    return Scene("the controller's", configuration, numbering, placement, inactive, socket, learnt, passing)
 
 
 def control_socket(options: Path | None, state: Path | None, socket: Path | None) -> Path:

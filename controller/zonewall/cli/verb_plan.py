@@ -31,6 +31,7 @@ from zonewall.intent.change_report import beside_rows, change_rows, flip_rows, i
 from zonewall.intent.changes import Comparison
 from zonewall.intent.fleet import index_fleet, prepare
 from zonewall.intent.flips import flips
+from zonewall.intent.passing import Passing, outliving_after, rule_ends
 from zonewall.intent.schedule import inactive_rules
 from zonewall.intent.semantics import Probe
 
@@ -112,7 +113,10 @@ def plan_document(
     bridges: tuple[Forecast, ...] = ()
     if old.placement is not None:
         before = old.fleet()
-        policy = prepare(new, before.policy.numbering, inactive)
+        moments = (old.configuration, old.inactive), (new, inactive)
+        outliving = outliving_after(*moments, old.passing.outliving, moment.timestamp())
+        passing = Passing(rule_ends(new, moment), outliving)
+        policy = prepare(new, before.policy.numbering, inactive, passing)
         bridges = forecast(before, index_fleet(policy, old.placement))
     rows, beside = change_rows(comparison), beside_rows(comparison.beside)
     cut = interruptions(comparison)

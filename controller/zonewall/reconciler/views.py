@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from zonewall.errors import ZonewallError
 from zonewall.flows.drift import find_drift
 from zonewall.flows.encoded import BridgeState, EncodedFlow
+from zonewall.flows.ending import with_timeouts
 from zonewall.flows.generation import is_out_of_force, sides, turned_state
 from zonewall.flows.wire import encode_program
 from zonewall.pipeline.compile import compile_bridge
@@ -48,6 +50,7 @@ async def _in_force(reconciler: Reconciler, words: Mapping[str, str]) -> dict[st
         ],
         "placement": placement_document(world.fleet.placement()),
         "out_of_force": sorted(world.inactive),
+        "outliving": [[one.rule, one.until] for one in world.policy.passing.outliving],
     }
 
 
@@ -61,7 +64,7 @@ async def _held(reconciler: Reconciler, words: Mapping[str, str]) -> dict[str, A
         raise ZonewallError(f"{key} is away; what it holds cannot be read")
     fleet = reconciler.fleet
     program = await asyncio.get_running_loop().run_in_executor(None, compile_bridge, fleet, key)
-    wanted = encode_program(program)
+    wanted = with_timeouts(encode_program(program), time.time())
     async with asyncio.timeout(READ_S):
         state = await link.read_state()
     ours = {flow_key: flow for flow_key, flow in state.flows.items() if is_ours(flow.cookie)}

@@ -99,6 +99,24 @@ def test_recorded_connections_that_would_turn_are_listed_and_none_is_not_unknown
     assert flip["before"]["rule"] == "acme/application/shop"
 
 
+def test_a_rule_that_keeps_its_connections_costs_flows_when_it_goes(workshop: Workshop) -> None:
+    line = next(
+        one for one in (workshop.new / "acme.yaml").read_text().splitlines() if "name: nightly" in one
+    )
+    workshop.edit("acme.yaml", line + "\n", "")
+    gone = workshop.plan()[1]
+    kept = line.replace("action: allow", "action: allow, on-change: keep")
+    old = workshop.new.parent / "old"
+    shutil.copytree(DEMO, old)
+    (old / "acme.yaml").write_text((DEMO / "acme.yaml").read_text().replace(line, kept))
+
+    _, plan = workshop.plan("--against", str(old))
+
+    assert [one["on_change"] for one in plan["interrupted"]] == ["keep"]
+    more = [a["flows"] - b["flows"] for a, b in zip(plan["bridges"], gone["bridges"], strict=True)]
+    assert max(more) >= 1
+
+
 def test_a_label_that_moves_an_endpoint_changes_verdicts_of_this_endpoint_alone(workshop: Workshop) -> None:
     text = (workshop.new / "inventory.yaml").read_text()
     line = next(line for line in text.splitlines() if "name: web2" in line)

@@ -44,6 +44,7 @@ def in_force(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> scene.Scene:
         "numbering": {"tenant": {"acme": 7}},
         "placement": placement_document(PLACEMENT),
         "addresses": [["acme/web1", "10.0.0.77", "dhcp"]],
+        "outliving": [["acme/application/gone", None]],
     }
     monkeypatch.setattr(scene, "look", lambda *_: {**document, **changes})
     return scene.in_force(Path("/nowhere"), NOW)
@@ -65,6 +66,13 @@ def test_what_is_learnt_stays_so_under_other_documents(monkeypatch: pytest.Monke
     other = load_texts({file: text.encode() for file, text in documents().items()})
     assert other.configuration is not None
     assert ip_address("10.0.0.77") in found.with_learnt(other.configuration).inventory.endpoints[WEB1].ips
+
+
+def test_a_rule_whose_connections_outlive_it_is_among_what_bridges_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = in_force(monkeypatch)
+    assert [one.rule for one in found.policy().passing.outliving] == ["acme/application/gone"]
 
 
 def test_a_controller_that_says_less_is_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
