@@ -20,7 +20,6 @@ from zonewall.journal.keeping import JournalSink, Nowhere
 from zonewall.journal.record import Kind
 from zonewall.placement.binding_events import Effect, EffectKind
 from zonewall.placement.binding_fleet import FleetState
-from zonewall.placement.binding_ports import remembered_holds
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.addresses import Addresses
@@ -28,10 +27,10 @@ from zonewall.reconciler.budget import refusals
 from zonewall.reconciler.compiler import Compiler
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.links import LinkFinder
+from zonewall.reconciler.memory import MemoryKeeper
 from zonewall.reconciler.recorder import Recorder
 from zonewall.reconciler.schedule import Schedule
 from zonewall.reconciler.world import Turn, World
-from zonewall.store.memory_file import Memory, read_memory, write_memory
 from zonewall.store.numbering_file import read_numbering, write_numbering
 from zonewall.values.names import EndpointKey, HostName
 
@@ -61,7 +60,7 @@ class Reconciler:
         """
         self.directory = directory
         self.numbering_file = state / "numbering.json"
-        self.memory_file = state / "places.json"
+        self.memory = MemoryKeeper(state / "places.json")
         self.finder = LinkFinder(discovery_key)
         self.keepers: dict[BridgeKey, BridgeKeeper] = {}
         self.refused_configuration = ""
@@ -79,16 +78,15 @@ class Reconciler:
         self.recorder = Recorder(journal or Nowhere())
         configuration, self.texts = load_accepted(directory, datetime.now(UTC))
         numbering = read_numbering(self.numbering_file)
-        self._memory = read_memory(self.memory_file)
-        self._remembered: tuple[object, ...] = (None,) * 4
-        self.finder.remember(self._memory.links, time.monotonic())
-        self.addresses = Addresses(configuration, self._memory.addresses, self.recorder)
+        known = self.memory.at_start
+        self.finder.remember(known.links, time.monotonic())
+        self.addresses = Addresses(configuration, known.addresses, self.recorder)
         self._readdressing = False
         self._documents, configuration = configuration, self.addresses.configuration
-        fleet = FleetState.start(configuration, remembered=self._memory.places)
-        for datapath_id, bridge in self._memory.datapaths:
+        fleet = FleetState.start(configuration, remembered=known.places)
+        for datapath_id, bridge in known.datapaths:
             fleet, _ = fleet.bridge_seen(bridge, datapath_id)
-        for endpoint, reason in self._memory.holds:
+        for endpoint, reason in known.holds:
             fleet, _ = fleet.quarantine(endpoint, reason, time.monotonic())
         fleet = fleet.with_links(self.finder.links)
         self.schedule = Schedule(state / "outliving.json")
@@ -121,6 +119,7 @@ class Reconciler:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._remember(wait=True)
 
     # Events
 
@@ -187,7 +186,7 @@ class Reconciler:
         self._require(endpoint)
         self.recorder.note(Kind.ADMIN, who, endpoint=endpoint, action="quarantine", reason=reason)
         self.take(self.world.fleet.quarantine(endpoint, reason, time.monotonic()), who)
-        self._remember()
+        self._remember(wait=True)
 
     def release(self, endpoint: EndpointKey, reason: str | None, who: str) -> None:
         """Lift an endpoint's isolation: what was imposed for one reason, or all that can be lifted.
@@ -198,7 +197,7 @@ class Reconciler:
         self._require(endpoint)
         self.recorder.note(Kind.ADMIN, who, endpoint=endpoint, action="release", reason=reason or "")
         self.take(self.world.fleet.release(endpoint, time.monotonic(), reason), who)
-        self._remember()
+        self._remember(wait=True)
 
     def _require(self, endpoint: EndpointKey) -> None:
         if endpoint not in self.world.configuration.inventory.endpoints:
@@ -349,23 +348,9 @@ class Reconciler:
             self.schedule.keep(passing)
             self.dispatch(self._everywhere())
 
-    def _remember(self) -> None:
-        """Write down where everything is, if that is not what is written."""
-        fleet = self.world.fleet
-        made_of = (fleet.records, fleet.links, fleet.datapaths, self.addresses.book)
-        if all(one is other for one, other in zip(made_of, self._remembered, strict=True)):
-            return
-        self._remembered = made_of
-        memory = Memory(
-            fleet.remember(),
-            fleet.links,
-            tuple(fleet.datapaths.items()),
-            remembered_holds(fleet.records),
-            tuple(self.addresses.book.entries.values()),
-        )
-        if memory != self._memory:
-            self._memory = memory
-            write_memory(self.memory_file, memory)
+    def _remember(self, *, wait: bool = False) -> None:
+        """Write down where everything is, if that is not what is written; ``wait`` until it is."""
+        self.memory.keep(self.world.fleet, self.addresses.book, wait=wait)
 
     def links_changed(self) -> None:
         """Take the links as they are found now."""
