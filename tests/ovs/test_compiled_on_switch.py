@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from support.compiled import FABRIC, FIRST, SECOND, TARGETS, UPLINKS, CompiledFleet, Port, Seen
-from support.configurations import configure, endpoint, mirror, rule, tenant, tier, zone
+from support.configurations import configure, endpoint, mirror, probe, rule, tenant, tier, zone
 from support.dummy import DummySwitch, running_dummy_switch
 from support.generated import carried_worlds, goes_through_across, is_icmp_error
-from support.packets import build
+from support.packets import build, checksum
 from zonewall.flows.render import render_numeric, render_program
 from zonewall.intent.numbering import Kind
 from zonewall.intent.semantics import Probe, Verdict, verdict
@@ -185,3 +185,64 @@ def test_a_trace_on_the_switch_ends_where_and_by_the_rule_that_the_evaluator_say
         ports, rule_met = traced(switch, fleet, asked)
         assert ports == expected(fleet.judge(asked)), asked
         assert rule_met == judged.rule, asked
+
+
+SIZE, CUT = 1400, 1208
+"""A datagram and its first fragment; user space takes none under 1200 bytes that is not the last (ipf)."""
+
+
+def fragments(frame: bytes, at: int) -> list[bytes]:
+    """Return an IPv4 frame in two fragments, of which the first has ``at`` bytes after the IP header."""
+    ethernet, header, body = frame[:14], bytearray(frame[14:34]), frame[34:]
+    parts = []
+    for offset, part, more in ((0, body[:at], 0x2000), (at, body[at:], 0)):
+        header[2:4] = (20 + len(part)).to_bytes(2, "big")
+        header[4:6] = b"\x12\x34"
+        header[6:8] = (more | offset // 8).to_bytes(2, "big")
+        header[10:12] = b"\0\0"
+        header[10:12] = checksum(bytes(header)).to_bytes(2, "big")
+        parts.append(ethernet + bytes(header) + part)
+    return parts
+
+
+def open_to_datagrams() -> Configuration:
+    rules = tier(
+        "t", rule("no", "web", "db", "drop", services=["udp/53"]), rule("all", "web", "db", services=["udp"])
+    )
+    own = tenant(
+        "acme", rules, zones=[zone("web", labels={"role": "web"}), zone("db", labels={"role": "db"})]
+    )
+    ends = [
+        endpoint(f"acme/{role}{n}", f"10.0.0.{n}", labels={"role": role})
+        for n, role in ((1, "web"), (2, "db"))
+    ]
+    return configure(*ends, own, service_functions=())
+
+
+def test_fragments_pass_with_their_connection_and_begin_none_that_a_rule_by_ports_would_refuse(
+    switch: DummySwitch,
+) -> None:
+    # User space shows the tables no ports of a fragment, its connection's neither.
+    load(switch, fleet := CompiledFleet(open_to_datagrams()))
+
+    def arrived(source: str, destination: str, ports: tuple[int, int], cut: bool) -> int:
+        asked = probe(source, destination, f"udp/{ports[1]}", sport=ports[0])
+        place, packet = fleet.entering(asked, *fleet.addresses(asked))
+        frame = build(packet)
+        udp = frame[34:38] + SIZE.to_bytes(2, "big") + b"\0\0" + bytes(SIZE - 8)
+        whole = fragments(frame[:34] + udp, SIZE)[0]
+        whole = whole[:20] + b"\0\0" + whole[22:24] + b"\0\0" + whole[26:]
+        whole = whole[:24] + checksum(whole[14:34]).to_bytes(2, "big") + whole[26:]
+        out = port_name(fleet.places[EndpointKey(destination)])
+        switch.captured(out)
+        for part in fragments(whole, CUT) if cut else [whole]:
+            switch.inject(port_name(place), part)
+        return sum(len(one) - 34 for one in switch.captured(out))
+
+    switch.appctl("dpctl/flush-conntrack")
+    web, db = "acme/web1", "acme/db2"
+    assert arrived(web, db, (5000, 53), True) == 0
+    assert arrived(web, db, (5000, 99), True) == 0
+    assert arrived(web, db, (5000, 99), False) == SIZE
+    assert arrived(db, web, (99, 5000), False) == SIZE
+    assert arrived(web, db, (5000, 99), True) == SIZE

@@ -209,6 +209,7 @@ JUDGE: Final = Table(
         "ct_state",
         "eth_type",
         "ip_proto",
+        "ip_frag",
         "tcp_flags",
         "icmpv4_type",
         "icmpv6_type",

@@ -31,6 +31,7 @@ from zonewall.pipeline.packet_fields import (
     ETH_TYPE,
     ICMP_TYPE,
     ICMPV6_TYPE,
+    IP_FRAG,
     IP_PROTO,
     SCTP_DST,
     SCTP_SRC,
@@ -75,6 +76,12 @@ from zonewall.pipeline.tables import (
 )
 
 _ND_TYPES = (133, 134, 135, 136)
+_WITH_SERVICES = (
+    *((protocol, IPV4) for protocol in (1, 6, 17, 132)),
+    *((protocol, IPV6) for protocol in (6, 17, 58, 132)),
+)
+"""IP protocols that services tell apart by ports or types."""
+
 _BEGINNINGS = {1: (8, 13, 15, 17), 58: (128,)}
 """ICMP and ICMPv6 types that tracking takes as a beginning: if they are invalid, they are malformed."""
 
@@ -169,6 +176,10 @@ def judge_flows(intent: BridgeIntent) -> Iterator[Flow]:
             (state_condition(CT_NEW), family, (IP_PROTO, 6, None), (TCP_FLAGS, 0, TCP_SYN)),
             category=Category.REFUSED,
         )  # fmt: skip
+    for protocol, family in _WITH_SERVICES:
+        # User space shows the tables no ports of fragments: none may begin what a rule by ports would refuse.
+        fragment = (state_condition(CT_NEW), family, (IP_PROTO, protocol, None), (IP_FRAG, 1, 1))
+        yield flow(JUDGE, 960, fragment, category=Category.REFUSED)
     yield flow(JUDGE, 500, (state_condition(),), *plain, category=Category.TRACK)
     yield from other_direction_flows(intent)
     yield from turned_flows(intent)
