@@ -154,3 +154,14 @@ def test_documents_that_cannot_be_used_or_break_an_assertion_end_with_1(workshop
 def test_without_a_controller_it_ends_with_3(workshop: Workshop, tmp_path: Path) -> None:
     done = CliRunner().invoke(build_app(), ["plan", str(workshop.new), "--state", str(tmp_path)])
     assert isinstance(done.exception, ControllerUnreachableError)
+
+
+@pytest.mark.parametrize(
+    "line", ["no json", "[1]", '{"src": "acme/web1"}', '{"src": "x", "dst": "y", "proto": "tcp"}']
+)
+def test_a_record_that_is_no_connection_is_named_by_its_line(workshop: Workshop, line: str) -> None:
+    good = '{"src": "acme/db1", "dst": "acme/web1", "proto": "tcp", "dport": 80}'
+    workshop.connections.write_text(f"{good}\n{line}\n")
+    code, plan = workshop.plan("--connections", str(workshop.connections))
+    assert code == 1
+    assert f"{workshop.connections}:2: " in plan["said"]
