@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from topologies.lab import Host, Lab, Machine, Namespace, Process, Sink
+from topologies.lab import Appliance, Host, Lab, Machine, Namespace, Process, Sink
 
 from zonewall.api.control import ask
 from zonewall.errors import ControllerUnreachableError
@@ -39,6 +39,7 @@ class ServiceSite:
         self.strangers: dict[str, Machine] = {}
         self.sinks: dict[str, Sink] = {}
         self.outsides: dict[str, Host] = {}
+        self.appliances: dict[str, Appliance] = {}
         self.namespaces: dict[str, Namespace] = {}
         self.endpoints: list[Document] = []
         self.inventory: Document = {"kind": "inventory"}

@@ -138,6 +138,9 @@ def _check_ports(inventory: Inventory, notes: Notes) -> None:
             notes.warning("no-port", target.location, message)
     for name, function in inventory.service_functions.items():
         needed = {"bump-in-the-wire": {"in", "out"}, "one-armed": {"only"}, "vlan-pair": set()}[function.kind]
+        if function.kind == "vlan-pair":
+            message = f"a vlan-pair carries nothing yet; what goes through {name} fares as when it is down"
+            notes.warning("not-carried-out", function.location, message)
         missing = sorted(needed - legs.get(name, set()))
         if missing:
             message = f"no port is the leg {' or '.join(missing)} of {name}; what goes through it is dropped"

@@ -37,6 +37,7 @@ from zonewall.placement.dhcp import parse_grant
 from zonewall.placement.learnt import heard_address
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import PortRole
+from zonewall.reconciler.health import Health
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.intruders import Intruders
 from zonewall.reconciler.keeper import BridgeLink
@@ -82,6 +83,7 @@ class BridgeEvents:
         self.refused: dict[str, str] = {}
         self._told: dict[str, tuple[float, str]] = {}
         self.intruders = Intruders(reconciler.recorder)
+        self.health = Health(reconciler)
 
     def take(self, event: Event) -> None:
         """Take one event."""
@@ -93,6 +95,7 @@ class BridgeEvents:
             case PortChanged():
                 self._ports(DatapathId(event.datapath_id), [event.port], event.change)
                 self._carrier(event)
+                self._legs(event.datapath_id, [event.port], gone=event.change is PortChange.DELETED)
             case PacketIn():
                 self._packet(event)
             case FlowsChanged():
@@ -133,6 +136,7 @@ class BridgeEvents:
         self._links[key] = session
         _log.info("bridge_connected", bridge=str(key), peer=event.peer_address)
         self._ports(datapath_id, event.ports, PortChange.ADDED)
+        self._legs(datapath_id, event.ports)
         if not self._expects_database(key.host):
             self._reconciler.host_told(key.host)
         self._reconciler.keepers[key].connect(session)
@@ -163,6 +167,11 @@ class BridgeEvents:
                 self._reconciler.take(seen, f"bridge {key}")
             if self._reconciler.world.fleet.roles != roles:
                 self._reconciler.roles_changed()
+
+    def _legs(self, datapath_id: int, ports: Iterable[Port], *, gone: bool = False) -> None:
+        key = self._reconciler.world.bridge_of(DatapathId(datapath_id))
+        if key is not None:
+            self.health.take(key, ports, gone=gone)
 
     def _carrier(self, event: PortChanged) -> None:
         """Have paths leave a link whose cable was pulled, and look for one that may be back."""

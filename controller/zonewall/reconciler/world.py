@@ -11,7 +11,7 @@ from zonewall.intent.numbering import Numbering
 from zonewall.intent.passing import NOTHING_PASSES, Passing
 from zonewall.placement.binding_events import Effect, EffectKind
 from zonewall.placement.binding_fleet import FleetState
-from zonewall.placement.model import BridgeKey
+from zonewall.placement.model import BridgeKey, Placement
 from zonewall.policy.model import Configuration, PortRole
 from zonewall.values.names import DatapathId, OfPort, TenantName
 
@@ -42,6 +42,7 @@ class World:
         outward: bridges with uplinks or legs of service functions, which every change may concern.
         relatives: tenants whose bridges know a tenant's endpoints: itself and those it is linked with.
         inactive: rules that do not hold at the moment.
+        down: legs of service functions whose link is down: there, and as good as away.
     """
 
     policy: Policy
@@ -50,6 +51,7 @@ class World:
     relatives: Mapping[TenantName, frozenset[TenantName]]
     outward: frozenset[BridgeKey]
     inactive: frozenset[str] = frozenset()
+    down: frozenset[tuple[BridgeKey, str]] = frozenset()
 
     @staticmethod
     def start(
@@ -80,16 +82,22 @@ class World:
         """Return the world under another configuration, with the same numbers for the same names."""
         fleet, effects = self.fleet.configure(configuration, at)
         world = World.start(configuration, self.policy.numbering, fleet, inactive, passing, self.policy)
-        return world, effects
+        return (world.with_down(self.down) if self.down else world), effects
 
     def rescheduled(self, inactive: frozenset[str], passing: Passing = NOTHING_PASSES) -> World:
         """Return the world with other rules out of force."""
         policy = self.policy
-        return World.start(self.configuration, policy.numbering, self.fleet, inactive, passing, policy)
+        world = World.start(self.configuration, policy.numbering, self.fleet, inactive, passing, policy)
+        return world.with_down(self.down) if self.down else world
 
     def with_fleet(self, fleet: FleetState) -> World:
         """Return the world with another fleet."""
-        return replace(self, fleet=fleet, indexed=self.indexed.follow(fleet.placement()))
+        return replace(self, fleet=fleet, indexed=self.indexed.follow(_without(fleet.placement(), self.down)))
+
+    def with_down(self, down: frozenset[tuple[BridgeKey, str]]) -> World:
+        """Return the world with other legs of service functions away."""
+        indexed = self.indexed.follow(_without(self.fleet.placement(), down))
+        return replace(self, indexed=indexed, down=down)
 
     def turn(self, effects: Iterable[Effect], before: World) -> Turn:
         """Return the bridges that placement effects concern since ``before``, the new places first."""
@@ -168,3 +176,11 @@ def _relatives(configuration: Configuration) -> dict[TenantName, frozenset[Tenan
         found[source].add(destination)
         found[destination].add(source)
     return {name: frozenset(others) for name, others in found.items()}
+
+
+def _without(placement: Placement, down: frozenset[tuple[BridgeKey, str]]) -> Placement:
+    """Return the placement without ports whose link is down."""
+    if not down:
+        return placement
+    ports = {port: ofport for port, ofport in placement.ports.items() if port not in down}
+    return Placement(placement.bindings, ports, placement.links)

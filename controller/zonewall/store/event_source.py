@@ -24,6 +24,7 @@ READ_BYTES = 1 << 18
 KNOWN_LINES = 65536
 KEPT_LINES = 4096
 POLL_S = 0.2
+KEEP_AFTER_S = 0.02
 _IN_MODIFY, _IN_CREATE, _IN_MOVED_TO, _IN_NONBLOCK = 0x2, 0x100, 0x80, 0x800
 
 
@@ -135,6 +136,7 @@ class FileSource:
                 os.close(watch)
             if self._file is not None:
                 os.close(self._file)
+                self._keep()
 
     def _follow(self) -> None:
         try:
@@ -176,6 +178,7 @@ class FileSource:
             self.counts.truncations += 1
             self._offset = 0
             self._splitter.forget()
+        began = self._offset
         while data := os.pread(self._file, READ_BYTES, self._offset):
             self._offset += len(data)
             lines = self._splitter.take(data)
@@ -184,7 +187,9 @@ class FileSource:
             self.counts.repeated += len(lines) - len(fresh)
             if fresh:
                 self._take(fresh)
-            self._keep()
+        if self._offset != began:
+            # What follows from the lines goes first.
+            asyncio.get_running_loop().call_later(KEEP_AFTER_S, self._keep)
 
     def _restore(self) -> None:
         try:
