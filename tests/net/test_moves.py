@@ -169,6 +169,15 @@ def test_after_the_announcement_the_old_place_is_refused_within_50_ms_and_never_
     assert statistics.median(late_ms) < 50
 
 
+def test_an_orchestrator_waits_until_the_policy_is_on_the_destination(site: SharedSite, web: Machine) -> None:
+    words = ("ready", "acme/web1", "--host", "hv2", "--state", str(site.state))
+    assert site.command(*words, "--timeout", "0.5").returncode == 1
+    web.plug(site.hosts["hv2"])
+    done = site.command(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ready at hv2/br-int" in done.stdout
+
+
 def test_traffic_is_delivered_to_one_place_at_each_moment(site: SharedSite, web: Machine) -> None:
     hv1, hv2 = site.hosts.values()
     peer = site.machines["acme-batch1"]

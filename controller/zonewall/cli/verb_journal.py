@@ -18,6 +18,7 @@ from zonewall.errors import ZonewallError
 from zonewall.journal.answers import missing_texts
 from zonewall.journal.keeping import JournalReader, Query
 from zonewall.journal.record import Break, Head, Kind, Record, breaks
+from zonewall.store.options import STATE_VARIABLE
 
 FOLLOW_S = 0.5
 
@@ -30,7 +31,9 @@ class Output(str, Enum):  # noqa: UP042 - typer reads the values of a str enum
 
 
 OptionsFile = Annotated[Path | None, typer.Option("--options", help="The controller's options file.")]
-StateFolder = Annotated[Path | None, typer.Option("--state", help="The controller's state folder.")]
+StateFolder = Annotated[
+    Path | None, typer.Option("--state", envvar=STATE_VARIABLE, help="The controller's state folder.")
+]
 JournalFile = Annotated[Path | None, typer.Option("--journal", help="The journal's file itself, or a copy.")]
 OutputForm = Annotated[Output, typer.Option("--output", help="Text or JSON.")]
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from zonewall.intent.connection_limits import host_command
 from zonewall.intent.fleet import bridges_of
+from zonewall.placement.binding_record import EndpointRecord, Place, placed_bindings
+from zonewall.placement.model import Binding
 from zonewall.reconciler.bridges import BridgeEvents
 from zonewall.reconciler.holdings import foreign_row
 from zonewall.reconciler.hosts import HostEvents
@@ -58,8 +60,9 @@ def status_document(
                         "ofport": binding.ofport,
                         "state": binding.state.value,
                         "reason": binding.reason or None,
+                        "ready": place.confirmed,
                     }
-                    for binding in world.fleet.bindings.get(key, ())
+                    for place, binding in _placed(world.fleet.records.get(key))
                 ],
             }
             for key in sorted(world.configuration.inventory.endpoints)
@@ -81,6 +84,10 @@ def status_document(
             for peer, reason in sorted({**hosts.refused, **bridges.refused}.items())
         ],
     }
+
+
+def _placed(record: EndpointRecord | None) -> tuple[tuple[Place, Binding], ...]:
+    return () if record is None else placed_bindings(record)
 
 
 def _bridge(reconciler: Reconciler, key: Any) -> dict[str, Any]:
