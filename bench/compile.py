@@ -70,6 +70,11 @@ def _frozen(made: tuple[Configuration, Placement]) -> tuple[Configuration, Place
     return configuration, replace(placement, bindings=FrozenMap.of(placement.bindings))
 
 
+def figures_of_one_host(options: Options) -> Iterator[Figure]:
+    """Yield the figures of OVN's workload in IPv4."""
+    return _one_host(options, (4,), "ipv4", MOST_FLOWS)
+
+
 def _one_host(options: Options, families: tuple[int, ...], word: str, most: float) -> Iterator[Figure]:
     configuration, placement = _frozen(one_host(families=families))
     watch = Stopwatch(cpu=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from zonewall.intent.banks import Bank, Crowd, Line, Outcome
+from zonewall.intent.blocks import Block, blocks_of
 from zonewall.intent.crowds import View, is_outside_name, mirror_crowds
 from zonewall.intent.fleet import Fleet
 from zonewall.intent.here import Locals
@@ -20,6 +21,8 @@ from zonewall.values.names import TenantName
 _VERDICTS = {Outcome.ALLOW: 1, Outcome.DROP: 2, Outcome.REJECT: 3, Outcome.ONWARD: 0}
 _FIRST_PORT_METER, _LAST_METER = 40961, 65535
 _IPV4, _IPV6 = 0x0800, 0x86DD
+_VERSIONS = {_IPV4: 4, _IPV6: 6}
+_BOTH = frozenset({4, 6})
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +153,21 @@ def _ends(
 
 def _numbers(policy: Policy, crowd_: Crowd) -> CrowdIntent:
     known = policy.identities
-    numbers = tuple(sorted([known[name] for name in crowd_.identities]))
-    return CrowdIntent(crowd_.everybody, crowd_.inside, crowd_.outside, numbers)
+    inside = tuple(sorted([known[name] for name in crowd_.identities if not is_outside_name(name)]))
+    return CrowdIntent(
+        crowd_.everybody, crowd_.inside, crowd_.outside, inside, _blocks(policy, crowd_.identities)
+    )
+
+
+def _blocks(policy: Policy, names: frozenset[str]) -> tuple[Block, ...]:
+    """Return the outside ones among identities, all of one tenant, as blocks of numbers."""
+    outside = [name for name in names if is_outside_name(name)]
+    if not outside:
+        return ()
+    wanted = {policy.identities[name] for name in outside}
+    tenant = TenantName(outside[0].partition("!{")[0])
+    others = tuple(number for number in policy.outside_numbers[tenant] if number not in wanted)
+    return blocks_of(tuple(sorted(wanted)), others)
 
 
 def _touches(crowd_: Crowd, here: frozenset[str]) -> bool:
@@ -208,7 +224,21 @@ def verdict_line(policy: Policy, here: BankHere, placed: PlacedLine) -> VerdictL
         monitored=line.monitored,
         outlives=line.outlives,
         ends_at=placed.ends_at,
+        families=_families_between(policy, here.frame.families, line),
     )
+
+
+def _families_between(policy: Policy, families: tuple[int, ...], line: Line) -> tuple[int, ...]:
+    """Return which of the families a connection can have: outside prefixes are of one."""
+    for crowd_ in (line.sources, line.destinations):
+        if not (crowd_.everybody or crowd_.inside or crowd_.outside):
+            versions: set[int] = set()
+            for name in crowd_.identities:
+                versions |= policy.outside_versions.get(name, _BOTH)
+                if len(versions) == len(_BOTH):
+                    break
+            families = tuple(family for family in families if _VERSIONS[family] in versions)
+    return families
 
 
 def _mirror_lines(

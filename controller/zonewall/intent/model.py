@@ -158,12 +158,17 @@ class TenantIntent:
 
 @dataclass(frozen=True, slots=True)
 class CrowdIntent:
-    """One side of a verdict line by numbers; all False and empty never occurs."""
+    """One side of a verdict line by numbers; all False and empty never occurs.
+
+    Attributes:
+        blocks: outside identities, by value and mask.
+    """
 
     everybody: bool = False
     inside: bool = False
     outside: bool = False
     identities: tuple[int, ...] = ()
+    blocks: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,7 @@ class VerdictLine:
         conjunction: number for the line's conjunctive flows.
         outlives: it is about live connections only that the rule let in.
         ends_at: when it ceases to hold, in seconds since 1970; 0 for never.
+        families: Ethernet types that a connection it is about can have.
     """
 
     priority: int
@@ -188,6 +194,7 @@ class VerdictLine:
     monitored: bool = False
     outlives: bool = False
     ends_at: int = 0
+    families: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,23 @@ class NumberingBuilder:
         self._next[key] = upcoming + 1
         return upcoming
 
+    def numbers_of(self, kind: Kind) -> Mapping[str, int]:
+        """Return the names of a kind without scopes, with their numbers."""
+        return self._numbers.get(kind.word, {})
+
+    def give_block(self, kind: Kind, offsets: Mapping[str, int]) -> None:
+        """Give names numbers at these offsets of an aligned block that begins beyond all numbers given.
+
+        Where the kind has no room for that, nothing is given.
+        """
+        word, first, last = kind.value
+        names = self._numbers.setdefault(word, {})
+        size = 1 << max(offsets.values(), default=0).bit_length()
+        base = -(-(max(names.values(), default=first - 1) + 1) // size) * size
+        if base + size - 1 <= last:
+            names.update((name, base + offset) for name, offset in offsets.items())
+            self._next.pop(word, None)
+
     def mapping(self, kind: Kind, scope: str) -> dict[str, int]:
         """Return the names and numbers of a scope."""
         return dict(self._numbers.get(f"{kind.word}/{scope}", {}))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from zonewall.intent.banks import Bank, Line, Outcome, RuleRecord
+from zonewall.intent.blocks import FEW, layout
 from zonewall.intent.identity import Directory, build_directory
 from zonewall.intent.judgement import MadeLines, banks_and_lines, linked_pairs, rule_records
 from zonewall.intent.model import Address
@@ -71,6 +72,8 @@ class Policy:
         outside: each tenant's longest-prefix table of outside addresses, by identity numbers.
         modified: rules that ask for more than a verdict, by name, in the documents' order.
         identities: number of each identity by its name.
+        outside_versions: the IP versions of the outside prefixes that have an identity, by its name.
+        outside_numbers: every number that an outside identity of a tenant has or had, sorted.
         bridges: fabric destination of each bridge.
         limits_ports: a rule limits each endpoint for itself.
         allowing: the lines, each with its bank's name, by which such a rule allows.
@@ -92,6 +95,8 @@ class Policy:
     outside: Mapping[TenantName, tuple[tuple[IpPrefix, int], ...]]
     modified: tuple[tuple[str, Rule], ...]
     identities: Mapping[str, int]
+    outside_versions: Mapping[str, frozenset[int]]
+    outside_numbers: Mapping[TenantName, tuple[int, ...]]
     bridges: Mapping[BridgeKey, int]
     limits_ports: bool
     allowing: Mapping[str, tuple[tuple[str, Line], ...]]
@@ -158,6 +163,8 @@ def prepare(
         outside=_outside(builder, directory) if ends is None else ends.outside,
         modified=modified,
         identities=_identities(builder, directory) if ends is None else ends.identities,
+        outside_versions=_outside_versions(directory) if ends is None else ends.outside_versions,
+        outside_numbers=_outside_numbers(builder) if ends is None else ends.outside_numbers,
         bridges={key: builder.number(Kind.DESTINATION, f"bridge:{key}") for key in bridges_of(configuration)},
         limits_ports=any(rule.limit is not None and rule.limit.per_endpoint for _, rule in modified),
         allowing=allowing,
@@ -204,6 +211,21 @@ def _outside(
     }
 
 
+def _outside_versions(directory: Directory) -> dict[str, frozenset[int]]:
+    found: dict[str, set[int]] = {}
+    for table in directory.outside.values():
+        for prefix, identity in table:
+            found.setdefault(identity.name, set()).add(prefix.version)
+    return {name: frozenset(versions) for name, versions in found.items()}
+
+
+def _outside_numbers(builder: NumberingBuilder) -> dict[TenantName, tuple[int, ...]]:
+    found: dict[TenantName, list[int]] = {}
+    for name, number in builder.numbers_of(Kind.OUTSIDE).items():
+        found.setdefault(TenantName(name.partition("!{")[0]), []).append(number)
+    return {tenant: tuple(sorted(numbers)) for tenant, numbers in found.items()}
+
+
 def _identities(builder: NumberingBuilder, directory: Directory) -> dict[str, int]:
     return {
         identity.name: builder.number(Kind.OUTSIDE if identity.outside else Kind.IDENTITY, identity.name)
@@ -243,6 +265,10 @@ def bridges_of(configuration: Configuration) -> tuple[BridgeKey, ...]:
 
 def _number_ends(builder: NumberingBuilder, configuration: Configuration, directory: Directory) -> None:
     """Number identities and endpoints in an order that depends on the configuration alone."""
+    known = builder.numbers_of(Kind.OUTSIDE).keys()
+    for _, table in sorted(directory.outside.items()):
+        if len(table) > FEW and known.isdisjoint(identity.name for _, identity in table):
+            builder.give_block(Kind.OUTSIDE, layout(table))
     for identity in directory.all:
         builder.number(Kind.OUTSIDE if identity.outside else Kind.IDENTITY, identity.name)
     for key in sorted(configuration.inventory.endpoints):

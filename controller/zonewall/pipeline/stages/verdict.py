@@ -64,7 +64,7 @@ def line_flows(bank: BankFrame, index: int, line: VerdictLine) -> Iterator[Flow]
     """Yield the flows of one line, all of one priority and one conjunction number."""
     where: tuple[Condition, ...] = ((BANK, bank.number, None), (SECTION, index, None))
     decide = decision(line)
-    services = service_conditions(line.services, bank.families)
+    services = service_conditions(line.services, line.families)
     clauses = [
         clause
         for clause in (
@@ -96,6 +96,8 @@ def crowd_conditions(field: Field, crowd: CrowdIntent) -> Clause:
     if crowd.everybody:
         return [()]
     alternatives: Clause = [((field, number, None),) for number in crowd.identities]
+    for value, mask in crowd.blocks:
+        alternatives.append(((field, value, None if mask == field.ones else mask),))
     if crowd.inside:
         alternatives.append(((field, 0, OUTSIDE_BIT),))
     if crowd.outside:
