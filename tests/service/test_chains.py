@@ -79,7 +79,8 @@ def test_a_connection_passes_the_appliance_both_ways_wherever_it_is(
         assert len(passed(leg)) >= 3
     with listening(chains.appliances[function]) as (leg,):
         assert probe_tcp(a1, address(other, family), 81) == "allow"
-        assert passed(leg) == []
+        # The end of the connection before may still come by.
+        assert [frame for frame in passed(leg) if (81).to_bytes(2, "big") in transport(frame)[1][:4]] == []
 
 
 @pytest.mark.parametrize("function", ["waf", "arm"])
