@@ -82,6 +82,9 @@ _WITH_SERVICES = (
 )
 """IP protocols that services tell apart by ports or types."""
 
+_FRAGMENTS: tuple[Condition, ...] = ((IP_FRAG, 1, None), (IP_FRAG, 2, 2))
+"""The first, and later ones; `any` is said in other bytes than Open vSwitch says it back."""
+
 _BEGINNINGS = {1: (8, 13, 15, 17), 58: (128,)}
 """ICMP and ICMPv6 types that tracking takes as a beginning: if they are invalid, they are malformed."""
 
@@ -178,8 +181,9 @@ def judge_flows(intent: BridgeIntent) -> Iterator[Flow]:
         )  # fmt: skip
     for protocol, family in _WITH_SERVICES:
         # User space shows the tables no ports of fragments: none may begin what a rule by ports would refuse.
-        fragment = (state_condition(CT_NEW), family, (IP_PROTO, protocol, None), (IP_FRAG, 1, 1))
-        yield flow(JUDGE, 960, fragment, category=Category.REFUSED)
+        for fragment in _FRAGMENTS:
+            begins = (state_condition(CT_NEW), family, (IP_PROTO, protocol, None), fragment)
+            yield flow(JUDGE, 960, begins, category=Category.REFUSED)
     yield flow(JUDGE, 500, (state_condition(),), *plain, category=Category.TRACK)
     yield from other_direction_flows(intent)
     yield from turned_flows(intent)
