@@ -7,7 +7,6 @@ rule's total, and a last look is taken before a flow of a rule is removed.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import time
 from collections.abc import Iterable, Mapping
@@ -134,11 +133,12 @@ class Counters:
         self._policy: Policy | None = None
         self._looking = asyncio.Lock()
         self._document: Any = None
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                self._document = json.loads(kept.read_text())
-            except (OSError, ValueError) as error:
-                _log.error("counters_not_read", file=str(kept), error=str(error))
+        try:
+            self._document = json.loads(kept.read_text())
+        except FileNotFoundError:
+            pass  # the first start
+        except (OSError, ValueError) as error:
+            _log.error("counters_not_read", file=str(kept), error=str(error))
 
     def follow(
         self, policy: Policy, sessions: Mapping[BridgeKey, Counting], bridges: list[BridgeKey]

@@ -224,8 +224,6 @@ class Reconciler:
         elif then:
             self._start(self._afterwards(first, then))
 
-    # Inside
-
     def readdress(self, changed: bool) -> None:
         """Have bridges follow learnt addresses soon, many at a time."""
         if changed and not self._readdressing and self._loop is not None:
@@ -358,8 +356,9 @@ class Reconciler:
         self.memory.keep(self.world.fleet, self.addresses.book, wait=wait)
 
     def links_changed(self) -> None:
-        """Take the links as they are found now."""
+        """Take the links as they are found now; written down before flows follow, for whoever starts next."""
         self.world = self.world.with_fleet(self.world.fleet.with_links(self.finder.links))
+        self._remember()
         self.dispatch(self._everywhere())
 
     def _report(self, effects: tuple[Effect, ...]) -> None:
