@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import structlog
 
@@ -124,7 +127,8 @@ class Holdings:
             self.counts.is_watched = await link.watch()
             self._must_watch = False
         self._read_at = time.monotonic()
-        state = await link.read_state()
+        async with a_turn():
+            state = await link.read_state()
         self._read_s = time.monotonic() - self._read_at
         ours = {key: flow for key, flow in state.flows.items() if is_ours(flow.cookie)}
         foreign = tuple(flow for flow in state.flows.values() if not is_ours(flow.cookie))
@@ -190,3 +194,23 @@ def _of_ours(state: BridgeState, foreign: tuple[EncodedFlow, ...], mode: Foreign
         if struct.pack("!HHI", 29, 8, n) not in used and struct.pack("!HHI", 5, 8, n) not in used
     }
     return BridgeState(state.flows, groups, meters)
+
+
+_AT_ONCE = 4
+_TURN_S = 2.0
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def a_turn() -> AsyncIterator[None]:
+    """Read few bridges at a time, so that others' echoes are answered; a slow one holds nobody up."""
+    loop = asyncio.get_running_loop()
+    turns = _turns.setdefault(loop, asyncio.Semaphore(_AT_ONCE))
+    await turns.acquire()
+    overdue = loop.call_later(_TURN_S, turns.release)
+    try:
+        yield
+    finally:
+        if overdue.when() > loop.time() and not overdue.cancelled():
+            overdue.cancel()
+            turns.release()
