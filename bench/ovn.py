@@ -41,7 +41,7 @@ PROGRAMS = (
     "ovs-vswitchd",
     "ovs-vsctl",
 )
-LONGEST_S = 300
+LONGEST_S = 600
 IN_A_CALL = 200
 
 
@@ -54,9 +54,13 @@ def figures(options: Options) -> Iterator[Figure]:
         theirs = {what: value for what, (value, _) in RECORDED.items()}
     else:
         configuration, _ = one_host()
-        with _Ovn() as ovn:
-            theirs = ovn.measure(configuration)
-        note = "OVN measured in this run"
+        try:
+            with _Ovn() as ovn:
+                theirs = ovn.measure(configuration)
+            note = "OVN measured in this run"
+        except (subprocess.SubprocessError, OSError) as error:
+            note = f"OVN did not come through it ({type(error).__name__}); its values are recorded ones"
+            theirs = {what: value for what, (value, _) in RECORDED.items()}
     for figure in ours:
         what = figure.name.rpartition(": ")[2]
         if what in theirs:
@@ -107,6 +111,8 @@ class _Ovn:
                 "Open_vSwitch",
                 ".",
                 "external_ids:system-id=hv0",
+                "external_ids:ovn-remote-probe-interval=180000",
+                "external_ids:ovn-openflow-probe-interval=180",
                 f"external_ids:ovn-remote=unix:{self._dir}/sb.sock",
                 "external_ids:ovn-encap-type=geneve",
                 "external_ids:ovn-encap-ip=127.0.0.1",
