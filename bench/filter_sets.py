@@ -19,23 +19,15 @@ from zonewall.intent.numbering import Numbering
 from zonewall.pipeline.compile import compile_bridge
 from zonewall.pipeline.tables import VERDICT_TABLE
 from zonewall.placement.model import BridgeKey, Placement
-from zonewall.policy.model import (
-    Action,
+from zonewall.policy.inventory import (
     Attachment,
     BridgeDeclaration,
-    Configuration,
     HostDeclaration,
     Inventory,
-    Peer,
     PortDeclaration,
     PortRole,
-    Provider,
-    Rule,
-    Selector,
-    Tenant,
-    Tier,
-    Zone,
 )
+from zonewall.policy.model import Action, Configuration, Peer, Provider, Rule, Selector, Tenant, Tier, Zone
 from zonewall.values.names import HostName, OfPort, TenantName, ZoneName
 from zonewall.values.services import PortRange, ServiceTerm, merge_ranges, range_to_masks
 

@@ -11,24 +11,16 @@ from dataclasses import dataclass, replace
 
 from zonewall.placement.model import Binding, BridgeKey, Link, Placement
 from zonewall.policy.findings import Location
-from zonewall.policy.model import (
-    Action,
+from zonewall.policy.inventory import (
     Attachment,
     BridgeDeclaration,
-    Configuration,
     EndpointDeclaration,
     HostDeclaration,
     Inventory,
-    Peer,
     PortDeclaration,
     PortRole,
-    Provider,
-    Rule,
-    Selector,
-    Tenant,
-    Tier,
-    Zone,
 )
+from zonewall.policy.model import Action, Configuration, Peer, Provider, Rule, Selector, Tenant, Tier, Zone
 from zonewall.values.addresses import IpAddress, MacAddress
 from zonewall.values.names import BridgeName, EndpointKey, HostName, OfPort, TenantName, ZoneName
 from zonewall.values.services import PortRange, Protocol, ServiceTerm, merge_ranges

@@ -23,14 +23,8 @@ from zonewall.pipeline.model import BridgeProgram, Flow, SetField
 from zonewall.pipeline.tables import BANK, CLASSIFY, RULE, SECTION, SRC_IDENTITY, VERDICT, VERDICT_TABLE
 from zonewall.placement.model import BridgeKey, Placement
 from zonewall.policy.findings import Location
-from zonewall.policy.model import (
-    Attachment,
-    BridgeDeclaration,
-    Configuration,
-    HostDeclaration,
-    Inventory,
-    Provider,
-)
+from zonewall.policy.inventory import Attachment, BridgeDeclaration, HostDeclaration, Inventory
+from zonewall.policy.model import Configuration, Provider
 from zonewall.reconciler.compiler import Compiler
 from zonewall.reconciler.holdings import WATCHED_AUDIT_S
 from zonewall.reconciler.keeper import BridgeKeeper

@@ -13,7 +13,8 @@ from typing import Any
 
 from conformance.case import ALLOWED, DROPPED, REJECTED, Case, Expectation, directory
 from support.configurations import configure, endpoint, probe, rule, tenant, tier, zone
-from zonewall.policy.model import EndpointDeclaration, Rule, Tier, Zone
+from zonewall.policy.inventory import EndpointDeclaration
+from zonewall.policy.model import Rule, Tier, Zone
 
 TENANT = "switch"
 ENTRY_PORTS = ("sw0-p1-rej", "sw0-p2-rej")

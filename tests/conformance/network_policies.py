@@ -16,15 +16,8 @@ from conformance.case import ALLOWED, BLOCKED, DROPPED, REJECTED, Case, Expectat
 from support.configurations import PROTOCOLS, at, endpoint, peer, tenant, zone
 from support.configurations import configure as assemble
 from zonewall.intent.semantics import Probe
-from zonewall.policy.model import (
-    Action,
-    Configuration,
-    EndpointDeclaration,
-    Rule,
-    Selector,
-    Tier,
-    Zone,
-)
+from zonewall.policy.inventory import EndpointDeclaration
+from zonewall.policy.model import Action, Configuration, Rule, Selector, Tier, Zone
 from zonewall.values.names import EndpointKey, ZoneName
 from zonewall.values.services import ServiceTerm, merge_ranges
 

@@ -26,7 +26,8 @@ from zonewall.intent.numbering import Numbering
 from zonewall.openflow.events import BridgeUp, Event
 from zonewall.openflow.listener import Listener, ListenerOptions
 from zonewall.placement.model import Binding, BindingState, BridgeKey, Placement
-from zonewall.policy.model import Attachment, BridgeDeclaration, Configuration, HostDeclaration
+from zonewall.policy.inventory import Attachment, BridgeDeclaration, HostDeclaration
+from zonewall.policy.model import Configuration
 from zonewall.reconciler import keeper as keeper_module
 from zonewall.reconciler.keeper import BridgeKeeper
 from zonewall.reconciler.link import SessionLink

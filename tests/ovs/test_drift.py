@@ -13,7 +13,7 @@ from support.kept_bridge import KeptBridge, kept
 from zonewall.intent.fleet import Fleet, index_fleet
 from zonewall.openflow.events import BridgeDown, BridgeUp
 from zonewall.pipeline.tables import QUARANTINE
-from zonewall.policy.model import BridgeDeclaration, ForeignFlows
+from zonewall.policy.inventory import BridgeDeclaration, ForeignFlows
 from zonewall.reconciler import holdings as holdings_module
 from zonewall.reconciler.link import SessionLink
 

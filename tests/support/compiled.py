@@ -24,14 +24,14 @@ from zonewall.pipeline.cookie import Category, Reason, category_of, rule_of
 from zonewall.pipeline.model import BridgeProgram, Flow
 from zonewall.placement.model import Binding, BindingState, BridgeKey, Link, Placement
 from zonewall.policy.findings import Location
-from zonewall.policy.model import (
+from zonewall.policy.inventory import (
     Attachment,
     BridgeDeclaration,
-    Configuration,
     HostDeclaration,
     PortDeclaration,
     PortRole,
 )
+from zonewall.policy.model import Configuration
 from zonewall.values.addresses import IpAddress
 from zonewall.values.names import BridgeName, EndpointKey, HostName, OfPort, TenantName
 

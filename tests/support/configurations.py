@@ -11,22 +11,24 @@ from typing import Any
 
 from zonewall.intent.semantics import Probe
 from zonewall.policy.findings import Location
+from zonewall.policy.inventory import (
+    EndpointDeclaration,
+    HostDeclaration,
+    Inventory,
+    MirrorTarget,
+    ServiceFunction,
+)
 from zonewall.policy.model import (
     Action,
     Configuration,
-    EndpointDeclaration,
     Export,
-    HostDeclaration,
     Import,
-    Inventory,
     MirrorRule,
-    MirrorTarget,
     Mode,
     Peer,
     Provider,
     Rule,
     Selector,
-    ServiceFunction,
     Tenant,
     Tier,
     Zone,

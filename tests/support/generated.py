@@ -11,7 +11,8 @@ from hypothesis.strategies import DrawFn
 from support.configurations import at
 from support.generated_configurations import worlds
 from zonewall.intent.semantics import Probe, Verdict
-from zonewall.policy.model import Configuration, Hours, Provider, Rule, ServiceFunction, Tier
+from zonewall.policy.inventory import ServiceFunction
+from zonewall.policy.model import Configuration, Hours, Provider, Rule, Tier
 from zonewall.values.services import PORT_PROTOCOLS
 
 

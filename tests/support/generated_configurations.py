@@ -14,10 +14,10 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from support.configurations import NO_PROVIDER, at, configure, peer, service
 from zonewall.intent.semantics import Probe
+from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.model import (
     Action,
     Configuration,
-    EndpointDeclaration,
     Export,
     Import,
     MirrorRule,

@@ -18,7 +18,7 @@ from zonewall.ovsdb.service import OvsdbService
 from zonewall.ovsdb.tls import TlsFiles
 from zonewall.placement.observations import Observation
 from zonewall.policy.findings import Location
-from zonewall.policy.model import Attachment, BridgeDeclaration, HostDeclaration
+from zonewall.policy.inventory import Attachment, BridgeDeclaration, HostDeclaration
 from zonewall.values.names import BridgeName, HostName
 
 _SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"

@@ -11,22 +11,17 @@ from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.binding_record import PortRef
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.findings import Location
-from zonewall.policy.model import (
+from zonewall.policy.inventory import (
     Attachment,
     BridgeDeclaration,
-    Configuration,
     EndpointDeclaration,
-    HostConstraint,
     HostDeclaration,
     Inventory,
     PortBinding,
     PortDeclaration,
     PortRole,
-    Provider,
-    Selector,
-    Tenant,
-    Zone,
 )
+from zonewall.policy.model import Configuration, HostConstraint, Provider, Selector, Tenant, Zone
 from zonewall.values.addresses import MacAddress, format_mac
 from zonewall.values.names import BridgeName, EndpointKey, HostName, TenantName, ZoneName
 

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 
 from zonewall.errors import ZonewallError
-from zonewall.policy.model import HostDeclaration
+from zonewall.policy.inventory import HostDeclaration
 
 PATIENCE_S = 20.0
 

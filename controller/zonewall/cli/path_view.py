@@ -25,7 +25,8 @@ from zonewall.pipeline.compile import compile_bridge
 from zonewall.pipeline.cookie import Reason, rule_of
 from zonewall.pipeline.model import Flow
 from zonewall.placement.model import BindingState, BridgeKey
-from zonewall.policy.model import Action, PortRole
+from zonewall.policy.inventory import PortRole
+from zonewall.policy.model import Action
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from zonewall.intent.fleet import Fleet
 from zonewall.intent.semantics import Probe
 from zonewall.intent.semantics.membership import End
 from zonewall.placement.model import BridgeKey
-from zonewall.policy.model import PortRole
+from zonewall.policy.inventory import PortRole
 from zonewall.values.addresses import MacAddress
 from zonewall.values.names import TenantName
 from zonewall.values.services import Protocol

@@ -13,7 +13,7 @@ from zonewall.flows.simulate.packet import Packet
 from zonewall.flows.simulate.tables import FlowTables
 from zonewall.intent.fleet import Fleet
 from zonewall.placement.model import BridgeKey
-from zonewall.policy.model import Attachment, PortDeclaration, PortRole
+from zonewall.policy.inventory import Attachment, PortDeclaration, PortRole
 from zonewall.values.names import OfPort
 
 MOST_VISITS = 64

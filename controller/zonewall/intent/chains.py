@@ -9,7 +9,8 @@ from zonewall.intent.fleet import Fleet
 from zonewall.intent.model import Chain, Hop, Leg
 from zonewall.intent.numbering import Kind
 from zonewall.placement.model import BridgeKey
-from zonewall.policy.model import Configuration, PortRole, Tier
+from zonewall.policy.inventory import PortRole
+from zonewall.policy.model import Configuration, Tier
 from zonewall.values.names import TenantName
 
 

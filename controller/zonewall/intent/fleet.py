@@ -23,7 +23,8 @@ from zonewall.intent.policy import (
 from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.model import Binding, BindingState, BridgeKey, Placement
 from zonewall.placement.topology import graph_of
-from zonewall.policy.model import Configuration, PortDeclaration, PortRole
+from zonewall.policy.inventory import PortDeclaration, PortRole
+from zonewall.policy.model import Configuration
 from zonewall.values.names import EndpointKey, OfPort, TenantName
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.membership import (
     asks_addresses,
     endpoint_matches,
@@ -14,7 +15,7 @@ from zonewall.policy.membership import (
     outside_matches,
     zones_of_endpoint,
 )
-from zonewall.policy.model import Configuration, EndpointDeclaration, Tenant
+from zonewall.policy.model import Configuration, Tenant
 from zonewall.values.addresses import IpAddress, IpPrefix, host_prefix
 from zonewall.values.names import EndpointKey, TenantName, ZoneName
 

@@ -9,7 +9,8 @@ from zonewall.intent.fleet import Fleet
 from zonewall.intent.model import Destination, MirrorSink
 from zonewall.intent.numbering import Kind
 from zonewall.placement.model import BridgeKey
-from zonewall.policy.model import Configuration, PortDeclaration
+from zonewall.policy.inventory import PortDeclaration
+from zonewall.policy.model import Configuration
 
 MOST_OUTLETS = 8
 _WHOLE = 1 << 16

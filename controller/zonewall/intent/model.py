@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zonewall.placement.model import BindingState, BridgeKey
-from zonewall.policy.model import Limit
 from zonewall.values.addresses import IpAddress, IpPrefix, MacAddress
+from zonewall.values.limits import Limit
 from zonewall.values.names import EndpointKey, TenantName
 from zonewall.values.services import ServiceTerm
 

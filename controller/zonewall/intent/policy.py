@@ -15,9 +15,11 @@ from zonewall.intent.numbering import Kind, Numbering, NumberingBuilder
 from zonewall.intent.passing import NOTHING_PASSES, Passing, sections_with_outliving
 from zonewall.intent.priority import allocate_priorities
 from zonewall.placement.model import BridgeKey
-from zonewall.policy.model import Configuration, EndpointDeclaration, Limit, Rule
+from zonewall.policy.inventory import EndpointDeclaration
+from zonewall.policy.model import Configuration, Rule
 from zonewall.policy.visibility import hidden_from
 from zonewall.values.addresses import IpPrefix, MacAddress, host_prefix
+from zonewall.values.limits import Limit
 from zonewall.values.names import EndpointKey, TenantName
 
 

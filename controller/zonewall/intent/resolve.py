@@ -31,7 +31,7 @@ from zonewall.intent.numbering import Kind
 from zonewall.intent.policy import EndpointFacts, Policy
 from zonewall.placement.model import Binding, BridgeKey
 from zonewall.placement.topology import hops_in
-from zonewall.policy.model import Attachment, PortDeclaration, PortRole
+from zonewall.policy.inventory import Attachment, PortDeclaration, PortRole
 from zonewall.values.addresses import IpAddress
 from zonewall.values.names import TenantName
 

@@ -9,7 +9,8 @@ from typing import Literal
 from zonewall.intent.crowds import View, mirror_crowds
 from zonewall.intent.identity import Identity
 from zonewall.intent.regions import Decision, Regions, is_in
-from zonewall.policy.model import Action, Limit, Rule
+from zonewall.policy.model import Action, Rule
+from zonewall.values.limits import Limit
 from zonewall.values.names import TenantName
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from zonewall.errors import AdmissionError
-from zonewall.policy.model import HostDeclaration
+from zonewall.policy.inventory import HostDeclaration
 from zonewall.values.names import HostName
 
 

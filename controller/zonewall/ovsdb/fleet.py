@@ -29,7 +29,7 @@ from zonewall.placement.observations import (
     Observation,
     SnapshotComplete,
 )
-from zonewall.policy.model import HostDeclaration
+from zonewall.policy.inventory import HostDeclaration
 from zonewall.values.names import BridgeName, HostName
 
 

@@ -11,7 +11,7 @@ from zonewall.ovsdb.loop import Loop
 from zonewall.ovsdb.setup import BridgeSetup
 from zonewall.ovsdb.tls import Renewed, TlsFiles, client_context, server_context
 from zonewall.placement.observations import Observation
-from zonewall.policy.model import BridgeDeclaration, HostDeclaration
+from zonewall.policy.inventory import BridgeDeclaration, HostDeclaration
 from zonewall.values.names import DatapathId, HostName
 
 _STOPPING_S = 10.0

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zonewall.policy.model import (
-    ANY_VALUE,
-    Configuration,
-    EndpointDeclaration,
-    HostConstraint,
-    HostDeclaration,
-    Selector,
-    Tenant,
-)
+from zonewall.policy.inventory import EndpointDeclaration, HostDeclaration
+from zonewall.policy.model import ANY_VALUE, Configuration, HostConstraint, Selector, Tenant
 from zonewall.values.names import EndpointKey, HostName, ZoneName
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from zonewall.placement.model import BridgeKey
-from zonewall.policy.model import Inventory, PortDeclaration
+from zonewall.policy.inventory import Inventory, PortDeclaration
 from zonewall.values.addresses import MacAddress, is_group_mac, parse_mac
 from zonewall.values.names import BridgeName, EndpointKey, HostName, OfPort
 

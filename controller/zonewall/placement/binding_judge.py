@@ -10,7 +10,8 @@ from zonewall.placement.admission import host_allowed
 from zonewall.placement.binding import PortFacts
 from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.binding_record import EndpointRecord, PortRef
-from zonewall.policy.model import Configuration, EndpointDeclaration, Inventory
+from zonewall.policy.inventory import EndpointDeclaration, Inventory
+from zonewall.policy.model import Configuration
 from zonewall.values.addresses import IpAddress, IpPrefix, format_mac, host_prefix
 from zonewall.values.names import EndpointKey, HostName, TenantName
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from zonewall.placement.dhcp import is_usable
-from zonewall.policy.model import Configuration, EndpointDeclaration
+from zonewall.policy.inventory import EndpointDeclaration
+from zonewall.policy.model import Configuration
 from zonewall.values.addresses import IpAddress, IpPrefix, MacAddress, host_prefix
 from zonewall.values.names import EndpointKey, TenantName
 

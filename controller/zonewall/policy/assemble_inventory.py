@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zonewall.policy.document_models import BridgePart, EndpointPart, HostPart, InventoryDocument, PortPart
-from zonewall.policy.model import (
+from zonewall.policy.inventory import (
     Attachment,
     BridgeDeclaration,
     EndpointDeclaration,

@@ -17,6 +17,7 @@ from zonewall.policy.document_models import (
     TierPart,
     ZonePart,
 )
+from zonewall.policy.inventory import Inventory
 from zonewall.policy.model import (
     Action,
     Assertion,
@@ -24,7 +25,6 @@ from zonewall.policy.model import (
     HostConstraint,
     Hours,
     Import,
-    Inventory,
     MirrorRule,
     Mode,
     OnChange,

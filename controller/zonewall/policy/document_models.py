@@ -40,7 +40,7 @@ from zonewall.policy.document_types import (
     Word,
     YesNo,
 )
-from zonewall.policy.model import FLOW_BUDGET
+from zonewall.policy.inventory import FLOW_BUDGET
 
 ModeWord = Literal["enforce", "monitor"]
 Decision = Literal["allow", "drop", "reject"]

@@ -11,9 +11,10 @@ from pydantic import WithJsonSchema as Schema
 from pydantic_core import CoreSchema
 
 from zonewall.policy import written
-from zonewall.policy.model import Limit, OnChange
+from zonewall.policy.model import OnChange
 from zonewall.policy.service_terms import ServiceEntry, parse_service
 from zonewall.values.addresses import IpAddress, IpPrefix, MacAddress
+from zonewall.values.limits import Limit
 
 _Item = TypeVar("_Item")
 _MAC_PATTERN = "^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$"

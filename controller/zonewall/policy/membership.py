@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zonewall.policy.model import ANY_VALUE, EndpointDeclaration, Selector, Tenant
+from zonewall.policy.inventory import EndpointDeclaration
+from zonewall.policy.model import ANY_VALUE, Selector, Tenant
 from zonewall.values.addresses import IpAddress, IpPrefix
 from zonewall.values.names import ZoneName
 

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from zonewall.policy.findings import Location
+from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.membership import zones_of_endpoint
-from zonewall.policy.model import Action, Configuration, EndpointDeclaration, Peer, Tenant
+from zonewall.policy.model import Action, Configuration, Peer, Tenant
 from zonewall.policy.notes import Notes
 from zonewall.values.addresses import IpAddress
 from zonewall.values.names import EndpointKey, TenantName, ZoneName

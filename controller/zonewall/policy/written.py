@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from zonewall.policy.model import Limit, OnChange
+from zonewall.policy.model import OnChange
 from zonewall.policy.notes import quoted
 from zonewall.values.addresses import BROADCAST, IpAddress, IpPrefix, MacAddress, is_group_mac, parse_mac
+from zonewall.values.limits import Limit
 
 NAME_PATTERN = r"[A-Za-z0-9_]([A-Za-z0-9_.:@+-]{0,126}[A-Za-z0-9_])?"
 MOST_RATE = 0xFFFFFFFF

@@ -36,7 +36,7 @@ from zonewall.placement.binding_record import PortRef
 from zonewall.placement.dhcp import parse_grant
 from zonewall.placement.learnt import heard_address
 from zonewall.placement.model import BridgeKey
-from zonewall.policy.model import PortRole
+from zonewall.policy.inventory import PortRole
 from zonewall.reconciler.health import Health
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.intruders import Intruders

@@ -11,7 +11,7 @@ import structlog
 from zonewall.journal.record import Kind
 from zonewall.openflow.events import Port
 from zonewall.placement.model import BridgeKey
-from zonewall.policy.model import PortRole
+from zonewall.policy.inventory import PortRole
 from zonewall.reconciler.reconciler import Reconciler
 
 _log = structlog.get_logger()

@@ -20,7 +20,7 @@ from zonewall.intent.fleet import Policy
 from zonewall.openflow.events import FlowUpdate
 from zonewall.pipeline.cookie import is_ours
 from zonewall.placement.model import BridgeKey
-from zonewall.policy.model import ForeignFlows
+from zonewall.policy.inventory import ForeignFlows
 from zonewall.reconciler.aside import about
 
 AUDIT_S = 30.0

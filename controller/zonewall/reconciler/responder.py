@@ -11,8 +11,9 @@ from typing import Any
 import structlog
 
 from zonewall.journal.record import Kind
+from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.membership import endpoint_matches
-from zonewall.policy.model import Configuration, EndpointDeclaration, Peer, Response
+from zonewall.policy.model import Configuration, Peer, Response
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.respond.alert import Alert, Parser
 from zonewall.respond.amend import Measure, amended

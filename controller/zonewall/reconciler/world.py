@@ -12,7 +12,8 @@ from zonewall.intent.passing import NOTHING_PASSES, Passing
 from zonewall.placement.binding_events import Effect, EffectKind
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.model import BridgeKey, Placement
-from zonewall.policy.model import Configuration, PortRole
+from zonewall.policy.inventory import PortRole
+from zonewall.policy.model import Configuration
 from zonewall.values.names import DatapathId, OfPort, TenantName
 
 _FIRST = frozenset({EffectKind.ENFORCE, EffectKind.ACTIVATE, EffectKind.ISOLATE})

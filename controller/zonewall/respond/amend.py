@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from zonewall.policy.model import Configuration, Limit, MirrorRule, Peer, Selector, Zone
+from zonewall.policy.model import Configuration, MirrorRule, Peer, Selector, Zone
+from zonewall.values.limits import Limit
 from zonewall.values.names import EndpointKey, ZoneName
 
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from support.configurations import rule, tier
 from support.generated_configurations import worlds
 from zonewall.intent.semantics import Probe, Verdict, verdict
-from zonewall.policy.model import Action, Configuration, EndpointDeclaration, Provider
+from zonewall.policy.inventory import EndpointDeclaration
+from zonewall.policy.model import Action, Configuration, Provider
 
 World = tuple[Configuration, list[Probe]]
 

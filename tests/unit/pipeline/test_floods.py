@@ -12,7 +12,8 @@ from zonewall.flows.simulate.packet import Packet, packet
 from zonewall.intent.fleet import index_fleet
 from zonewall.intent.resolve import resolve_bridge
 from zonewall.placement.model import BindingState
-from zonewall.policy.model import Configuration, PortDeclaration, PortRole, Provider
+from zonewall.policy.inventory import PortDeclaration, PortRole
+from zonewall.policy.model import Configuration, Provider
 from zonewall.values.names import EndpointKey, OfPort, TenantName
 
 ONE, TWO, THREE = (EndpointKey(f"acme/{name}") for name in ("one", "two", "three"))

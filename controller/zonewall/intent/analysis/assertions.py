@@ -17,7 +17,8 @@ from zonewall.intent.identity import Directory, build_directory
 from zonewall.intent.judgement import build_banks, linked_pairs, rule_records
 from zonewall.intent.schedule import inactive_rules
 from zonewall.policy.findings import Finding, Severity
-from zonewall.policy.model import Action, Assertion, Configuration, Inventory, Peer, Tenant
+from zonewall.policy.inventory import Inventory
+from zonewall.policy.model import Action, Assertion, Configuration, Peer, Tenant
 from zonewall.values.names import TenantName
 
 _Groups = tuple[list[str], list[str]]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from zonewall.intent.semantics.membership import End, is_in_zone
 from zonewall.intent.semantics.probe import Probe, ProbeError
 from zonewall.policy.findings import Location
-from zonewall.policy.model import Configuration, EndpointDeclaration, Tenant
+from zonewall.policy.inventory import EndpointDeclaration
+from zonewall.policy.model import Configuration, Tenant
 from zonewall.values.addresses import IpAddress, MacAddress
 from zonewall.values.names import TenantName
 from zonewall.values.services import PORT_PROTOCOLS, Protocol

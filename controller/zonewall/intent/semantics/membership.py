@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from zonewall.policy.model import ANY_VALUE, EndpointDeclaration, Selector, Tenant
+from zonewall.policy.inventory import EndpointDeclaration
+from zonewall.policy.model import ANY_VALUE, Selector, Tenant
 from zonewall.values.addresses import IpAddress
 from zonewall.values.names import ZoneName
 

@@ -1,0 +1,180 @@
+"""What an inventory says: hosts, bridges, ports, endpoints, mirror targets, service functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from zonewall.policy.findings import Location
+from zonewall.values.addresses import IpAddress, IpPrefix, MacAddress
+from zonewall.values.limits import Limit
+from zonewall.values.names import BridgeName, EndpointKey, HostName, TenantName
+
+
+class PortRole(Enum):
+    """What a port that is no endpoint is for."""
+
+    UPLINK = "uplink"
+    FABRIC = "fabric"
+    TUNNEL = "tunnel"
+    HOST = "host"
+    MIRROR_TARGET = "mirror-target"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class PortDeclaration:
+    """A port named in the inventory.
+
+    Attributes:
+        vlans: for uplinks, VLAN to tenant; 0 is untagged.
+        routers: for uplinks, MACs that may speak for addresses beyond them.
+        dhcp: for uplinks, a DHCP server may answer from there.
+        target: for mirror targets, its name; for an uplink, the target whose copies leave by it on a VLAN.
+        function: for service ports, its function; ``leg`` is ``in``, ``out`` or ``only``.
+        leg: which side of the function it is.
+    """
+
+    name: str
+    role: PortRole
+    location: Location
+    vlans: Mapping[int, TenantName] | None = None
+    routers: tuple[MacAddress, ...] = ()
+    dhcp: bool = False
+    target: str | None = None
+    function: str | None = None
+    leg: Literal["in", "out", "only"] | None = None
+
+
+class Attachment(Enum):
+    """How a bridge's traffic reaches other hosts."""
+
+    FABRIC = "fabric"
+    UNDERLAY = "underlay"
+    OVERLAY = "overlay"
+
+
+FLOW_BUDGET = 100_000
+"""Flows that a bridge may be asked to hold unless the inventory says otherwise (``flow-budget``)."""
+
+
+class ForeignFlows(Enum):
+    """What happens to flows of a managed bridge that are not zonewall's."""
+
+    REPORT = "report"
+    LEAVE = "leave"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeDeclaration:
+    """A managed bridge."""
+
+    name: BridgeName
+    attachment: Attachment
+    ports: Mapping[str, PortDeclaration]
+    location: Location
+    datapath_id: int | None = None
+    foreign_flows: ForeignFlows = ForeignFlows.REPORT
+    flow_budget: int = FLOW_BUDGET
+
+
+@dataclass(frozen=True, slots=True)
+class HostDeclaration:
+    """A hypervisor host.
+
+    Attributes:
+        system_id: ``Open_vSwitch external_ids:system-id``.
+        ovsdb: remote that the controller connects out to; None where the host connects in.
+        certificate: name that the host's certificate must carry.
+    """
+
+    name: HostName
+    system_id: str
+    certificate: str
+    bridges: Mapping[BridgeName, BridgeDeclaration]
+    location: Location
+    trust: str | None = None
+    labels: Mapping[str, str] | None = None
+    ovsdb: str | None = None
+    tunnel_address: IpAddress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PortBinding:
+    """An endpoint known by its port's name; host and bridge None: wherever it appears."""
+
+    names: tuple[str, ...]
+    host: HostName | None = None
+    bridge: BridgeName | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointDeclaration:
+    """An endpoint known beforehand.
+
+    Attributes:
+        ips: single addresses, in the document's order; they decide membership in ``cidrs`` zones.
+        ranges: prefixes it may also use; they never decide who is in a zone.
+        roles: ``dhcp-server`` and ``router``: may send what only such may.
+        claims: single addresses that it shares with others and may take over; never written, found.
+        unaddressed: the inventory gives it no address of its own; ``ips`` are learnt.
+        learns: an address that it announces may become its own.
+    """
+
+    name: str
+    tenant: TenantName
+    mac: MacAddress
+    location: Location
+    iface_id: str | None = None
+    port: PortBinding | None = None
+    ips: tuple[IpAddress, ...] = ()
+    ranges: tuple[IpPrefix, ...] = ()
+    labels: Mapping[str, str] | None = None
+    roles: frozenset[str] = frozenset()
+    vm_id: str | None = None
+    claims: tuple[IpPrefix, ...] = ()
+    unaddressed: bool = False
+    learns: bool = False
+    limit: Limit | None = None
+
+    @property
+    def key(self) -> EndpointKey:
+        """Return ``tenant/name``."""
+        return EndpointKey(f"{self.tenant}/{self.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorTarget:
+    """Where copies go: a port that names it, which may be a tunnel to a collector, or an uplink's VLAN."""
+
+    name: str
+    location: Location
+    tunnel: Literal["geneve", "gre", "erspan"] | None = None
+    remote: IpAddress | None = None
+    vlan: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFunction:
+    """An appliance that allowed traffic can be sent through."""
+
+    name: str
+    kind: Literal["bump-in-the-wire", "one-armed", "vlan-pair"]
+    location: Location
+    when_down: Literal["bypass", "drop"] = "drop"
+    out_vlan: int | None = None
+    back_vlan: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """Hosts, endpoints, mirror targets and service functions."""
+
+    hosts: Mapping[HostName, HostDeclaration]
+    endpoints: Mapping[EndpointKey, EndpointDeclaration]
+    mirror_targets: Mapping[str, MirrorTarget]
+    service_functions: Mapping[str, ServiceFunction]
+    admit_unknown: Literal["quarantine", "drop"] = "quarantine"
