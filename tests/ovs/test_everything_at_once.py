@@ -9,30 +9,9 @@ from pathlib import Path
 import pytest
 
 from support.dummy import DummySwitch
+from support.everything import ATTACHMENTS, write_everything
 
 pytestmark = pytest.mark.ovs
-CONFIGURATION = Path(__file__).parent / "everything"
-PLACEMENT = """\
-placements:
-  - {endpoint: acme/web1, host: hv1, bridge: br-int, ofport: 11}
-  - {endpoint: acme/job1, host: hv1, bridge: br-int, ofport: 12}
-  - {endpoint: blue/vm9,  host: hv1, bridge: br-int, ofport: 13}
-  - {endpoint: ops/eye,   host: hv1, bridge: br-int, ofport: 14}
-  - {endpoint: acme/web2, host: hv2, bridge: br-int, ofport: 11}
-  - {endpoint: acme/db1,  host: hv2, bridge: br-int, ofport: 12}
-  - {endpoint: ops/fix,   host: hv2, bridge: br-int, ofport: 13}
-ports:
-  - {host: hv1, bridge: br-int, name: eth1, ofport: 1}
-  - {host: hv1, bridge: br-int, name: fab0, ofport: 2}
-  - {host: hv1, bridge: br-int, name: gnv0, ofport: 3}
-  - {host: hv1, bridge: br-int, name: ids0, ofport: 4}
-  - {host: hv1, bridge: br-int, name: waf-in, ofport: 5}
-  - {host: hv1, bridge: br-int, name: waf-out, ofport: 6}
-  - {host: hv2, bridge: br-int, name: eth1, ofport: 1}
-  - {host: hv2, bridge: br-int, name: fab0, ofport: 2}
-  - {host: hv2, bridge: br-int, name: gnv0, ofport: 3}
-links: [{a: hv1/br-int/2, b: hv2/br-int/2}]
-"""
 
 
 def zonewall(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -45,20 +24,12 @@ def zonewall(*words: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture
-def configuration(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    folder = tmp_path / "configuration"
-    folder.mkdir()
-    for path in CONFIGURATION.glob("*.yaml"):
-        (folder / path.name).write_text(path.read_text().replace("ATTACHMENT", request.param))
-    (tmp_path / "placement.yaml").write_text(PLACEMENT)
-    return folder
-
-
-@pytest.mark.parametrize("configuration", ["fabric", "underlay", "overlay"], indirect=True)
+@pytest.mark.parametrize("attachment", ATTACHMENTS)
 def test_all_that_a_document_can_say_compiles_and_a_switch_takes_it(
-    configuration: Path, dummy_switch: DummySwitch
+    attachment: str, tmp_path: Path, dummy_switch: DummySwitch
 ) -> None:
+    configuration = tmp_path / "configuration"
+    placement = write_everything(configuration, attachment)
     checked = zonewall("validate", configuration)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
@@ -67,7 +38,7 @@ def test_all_that_a_document_can_say_compiles_and_a_switch_takes_it(
             "compile",
             configuration,
             "--placement",
-            configuration.parent / "placement.yaml",
+            placement,
             "--bridge",
             bridge,
         )

@@ -1,0 +1,73 @@
+"""The declaration of the tables is what the flows do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.everything import ATTACHMENTS, write_everything
+from zonewall.intent.fleet import bridges_of, index_fleet, prepare
+from zonewall.intent.numbering import Numbering
+from zonewall.pipeline.compile import compile_bridge
+from zonewall.pipeline.model import Action, Clone, Ct, Flow, Goto, Resubmit
+from zonewall.pipeline.tables import PIPELINE
+from zonewall.policy.load import load_directory
+from zonewall.store.placement_file import read_placement
+
+
+@pytest.fixture(scope="module")
+def flows(tmp_path_factory: pytest.TempPathFactory) -> list[Flow]:
+    found = []
+    for attachment in ATTACHMENTS:
+        folder = tmp_path_factory.mktemp(attachment) / "configuration"
+        placement = read_placement(write_everything(folder, attachment))
+        configuration = load_directory(folder)
+        fleet = index_fleet(prepare(configuration, Numbering()), placement)
+        for key in bridges_of(configuration):
+            found += compile_bridge(fleet, key).flows
+    return found
+
+
+def led_to(actions: tuple[Action, ...]) -> Iterator[str]:
+    """Yield the tables that actions hand the packet itself on to."""
+    for action in actions:
+        if isinstance(action, Goto) or (isinstance(action, Ct) and action.table is not None):
+            yield action.table.name
+
+
+def test_no_flow_matches_a_field_that_its_table_does_not_declare(flows: list[Flow]) -> None:
+    undeclared = {
+        (flow.table.name, field.name)
+        for flow in flows
+        for field, _, _ in flow.match
+        if field.name not in flow.table.matches
+    }
+    assert undeclared == set()
+
+
+def test_no_flow_leads_where_its_table_does_not_say(flows: list[Flow]) -> None:
+    undeclared = {
+        (flow.table.name, name)
+        for flow in flows
+        for name in led_to(flow.actions)
+        if name not in flow.table.goto
+    }
+    assert undeclared == set()
+
+
+def test_each_table_has_flows_where_every_kind_of_thing_is_said(flows: list[Flow]) -> None:
+    reached = {flow.table.name for flow in flows}
+    calls = {
+        action.table.name
+        for flow in flows
+        for outer in flow.actions
+        for action in ((outer, *outer.actions) if isinstance(outer, Clone) else (outer,))
+        if isinstance(action, Resubmit)
+    }
+    assert calls <= reached
+    assert {table.name for table in PIPELINE.tables} - reached <= RARE
+
+
+RARE = frozenset({"announce", "take_up"})
+"""Only ports that wait, and connections that are taken up after a move, have flows there."""
