@@ -15,7 +15,7 @@ demo: setup ## show zones, a mirror, a redirect and a live migration in a lab of
 	@$(PYTHON) -m topologies.demo
 
 test: setup ## run the whole test suite, real Open vSwitch included (as root)
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -n 2
 
 conformance: setup ## run the cases that others wrote, and CONFIGURATIONS=3000 generated ones, on real Open vSwitch, too
 	@ZONEWALL_CONFIGURATIONS=$(CONFIGURATIONS) $(PYTHON) -m pytest -o timeout=14400 tests/conformance \
