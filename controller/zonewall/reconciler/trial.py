@@ -91,7 +91,12 @@ class Trials:
         reconciler.recorder.note(
             Kind.ADMIN, who, action="apply", reason=f"{directory} {confirm_s or 'for good'}"
         )
-        self._put(configuration, texts, directory)
+        try:
+            self._put(configuration, texts, directory)
+        except ZonewallError:
+            if confirm_s is None:
+                write_applied(self._file, before[2], self._given)
+            raise
         if confirm_s is not None:
             self.trial = Trial(
                 directory,
