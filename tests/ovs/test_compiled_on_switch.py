@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -191,13 +192,18 @@ SIZE, CUT = 1400, 1208
 """A datagram and its first fragment; user space takes none under 1200 bytes that is not the last (ipf)."""
 
 
+_NUMBERS = count(1)
+"""Each datagram has a number of its own: parts of two with one number would be put together (RFC 791)."""
+
+
 def fragments(frame: bytes, at: int) -> list[bytes]:
     """Return an IPv4 frame in two fragments, of which the first has ``at`` bytes after the IP header."""
+    number = next(_NUMBERS).to_bytes(2, "big")
     ethernet, header, body = frame[:14], bytearray(frame[14:34]), frame[34:]
     parts = []
     for offset, part, more in ((0, body[:at], 0x2000), (at, body[at:], 0)):
         header[2:4] = (20 + len(part)).to_bytes(2, "big")
-        header[4:6] = b"\x12\x34"
+        header[4:6] = number
         header[6:8] = (more | offset // 8).to_bytes(2, "big")
         header[10:12] = b"\0\0"
         header[10:12] = checksum(bytes(header)).to_bytes(2, "big")
