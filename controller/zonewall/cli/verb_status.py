@@ -66,8 +66,9 @@ def _show(document: dict[str, Any]) -> None:
         console.print(f"link {link}")
     for port in document["unknown_ports"]:
         console.print(f"[yellow]unknown port[/] {port['port']}: {port['reason']}")
-    for one in document["service_legs_down"]:
-        console.print(f"[red]service function[/] leg {one['port']} is down")
+    for one in document["appliances"]:
+        if one["reason"]:
+            console.print(f"[red]appliance away[/] {one['appliance']}: {one['reason']}")
     for one in document["mirror_targets_that_sent"]:
         console.print(f"[red]mirror target sends[/] {one['port']} as {one['mac']}; it was dropped")
     for one in document["limits_not_set"]:

@@ -1,92 +1,91 @@
-"""Service functions: where their ports are, seen from one bridge."""
+"""Service functions: the appliances behind them and where their legs are, seen from one bridge."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zonewall.errors import CompileError
+from zonewall.intent.chain_model import Chain, ChainPath, Hop, Leg
 from zonewall.intent.fleet import Fleet
-from zonewall.intent.model import Chain, Hop, Leg
 from zonewall.intent.numbering import Kind
+from zonewall.intent.ways import Way, leg_name, ways
 from zonewall.placement.model import BridgeKey
-from zonewall.policy.inventory import PortRole
-from zonewall.policy.model import Configuration, Tier
-from zonewall.values.names import TenantName
+from zonewall.policy.appliances import Side, instances_of, owners_of
+from zonewall.policy.inventory import ServiceFunction
+
+ETH_PROBE = 0x88B5
+"""Ethernet type of probes through an appliance: IEEE Std 802, Local Experimental Ethertype 1."""
+
+ETH_ARP = 0x0806
 
 
 def chains_on(fleet: Fleet, key: BridgeKey) -> tuple[Chain, ...]:
     """Return every chain that a connection here may be sent through, or whose functions have a port here."""
     policy = fleet.policy
+    through = [(name, rule) for name, rule in policy.modified if rule.through]
+    if not through:
+        return ()
     inventory = policy.configuration.inventory
-    owners = _owners(policy.configuration)
-    legs: dict[tuple[str, str], tuple[BridgeKey, int]] = {}
-    for bridge, ports in sorted(fleet.ports.items()):
-        for port, ofport in ports:
-            if port.role is PortRole.SERVICE and port.function is not None and port.leg is not None:
-                legs.setdefault((port.function, port.leg), (bridge, ofport))
-    index = policy.number(Kind.BRIDGE_ON_HOST, key.bridge, scope=key.host)
+    instances = instances_of(inventory)
+    owners = {function: tenant for function, tenant, _ in owners_of(policy.configuration)}
+    legs = _Legs(fleet, key)
     result = []
-    for name, rule in policy.modified:
-        if not rule.through:
-            continue
-        hops = []
-        bypass = True
-        for place, function in enumerate(rule.through):
-            zone = index << 12 | policy.number(Kind.DOMAIN, f"function:{function}")
-            sides = [legs.get((function, leg)) or legs.get((function, "only")) for leg in ("in", "out")]
-            bypass = bypass and inventory.service_functions[function].when_down == "bypass"
-            hops.append(
-                Hop(
-                    *(
-                        Leg(
-                            at[1] if at is not None and at[0] == key else None,
-                            policy.number(Kind.DESTINATION, f"leg:{name}#{place}/{side}"),
-                            zone,
-                        )
-                        for at, side in zip(sides, ("enter", "leave"), strict=True)
-                    )
-                )
-            )
-            if None in sides:
-                break
+    for name, rule in through:
         tenant = owners[rule.through[0]]
+        functions = [inventory.service_functions[function] for function in rule.through]
         result.append(
             Chain(
                 number=policy.number(Kind.CHAIN, name),
                 tenant=policy.number(Kind.TENANT, tenant),
                 bank=policy.number(Kind.BANK, tenant),
-                hops=tuple(hops),
-                usable=None not in sides,
-                bypass=bypass,
+                paths=tuple(legs.path(way, functions) for way in ways(name, rule, instances)),
+                bypass=all(function.when_down == "bypass" for function in functions),
             )
         )
     return tuple(result)
 
 
-def _owners(configuration: Configuration) -> dict[str, TenantName]:
-    """Return the one tenant that each service function serves.
+def leg_places(fleet: Fleet) -> Iterator[tuple[str, BridgeKey]]:
+    """Yield every leg by the name that its destination is numbered under, with its bridge."""
+    through = [(name, rule) for name, rule in fleet.policy.modified if rule.through]
+    instances = instances_of(fleet.policy.configuration.inventory) if through else {}
+    for name, rule in through:
+        for way in ways(name, rule, instances):
+            for place, instance in enumerate(way.instances):
+                yield leg_name(way, place, "enter"), BridgeKey(*instance.enter.bridge)
+                yield leg_name(way, place, "leave"), BridgeKey(*instance.leave.bridge)
 
-    Raises:
-        CompileError: two tenants use one function, whose untagged legs cannot tell them apart.
-    """
-    owners: dict[str, TenantName] = {}
-    for tenant, tier in _standing(configuration):
-        for function in (function for rule in tier.rules for function in rule.through):
-            first = owners.setdefault(function, tenant)
-            if first != tenant:
-                raise CompileError(
-                    f"service function {function} is used by {first} and {tenant}; "
-                    "give each tenant a function of its own"
+
+class _Legs:
+    """Makes legs as one bridge sees them."""
+
+    def __init__(self, fleet: Fleet, key: BridgeKey) -> None:
+        self._policy = fleet.policy
+        self._away = fleet.placement.away
+        self._key = key
+        self._index = fleet.policy.number(Kind.BRIDGE_ON_HOST, key.bridge, scope=key.host)
+        self._ports = {
+            (bridge, port.name): ofport for bridge, ports in fleet.ports.items() for port, ofport in ports
+        }
+
+    def path(self, way: Way, functions: list[ServiceFunction]) -> ChainPath:
+        """Return a way through a chain; it is usable while every appliance on it works and has its ports."""
+        hops = []
+        usable = bool(way.instances)
+        for place, (instance, function) in enumerate(zip(way.instances, functions, strict=True)):
+            sides = (instance.enter, instance.leave)
+            present = all((side.bridge, side.port) in self._ports for side in sides)
+            usable = usable and present and instance.name not in self._away
+            zone = self._index << 12 | self._policy.number(Kind.DOMAIN, f"function:{function.name}")
+            hops.append(
+                Hop(
+                    self._leg(instance.enter, leg_name(way, place, "enter"), zone, function),
+                    self._leg(instance.leave, leg_name(way, place, "leave"), zone, function),
                 )
-    return owners
+            )
+        number, alias = (self._policy.number(kind, way.name) for kind in (Kind.CHAIN, Kind.TENANT))
+        return ChainPath(number, alias, tuple(hops), usable)
 
-
-def _standing(configuration: Configuration) -> Iterator[tuple[TenantName, Tier]]:
-    """Yield every tier with each tenant that it stands for; a provider's can stand for several."""
-    provider = configuration.provider
-    for tenant in configuration.tenants.values():
-        for tier in tenant.tiers:
-            yield tenant.name, tier
-        for tier in provider.before + provider.after:
-            if tier.tenants is None or tenant.name in tier.tenants:
-                yield tenant.name, tier
+    def _leg(self, side: Side, name: str, zone: int, function: ServiceFunction) -> Leg:
+        here = self._ports.get((BridgeKey(*side.bridge), side.port)) if side.bridge == self._key else None
+        heard = {"through": ETH_PROBE, "none": 0}.get(str(function.probe), ETH_ARP)
+        return Leg(here, self._policy.number(Kind.DESTINATION, name), zone, side.vlan, heard)

@@ -147,6 +147,7 @@ class Fleet:
             self.policy is not before.policy
             or self.declared is not before.declared
             or self.placement.links != before.placement.links
+            or self.placement.away != before.placement.away
         ):
             return None
         return _changed(before.placement.bindings, self.placement.bindings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zonewall.intent.chain_model import Chain
 from zonewall.placement.model import BindingState, BridgeKey
 from zonewall.values.addresses import IpAddress, IpPrefix, MacAddress
 from zonewall.values.limits import Limit
@@ -258,41 +259,6 @@ class Modifier:
 
 
 @dataclass(frozen=True, slots=True)
-class Leg:
-    """A leg of a service function.
-
-    Attributes:
-        ofport: its port where it is on this bridge, None elsewhere.
-        destination: its fabric destination for this place in this chain.
-        zone: conntrack zone of the function on this bridge.
-    """
-
-    ofport: int | None
-    destination: int
-    zone: int
-
-
-@dataclass(frozen=True, slots=True)
-class Hop:
-    """One service function of a chain: entered by ``enter`` and left by ``leave`` in the first direction."""
-
-    enter: Leg
-    leave: Leg
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """Service functions in the order of a connection's first direction; unusable drops (or bypasses)."""
-
-    number: int
-    tenant: int
-    bank: int
-    hops: tuple[Hop, ...]
-    usable: bool = True
-    bypass: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class MirrorSink:
     """Where copies for a target go from here: a local port, or a fabric destination.
 
@@ -371,7 +337,7 @@ class BridgeIntent:
     @property
     def has_legs(self) -> bool:
         """Say whether a leg of a service function is here."""
-        return any(leg.ofport is not None for c in self.chains for h in c.hops for leg in (h.enter, h.leave))
+        return any(path.legs for chain in self.chains for path in chain.paths)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from zonewall.intent.model import Address
 from zonewall.intent.numbering import Kind, Numbering, NumberingBuilder
 from zonewall.intent.passing import NOTHING_PASSES, Passing, sections_with_outliving
 from zonewall.intent.priority import allocate_priorities
+from zonewall.intent.ways import number_chain
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.model import Configuration, Rule
@@ -304,16 +305,12 @@ def _number_rules(
             builder.number(Kind.LIMIT, f"new-connections:{tenant}")
     for name, record in records.items():
         if record.rule is not None and (record.rule.through or record.rule.limit):
-            _number_modifiers(builder, name, record.rule)
+            _number_modifiers(builder, name, record.rule, configuration)
 
 
-def _number_modifiers(builder: NumberingBuilder, name: str, rule: Rule) -> None:
+def _number_modifiers(builder: NumberingBuilder, name: str, rule: Rule, configuration: Configuration) -> None:
     if rule.through:
-        builder.number(Kind.CHAIN, name)
-    for place, function in enumerate(rule.through):
-        builder.number(Kind.DOMAIN, f"function:{function}")
-        for side in ("enter", "leave"):
-            builder.number(Kind.DESTINATION, f"leg:{name}#{place}/{side}")
+        number_chain(builder, name, rule, configuration.inventory)
     if rule.limit is not None:
         builder.number(Kind.LIMIT, name)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from zonewall.intent.chains import chains_on
+from zonewall.intent.chains import chains_on, leg_places
 from zonewall.intent.connection_limits import new_connections
 from zonewall.intent.fleet import Fleet
 from zonewall.intent.here import NOBODY_HERE, Locals
@@ -321,17 +321,9 @@ def _tunnel_ends(fleet: Fleet, key: BridgeKey) -> list[IpAddress]:
 def _places_of_things(fleet: Fleet) -> Mapping[str, BridgeKey]:
     """Return the bridge of each leg and mirror target, by the name its destination is numbered under."""
     places: dict[str, BridgeKey] = {}
-    legs: dict[tuple[str, str], BridgeKey] = {}
     for bridge, ports in fleet.ports.items():
         for port, _ in ports:
             if port.target is not None:
                 places[f"mirror:{port.target}@{bridge}"] = bridge
-            if port.role is PortRole.SERVICE and port.function is not None and port.leg is not None:
-                legs[port.function, port.leg] = bridge
-    for name, rule in fleet.policy.modified:
-        for index, function in enumerate(rule.through):
-            for side, leg in (("enter", "in"), ("leave", "out")):
-                bridge_of_leg = legs.get((function, leg)) or legs.get((function, "only"))
-                if bridge_of_leg is not None:
-                    places[f"leg:{name}#{index}/{side}"] = bridge_of_leg
+    places.update(leg_places(fleet))
     return places

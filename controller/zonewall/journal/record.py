@@ -42,7 +42,7 @@ class Kind(Enum):
     ALERT = "alert"  # an IDS has told something that a response is about
     CONNECTION = "connection"  # a connection of a logged rule began or ended
     DENIED = "denied"  # attempts that a logged rule refused, counted
-    SERVICE_LEG = "service-leg"  # the link of a service function's leg went down or came back
+    SERVICE_LEG = "service-leg"  # an appliance of a service function went away or came back
     ADMIN = "admin"  # somebody asked for something
     GAP = "gap"  # records are missing, or the chain was found broken
 

@@ -25,6 +25,7 @@ from zonewall.pipeline.model import BridgeProgram, Condition, Flow, Goto, MeterE
 from zonewall.pipeline.stages import (
     act,
     admit,
+    chains,
     classify,
     deliver,
     dhcp,
@@ -111,7 +112,8 @@ def frame_flows(frame: BridgeIntent) -> Iterator[Flow]:
     yield from miss_flows()
     for stage in (
         classify.port_flows,
-        classify.service_return_flows,
+        chains.leg_port_flows,
+        chains.arrival_flows,
         classify.fabric_flows,
         guard.guard_flows,
         who.who_flows,
@@ -123,8 +125,9 @@ def frame_flows(frame: BridgeIntent) -> Iterator[Flow]:
         act.modify_flows,
         act.reject_flows,
         state.commit_flows,
-        act.chain_flows,
-        act.service_flows,
+        chains.chain_flows,
+        chains.returned_flows,
+        chains.service_flows,
         mirror.mirror_emit_flows,
         mirror.mirror_in_flows,
         mirror.silent_flows,
@@ -140,6 +143,7 @@ def frame_meters(frame: BridgeIntent) -> Iterator[MeterEntry]:
         yield from act.reject_meters(frame.uplink_ports)
     yield from act.limit_meters(frame)
     yield from mirror.silent_meters(frame)
+    yield from chains.probe_meters(frame)
 
 
 def tenant_flows(frame: BridgeIntent, tenant: TenantIntent) -> Iterator[Flow]:

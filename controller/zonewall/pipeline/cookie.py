@@ -38,6 +38,7 @@ class Reason(IntEnum):
     SPOKE = 4
     DHCP = 5
     ADDRESS = 6
+    PROBE = 7
 
 
 def cookie(category: Category, rule: int = 0) -> int:

@@ -48,11 +48,20 @@ MIRROR_SENT: Final = register("mirror_sent", 9, 8, 8)
 MIRROR_STEP: Final = register("mirror_step", 9, 16, 8)
 MIRROR_PICK: Final = register("mirror_pick", 10, 0, 16)
 """A number that follows from the connection: 0 is in the sample."""
+PATH: Final = register("path", 11, 0, 16)
+"""The way through its rule's service functions that the connection has taken so far; 0 is none yet."""
+ARRIVED: Final = register("arrived", 11, 16, 16)
+"""The way that this packet has come, in its connection's first direction; 0 is none."""
+PICK: Final = register("pick", 12, 0, 16)
+"""A number that follows from the connection: which of the usable ways it takes."""
+LEG_VLAN: Final = register("leg_vlan", 12, 16, 12)
+"""Which of an uplink's VLANs is the leg; 0 for a leg that has a port to itself."""
 
 LABEL_RULE: Final = Field("label_rule", "ct_label", 0, 32, 128)
 LABEL_SRC: Final = Field("label_src_identity", "ct_label", 32, 32, 128)
 LABEL_DST: Final = Field("label_dst_identity", "ct_label", 64, 32, 128)
 LABEL_CHAIN: Final = Field("label_chain", "ct_label", 96, 16, 128)
+"""In a tenant's zone the way that the connection takes, in a function's the one that brought it there."""
 LABEL_TURNED: Final = Field("label_turned", "ct_label", 112, 1, 128)
 """Tracking knows the connection from an answer on: its first direction is the other one."""
 
@@ -304,6 +313,7 @@ TRACK: Final = Table(
         "eth_type",
         "origin",
         "via",
+        "arrived",
         "src_local",
         "ip_proto",
         "udp_src",
@@ -431,9 +441,13 @@ CHAIN_TABLE: Final = Table(
     "Send it through the rule's service functions, in the connection's direction.",
     (
         "chain",
+        "path",
+        "arrived",
         "origin",
         "answer",
         "untracked",
+        "take_up",
+        "eth_type",
     ),
     ("deliver", "steer"),
     Miss.NEXT,
@@ -444,6 +458,7 @@ SERVICE_RETURN: Final = Table(
     "Out of an appliance: was this connection sent into it, in this direction?",
     (
         "in_port",
+        "leg_vlan",
         "eth_type",
         "tenant",
     ),
@@ -455,9 +470,10 @@ SERVICE_KNOWN: Final = Table(
     "Only connections that were sent in come out; then the next function, or on to the destination.",
     (
         "in_port",
+        "leg_vlan",
         "ct_state",
-        "label_rule",
         "label_chain",
+        "label_turned",
     ),
     ("steer",),
 )
@@ -476,8 +492,9 @@ STEER: Final = Table(
     32,
     "Out of an appliance's leg, remembered by the appliance's own conntrack zone.",
     (
-        "chain",
         "out_port",
+        "leg_vlan",
+        "answer",
         "eth_type",
     ),
 )
@@ -519,12 +536,25 @@ MIRROR_SAMPLE: Final = Table(
     "Subroutine: is this connection one of those that a mirror rule samples?",
     ("bank", "mirror_step", "mirror_pick"),
 )
+CHAIN_PICK: Final = Table(
+    "chain_pick",
+    39,
+    "Subroutine: which of several usable ways does a connection take that has none?",
+    ("chain", "pick"),
+)
+STEER_BACK: Final = Table(
+    "steer_back",
+    40,
+    "Into an appliance against the first direction: does it know the connection, or from an answer on?",
+    ("leg_vlan", "ct_state", "eth_type"),
+)
 
 FIELDS: Final = (
     SRC_IDENTITY, DST_IDENTITY, RULE, BANK, SECTION, TENANT, VIA, ORIGIN, VERDICT, MONITORED,
     SRC_QUARANTINED, DST_QUARANTINED, SRC_LOCAL, TAKE_UP, UNTRACKED, ANSWER, SRC_MOVED, DST_MOVED, TURNED,
     CHAIN, DST_ENDPOINT, OUT_PORT,
     TRACK_ZONE, MIRROR_ALLOWED, MIRROR_DROPPED, MIRROR_DUE, MIRROR_SENT, MIRROR_STEP, MIRROR_PICK,
+    PATH, ARRIVED, PICK, LEG_VLAN,
     LABEL_RULE, LABEL_SRC, LABEL_DST, LABEL_CHAIN, LABEL_TURNED,
 )  # fmt: skip
 
@@ -535,7 +565,7 @@ PIPELINE: Final = Pipeline(
         JUDGE, TAKE_UP_TABLE, MIRROR_SELECT, VERDICT_TABLE, ACT, MODIFY, REJECT_TABLE, ADMIT, COMMIT,
         CHAIN_TABLE,
         SERVICE_RETURN, SERVICE_KNOWN, SERVICE_IN, STEER, MIRROR_EMIT, DELIVER, TO_UPLINK, FLOOD, FLOOD_LOCAL,
-        MIRROR_SAMPLE,
+        MIRROR_SAMPLE, CHAIN_PICK, STEER_BACK,
     ),
     fields=FIELDS,
 )  # fmt: skip

@@ -63,8 +63,10 @@ class Placement:
         bindings: every endpoint that is at a port, at most one of them active or quarantined for an endpoint.
         ports: ofport of each declared port (roles of the inventory) that is there, by bridge and name.
         links: live links between fabric ports.
+        away: appliances of service functions that cannot be used, by name.
     """
 
     bindings: Mapping[EndpointKey, tuple[Binding, ...]]
     ports: Mapping[tuple[BridgeKey, str], OfPort]
     links: frozenset[Link] = frozenset()
+    away: frozenset[str] = frozenset()

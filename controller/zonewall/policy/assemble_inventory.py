@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from zonewall.policy.appliances import check_functions
 from zonewall.policy.document_models import BridgePart, EndpointPart, HostPart, InventoryDocument, PortPart
 from zonewall.policy.inventory import (
     Attachment,
@@ -47,15 +48,14 @@ def assemble_inventory(read: Read, notes: Notes) -> Inventory:
         for name, function in document.service_functions.items():
             at = tree.at_key("service-functions", name)
             _once(name in functions, "service function", name, tree, ("service-functions", name), notes)
-            if function.kind == "vlan-pair" and (function.out is None or function.back is None):
-                notes.error("incomplete", at, "a vlan-pair says both its VLANs: `out` and `back`")
             functions[name] = ServiceFunction(
-                name, function.kind, at, function.when_down, function.out, function.back
+                name, function.kind, at, function.when_down, function.out, function.back, function.probe
             )
         if document.admission is not None:
             unknown = document.admission.unknown
     inventory = Inventory(hosts, endpoints, targets, functions, "drop" if unknown == "drop" else "quarantine")
     _check_ports(inventory, notes)
+    check_functions(inventory, notes)
     _check_endpoints(inventory, notes)
     return inventory
 
@@ -97,7 +97,7 @@ def _port(tree: Tree, path: tuple[str, ...], name: str, part: PortPart) -> PortD
         vlans = {int(vlan): TenantName(tenant) for vlan, tenant in part.vlans.items()}
     return PortDeclaration(
         name, PortRole(part.role), tree.at_key(*path), vlans, part.routers, part.dhcp, part.target,
-        part.function, part.leg,
+        part.function, part.leg, part.instance or "",
     )  # fmt: skip
 
 
@@ -122,29 +122,17 @@ def _endpoint(tree: Tree, index: int, part: EndpointPart, notes: Notes) -> Endpo
 
 def _check_ports(inventory: Inventory, notes: Notes) -> None:
     """Every port says what its role needs, and names what there is."""
-    legs: dict[str, set[str]] = {}
     sinks: set[str] = set()
     for host in inventory.hosts.values():
         for bridge in host.bridges.values():
             for port in bridge.ports.values():
                 _check_port(port, inventory, notes)
-                if port.function is not None and port.leg is not None:
-                    legs.setdefault(port.function, set()).add(port.leg)
                 if port.target is not None:
                     sinks.add(port.target)
     for name, target in inventory.mirror_targets.items():
         if name not in sinks:
             message = f"no port has `target: {name}`; copies would go nowhere"
             notes.warning("no-port", target.location, message)
-    for name, function in inventory.service_functions.items():
-        needed = {"bump-in-the-wire": {"in", "out"}, "one-armed": {"only"}, "vlan-pair": set()}[function.kind]
-        if function.kind == "vlan-pair":
-            message = f"a vlan-pair carries nothing yet; what goes through {name} fares as when it is down"
-            notes.warning("not-carried-out", function.location, message)
-        missing = sorted(needed - legs.get(name, set()))
-        if missing:
-            message = f"no port is the leg {' or '.join(missing)} of {name}; what goes through it is dropped"
-            notes.warning("no-port", function.location, message)
 
 
 def _check_port(port: PortDeclaration, inventory: Inventory, notes: Notes) -> None:

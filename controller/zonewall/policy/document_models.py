@@ -26,6 +26,7 @@ from zonewall.policy.document_types import (
     PeerName,
     PerHour,
     Prefix,
+    Probe,
     Rate,
     Remote,
     Sample,
@@ -218,6 +219,7 @@ class PortPart(Part):
     target: Name | None = None
     function: Name | None = None
     leg: Literal["in", "out", "only"] | None = None
+    instance: Name | None = None
 
 
 class BridgePart(Part):
@@ -279,8 +281,9 @@ class FunctionPart(Part):
 
     kind: Literal["bump-in-the-wire", "one-armed", "vlan-pair"]
     when_down: Literal["bypass", "drop"] = "drop"
-    out: Vlan | None = None
-    back: Vlan | None = None
+    out: Many[Vlan] = ()
+    back: Many[Vlan] = ()
+    probe: Probe = "through"
 
 
 class AdmissionPart(Part):

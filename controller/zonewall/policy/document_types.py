@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from ipaddress import IPv4Address
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, PlainValidator
 from pydantic import WithJsonSchema as Schema
@@ -96,6 +97,11 @@ Service = Annotated[
 ]
 Mac = Annotated[MacAddress, PlainValidator(written.parse_endpoint_mac), _text(_MAC_PATTERN)]
 Address = Annotated[IpAddress, PlainValidator(written.parse_address), _text()]
+Probe = Annotated[
+    Literal["through", "none"] | IPv4Address,
+    PlainValidator(written.parse_probe),
+    _text(description="through, none, or an IPv4 address of the appliance that answers ARP on its leg"),
+]
 Prefix = Annotated[IpPrefix, PlainValidator(written.parse_prefix), _text()]
 Rate = Annotated[
     Limit, PlainValidator(written.parse_limit), _text("^[0-9]+ ?(pps|[kmg]bps)( per endpoint)?$")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from ipaddress import IPv4Address
 from typing import Literal
 
 from zonewall.policy.findings import Location
@@ -33,8 +34,10 @@ class PortDeclaration:
         routers: for uplinks, MACs that may speak for addresses beyond them.
         dhcp: for uplinks, a DHCP server may answer from there.
         target: for mirror targets, its name; for an uplink, the target whose copies leave by it on a VLAN.
-        function: for service ports, its function; ``leg`` is ``in``, ``out`` or ``only``.
+        function: for service ports, its function; ``leg`` is ``in``, ``out`` or ``only``. For an uplink, the
+            VLAN-pair function whose VLANs are behind it.
         leg: which side of the function it is.
+        instance: which of several appliances of one function it belongs to; empty where there is one.
     """
 
     name: str
@@ -46,6 +49,7 @@ class PortDeclaration:
     target: str | None = None
     function: str | None = None
     leg: Literal["in", "out", "only"] | None = None
+    instance: str = ""
 
 
 class Attachment(Enum):
@@ -159,14 +163,22 @@ class MirrorTarget:
 
 @dataclass(frozen=True, slots=True)
 class ServiceFunction:
-    """An appliance that allowed traffic can be sent through."""
+    """An appliance, or several alike, that allowed traffic can be sent through.
+
+    Attributes:
+        out_vlans: for VLAN pairs, where a connection's first direction goes out, one for each pair.
+        back_vlans: and where it comes back, in the same order.
+        probe: how it is found out whether it works: by frames through it, by ARP for its own address, or by
+            its links alone.
+    """
 
     name: str
     kind: Literal["bump-in-the-wire", "one-armed", "vlan-pair"]
     location: Location
     when_down: Literal["bypass", "drop"] = "drop"
-    out_vlan: int | None = None
-    back_vlan: int | None = None
+    out_vlans: tuple[int, ...] = ()
+    back_vlans: tuple[int, ...] = ()
+    probe: Literal["through", "none"] | IPv4Address = "through"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from zonewall.policy.appliances import check_appliances
 from zonewall.policy.model import Configuration, Peer, Rule, Selector, Tenant, Tier
 from zonewall.policy.notes import Notes, suggestion
 from zonewall.policy.visibility import check_ambiguous
@@ -19,6 +20,7 @@ def check(configuration: Configuration, notes: Notes) -> None:
             message = f"{endpoint.tenant!r} is no tenant; {hint}"
             notes.error("unknown-tenant", endpoint.location, message)
     _check_uplinks(configuration, notes)
+    check_appliances(configuration, notes)
     for tenant in configuration.tenants.values():
         if _has_cycle(tenant, notes):
             return

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from zonewall.policy.model import OnChange
@@ -100,6 +101,22 @@ def parse_address(value: object) -> IpAddress:
         raise ValueError(f"{quoted(text)} is no address that an endpoint can have")
     if address == ipaddress.ip_address("255.255.255.255"):
         raise ValueError(f"{quoted(text)} is the broadcast address; write one endpoint's")
+    return address
+
+
+def parse_probe(value: object) -> Literal["through", "none"] | ipaddress.IPv4Address:
+    """Return how an appliance is probed: by frames through it, not at all, or by ARP for an address."""
+    text = text_of(value)
+    if text == "through":
+        return "through"
+    if text == "none":
+        return "none"
+    try:
+        address = parse_address(text)
+    except ValueError:
+        raise ValueError(f"{quoted(text)} is no probe; write through, none, or an IPv4 address") from None
+    if not isinstance(address, ipaddress.IPv4Address):
+        raise ValueError(f"{quoted(text)} cannot be asked for by ARP; write an IPv4 address")
     return address
 
 

@@ -41,6 +41,7 @@ from zonewall.reconciler.health import Health
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.intruders import Intruders
 from zonewall.reconciler.keeper import BridgeLink
+from zonewall.reconciler.probing import EVERY_S
 from zonewall.reconciler.reconciler import READDRESS_S, Reconciler
 from zonewall.values.names import DatapathId, HostName, OfPort, TenantName
 
@@ -127,6 +128,18 @@ class BridgeEvents:
             await asyncio.sleep(DISCOVERY_S)
             self._reconciler.post(self._send_discovery)
 
+    async def probe(self) -> None:
+        """Send probes through the appliances of service functions for ever."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            self._reconciler.post(self._send_probes)
+
+    def _send_probes(self) -> None:
+        self.health.probe(
+            time.monotonic(),
+            lambda sent: self._send(sent.bridge, OFPP_CONTROLLER, (Output(sent.ofport),), sent.frame),
+        )
+
     def _up(self, event: BridgeUp) -> None:
         datapath_id = DatapathId(event.datapath_id)
         key = self._reconciler.world.bridge_of(datapath_id)
@@ -208,6 +221,8 @@ class BridgeEvents:
             self._granted(key, event)
         elif event.userdata[0] == Reason.ADDRESS:
             self._address(key, event)
+        elif event.userdata[0] == Reason.PROBE:
+            self.health.heard(key, event)
 
     def _announcement(self, key: BridgeKey, event: PacketIn) -> None:
         announcement = parse_announcement(event.frame)

@@ -87,6 +87,7 @@ class Controller:
         working = asyncio.create_task(self.reconciler.run())
         watching = asyncio.create_task(self._watch(stop))
         discovering = asyncio.create_task(self.bridges.discover())
+        probing = asyncio.create_task(self.bridges.probe())
         listening = asyncio.create_task(self.intake.run())
         counting = asyncio.create_task(self._count(EVERY_S))
         try:
@@ -99,9 +100,10 @@ class Controller:
             for listener in self._listeners:
                 await listener.stop()
             await asyncio.get_running_loop().run_in_executor(None, self.databases.stop)
-            for task in (working, watching, discovering, listening, counting):
+            tasks = (working, watching, discovering, probing, listening, counting)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(working, watching, discovering, listening, counting, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             self.reconciler.recorder.stopped()
             await asyncio.get_running_loop().run_in_executor(None, self.journal.stop)
 

@@ -137,9 +137,9 @@ class Reconciler:
             if effect.kind is EffectKind.REMOVE and effect.endpoint not in fleet.bindings:
                 self.readdress(effect.endpoint is not None and self.addresses.unplugged(effect.endpoint))
 
-    def legs_down(self, down: frozenset[tuple[BridgeKey, str]]) -> None:
-        """Have every bridge look: legs of service functions went away or came back."""
-        self.world = self.world.with_down(down)
+    def appliances_away(self, away: frozenset[str]) -> None:
+        """Have every bridge look: appliances of service functions went away or came back."""
+        self.world = self.world.with_away(away)
         self.dispatch(self._everywhere())
 
     def roles_changed(self) -> None:

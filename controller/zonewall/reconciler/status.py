@@ -77,7 +77,7 @@ def status_document(
             for name in sorted(world.configuration.inventory.hosts)
             if (command := host_command(reconciler.fleet, name)) is not None
         ],
-        "service_legs_down": bridges.health.status(),
+        "appliances": bridges.health.status(),
         "mirror_targets_that_sent": bridges.intruders.status(),
         "refused": [
             {"peer": peer, "reason": reason}

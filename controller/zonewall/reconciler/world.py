@@ -11,7 +11,7 @@ from zonewall.intent.numbering import Numbering
 from zonewall.intent.passing import NOTHING_PASSES, Passing
 from zonewall.placement.binding_events import Effect, EffectKind
 from zonewall.placement.binding_fleet import FleetState
-from zonewall.placement.model import BridgeKey, Placement
+from zonewall.placement.model import BridgeKey
 from zonewall.policy.inventory import PortRole
 from zonewall.policy.model import Configuration
 from zonewall.values.names import DatapathId, OfPort, TenantName
@@ -43,7 +43,7 @@ class World:
         outward: bridges with uplinks or legs of service functions, which every change may concern.
         relatives: tenants whose bridges know a tenant's endpoints: itself and those it is linked with.
         inactive: rules that do not hold at the moment.
-        down: legs of service functions whose link is down: there, and as good as away.
+        away: appliances of service functions that cannot be used, by name.
     """
 
     policy: Policy
@@ -52,7 +52,7 @@ class World:
     relatives: Mapping[TenantName, frozenset[TenantName]]
     outward: frozenset[BridgeKey]
     inactive: frozenset[str] = frozenset()
-    down: frozenset[tuple[BridgeKey, str]] = frozenset()
+    away: frozenset[str] = frozenset()
 
     @staticmethod
     def start(
@@ -83,22 +83,25 @@ class World:
         """Return the world under another configuration, with the same numbers for the same names."""
         fleet, effects = self.fleet.configure(configuration, at)
         world = World.start(configuration, self.policy.numbering, fleet, inactive, passing, self.policy)
-        return (world.with_down(self.down) if self.down else world), effects
+        return (world.with_away(self.away) if self.away else world), effects
 
     def rescheduled(self, inactive: frozenset[str], passing: Passing = NOTHING_PASSES) -> World:
         """Return the world with other rules out of force."""
         policy = self.policy
         world = World.start(self.configuration, policy.numbering, self.fleet, inactive, passing, policy)
-        return world.with_down(self.down) if self.down else world
+        return world.with_away(self.away) if self.away else world
 
     def with_fleet(self, fleet: FleetState) -> World:
         """Return the world with another fleet."""
-        return replace(self, fleet=fleet, indexed=self.indexed.follow(_without(fleet.placement(), self.down)))
+        placement = fleet.placement()
+        if self.away:
+            placement = replace(placement, away=self.away)
+        return replace(self, fleet=fleet, indexed=self.indexed.follow(placement))
 
-    def with_down(self, down: frozenset[tuple[BridgeKey, str]]) -> World:
-        """Return the world with other legs of service functions away."""
-        indexed = self.indexed.follow(_without(self.fleet.placement(), down))
-        return replace(self, indexed=indexed, down=down)
+    def with_away(self, away: frozenset[str]) -> World:
+        """Return the world with other appliances away."""
+        indexed = self.indexed.follow(replace(self.fleet.placement(), away=away))
+        return replace(self, indexed=indexed, away=away)
 
     def turn(self, effects: Iterable[Effect], before: World) -> Turn:
         """Return the bridges that placement effects concern since ``before``, the new places first."""
@@ -177,11 +180,3 @@ def _relatives(configuration: Configuration) -> dict[TenantName, frozenset[Tenan
         found[source].add(destination)
         found[destination].add(source)
     return {name: frozenset(others) for name, others in found.items()}
-
-
-def _without(placement: Placement, down: frozenset[tuple[BridgeKey, str]]) -> Placement:
-    """Return the placement without ports whose link is down."""
-    if not down:
-        return placement
-    ports = {port: ofport for port, ofport in placement.ports.items() if port not in down}
-    return Placement(placement.bindings, ports, placement.links)

@@ -1,32 +1,27 @@
-"""Carrying the verdict out: modifiers, reject, chains of service functions, copies."""
+"""Carrying the verdict out: modifiers, reject, copies."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from zonewall.intent.model import BridgeIntent, Chain, Leg, LocalEndpoint, Modifier, View
+from zonewall.intent.model import BridgeIntent, LocalEndpoint, Modifier, View
 from zonewall.pipeline.cookie import Category, Reason
 from zonewall.pipeline.make import flow
-from zonewall.pipeline.matches import GROUP, IPV4, IPV6, tagged
+from zonewall.pipeline.matches import GROUP, IPV4, IPV6
 from zonewall.pipeline.model import (
     Action,
     Condition,
-    Ct,
     Flow,
     Goto,
     Meter,
     MeterEntry,
     MeterUnit,
     Move,
-    Output,
-    PopVlan,
     Resubmit,
     SetField,
     ToController,
 )
 from zonewall.pipeline.packet_fields import (
-    CT_INV,
-    CT_RPL,
     ICMP_TYPE,
     ICMPV6_TYPE,
     IN_PORT,
@@ -35,7 +30,6 @@ from zonewall.pipeline.packet_fields import (
     TCP_FLAGS,
     TCP_RST,
 )
-from zonewall.pipeline.stages.asking import state_condition
 from zonewall.pipeline.stages.classify import reject_meter
 from zonewall.pipeline.tables import (
     ACT,
@@ -43,8 +37,6 @@ from zonewall.pipeline.tables import (
     ALLOW,
     ANSWER,
     CHAIN,
-    CHAIN_TABLE,
-    DELIVER,
     DROP,
     FROM_ENDPOINT,
     FROM_FABRIC,
@@ -58,16 +50,10 @@ from zonewall.pipeline.tables import (
     MODIFY,
     ORIGIN,
     OUT_PORT,
+    PATH,
     REJECT,
     REJECT_TABLE,
     RULE,
-    SERVICE_IN,
-    SERVICE_KNOWN,
-    SERVICE_RETURN,
-    SOURCE,
-    STEER,
-    TENANT,
-    UNTRACKED,
     VERDICT,
     VIA,
     VIA_LOCAL,
@@ -102,7 +88,7 @@ def modify_flows(intent: BridgeIntent) -> Iterator[Flow]:
         if modifier.mirror:
             marks.append(SetField(MIRROR_ALLOWED, modifier.mirror, modifier.mirror))
         if modifier.chain:
-            marks.append(SetField(CHAIN, modifier.chain))
+            marks += [SetField(CHAIN, modifier.chain), Move(LABEL_CHAIN, PATH)]
         for place, meter in _metered(modifier):
             yield flow(
                 MODIFY, 200, (rule, *place), Meter(meter), *marks, Goto(ADMIT),
@@ -171,76 +157,3 @@ def reject_meters(ofports: Iterable[int]) -> Iterator[MeterEntry]:
     """Yield a meter for each port whose packets can be rejected."""
     for ofport in ofports:
         yield MeterEntry(reject_meter(ofport), MeterUnit.PPS, REJECT_RATE_PPS, REJECT_RATE_PPS)
-
-
-def chain_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield the flows of chain: the bridge where a packet enters sends it to the first function's leg."""
-    if not intent.judges:
-        return
-    for chain in intent.chains:
-        marked: Condition = (CHAIN, chain.number, None)
-        if not chain.usable:
-            if not chain.bypass:
-                yield flow(CHAIN_TABLE, 300, (marked,), category=Category.REFUSED)
-            continue
-        yield flow(CHAIN_TABLE, 200, (marked, (UNTRACKED, 1, None)), category=Category.REFUSED)
-        first, last = chain.hops[0].enter, chain.hops[-1].leave
-        for origin in (FROM_ENDPOINT, FROM_UPLINK):
-            for answer, leg in ((0, first), (1, last)):
-                yield flow(
-                    CHAIN_TABLE, 100, (marked, (ORIGIN, origin, None), (ANSWER, answer, None)), *_to_leg(leg),
-                    category=Category.SERVICE,
-                )  # fmt: skip
-
-
-def _to_leg(leg: Leg) -> tuple[Action, ...]:
-    if leg.ofport is not None:
-        return (SetField(OUT_PORT, leg.ofport), Goto(STEER))
-    return (SetField(VIA, leg.destination), Goto(DELIVER))
-
-
-def service_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield the flows around appliances' legs on this bridge: in, out, and what may come back."""
-    for chain in intent.chains:
-        legs = [leg for hop in chain.hops for leg in (hop.enter, hop.leave) if leg.ofport is not None]
-        if not legs:
-            continue
-        yield flow(
-            SERVICE_IN, 100, (tagged(chain.tenant), (CHAIN, chain.number, None)), PopVlan(), Goto(STEER),
-            category=Category.SERVICE,
-        )  # fmt: skip
-        yield flow(SERVICE_IN, 50, ((CHAIN, chain.number, None),), Goto(STEER), category=Category.SERVICE)
-        for leg in legs:
-            yield from _leg(chain, leg)
-        for place, hop in enumerate(chain.hops):
-            onward = chain.hops[place + 1].enter if place + 1 < len(chain.hops) else None
-            back = chain.hops[place - 1].leave if place else None
-            for leg, state, after in (
-                (hop.leave, state_condition(0, CT_INV | CT_RPL), onward),
-                (hop.enter, state_condition(CT_RPL, CT_INV), back),
-            ):
-                if leg.ofport is not None:
-                    yield _known(chain, leg.ofport, state, after)
-
-
-def _leg(chain: Chain, leg: Leg) -> Iterator[Flow]:
-    """Yield what goes into a leg, remembered in the function's own conntrack zone, and what comes out."""
-    remember = Ct(zone=leg.zone, commit=True, fields=(Move(CHAIN, LABEL_CHAIN),))
-    for family in (IPV4, IPV6):
-        into = ((OUT_PORT, leg.ofport or 0, None), (CHAIN, chain.number, None), family)
-        yield flow(STEER, 100, into, remember, Output(leg.ofport or 0), category=Category.SERVICE)
-        out_of = ((IN_PORT, leg.ofport or 0, None), (TENANT, chain.tenant, None), family)
-        yield flow(
-            SERVICE_RETURN, 100, out_of, Ct(zone=leg.zone, table=SERVICE_KNOWN), category=Category.SERVICE
-        )
-
-
-def _known(chain: Chain, ofport: int, state: Condition, after: Leg | None) -> Flow:
-    match = ((IN_PORT, ofport, None), state, (LABEL_CHAIN, chain.number, None))
-    if after is None:
-        return flow(SERVICE_KNOWN, 100, match, Resubmit(SOURCE), category=Category.SERVICE)
-    if after.ofport is not None:
-        actions = (SetField(CHAIN, chain.number), SetField(OUT_PORT, after.ofport), Goto(STEER))
-        return flow(SERVICE_KNOWN, 100, match, *actions, category=Category.SERVICE)
-    onward = (SetField(VIA, after.destination), Resubmit(DELIVER))
-    return flow(SERVICE_KNOWN, 100, match, *onward, category=Category.SERVICE)

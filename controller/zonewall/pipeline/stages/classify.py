@@ -33,21 +33,17 @@ from zonewall.pipeline.packet_fields import (
 from zonewall.pipeline.tables import (
     ANNOUNCE,
     BANK,
-    CHAIN,
     CLASSIFY,
     FABRIC_IN,
     FABRIC_TENANT,
     FROM_ENDPOINT,
     FROM_FABRIC,
-    FROM_SERVICE,
     FROM_UPLINK,
     GUARD,
     MIRROR_IN,
     ORIGIN,
     OUT_PORT,
     OVERLAY_IN,
-    SERVICE_IN,
-    SERVICE_RETURN,
     SOURCE,
     SRC_MOVED,
     SRC_QUARANTINED,
@@ -96,22 +92,6 @@ def uplink_flows(tenant: TenantIntent) -> Iterator[Flow]:
         )  # fmt: skip
 
 
-def service_return_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield the flows of classify for appliances' legs on this bridge."""
-    seen: set[int] = set()
-    for chain in intent.chains:
-        for hop in chain.hops:
-            for leg in (hop.enter, hop.leave):
-                if leg.ofport is not None and leg.ofport not in seen:
-                    seen.add(leg.ofport)
-                    yield flow(
-                        CLASSIFY, 200, ((IN_PORT, leg.ofport, None), UNTAGGED),
-                        SetField(TENANT, chain.tenant), SetField(BANK, chain.bank),
-                        SetField(ORIGIN, FROM_SERVICE), Goto(SERVICE_RETURN),
-                        category=Category.SERVICE,
-                    )  # fmt: skip
-
-
 def announce_flows(endpoint: LocalEndpoint) -> Iterator[Flow]:
     """Yield the flows that bring the announcements of a waiting or left port to the controller."""
     if endpoint.delivers:
@@ -136,7 +116,7 @@ def announcement_meters(view: View, endpoint: LocalEndpoint) -> Iterator[MeterEn
 
 
 def fabric_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield the flows for what comes over links and tunnels: mine, a copy, or for a leg here."""
+    """Yield the flows for what comes over links and tunnels: mine, or a copy."""
     if intent.fabric_ports:
         lldp = ToController(bytes([Reason.DISCOVERY]), None, 512)
         yield flow(FABRIC_IN, 300, (UNTAGGED, (ETH_TYPE, ETH_LLDP, None)), lldp, category=Category.PORT)
@@ -147,7 +127,6 @@ def fabric_flows(intent: BridgeIntent) -> Iterator[Flow]:
         number = sink.destination or 0
         to_sink = (PopVlan(), SetField(OUT_PORT, sink.ofport or 0), Goto(MIRROR_IN))
         yield flow(FABRIC_IN, 200, (tagged(number),), *to_sink, category=Category.MIRROR)
-    yield from _legs_here(intent)
 
 
 def fabric_tenant_flows(intent: BridgeIntent, tenant: TenantIntent) -> Iterator[Flow]:
@@ -157,27 +136,6 @@ def fabric_tenant_flows(intent: BridgeIntent, tenant: TenantIntent) -> Iterator[
     if intent.tunnel_peers:
         tun_id = (TUN_ID, intent.number << 12 | tenant.number, None)
         yield flow(OVERLAY_IN, 200, (tun_id,), *enter, category=Category.PORT)
-
-
-def _legs_here(intent: BridgeIntent) -> Iterator[Flow]:
-    for chain in intent.chains:
-        for hop in chain.hops:
-            for leg in (hop.enter, hop.leave):
-                if leg.ofport is None:
-                    continue
-                to_leg = (
-                    SetField(OUT_PORT, leg.ofport),
-                    SetField(CHAIN, chain.number),
-                    SetField(TENANT, chain.tenant),
-                    SetField(BANK, chain.bank),
-                    Goto(SERVICE_IN),
-                )
-                yield flow(
-                    FABRIC_IN, 200, (tagged(leg.destination),), PopVlan(), *to_leg, category=Category.SERVICE
-                )
-                if intent.tunnel_peers:
-                    tun_id = (TUN_ID, leg.destination << 12 | chain.tenant, None)
-                    yield flow(OVERLAY_IN, 200, (tun_id,), *to_leg, category=Category.SERVICE)
 
 
 def endpoint_port_flow(view: View, endpoint: LocalEndpoint) -> Flow:

@@ -63,7 +63,6 @@ from zonewall.pipeline.tables import (
     QUARANTINE,
     RULE,
     SRC_IDENTITY,
-    SRC_LOCAL,
     SRC_QUARANTINED,
     TAKE_UP,
     TAKE_UP_TABLE,
@@ -115,10 +114,6 @@ def track_flows(intent: BridgeIntent) -> Iterator[Flow]:
         yield flow(TRACK, 300, nd_type(number), Goto(DELIVER))
     for match in (DHCP_REQUEST, DHCP_REPLY):
         yield flow(TRACK, 300, match, Goto(DELIVER))
-    if intent.has_legs:
-        returned = (ORIGIN, FROM_SERVICE, None)
-        yield flow(TRACK, 250, (returned, (SRC_LOCAL, 1, None)), Goto(DELIVER), category=Category.SERVICE)
-        yield flow(TRACK, 230, (returned,), Goto(DELIVER), category=Category.SERVICE)
 
 
 def track_bank_flows(bank: BankFrame, has_legs: bool) -> Iterator[Flow]:
