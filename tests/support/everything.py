@@ -22,6 +22,9 @@ ports:
   - {host: hv1, bridge: br-int, name: ids0, ofport: 4}
   - {host: hv1, bridge: br-int, name: waf-in, ofport: 5}
   - {host: hv1, bridge: br-int, name: waf-out, ofport: 6}
+  - {host: hv1, bridge: br-int, name: waf2-in, ofport: 7}
+  - {host: hv1, bridge: br-int, name: waf2-out, ofport: 8}
+  - {host: hv1, bridge: br-int, name: url0, ofport: 9}
   - {host: hv2, bridge: br-int, name: eth1, ofport: 1}
   - {host: hv2, bridge: br-int, name: fab0, ofport: 2}
   - {host: hv2, bridge: br-int, name: gnv0, ofport: 3}

@@ -497,6 +497,7 @@ STEER: Final = Table(
         "answer",
         "eth_type",
     ),
+    ("steer_back",),
 )
 MIRROR_EMIT: Final = Table(
     "mirror_emit",
