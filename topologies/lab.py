@@ -265,20 +265,33 @@ class Lab:
         return sink
 
     def appliance(
-        self, name: str, host: Host, ports: tuple[str, str] | None = None, *, bridge: str | None = None
+        self,
+        name: str,
+        host: Host,
+        ports: tuple[str, str] | None = None,
+        *,
+        bridge: str | None = None,
+        tags: tuple[int, int] | None = None,
+        **role: Any,
     ) -> Appliance:
-        """Make a bump in the wire on two ports of a host, ``NAME-in`` and ``NAME-out`` unless said."""
+        """Make a bump in the wire on two ports of a host, ``NAME-in`` and ``NAME-out`` unless said.
+
+        ``role``: what the inventory says of the ports beside their legs, such as ``function``, ``instance``;
+        ``tags``: the VLAN of each, on a switch that is not zonewall's.
+        """
         appliance = Appliance(self.ledger, name)
         appliance.ip(
             "link add name pass type bridge stp_state 0 forward_delay 0 mcast_snooping 0 ageing_time 0",
             "link set dev pass up",
         )
-        for leg, port in zip(("in", "out"), ports or (f"{name}-in", f"{name}-out"), strict=True):
+        names = ports or (f"{name}-in", f"{name}-out")
+        for leg, port, tag in zip(("in", "out"), names, tags or (None, None), strict=True):
             appliance.ip(
                 f"link add name {leg} type veth peer name {checked_name(port)} netns {host.name}",
                 f"link set dev {leg} master pass up",
             )
-            host.add_port(port, bridge, role={"role": "service", "function": name, "leg": leg})
+            says = {"role": "service", "function": name, "leg": leg, **role}
+            host.add_port(port, bridge, tag=tag, role=says)
         return appliance
 
     def outside(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from topologies.lab import Lab
 
+from support.chain_site import build_appliances
 from support.service_site import ServiceSite
 
 
@@ -29,3 +30,10 @@ def site() -> Iterator[ServiceSite]:
         site.inventory["mirror-targets"] = {"near": {}, "far": {}}
         site.start("--events", f"file:{site.events}")
         yield site
+
+
+@pytest.fixture(scope="session")
+def appliances(site: ServiceSite) -> ServiceSite:
+    """The site with appliances of every kind; a test's policy says which are used."""
+    build_appliances(site)
+    return site

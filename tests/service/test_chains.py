@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from topologies.lab import Appliance, Namespace
 from topologies.probes import EchoServer, Stream, probe_tcp
 
+from support.chain_site import PLAIN, passed, send_from, through, wait_until_away
 from support.service_frames import SYN, address, gather, listening, send, tcp, transport, udp
-from support.service_site import ServiceSite, Status
+from support.service_site import ServiceSite
 
 pytestmark = pytest.mark.net
-FUNCTIONS: dict[str, Any] = {
-    "waf": {"kind": "bump-in-the-wire"},
-    "dpi": {"kind": "bump-in-the-wire", "when-down": "bypass"},
-    "arm": {"kind": "one-armed"},
-}
-FILTER = "table bridge filter {\n chain pass {\n type filter hook forward priority 0;\n }\n}\n"
 
 
 @pytest.fixture(scope="module")
-def chains(site: ServiceSite) -> Iterator[ServiceSite]:
-    """The site with a filter on hv1, another one on hv2, and one with a single leg on hv1."""
-    for name, host in (("waf", "hv1"), ("dpi", "hv2")):
-        site.appliances[name] = site.lab.appliance(name, site.hosts[host])
-        site.appliances[name].nft(FILTER)
-    site.appliances["arm"] = _one_armed(site, "arm", "hv1")
-    site.write_inventory(**{"service-functions": FUNCTIONS})
+def chains(appliances: ServiceSite) -> Iterator[ServiceSite]:
+    """The site with appliances, and servers behind them."""
+    site = appliances
     server = EchoServer(site.machines["b1"], [80, 81])
     near = EchoServer(site.machines["a2"], [80, 81])
     for each in (server, near):
@@ -40,40 +28,9 @@ def chains(site: ServiceSite) -> Iterator[ServiceSite]:
         each.stop()
 
 
-def _one_armed(site: ServiceSite, name: str, host: str) -> Appliance:
-    """Return an appliance with one leg: a bridge that sends back out of the port that a frame came in by."""
-    made = Appliance(site.lab.ledger, name)
-    made.ip(
-        "link add name pass type bridge stp_state 0 forward_delay 0 mcast_snooping 0", "link set dev pass up",
-        f"link add name in type veth peer name {name}-leg netns {site.hosts[host].name}",
-        "link set dev in master pass up",
-    )  # fmt: skip
-    made.run("bridge", "link", "set", "dev", "in", "hairpin", "on", "learning", "off", "flood", "on")
-    made.nft(FILTER)
-    site.hosts[host].add_port(f"{name}-leg", role={"role": "service", "function": name, "leg": "only"})
-    return made
-
-
-def through(*functions: str) -> dict[str, Any]:
-    return {"from": "any", "to": "any", "services": ["tcp/80"], "action": "allow", "through": list(functions)}
-
-
-PLAIN = {"from": "any", "to": "any", "services": ["tcp/81"], "action": "allow"}
-
-
-def away(status: Status) -> set[str]:
-    """Return the appliances that the controller takes for away."""
-    return {one["appliance"] for one in status["appliances"] if one["state"] == "away"}
-
-
-def passed(capture: Any) -> list[bytes]:
-    """Return the TCP frames that came into an appliance by its first leg."""
-    return [frame for frame in capture.drain() if transport(frame)[0] == 6]
-
-
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("peer", ["a2", "b1"])
-@pytest.mark.parametrize("function", ["waf", "dpi", "arm"])
+@pytest.mark.parametrize("function", ["waf", "dpi", "arm", "fw"])
 def test_a_connection_passes_the_appliance_both_ways_wherever_it_is(
     chains: ServiceSite, function: str, peer: str, family: int
 ) -> None:
@@ -88,7 +45,7 @@ def test_a_connection_passes_the_appliance_both_ways_wherever_it_is(
         assert [frame for frame in passed(leg) if (81).to_bytes(2, "big") in transport(frame)[1][:4]] == []
 
 
-@pytest.mark.parametrize("function", ["waf", "arm"])
+@pytest.mark.parametrize("function", ["waf", "arm", "fw"])
 def test_what_the_appliance_refuses_does_not_arrive_and_the_rest_does(
     chains: ServiceSite, function: str
 ) -> None:
@@ -133,11 +90,11 @@ def test_a_dead_appliance_drops_or_is_bypassed_as_it_says_and_is_used_again_when
     appliance = chains.appliances[function]
     appliance.set_alive(alive=False)
     try:
-        chains.wait_for(lambda status: function in away(status) and chains.is_settled(status))
+        wait_until_away(chains, function)
         assert probe_tcp(a1, address(b1, 4), 80, 0.6) == verdict
     finally:
         appliance.set_alive(alive=True)
-    chains.wait_for(lambda status: not away(status) and chains.is_settled(status))
+    wait_until_away(chains)
     with listening(appliance) as (leg,):
         assert probe_tcp(a1, address(b1, 4), 80) == "allow"
         assert len(passed(leg)) >= 3
@@ -153,7 +110,7 @@ def test_an_appliance_cannot_send_what_was_not_sent_into_it(chains: ServiceSite)
     ]  # fmt: skip
     with listening(a1, a2, b1) as captures:
         for leg in ("in", "out"):
-            _send_from(chains.appliances["waf"], leg, forged)
+            send_from(chains.appliances["waf"], leg, forged)
         time.sleep(0.5)
         assert [frame for capture in captures for frame in capture.drain() if frame in forged] == []
 
@@ -167,11 +124,3 @@ def test_nothing_circles_between_an_appliance_and_its_bridges(chains: ServiceSit
         assert gather(receiver, lambda one: one == frame, 1) == [frame]
         assert passed(waf).count(frame) == 1
         assert passed(dpi).count(frame) == 1
-
-
-def _send_from(place: Namespace, card: str, frames: list[bytes]) -> None:
-
-    with place.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
-        raw.bind((card, 0))
-        for frame in frames:
-            raw.send(frame)

@@ -36,6 +36,8 @@ from zonewall.pipeline.model import (
 EXPERIMENTER: Final = 0xFFFF
 NICIRA_VENDOR: Final = 0x00002320
 PORT_IN_PORT: Final = 0xFFFFFFF8
+NXM_IN_PORT: Final = 0x00000002
+"""Class 0, field 0, two bytes."""
 MAX_INSTRUCTIONS_BYTES: Final = 60_000
 """A message is at most 65,535 bytes, all told."""
 
@@ -154,7 +156,11 @@ def _set_layout(field: Field, mask: int | None) -> tuple[bytes, int, int, int, i
         raise EncodingError(f"{field!r}: mask {allowed:#x} is empty or has bits outside the field")
     bits = allowed << field.low
     width = form.size_bytes
-    if bits == form.ones:
+    if form.base == "in_port" and bits == form.ones:
+        # Open vSwitch takes a number that is no port in the 16 bits of NXM_OF_IN_PORT only.
+        header, width = NXM_IN_PORT, 2
+        content, fixed, shift, allowed = width, 0, 0, 0xFFFF
+    elif bits == form.ones:
         header, content, fixed, shift = form.header, width, 0, 0
     else:
         if not form.maskable or form.base == "vlan_vid":

@@ -31,6 +31,12 @@ class Hop:
     enter: Leg
     leave: Leg
 
+    @property
+    def has_one_leg(self) -> bool:
+        """Say whether both are one, on this bridge."""
+        one, other = self.enter, self.leave
+        return one.ofport is not None and (one.ofport, one.vlan) == (other.ofport, other.vlan)
+
 
 @dataclass(frozen=True, slots=True)
 class ChainPath:

@@ -314,6 +314,7 @@ TRACK: Final = Table(
         "origin",
         "via",
         "arrived",
+        "answer",
         "src_local",
         "ip_proto",
         "udp_src",

@@ -240,7 +240,7 @@ def returned_flows(intent: BridgeIntent) -> Iterator[Flow]:
         return
     returned: Condition = (ORIGIN, FROM_SERVICE, None)
     for via in (VIA_LOCAL, VIA_UPLINK):
-        judged = (returned, (VIA, via, None), (SRC_LOCAL, 1, None))
+        judged = (returned, (ANSWER, 0, None), (VIA, via, None), (SRC_LOCAL, 1, None))
         yield flow(TRACK, 250, judged, Goto(DELIVER), category=Category.SERVICE)
     yield flow(TRACK, 230, (returned,), Goto(DELIVER), category=Category.SERVICE)
     if any(leg.vlan for chain in intent.chains for path in chain.paths for leg in path.legs):
@@ -316,7 +316,9 @@ def _known_flows(path: ChainPath) -> Iterator[Flow]:
                     (IN_PORT, leg.ofport, None), *(((LEG_VLAN, leg.vlan, None),) if leg.vlan else ()),
                     state, (LABEL_CHAIN, path.number, None), (LABEL_TURNED, turned, None),
                 )  # fmt: skip
-                actions = _onward(path, after, answer)
+                # A proxy answers for an end that may be here and has not said it: that is judged anew.
+                alone = (SetField(ANSWER, 1),) if answer and hop.has_one_leg else ()
+                actions = (*alone, *_onward(path, after, answer))
                 yield flow(SERVICE_KNOWN, 100, match, *actions, category=Category.SERVICE)
 
 
