@@ -80,7 +80,7 @@ def traffic(site: Site) -> Traffic:
 
 def undisturbed(report: Report, what: str) -> None:
     """Print the numbers, and assert that nothing was lost, reset, repeated or leaked."""
-    print(f"\n{what}: {report}")
+    print(f"\n{what}: {report}{holes(report)}")
     assert report.sent > 100
     assert report.lost == 0
     assert report.broken == []
@@ -89,6 +89,19 @@ def undisturbed(report: Report, what: str) -> None:
     assert all(len(times) > 20 for times in report.transfers.values())
     assert report.forbidden > 100
     assert report.leaked == 0
+
+
+def holes(report: Report) -> str:
+    """Return which datagrams were lost and what arrived around them, for a person who looks for the cause."""
+    lines = []
+    for server, pair in report.udp.items():
+        for way, flow in zip(("to", "from"), pair, strict=True):
+            for number in sorted(set(range(flow.sent)) - set(flow.arrivals)):
+                around = [flow.arrivals.get(n) for n in (number - 1, number + 1)]
+                lines.append(
+                    f"\n  lost {way} {server}: {number} of {flow.sent}, neighbours arrived at {around}"
+                )
+    return "".join(lines)
 
 
 def applied(site: Site) -> list[int]:

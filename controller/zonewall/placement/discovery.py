@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from zonewall.placement.binding_map import FrozenMap
@@ -101,7 +101,7 @@ class LinkChange:
 
 @dataclass(frozen=True, slots=True)
 class LinkTable:
-    """What each fabric port heard last. A link is live while both of its ends have heard each other.
+    """What each fabric port heard last. A link is live while both of its ends remember each other.
 
     Both, because a wire that is broken one way swallows traffic; the price is one more frame's time. A
     port has one neighbour: whom it heard last.
@@ -131,38 +131,50 @@ class LinkTable:
             neighbours=self.neighbours.put(receiver, (sender, at + claim.ttl_s)),
             counters=self.counters.put(sender, claim.counter),
         )
-        return table._with_links_of({receiver, sender}, at)
+        return table._with_links_of({receiver, sender})
 
-    def expire(self, at: float) -> tuple[LinkTable, LinkChange]:
-        """Forget what was heard too long ago."""
-        old = [end for end, (_, until) in self.neighbours.items() if until <= at]
-        return self._without(old, at)
+    def expire(
+        self, at: float, is_proven: Callable[[End, End, float], bool] = lambda *_: True
+    ) -> tuple[LinkTable, LinkChange]:
+        """Forget what was heard too long ago, if silence proves anything.
 
-    def lost(self, end: End, at: float) -> tuple[LinkTable, LinkChange]:
+        Args:
+            at: the clock.
+            is_proven: says of the end that heard, the end that was heard and until when that held whether
+                frames really left since, and would have been told of.
+        """
+        old = [
+            end
+            for end, (other, until) in self.neighbours.items()
+            if until <= at and is_proven(end, other, until)
+        ]
+        return self._without(old)
+
+    def lost(self, end: End) -> tuple[LinkTable, LinkChange]:
         """Forget what a port heard that has gone down."""
-        return self._without([end] if end in self.neighbours else [], at)
+        return self._without([end] if end in self.neighbours else [])
 
-    def _without(self, ends: list[End], at: float) -> tuple[LinkTable, LinkChange]:
+    def _without(self, ends: list[End]) -> tuple[LinkTable, LinkChange]:
         neighbours = self.neighbours
         for end in ends:
             neighbours = neighbours.drop(end)
         if not ends:
             return self, LinkChange()
-        return replace(self, neighbours=neighbours)._with_links_of(set(ends), at)
+        return replace(self, neighbours=neighbours)._with_links_of(set(ends))
 
-    def _with_links_of(self, ends: set[End], at: float) -> tuple[LinkTable, LinkChange]:
+    def _with_links_of(self, ends: set[End]) -> tuple[LinkTable, LinkChange]:
         """Return the table with the links at these ends found again."""
         before = frozenset(link for link in self.links if link.a in ends or link.b in ends)
-        after = frozenset(link for end in ends if (link := self._link_at(end, at)) is not None)
+        after = frozenset(link for end in ends if (link := self._link_at(end)) is not None)
         if before == after:
             return self, LinkChange()
         return replace(self, links=self.links - before | after), LinkChange(after - before, before - after)
 
-    def _link_at(self, end: End, at: float) -> Link | None:
+    def _link_at(self, end: End) -> Link | None:
         """Return the live link at an end."""
-        other, until = self.neighbours.get(end, (end, at))
-        heard, heard_until = self.neighbours.get(other, (other, at))
-        if heard != end or other == end or until <= at or heard_until <= at:
+        other, _ = self.neighbours.get(end, (end, 0.0))
+        heard, _ = self.neighbours.get(other, (other, 0.0))
+        if heard != end or other == end:
             return None
         return Link(min(end, other), max(end, other))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Protocol
 
 import structlog
@@ -61,6 +61,9 @@ class Speaker(BridgeLink, Protocol):
 
     async def packet_out(self, in_port: int, actions: bytes, frame: bytes) -> None:
         """Have the bridge do actions with a frame."""
+
+    async def is_alive(self) -> bool:
+        """Say whether the bridge answers what it is asked now."""
 
 
 class BridgeEvents:
@@ -193,7 +196,7 @@ class BridgeEvents:
             return
         is_up = event.port.is_up and event.change is not PortChange.DELETED
         end = (key, OfPort(event.port.number))
-        if self._reconciler.finder.carrier(end, is_up=is_up, at=time.monotonic()):
+        if self._reconciler.finder.carrier(end, is_up=is_up):
             _log.warning("link_down", bridge=str(key), port=event.port.name)
             self._reconciler.links_changed()
 
@@ -300,7 +303,8 @@ class BridgeEvents:
             datapath_id = self._reconciler.world.datapath_of(key)
             if datapath_id is not None:
                 frame = self._reconciler.finder.frame(datapath_id, ofport, at)
-                self._send(key, OFPP_CONTROLLER, (Output(ofport),), frame)
+                if self._send(key, OFPP_CONTROLLER, (Output(ofport),), frame):
+                    self._start(self._note_left(self._links[key], (key, ofport), at))
 
     def _reject(self, key: BridgeKey, event: PacketIn) -> None:
         answer = refuse(event.frame)
@@ -326,17 +330,24 @@ class BridgeEvents:
                         return vlan
         return 0
 
-    def _send(self, key: BridgeKey, in_port: int, actions: tuple[Action, ...], frame: bytes) -> None:
+    def _send(self, key: BridgeKey, in_port: int, actions: tuple[Action, ...], frame: bytes) -> bool:
         """Send a frame; what a bridge has not taken while many others wait for it is not sent at all."""
         link = self._links.get(key)
         if link is None or self._waiting.get(key, 0) >= MOST_WAITING:
-            return
+            return False
         self._waiting[key] = self._waiting.get(key, 0) + 1
-        task = asyncio.get_running_loop().create_task(
-            self._deliver(key, link, in_port, encode_actions(actions), frame)
-        )
+        self._start(self._deliver(key, link, in_port, encode_actions(actions), frame))
+        return True
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _note_left(self, link: Speaker, end: tuple[BridgeKey, OfPort], asked: float) -> None:
+        """Note that a frame sent just now has left, once the bridge answers what it is asked after it."""
+        if await link.is_alive():
+            self._reconciler.finder.left(end, asked, time.monotonic())
 
     async def _deliver(
         self, key: BridgeKey, link: Speaker, in_port: int, actions: bytes, frame: bytes

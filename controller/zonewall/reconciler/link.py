@@ -13,6 +13,9 @@ from zonewall.openflow.session import Session
 from zonewall.pipeline.cookie import Category, cookie
 from zonewall.pipeline.tables import VERDICT_TABLE
 
+ANSWER_S = 10.0
+"""A bridge may be at work for so long before it answers."""
+
 
 class SessionLink:
     """One live session; a new connection of the same bridge is another link."""
@@ -52,3 +55,7 @@ class SessionLink:
     async def packet_out(self, in_port: int, actions: bytes, frame: bytes) -> None:
         """Have the bridge do actions with a frame."""
         await self.session.packet_out(in_port, actions, frame)
+
+    async def is_alive(self) -> bool:
+        """Say whether the bridge answers what it is asked now."""
+        return await self.session.is_alive(ANSWER_S)

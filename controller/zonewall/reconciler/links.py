@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Container, Iterable
 from dataclasses import replace
 
@@ -14,6 +15,8 @@ EVERY_S = 3.0
 EAGER_S = 0.4
 EAGER_ROUNDS = 5
 """A port that has just come is asked this often at the shorter distance, so that links are there soon."""
+MISSED = 3
+"""So many frames that certainly left and were certainly not told of make a link one that is gone."""
 
 
 class LinkFinder:
@@ -24,6 +27,7 @@ class LinkFinder:
         self._key = key
         self._table = LinkTable()
         self._next: dict[tuple[BridgeKey, OfPort], tuple[float, int]] = {}
+        self._left: dict[tuple[BridgeKey, OfPort], deque[tuple[float, float]]] = {}
 
     def remember(self, links: frozenset[Link], at: float) -> None:
         """Take links as live until they would have been heard of again."""
@@ -50,7 +54,8 @@ class LinkFinder:
         present = set(ports)
         for end in self._next.keys() - present:
             del self._next[end]
-            self._table, _ = self._table.lost(end, at)
+            self._left.pop(end, None)
+            self._table, _ = self._table.lost(end)
         due = []
         for end in sorted(end for end in present if end[0] in connected):
             when, rounds = self._next.get(end, (at, 0))
@@ -75,7 +80,7 @@ class LinkFinder:
         self._table, change = self._table.seen(sender, receiver, claim, at)
         return bool(change)
 
-    def carrier(self, end: tuple[BridgeKey, OfPort], *, is_up: bool, at: float) -> bool:
+    def carrier(self, end: tuple[BridgeKey, OfPort], *, is_up: bool) -> bool:
         """Take what a bridge says of a port's cable; say whether the links changed by it.
 
         A link whose cable is out is gone at once; one that is back is asked for at the shorter distance.
@@ -83,19 +88,38 @@ class LinkFinder:
         self._next.pop(end, None)
         if is_up:
             return False
-        self._table, change = self._table.lost(end, at)
+        self._table, change = self._table.lost(end)
         return bool(change)
 
-    def expire(self, at: float, connected: Container[BridgeKey]) -> bool:
+    def left(self, end: tuple[BridgeKey, OfPort], asked: float, answered: float) -> None:
+        """Take that a frame certainly left by a port: its bridge has answered a question put after it."""
+        self._left.setdefault(end, deque(maxlen=2 * MISSED)).append((asked, answered))
+
+    def expire(self, at: float) -> bool:
         """Forget links that were not heard of for too long; say whether there were any.
 
-        A bridge that is away can neither send nor tell what it hears, and goes on forwarding: its links are
-        kept, and have their full time once it is back.
+        A bridge that cannot be spoken to can neither send nor tell what it hears, and goes on forwarding:
+        only frames that certainly left, and that the other bridge would certainly have told of, count.
         """
-        neighbours = self._table.neighbours
-        for end, (other, until) in tuple(neighbours.items()):
-            if until <= at and not (end[0] in connected and other[0] in connected):
-                neighbours = neighbours.put(end, (other, at + TTL_S))
-        self._table = replace(self._table, neighbours=neighbours)
-        self._table, change = self._table.expire(at)
+        self._table, change = self._table.expire(at, self._is_proven)
         return bool(change)
+
+    def _is_proven(
+        self, receiver: tuple[BridgeKey, OfPort], sender: tuple[BridgeKey, OfPort], until: float
+    ) -> bool:
+        """Say whether enough frames left in vain, the receiver's bridge answering before and after each."""
+        window_s = self._table.window_s
+        told = [
+            (asked, answered)
+            for (bridge, _), times in self._left.items()
+            if bridge == receiver[0]
+            for asked, answered in times
+        ]
+        in_vain = [
+            asked
+            for asked, left in self._left.get(sender, ())
+            if asked > until - TTL_S
+            and any(asked - window_s <= put <= asked for put, _ in told)
+            and any(left <= put and answered <= asked + window_s for put, answered in told)
+        ]
+        return len(in_vain) >= MISSED

@@ -340,8 +340,7 @@ class Reconciler:
         self.take(self.world.fleet.tick(at), "time")
         self.recorder.time_passes()
         self.readdress(self.addresses.time_passes())
-        connected = {key for key, keeper in self.keepers.items() if keeper.link is not None}
-        if self.finder.expire(at, connected):
+        if self.finder.expire(at):
             self.links_changed()
         self._remember()
         inactive, passing = self.schedule.changed(self.world, self.world.configuration)

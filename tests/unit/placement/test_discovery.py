@@ -170,10 +170,10 @@ def test_a_wire_that_breaks_one_way_is_no_link() -> None:
 
 
 def test_a_port_that_goes_down_takes_its_link_along_at_once() -> None:
-    table, change = joined().lost(A, 101)
+    table, change = joined().lost(A)
 
     assert change == LinkChange(gone=frozenset({LINK}))
-    assert table.lost(A, 102) == (table, LinkChange())
+    assert table.lost(A) == (table, LinkChange())
 
 
 def test_a_port_that_is_joined_to_another_leaves_the_first() -> None:
