@@ -46,7 +46,7 @@ class Health:
                 self._down.add((bridge, port.name))
         self.follow()
 
-    def probe(self, at: float, send: Callable[[Sent], None]) -> None:
+    def probe(self, at: float, send: Callable[[Sent], object]) -> None:
         """Send what is due through every appliance."""
         functions = self._reconciler.world.configuration.inventory.service_functions
         for each in self._prober.due(self.instances, functions, self._port_of, at):
