@@ -17,6 +17,8 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector, we
 from zonewall.errors import ControllerUnreachableError, ZonewallError
 
 ANSWER_S = 10.0
+ACT_S = 120.0
+"""What is asked for may have to read every document first."""
 
 
 class ControlServer:
@@ -76,6 +78,12 @@ class ControlServer:
             if not isinstance(said, dict):
                 raise ZonewallError("say what is wanted as a JSON object")
             return web.json_response(await self._do(request.match_info["name"], said, _caller(request)))
+        except web.HTTPRequestEntityTooLarge:
+            return web.json_response(
+                {"error": "that is too much at once; say it in several parts"}, status=413
+            )
+        except RecursionError:
+            return web.json_response({"error": "that is nested too deeply"}, status=400)
         except (ZonewallError, ValueError) as error:
             return web.json_response({"error": str(error)}, status=400)
 
@@ -145,10 +153,10 @@ def tell(socket: Path, name: str, said: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _ask(socket: Path, path: str, said: dict[str, Any] | None = None) -> dict[str, Any]:
-    method = "GET" if said is None else "POST"
+    method, patience = ("GET", ANSWER_S) if said is None else ("POST", ACT_S)
     try:
         async with (
-            ClientSession(connector=UnixConnector(str(socket)), timeout=ClientTimeout(ANSWER_S)) as session,
+            ClientSession(connector=UnixConnector(str(socket)), timeout=ClientTimeout(patience)) as session,
             session.request(method, f"http://controller{path}", json=said) as answer,
         ):
             document = json.loads(await answer.text())

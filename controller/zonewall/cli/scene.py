@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_address
@@ -18,6 +19,7 @@ from zonewall.intent.passing import NOTHING_PASSES, Outliving, Passing, rule_end
 from zonewall.intent.schedule import inactive_rules
 from zonewall.placement.learnt import AddressBook, Learnt, Source, laid_over
 from zonewall.placement.model import Placement
+from zonewall.policy.added import ADDED
 from zonewall.policy.load import load_directory, load_texts
 from zonewall.policy.model import Configuration
 from zonewall.store.options import STATE_VARIABLE, read_options
@@ -44,6 +46,7 @@ class Scene:
         socket: where the controller answers; None for documents on disk.
         learnt: addresses that no document says.
         passing: what ends by itself.
+        added: the document of what was added by command, which stays beside any other configuration.
     """
 
     title: str
@@ -54,6 +57,7 @@ class Scene:
     socket: Path | None = None
     learnt: AddressBook = field(default_factory=AddressBook)
     passing: Passing = NOTHING_PASSES
+    added: Mapping[str, bytes] = field(default_factory=dict)
 
     def with_learnt(self, documents: Configuration) -> Configuration:
         """Return other documents' configuration with what would still be learnt under them."""
@@ -114,7 +118,10 @@ def in_force(socket: Path, at: datetime) -> Scene:
     configuration = laid_over(result.configuration, learnt)
     inactive = inactive_rules(configuration, at)
     passing = Passing(rule_ends(configuration, at), outliving)
-    return Scene("the controller's", configuration, numbering, placement, inactive, socket, learnt, passing)
+    added = {name: text for name, text in texts.items() if name == ADDED}
+    return Scene(
+        "the controller's", configuration, numbering, placement, inactive, socket, learnt, passing, added
+    )
 
 
 def control_socket(options: Path | None, state: Path | None, socket: Path | None) -> Path:

@@ -107,7 +107,7 @@ def plan_document(
     Raises:
         ZonewallError: the new configuration cannot be used, or is refused by an assertion of its own.
     """
-    new = old.with_learnt(load_accepted(directory, moment)[0])
+    new = old.with_learnt(load_accepted(directory, moment, old.added)[0])
     inactive = inactive_rules(new, moment)
     comparison = Comparison(old.configuration, new, old.inactive, inactive)
     bridges: tuple[Forecast, ...] = ()

@@ -42,11 +42,12 @@ def load_directory(path: Path) -> Configuration:
     return result.configuration
 
 
-def read_directory(path: Path) -> LoadResult:
-    """Return what the documents below a directory say."""
+def read_directory(path: Path, beside: Mapping[str, bytes] | None = None) -> LoadResult:
+    """Return what the documents below a directory say, together with others ``beside`` them."""
     texts, findings = read_files(path)
     if not texts:
         return LoadResult(None, tuple(findings))
+    texts |= beside or {}
     result = load_texts(texts)
     found = tuple(sorted((*findings, *result.findings), key=_place))
     return LoadResult(None if findings else result.configuration, found, texts)

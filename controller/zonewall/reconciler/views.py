@@ -15,6 +15,7 @@ from zonewall.flows.generation import is_out_of_force, sides, turned_state
 from zonewall.flows.wire import encode_program
 from zonewall.pipeline.compile import compile_bridge
 from zonewall.pipeline.cookie import is_ours
+from zonewall.reconciler.added import endpoint_rows
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.store.placement_file import placement_document
 
@@ -62,7 +63,7 @@ async def _held(reconciler: Reconciler, words: Mapping[str, str]) -> dict[str, A
     link = reconciler.keepers[key].link
     if link is None:
         raise ZonewallError(f"{key} is away; what it holds cannot be read")
-    fleet = reconciler.fleet
+    fleet = reconciler.world.indexed
     program = await asyncio.get_running_loop().run_in_executor(None, compile_bridge, fleet, key)
     wanted = with_timeouts(encode_program(program), time.time())
     async with asyncio.timeout(READ_S):
@@ -88,7 +89,14 @@ def _plain(flows: Iterable[EncodedFlow]) -> list[dict[str, Any]]:
     ]
 
 
+async def _endpoints(reconciler: Reconciler, words: Mapping[str, str]) -> dict[str, Any]:
+    """Return every endpoint and where it is described."""
+    del words
+    return {"endpoints": endpoint_rows(reconciler)}
+
+
 VIEWS: Mapping[str, Callable[[Reconciler, Mapping[str, str]], Awaitable[dict[str, Any]]]] = {
+    "endpoints": _endpoints,
     "in-force": _in_force,
     "held": _held,
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zonewall.errors import ConfigurationError
 from zonewall.intent.analysis.assertions import assertion_findings
-from zonewall.policy.load import LoadResult, read_directory
+from zonewall.policy.load import LoadResult, load_texts, read_directory
 from zonewall.policy.model import Configuration
 
 
@@ -24,13 +24,30 @@ def accept(result: LoadResult, at: datetime) -> LoadResult:
     return replace(result, configuration=None, findings=tuple(found))
 
 
-def load_accepted(path: Path, at: datetime) -> tuple[Configuration, Mapping[str, bytes]]:
+def load_accepted(
+    path: Path, at: datetime, beside: Mapping[str, bytes] | None = None
+) -> tuple[Configuration, Mapping[str, bytes]]:
     """Return the configuration below a directory if it may be applied, and the documents by file name.
+
+    Documents ``beside`` it, by name, count as if they lay in it.
 
     Raises:
         ConfigurationError: anything is wrong, or an assertion does not hold; it carries every finding.
     """
-    result = accept(read_directory(path), at)
+    return _accepted(read_directory(path, beside), at)
+
+
+def accepted_texts(texts: Mapping[str, bytes], at: datetime) -> tuple[Configuration, Mapping[str, bytes]]:
+    """Return what documents say if it may be applied, and them.
+
+    Raises:
+        ConfigurationError: as ``load_accepted``.
+    """
+    return _accepted(replace(load_texts(texts), texts=texts), at)
+
+
+def _accepted(read: LoadResult, at: datetime) -> tuple[Configuration, Mapping[str, bytes]]:
+    result = accept(read, at)
     if result.configuration is None:
         raise ConfigurationError(result.findings)
     return result.configuration, result.texts

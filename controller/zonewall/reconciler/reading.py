@@ -1,0 +1,53 @@
+"""Documents on their way into force: read and checked beside the event loop, against what is in force."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from zonewall.errors import ZonewallError
+from zonewall.placement.model import BridgeKey
+from zonewall.policy.added import ADDED
+from zonewall.policy.model import Configuration
+from zonewall.reconciler.budget import refusals
+from zonewall.reconciler.schedule import Schedule
+from zonewall.reconciler.world import World
+
+Texts = Mapping[str, bytes]
+"""Documents by name."""
+
+
+async def accepted(
+    world: World,
+    schedule: Schedule,
+    held: Mapping[BridgeKey, int],
+    load: Callable[[], tuple[Configuration, Texts]],
+) -> tuple[Configuration, Texts]:
+    """Return what ``load`` gives, if it may be put in force.
+
+    Args:
+        world: what is in force.
+        schedule: says which rules hold.
+        held: how many flows each bridge holds.
+        load: reads and checks; it may take seconds.
+
+    Raises:
+        ZonewallError: it may not, and why.
+    """
+    loop = asyncio.get_running_loop()
+    configuration, texts = await loop.run_in_executor(None, load)
+    inactive = schedule.changed(world, configuration)[0]
+    over = await loop.run_in_executor(None, refusals, world, configuration, inactive, held)
+    if over:
+        raise ZonewallError("\n".join(over))
+    return configuration, texts
+
+
+def beside(added: bytes) -> dict[str, bytes]:
+    """Return the document of what was added by command as one among others; none where nothing was."""
+    return {ADDED: added} if added else {}
+
+
+def with_added(texts: Texts, added: bytes) -> dict[str, bytes]:
+    """Return documents with another document of what was added by command."""
+    return {**{name: text for name, text in texts.items() if name != ADDED}, **beside(added)}
