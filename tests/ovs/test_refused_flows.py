@@ -155,7 +155,7 @@ def test_a_sick_bridge_delays_no_other(dummy_switch: DummySwitch, monkeypatch: p
             async def watch(self) -> bool:
                 return False
 
-            async def change(self, change: Any, planned: Any) -> None:
+            async def change(self, change: Any, planned: Any, when: Any = None) -> None:
                 await asyncio.sleep(3600)
 
         sick = keeper_module.BridgeKeeper(FIRST, lambda: world, lambda _: None)

@@ -15,6 +15,7 @@ import typer
 from zonewall.api.control import ControlServer
 from zonewall.store.options import STATE_VARIABLE, Options, read_options
 
+SWITCH_S = 0.0005
 _TLS = ("certificate", "private-key", "ca")
 
 
@@ -68,6 +69,8 @@ async def serve(directory: Path, options: Options) -> None:
     """Run the controller and its control socket until a signal comes."""
     from zonewall.reconciler.controller import Controller  # noqa: PLC0415 - other verbs need none of it
 
+    # What a bridge has told passes several threads, and must not wait for 5 ms of others' turns at each.
+    sys.setswitchinterval(SWITCH_S)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

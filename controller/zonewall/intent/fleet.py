@@ -54,7 +54,8 @@ class Members:
 
     Attributes:
         place: the one binding of each that receives its traffic.
-        bridges: how many of its bindings that are not being left each bridge has.
+        bridges: how many of its bindings each bridge has. One that is being left counts until its port goes:
+            what is still sent there is sent on.
         present: the bridges that have any; the same object while they are the same.
         servers: the bridges of its DHCP servers.
     """
@@ -204,9 +205,8 @@ def index_fleet(policy: Policy, placement: Placement, before: Fleet | None = Non
                 place.setdefault(tenant, {})[key] = binding
                 if "dhcp-server" in facts.roles:
                     servers.setdefault(tenant, {})[key] = bridge
-            if binding.state is not BindingState.LEAVING:
-                counted = bridges.setdefault(tenant, {})
-                counted[bridge] = counted.get(bridge, 0) + 1
+            counted = bridges.setdefault(tenant, {})
+            counted[bridge] = counted.get(bridge, 0) + 1
     members = {
         tenant: Members(
             FrozenMap.of(place.get(tenant, {})),
@@ -262,8 +262,7 @@ def _moved(
     counted = dict(members.bridges)
     for bindings, step in ((before, -1), (after, 1)):
         for binding in bindings:
-            if binding.state is not BindingState.LEAVING:
-                counted[binding.bridge] = counted.get(binding.bridge, 0) + step
+            counted[binding.bridge] = counted.get(binding.bridge, 0) + step
     bridges = {bridge: count for bridge, count in counted.items() if count}
     receiving = [binding for binding in after if binding.state in DELIVERING]
     place = members.place.put(facts.key, receiving[-1]) if receiving else members.place.drop(facts.key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -32,6 +33,8 @@ from zonewall.openflow.session import Session, Waiter
 
 CHUNK = 200
 """Messages in one bundle of a change that need not be atomic: more at once stalls the datapath."""
+WAITING_S = 0.05
+"""So long a bundle waits, all but committed, for another bridge's."""
 REVALIDATION_S = 0.5
 """After so long no decision cached in the datapath is older than the bundle before (no barrier waits)."""
 
@@ -66,8 +69,12 @@ async def apply(session: Session, change: Change, *, atomic: bool = True) -> Non
         await _meters_after(session, change)
 
 
-async def apply_plan(session: Session, change: Change, planned: Plan) -> None:
+async def apply_plan(
+    session: Session, change: Change, planned: Plan, when: asyncio.Event | None = None
+) -> None:
     """Make a change of groups and meters, and of flows part by part as planned.
+
+    With ``when`` what is put in force by one bundle is sent at once, and committed after that.
 
     Raises:
         BundleRefused, MeterRefused, SessionClosed: as ``apply``; what was done before is to be read back.
@@ -82,7 +89,7 @@ async def apply_plan(session: Session, change: Change, planned: Plan) -> None:
                 await asyncio.sleep(REVALIDATION_S)
             steps = _steps(Change(stage.delta))
             if stage.is_whole:
-                await _bundle(session, tuple(steps))
+                await _whole(session, tuple(steps), when)
             elif stage.is_gentle:
                 await _trickle(session, steps)
             else:
@@ -160,7 +167,41 @@ def _steps(change: Change) -> Iterator[_Step]:
         yield _Step(GROUP_MOD, group_delete_body(number), None, f"to remove group {number}")
 
 
-async def _bundle(session: Session, steps: Sequence[_Step]) -> None:
+async def _whole(session: Session, steps: Sequence[_Step], when: asyncio.Event | None) -> None:
+    """Carry out all steps or none: in a bundle, but for a single one, which is whole by itself."""
+    if len(steps) == 1:
+        await _reached(when)
+        await _single(session, steps[0])
+    else:
+        await _bundle(session, steps, when)
+
+
+async def _reached(when: asyncio.Event | None) -> None:
+    """Wait for something else to be done, but not for long."""
+    if when is not None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(when.wait(), WAITING_S)
+
+
+async def _single(session: Session, step: _Step) -> None:
+    """Send one message and a barrier: half the way of a bundle, which is opened, closed and committed."""
+    refusals: list[Refusal] = []
+
+    def take(header: Header, body: bytes) -> None:
+        if header.kind == messages.ERROR:
+            refusals.append(Refusal(step.what, *parse.parse_error(body), step.flow))
+        elif header.kind == messages.BARRIER_REPLY:
+            waiter.done.set()
+
+    async with session.waiting(2, take) as waiter:
+        barrier = message(messages.BARRIER_REQUEST, waiter.last_xid, b"")
+        await session.send_all([message(step.kind, waiter.first_xid, step.body), barrier])
+        await session.wait(waiter, step.what)
+    if refusals:
+        raise BundleRefused(tuple(refusals))
+
+
+async def _bundle(session: Session, steps: Sequence[_Step], when: asyncio.Event | None = None) -> None:
     """Send one bundle: opened, filled and closed at once; committed only if nothing was refused."""
     count = len(steps)
     refusals: list[Refusal] = []
@@ -186,6 +227,7 @@ async def _bundle(session: Session, steps: Sequence[_Step]) -> None:
         await session.wait(waiter, "a bundle")
         waiter.done.clear()
         if not refusals:
+            await _reached(when)
             wanted_reply = BundleStep.COMMIT
             await session.send_all([messages.bundle_control(open_xid + 2, bundle_id, wanted_reply)])
         else:

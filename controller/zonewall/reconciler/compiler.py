@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from zonewall.flows.assembly import Assembler
 from zonewall.flows.encoded import BridgeState
 from zonewall.intent.fleet import Fleet
 from zonewall.placement.model import BridgeKey
+
+T = TypeVar("T")
 
 
 class Compiler:
@@ -19,12 +23,18 @@ class Compiler:
         self._assembler = Assembler()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compile")
 
-    async def wanted(self, fleet: Fleet, key: BridgeKey) -> BridgeState:
-        """Return what a bridge should hold.
+    async def wanted(
+        self, fleet: Fleet, key: BridgeKey, then: Callable[[BridgeState], T]
+    ) -> tuple[BridgeState, T]:
+        """Return what a bridge should hold, and what ``then`` makes of it in the same thread.
 
         Raises:
             CompileError: something that no bridge can carry out.
             EncodingError: something that has no OpenFlow form.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._assembler.state, fleet, key)
+
+        def work() -> tuple[BridgeState, T]:
+            state = self._assembler.state(fleet, key)
+            return state, then(state)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -23,8 +23,10 @@ from zonewall.pipeline.tables import RESOLVE, SOURCE
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
 from zonewall.reconciler import actions, views
+from zonewall.reconciler.added import AddedEndpoints
 from zonewall.reconciler.bridges import BridgeEvents
 from zonewall.reconciler.counters import EVERY_S, Counters
+from zonewall.reconciler.garbage import Garbage
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.intake import Intake
 from zonewall.reconciler.link import SessionLink
@@ -39,6 +41,9 @@ from zonewall.values.names import DatapathId
 
 PREFIXES = {table.number: ("nw_dst", "nw_src", "ipv6_dst") for table in (RESOLVE, SOURCE)}
 """Fields looked up by longest prefix, so that megaflows stay wide (ovs-vswitchd.conf.db(5), Flow_Table)."""
+
+SWEEP_S = 2.0
+"""How often what is there by now is taken out of the garbage collector's sight."""
 
 JOURNAL_S = 3.0
 """How long an operator's answer waits for the journal; what is asked for is done at once."""
@@ -65,6 +70,7 @@ class Controller:
         self.reconciler = Reconciler(in_force, options.state, key, self.journal)
         self.hosts = HostEvents(self.reconciler)
         self.trials = Trials(self.reconciler, self.hosts.connected.keys, self._is_alive, applied, directory)
+        self.added = AddedEndpoints(self.reconciler, lambda: self.trials.trial is not None)
         self._listeners: list[Listener] = []
         self._links: dict[int, SessionLink] = {}
         self.bridges = BridgeEvents(
@@ -85,6 +91,7 @@ class Controller:
         self.journal.start()
         self.reconciler.recorder.started(self.journal.present())
         working = asyncio.create_task(self.reconciler.run())
+        sweeping = asyncio.create_task(_sweep())
         watching = asyncio.create_task(self._watch(stop))
         discovering = asyncio.create_task(self.bridges.discover())
         probing = asyncio.create_task(self.bridges.probe())
@@ -100,7 +107,7 @@ class Controller:
             for listener in self._listeners:
                 await listener.stop()
             await asyncio.get_running_loop().run_in_executor(None, self.databases.stop)
-            tasks = (working, watching, discovering, probing, listening, counting)
+            tasks = (working, watching, discovering, probing, listening, counting, sweeping)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -119,8 +126,11 @@ class Controller:
         Raises:
             ZonewallError: there is no such thing to do, or it is not said well.
         """
-        if name == "apply":
-            await self.trials.apply(said, who)
+        if name in self.added.actions:
+            await self.added.actions[name](said, who)
+        elif name == "apply":
+            async with self.reconciler.changing:
+                await self.trials.apply(said, who)
         elif name == "confirm":
             self.trials.confirm(who)
         else:
@@ -253,6 +263,14 @@ class Controller:
         datapath_id = self.reconciler.world.datapath_of(key)
         session = self._session(datapath_id) if datapath_id is not None else None
         return session is not None and await session.is_alive()
+
+
+async def _sweep() -> None:
+    """Keep collections of garbage short, for ever."""
+    garbage = Garbage()
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        garbage.look()
 
 
 def discovery_key(path: Path) -> bytes:

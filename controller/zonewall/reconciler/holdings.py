@@ -27,6 +27,8 @@ AUDIT_S = 30.0
 """A bridge that does not tell of changes is read this often."""
 WATCHED_AUDIT_S = 120.0
 """A bridge that tells of changes is read this often all the same."""
+AUDIT_LATE_S = 5.0
+"""So long an audit waits while there are changes to be made."""
 AUDIT_PAUSE_S = 1.0
 """A bridge that tells of a change of ours is read at once, but no more often than this."""
 FOREIGN_READS = 50
@@ -85,6 +87,14 @@ class Holdings:
     def is_known(self) -> bool:
         """Say whether what the bridge holds need not be read before the next change."""
         return self._held is not None
+
+    @property
+    def at_hand(self) -> BridgeState | None:
+        """Return what the bridge holds as last confirmed; None if it is to be read before any change.
+
+        A change does not wait for an audit, which takes longer, but no audit waits for ever.
+        """
+        return self._held if time.monotonic() < self.audit_at + AUDIT_LATE_S else None
 
     def begin(self) -> None:
         """Take up a new session: what the bridge holds now is to be read."""

@@ -16,6 +16,7 @@ from zonewall.flows.diff import Change, diff_state, with_meters
 from zonewall.flows.encoded import BridgeState, EncodedFlow
 from zonewall.flows.ending import with_timeouts
 from zonewall.flows.generation import turned_flow
+from zonewall.flows.layers import Layers
 from zonewall.flows.leaving import SEARCHED, Leaving
 from zonewall.flows.staging import LARGE, Plan, plan
 from zonewall.intent.fleet import Fleet
@@ -30,6 +31,11 @@ FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 30.0
 MOST_ROUNDS = 64
 """So many refusals are met by setting something aside before the bridge is left alone for a while."""
+UNSAID = 8
+"""A change of so few flows is no line of the log."""
+
+Prepared = tuple[BridgeState, Change, Plan]
+"""What to ask of a bridge, what differs from what it holds, and how to change it."""
 
 _log = structlog.get_logger()
 
@@ -37,8 +43,8 @@ _log = structlog.get_logger()
 class BridgeLink(ReadableLink, Protocol):
     """What a keeper needs of a session with a bridge."""
 
-    async def change(self, change: Change, planned: Plan) -> None:
-        """Change the bridge part by part as planned, and wait until it is done."""
+    async def change(self, change: Change, planned: Plan, when: asyncio.Event | None = None) -> None:
+        """Change the bridge as planned, nothing in force before ``when``, and wait until it is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +94,7 @@ class BridgeKeeper:
         self._compiler = compiler or Compiler()
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
+        self._when: asyncio.Event | None = None
         self._retry_s = FIRST_RETRY_S
         self.holdings = Holdings(key)
         self.aside = SetAside()
@@ -118,8 +125,9 @@ class BridgeKeeper:
         if self.holdings.told(updates):
             self._wake.set()
 
-    def wake(self) -> None:
-        """Say that the bridge may have to change."""
+    def wake(self, when: asyncio.Event | None = None) -> None:
+        """Say that the bridge may have to change; with ``when`` all is prepared, and done after that."""
+        self._when = when or self._when
         self._settled.clear()
         self._wake.set()
 
@@ -149,30 +157,37 @@ class BridgeKeeper:
                 self._failed(error)
 
     async def _bring_about(self, link: BridgeLink, fleet: Fleet) -> None:
-        wanted = await self._compiler.wanted(fleet, self.key)
-        if fleet.policy.passing:
-            wanted = with_timeouts(wanted, time.time())
-        bridge = fleet.policy.configuration.inventory.hosts[self.key.host].bridges[self.key.bridge]
-        installed = await self.holdings.known(link, fleet.policy, bridge.foreign_flows)
+        when, self._when = self._when, None
+        before = None if fleet.policy.passing or self.aside else self.holdings.at_hand
+        wanted, prepared = await self._compiler.wanted(
+            fleet, self.key, lambda state: self._small(before, state)
+        )
+        if before is not None and prepared is not None and prepared[1]:
+            installed = before
+        else:
+            wanted = with_timeouts(wanted, time.time()) if fleet.policy.passing else wanted
+            installed = await self._known(link, fleet)
         for _ in range(MOST_ROUNDS):
             now = time.monotonic()
             asked = self.aside.closed(wanted, now)
-            asked, change, planned = await self._plan(installed, asked, now)
+            made = prepared if installed is before else None
+            asked, change, planned = made or await self._plan(installed, asked, now)
+            prepared = None
             self.holdings.asked(asked)
             try:
-                await self._send(link, change, planned)
+                await self._send(link, change, planned, when)
             except BundleRefused as error:
                 self._set_aside(error, fleet, now, planned.turned)
                 if len(planned.stages) > 1:
                     self.holdings.forget()
-                    installed = await self.holdings.known(link, fleet.policy, bridge.foreign_flows)
+                    installed = await self._known(link, fleet)
                 else:
                     installed = with_meters(installed, change)
             except MeterRefused as error:
                 self.aside.meter_refused(error, now)
                 _log.error("meter_set_aside", bridge=str(self.key), meter=error.number, reason=error.reason)
                 self.holdings.forget()
-                installed = await self.holdings.known(link, fleet.policy, bridge.foreign_flows)
+                installed = await self._known(link, fleet)
             else:
                 break
         else:
@@ -189,33 +204,52 @@ class BridgeKeeper:
         self._report(InForce(self.key, fleet.placement, time.monotonic(), self.holdings.was_empty))
         self.holdings.was_empty = False
 
-    async def _plan(
-        self, installed: BridgeState, asked: BridgeState, now: float
-    ) -> tuple[BridgeState, Change, Plan]:
-        """Return what to ask for, what differs, and how to change it; a thread of its own finds that out.
+    async def _known(self, link: BridgeLink, fleet: Fleet) -> BridgeState:
+        bridge = fleet.policy.configuration.inventory.hosts[self.key.host].bridges[self.key.bridge]
+        return await self.holdings.known(link, fleet.policy, bridge.foreign_flows)
+
+    def _small(self, installed: BridgeState | None, wanted: BridgeState) -> Prepared | None:
+        """Return how to make a change that is small and made of pieces; None for any other."""
+        if (
+            installed is None
+            or not isinstance(installed.flows, Layers)
+            or not isinstance(wanted.flows, Layers)
+        ):
+            return None
+        gone, come = wanted.flows.changed_since(installed.flows)
+        if sum(len(block.flows) for block in (*gone, *come)) > LARGE:
+            return None
+        return self._prepare(installed, wanted, time.monotonic())
+
+    async def _plan(self, installed: BridgeState, asked: BridgeState, now: float) -> Prepared:
+        """Return how to make a change of any size; a thread of its own finds that out."""
+        return await asyncio.get_running_loop().run_in_executor(None, self._prepare, installed, asked, now)
+
+    def _prepare(self, installed: BridgeState, asked: BridgeState, now: float) -> Prepared:
+        """Return what to ask for, what differs, and how to change it.
 
         Rows that cached decisions may need go a moment later; a large change sees to that itself.
         """
+        change, wanted = diff_state(installed, asked), asked
+        searched = any(key.table in SEARCHED for key in change.flows.delete)
+        if searched and len(change.flows.put) + len(change.flows.delete) <= LARGE:
+            wanted = self.leaving.keep(installed, asked, now)
+            change = diff_state(installed, wanted)
+        else:
+            self.leaving = Leaving()
+        return wanted, change, plan(change, installed.flows, wanted.flows, self.holdings.turned)
 
-        def work() -> tuple[BridgeState, Change, Plan]:
-            change, wanted = diff_state(installed, asked), asked
-            searched = any(key.table in SEARCHED for key in change.flows.delete)
-            if searched and len(change.flows.put) + len(change.flows.delete) <= LARGE:
-                wanted = self.leaving.keep(installed, asked, now)
-                change = diff_state(installed, wanted)
-            else:
-                self.leaving = Leaving()
-            return wanted, change, plan(change, installed.flows, wanted.flows, self.holdings.turned)
-
-        return await asyncio.get_running_loop().run_in_executor(None, work)
-
-    async def _send(self, link: BridgeLink, change: Change, planned: Plan) -> None:
+    async def _send(
+        self, link: BridgeLink, change: Change, planned: Plan, when: asyncio.Event | None
+    ) -> None:
         if not change:
             return
-        await link.change(change, planned)
+        await link.change(change, planned, when)
         self.status.applied += 1
         put, deleted = len(change.flows.put), len(change.flows.delete)
-        _log.info("flows_changed", bridge=str(self.key), put=put, deleted=deleted)
+        # An endpoint that moves changes a flow or two on every bridge of its tenant; the move itself is said.
+        say = _log.info if put + deleted > UNSAID else _log.debug
+        say("flows_changed", bridge=str(self.key), put=put, deleted=deleted)
 
     def _set_aside(self, error: BundleRefused, fleet: Fleet, now: float, turned: frozenset[int]) -> None:
         """Have the next attempt do without what was refused; what is not about a flow fails the bridge."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from zonewall.flows.diff import Change
@@ -40,8 +41,8 @@ class SessionLink:
         """Have the bridge tell of flows that others change; False if it cannot."""
         return await self.session.watch_flows()
 
-    async def change(self, change: Change, planned: Plan) -> None:
-        """Change the bridge part by part, and wait until it is done.
+    async def change(self, change: Change, planned: Plan, when: asyncio.Event | None = None) -> None:
+        """Change the bridge part by part, nothing in force before ``when``, and wait until it is done.
 
         Raises:
             BridgeError: it refused, or the session ended.
@@ -50,7 +51,7 @@ class SessionLink:
             key.table == VERDICT_TABLE.number for key in change.flows.delete
         ):
             await self.before_rules_go()
-        await bundle.apply_plan(self.session, change, planned)
+        await bundle.apply_plan(self.session, change, planned, when)
 
     async def packet_out(self, in_port: int, actions: bytes, frame: bytes) -> None:
         """Have the bridge do actions with a frame."""

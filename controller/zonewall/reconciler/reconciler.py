@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from zonewall.errors import ZonewallError
-from zonewall.intent.analysis.acceptance import load_accepted
+from zonewall.intent.analysis.acceptance import accepted_texts, load_accepted
 from zonewall.intent.fleet import Fleet, bridges_of
 from zonewall.intent.numbering import Numbering
 from zonewall.journal.keeping import JournalSink, Nowhere
@@ -21,22 +21,28 @@ from zonewall.journal.record import Kind
 from zonewall.placement.binding_events import Effect, EffectKind
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.model import BridgeKey
+from zonewall.policy.added import ADDED
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.addresses import Addresses
-from zonewall.reconciler.budget import refusals
 from zonewall.reconciler.compiler import Compiler
+from zonewall.reconciler.effect_log import log_effects
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.links import LinkFinder
 from zonewall.reconciler.memory import MemoryKeeper
+from zonewall.reconciler.reading import accepted, beside, with_added
 from zonewall.reconciler.recorder import Recorder
 from zonewall.reconciler.schedule import Schedule
 from zonewall.reconciler.world import Turn, World
+from zonewall.store.added_file import read_added
 from zonewall.store.numbering_file import read_numbering, write_numbering
 from zonewall.values.names import EndpointKey, HostName
 
 TICK_S = 0.25
 FIRST_PLACE_S = 0.5
 """How long the other bridges wait for a new place to confirm before they point to it anyway."""
+
+LEFT_PLACE_S = 0.05
+"""How long they then wait for the place that was left, which sends on what still comes to it."""
 
 READDRESS_S = 0.02
 """How long more learnt addresses are waited for before bridges change."""
@@ -76,7 +82,11 @@ class Reconciler:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self.recorder = Recorder(journal or Nowhere())
-        configuration, self.texts = load_accepted(directory, datetime.now(UTC))
+        self.changing = asyncio.Lock()
+        """Held by whoever reads a configuration and puts it in force, so that none undoes another's."""
+        self.added_file = state / "endpoints.yaml"
+        known_beside = beside(read_added(self.added_file))
+        configuration, self.texts = load_accepted(directory, datetime.now(UTC), known_beside)
         numbering = read_numbering(self.numbering_file)
         known = self.memory.at_start
         self.finder.remember(known.links, time.monotonic())
@@ -127,7 +137,7 @@ class Reconciler:
         """Take the next fleet, and have the bridges follow; ``cause``: who or what brought it about."""
         before = self.world
         fleet, effects = change
-        self._report(effects)
+        log_effects(effects)
         self.recorder.moved(fleet, effects, cause)
         if fleet is before.fleet:
             return
@@ -148,28 +158,38 @@ class Reconciler:
 
     async def reload(self) -> None:
         """Read the directory again; what is invalid changes nothing and is reported."""
-        try:
-            configuration, texts = await self.read(self.directory)
-        except ZonewallError as error:
-            self.refused_configuration = str(error)
-            _log.error("configuration_refused", error=str(error))
-            return
-        self.post(lambda: self.apply(configuration, texts))
+        async with self.changing:
+            try:
+                configuration, texts = await self.read(self.directory)
+            except ZonewallError as error:
+                self.refused_configuration = str(error)
+                _log.error("configuration_refused", error=str(error))
+                return
+            self.apply(configuration, texts)
 
     async def read(self, directory: Path) -> tuple[Configuration, Mapping[str, bytes]]:
-        """Return what a directory says, if it may be put in force.
+        """Return what a directory says together with what was added by command, if it may be put in force.
 
         Raises:
             ZonewallError: it may not, and why.
         """
-        loop = asyncio.get_running_loop()
-        configuration, texts = await loop.run_in_executor(None, load_accepted, directory, datetime.now(UTC))
+        added = beside(self.texts.get(ADDED, b""))
+        return await self._accepted(lambda: load_accepted(directory, datetime.now(UTC), added))
+
+    async def read_with(self, added: bytes) -> tuple[Configuration, Mapping[str, bytes]]:
+        """Return what is in force with another document of what was added by command, if it may be.
+
+        Raises:
+            ZonewallError: it may not, and why.
+        """
+        texts = with_added(self.texts, added)
+        return await self._accepted(lambda: accepted_texts(texts, datetime.now(UTC)))
+
+    async def _accepted(
+        self, load: Callable[[], tuple[Configuration, Mapping[str, bytes]]]
+    ) -> tuple[Configuration, Mapping[str, bytes]]:
         held = {key: keeper.status.flows for key, keeper in self.keepers.items()}
-        inactive = self.schedule.changed(self.world, configuration)[0]
-        over = await loop.run_in_executor(None, refusals, self.world, configuration, inactive, held)
-        if over:
-            raise ZonewallError("\n".join(over))
-        return configuration, texts
+        return await accepted(self.world, self.schedule, held, load)
 
     def in_force(self, report: InForce) -> None:
         """Take a bridge's word for what it enforces.
@@ -212,17 +232,14 @@ class Reconciler:
 
     def dispatch(self, turn: Turn) -> None:
         """Wake the bridges of a turn: new places first, the others when those are in force."""
-        if not turn:
-            return
-        first = [self.keepers[key] for key in sorted(turn.first) if key in self.keepers]
-        then = [self.keepers[key] for key in sorted(turn.then) if key in self.keepers]
-        for keeper in first:
+        first, second, then = (
+            [self.keepers[key] for key in sorted(group) if key in self.keepers]
+            for group in (turn.first, turn.second, turn.then)
+        )
+        for keeper in first or second + then:
             keeper.wake()
-        if not first:
-            for keeper in then:
-                keeper.wake()
-        elif then:
-            self._start(self._afterwards(first, then))
+        if first and (second or then):
+            self._start(self._afterwards(first, second, then))
 
     def readdress(self, changed: bool) -> None:
         """Have bridges follow learnt addresses soon, many at a time."""
@@ -233,14 +250,14 @@ class Reconciler:
     def _readdress(self) -> None:
         self._readdressing = False
         effects = self._put_in_force(self.addresses.configuration)
-        self._report(effects)
+        log_effects(effects)
         self.recorder.moved(self.world.fleet, effects, "addresses")
         self.dispatch(self._everywhere())
         self._remember()
 
     def amend_again(self) -> None:
         """Have other measures in force beside the same documents."""
-        self._report(self._put_in_force(self.addresses.configuration))
+        log_effects(self._put_in_force(self.addresses.configuration))
         self.dispatch(self._everywhere())
 
     def _put_in_force(self, configuration: Configuration) -> tuple[Effect, ...]:
@@ -262,7 +279,7 @@ class Reconciler:
         """Return the configuration in force as the documents say it."""
         return self._documents
 
-    def apply(self, configuration: Configuration, texts: Mapping[str, bytes]) -> bool:
+    def apply(self, configuration: Configuration, texts: Mapping[str, bytes], cause: str = "") -> bool:
         """Put a configuration in force; False if it cannot be carried out, which changes nothing."""
         learnt = self.addresses.book
         try:
@@ -278,8 +295,8 @@ class Reconciler:
         self.refused_configuration = ""
         self.loaded_at = time.time()
         self.revision += 1
-        self._report(effects)
-        self.recorder.configured(configuration, texts, f"documents in {self.directory}")
+        log_effects(effects)
+        self.recorder.configured(configuration, texts, cause or f"documents in {self.directory}")
         self.recorder.moved(self.world.fleet, effects, "configuration")
         for listener in self.on_configuration:
             listener(configuration)
@@ -305,16 +322,11 @@ class Reconciler:
                 self._start(keeper.run())
 
     def _latest_for(self, key: BridgeKey) -> Callable[[], Fleet | None]:
-        return lambda: self.fleet if key in self.fleet.ports and self.is_known(key) else None
+        return lambda: self.world.indexed if key in self.world.indexed.ports and self.is_known(key) else None
 
     def is_known(self, key: BridgeKey) -> bool:
         """Say whether the host has told what ports there are, so that nothing is taken for gone too early."""
         return key.host in self.told or time.monotonic() - self._started > UNTOLD_S
-
-    @property
-    def fleet(self) -> Fleet:
-        """Return what the bridges are compiled from at the moment."""
-        return self.world.indexed
 
     def host_told(self, host: HostName) -> None:
         """Note that a host has told all its ports; its bridges may be changed from now on."""
@@ -325,10 +337,18 @@ class Reconciler:
     def _confirmed(self, report: InForce) -> None:
         self.post(lambda: self.in_force(report))
 
-    async def _afterwards(self, first: list[BridgeKeeper], then: list[BridgeKeeper]) -> None:
+    async def _afterwards(
+        self, first: list[BridgeKeeper], second: list[BridgeKeeper], then: list[BridgeKeeper]
+    ) -> None:
+        in_force = asyncio.Event()
+        for keeper in second:
+            keeper.wake(in_force)
         await asyncio.gather(*(keeper.settled(FIRST_PLACE_S) for keeper in first))
+        in_force.set()
+        await asyncio.gather(*(keeper.settled(LEFT_PLACE_S) for keeper in second))
         for keeper in then:
             keeper.wake()
+            await asyncio.sleep(0)  # so that who was woken before goes on
 
     async def _tick(self) -> None:
         while True:
@@ -359,18 +379,6 @@ class Reconciler:
         self.world = self.world.with_fleet(self.world.fleet.with_links(self.finder.links))
         self._remember()
         self.dispatch(self._everywhere())
-
-    def _report(self, effects: tuple[Effect, ...]) -> None:
-        for effect in effects:
-            if effect.kind in (EffectKind.REPATH, EffectKind.REMOVE, EffectKind.CLOSE_WINDOW):
-                continue
-            level = _log.debug if effect.kind is EffectKind.IGNORED else _log.info
-            level(
-                f"placement_{effect.kind.value.replace('-', '_')}",
-                endpoint=effect.endpoint,
-                port=None if effect.port is None else f"{effect.port.bridge}/{effect.port.name}",
-                reason=effect.reason or None,
-            )
 
     def _start(self, coroutine: Any) -> None:
         if self._loop is None:

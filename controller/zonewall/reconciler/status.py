@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from zonewall.intent.connection_limits import host_command
 from zonewall.intent.fleet import bridges_of
-from zonewall.placement.binding_record import EndpointRecord, Place, placed_bindings
+from zonewall.placement.binding_fleet import FleetState
+from zonewall.placement.binding_record import Place
 from zonewall.placement.model import Binding
 from zonewall.reconciler.bridges import BridgeEvents
 from zonewall.reconciler.holdings import foreign_row
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.store.journal_writer import JournalStatus
+from zonewall.values.names import EndpointKey
 
 
 def status_document(
@@ -62,7 +65,7 @@ def status_document(
                         "reason": binding.reason or None,
                         "ready": place.confirmed,
                     }
-                    for place, binding in _placed(world.fleet.records.get(key))
+                    for place, binding in _placed(world.fleet, key)
                 ],
             }
             for key in sorted(world.configuration.inventory.endpoints)
@@ -75,7 +78,7 @@ def status_document(
         "limits_not_set": [
             {"host": name, "limit": "connections", "command": command}
             for name in sorted(world.configuration.inventory.hosts)
-            if (command := host_command(reconciler.fleet, name)) is not None
+            if (command := host_command(world.indexed, name)) is not None
         ],
         "appliances": bridges.health.status(),
         "mirror_targets_that_sent": bridges.intruders.status(),
@@ -86,8 +89,12 @@ def status_document(
     }
 
 
-def _placed(record: EndpointRecord | None) -> tuple[tuple[Place, Binding], ...]:
-    return () if record is None else placed_bindings(record)
+def _placed(fleet: FleetState, key: EndpointKey) -> Iterator[tuple[Place, Binding]]:
+    """Yield an endpoint's places that have an ofport, each with its binding."""
+    record = fleet.records.get(key)
+    if record is not None:
+        places = (place for place in record.places if place.ofport is not None)
+        yield from zip(places, fleet.bindings.get(key, ()), strict=True)
 
 
 def _bridge(reconciler: Reconciler, key: Any) -> dict[str, Any]:

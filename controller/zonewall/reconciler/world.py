@@ -17,6 +17,7 @@ from zonewall.policy.model import Configuration
 from zonewall.values.names import DatapathId, OfPort, TenantName
 
 _FIRST = frozenset({EffectKind.ENFORCE, EffectKind.ACTIVATE, EffectKind.ISOLATE})
+_LEFT = frozenset({EffectKind.REFUSE, EffectKind.REMOVE})
 _SILENT = frozenset(
     {EffectKind.READY, EffectKind.IGNORED, EffectKind.UNKNOWN_PORT, EffectKind.REFUSED_BRIDGE}
 )
@@ -24,14 +25,21 @@ _SILENT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What an event leads to: bridges that change first, and those that follow once the first are done."""
+    """What an event leads to: which bridges change, each group once the one before it is done.
+
+    Attributes:
+        first: new places.
+        second: places that were left: they send on to the new one what others still send to them.
+        then: all others.
+    """
 
     first: frozenset[BridgeKey] = frozenset()
+    second: frozenset[BridgeKey] = frozenset()
     then: frozenset[BridgeKey] = frozenset()
 
     def __bool__(self) -> bool:
         """Say whether any bridge has to look."""
-        return bool(self.first or self.then)
+        return bool(self.first or self.second or self.then)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +115,23 @@ class World:
         """Return the bridges that placement effects concern since ``before``, the new places first."""
         endpoints = self.configuration.inventory.endpoints
         first: set[BridgeKey] = set()
+        second: set[BridgeKey] = set()
         then: set[BridgeKey] = set()
         tenants: set[TenantName] = set()
         for effect in effects:
             if effect.kind in _SILENT:
                 continue
             if effect.port is not None:
-                (first if effect.kind in _FIRST else then).add(effect.port.bridge)
+                group = first if effect.kind in _FIRST else second if effect.kind in _LEFT else then
+                group.add(effect.port.bridge)
             if effect.endpoint is not None and effect.endpoint in endpoints:
                 tenants |= self.relatives.get(endpoints[effect.endpoint].tenant, frozenset())
         if tenants:
             then |= self.outward
         for tenant in tenants:
             then |= before.indexed.present(tenant) | self.indexed.present(tenant)
-        return Turn(frozenset(first), frozenset(then - first))
+        second -= first
+        return Turn(frozenset(first), frozenset(second), frozenset(then - first - second))
 
     def bridge_of(self, datapath_id: DatapathId) -> BridgeKey | None:
         """Return the managed bridge with a datapath id: as the inventory says, else its host's database."""

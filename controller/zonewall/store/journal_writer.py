@@ -23,6 +23,8 @@ MOST_WAITING = 100_000
 """Entries kept in memory while they cannot be written; what comes after them is counted and lost."""
 
 BATCH = 5_000
+LINGER_S = 0.05
+"""How long records wait for others, unless somebody waits for them."""
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 30.0
 TAIL_RECORDS = 1_000
@@ -134,6 +136,8 @@ class JournalWriter:
                     self._ready.wait()
                 if self._stopping and not self._due():
                     return
+                # What led to the records is being carried out just now, and wants the processor more.
+                self._ready.wait_for(lambda: self._stopping or bool(self._acknowledge), LINGER_S)
                 batch = list(islice(self._waiting, BATCH))
                 texts, lost = dict(self._texts), self._lost
             try:

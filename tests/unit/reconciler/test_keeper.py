@@ -36,7 +36,7 @@ class Bridge:
     async def watch(self) -> bool:
         return False
 
-    async def change(self, change: Change, planned: Plan) -> None:
+    async def change(self, change: Change, planned: Plan, when: asyncio.Event | None = None) -> None:
         if self.refusals:
             self.refusals -= 1
             raise BridgeError("bad action")

@@ -1,0 +1,54 @@
+"""The collector leaves alone what stays, and still finds what goes when memory has grown."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from zonewall.reconciler.garbage import AT_LEAST_BYTES, Garbage, resident_bytes
+
+
+class Knot:
+    """Something that only the collector can free."""
+
+    def __init__(self) -> None:
+        self.self = self
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    threshold = gc.get_threshold()
+    yield
+    gc.set_threshold(*threshold)
+    gc.unfreeze()
+    gc.collect()
+
+
+def test_what_is_there_is_looked_through_no_more() -> None:
+    garbage = Garbage()
+    kept = [Knot() for _ in range(1000)]
+    garbage.look()
+    looked_at = set(map(id, gc.get_objects()))
+    assert not any(id(one) in looked_at for one in kept)
+
+
+def test_what_went_in_knots_is_freed_when_memory_has_doubled() -> None:
+    size = 100 << 20
+    garbage = Garbage(lambda: size)
+    knot = Knot()
+    gone = weakref.ref(knot)
+    garbage.look()
+    del knot
+    gc.collect()
+    garbage.look()
+    assert gone() is not None
+    size = (size << 1) + AT_LEAST_BYTES + 1
+    garbage.look()
+    assert gone() is None
+
+
+def test_memory_is_measured() -> None:
+    assert resident_bytes() > 1 << 20
