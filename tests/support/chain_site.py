@@ -80,7 +80,7 @@ def _away_names(status: Mapping[str, Any]) -> set[str]:
 
 
 def passed(capture: Capture, protocol: int = 6) -> list[bytes]:
-    """Return the frames of a protocol that came into an appliance by its first leg, or went out by it."""
+    """Return the frames of a protocol that came into an appliance by a leg."""
     return [frame for frame in capture.drain() if transport(frame)[0] == protocol]
 
 
@@ -173,17 +173,30 @@ class Talks:
         return {number: self.sent[number] - len(self._got[number]) for number in self.ports}
 
 
-def ports_seen(frames: list[bytes], server_port: int) -> tuple[set[int], set[int]]:
-    """Return the clients' ports of what went to a server and of what came from it."""
-    there, back = set(), set()
-    for frame in frames:
-        body = transport(frame)[1]
-        source, destination = int.from_bytes(body[:2], "big"), int.from_bytes(body[2:4], "big")
-        if destination == server_port:
-            there.add(source)
-        elif source == server_port:
-            back.add(destination)
-    return there, back
+@contextmanager
+def both_legs(appliance: Appliance) -> Iterator[tuple[Capture, Capture]]:
+    """Catch what comes into an appliance by each of its two legs."""
+    captures = appliance.capture("in"), appliance.capture("out")
+    try:
+        yield captures
+    finally:
+        for capture in captures:
+            capture.close()
+
+
+def ports_seen(legs: tuple[Capture, Capture], server_port: int, protocol: int) -> tuple[set[int], set[int]]:
+    """Return the clients' ports of what came for a server by the first leg, and from it by the second."""
+    there = {_ports(frame) for frame in passed(legs[0], protocol)}
+    back = {_ports(frame) for frame in passed(legs[1], protocol)}
+    return (
+        {source for source, destination in there if destination == server_port},
+        {destination for source, destination in back if source == server_port},
+    )
+
+
+def _ports(frame: bytes) -> tuple[int, int]:
+    body = transport(frame)[1]
+    return int.from_bytes(body[:2], "big"), int.from_bytes(body[2:4], "big")
 
 
 def web_server(host: Host | Namespace, folder: str) -> Any:
