@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from topologies.lab import Appliance, Capture, Host, Namespace
+from topologies.lab import Appliance, Capture, Namespace
 
 from support.service_frames import transport
 from support.service_site import ServiceSite, Status
@@ -39,6 +39,8 @@ def build_appliances(site: ServiceSite) -> None:
     hosts["hv1"].roles["br-int"]["eth1"]["function"] = "fw"
     outside = site.outsides["lan"]
     site.appliances["fw"] = lab.appliance("fw", outside, tags=(900, 901))
+    # A real firewall, and the switches before it, learn where MACs are.
+    site.appliances["fw"].ip("link set dev pass type bridge ageing_time 30000")
     intruder = lab.machine("intruder", "52:54:00:00:09:01", [])
     intruder.plug(outside, tag=901, ids=False)
     site.strangers["intruder"] = intruder
@@ -82,6 +84,12 @@ def _away_names(status: Mapping[str, Any]) -> set[str]:
 def passed(capture: Capture, protocol: int = 6) -> list[bytes]:
     """Return the frames of a protocol that came into an appliance by a leg."""
     return [frame for frame in capture.drain() if transport(frame)[0] == protocol]
+
+
+def arrived(capture: Capture, wanted: Callable[[bytes], bool]) -> list[bytes]:
+    """Return the wanted frames of what comes within half a second: enough for any that is forwarded."""
+    time.sleep(0.5)
+    return [frame for frame in capture.drain() if wanted(frame)]
 
 
 def send_from(place: Namespace, card: str, frames: list[bytes]) -> None:
@@ -197,8 +205,3 @@ def ports_seen(legs: tuple[Capture, Capture], server_port: int, protocol: int) -
 def _ports(frame: bytes) -> tuple[int, int]:
     body = transport(frame)[1]
     return int.from_bytes(body[:2], "big"), int.from_bytes(body[2:4], "big")
-
-
-def web_server(host: Host | Namespace, folder: str) -> Any:
-    """Start a web server on port 80 of a machine; return its process."""
-    return host.start("python3", "-m", "http.server", "80", "--directory", folder)
