@@ -6,9 +6,10 @@ import asyncio
 import resource
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from bench.harness import Figure, Options
 from support.dummy import DummySwitch, running_dummy_switch
@@ -32,6 +33,7 @@ from zonewall.reconciler.link import SessionLink
 from zonewall.values.names import BridgeName, HostName
 
 BRIDGES, FLOWS, IDLE_S = 200, 2_000, 20.0
+T = TypeVar("T")
 HERE = Location("bench.yaml", 1, 1)
 
 
@@ -55,8 +57,10 @@ class _Given(Compiler):
         super().__init__()
         self.state = state
 
-    async def wanted(self, fleet: Fleet, key: BridgeKey) -> BridgeState:
-        return self.state
+    async def wanted(
+        self, fleet: Fleet, key: BridgeKey, then: Callable[[BridgeState], T]
+    ) -> tuple[BridgeState, T]:
+        return self.state, then(self.state)
 
 
 async def _run(switch: DummySwitch) -> Measured:

@@ -149,7 +149,7 @@ def test_a_sick_bridge_delays_no_other(dummy_switch: DummySwitch, monkeypatch: p
     with kept(dummy_switch, FIRST, world, ports=2) as bridge:
 
         class Deaf:
-            async def read_state(self) -> Any:
+            async def read_state(self, expected: object = ()) -> Any:
                 await asyncio.sleep(3600)
 
             async def watch(self) -> bool:

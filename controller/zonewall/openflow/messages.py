@@ -44,6 +44,7 @@ class Multipart(IntEnum):
     """Kinds of multipart messages (OpenFlow 1.5.1, 7.3.5)."""
 
     FLOW_DESC = 1
+    TABLE = 3
     GROUP_DESC = 7
     METER_DESC = 10
     PORT_DESC = 13
@@ -117,9 +118,9 @@ def multipart(xid: int, kind: Multipart, body: bytes = b"") -> bytes:
     return message(MULTIPART_REQUEST, xid, struct.pack("!HH4x", kind, 0) + body)
 
 
-def flow_desc_body(cookie: int, cookie_mask: int) -> bytes:
-    """Return what follows in a request for flows of all tables whose cookie fits."""
-    return struct.pack("!B3xII4xQQHH4x", ALL_TABLES, ANY, ANY, cookie, cookie_mask, 1, 4)
+def flow_desc_body(cookie: int, cookie_mask: int, table: int = ALL_TABLES) -> bytes:
+    """Return what follows in a request for flows, of all tables unless said, whose cookie fits."""
+    return struct.pack("!B3xII4xQQHH4x", table, ANY, ANY, cookie, cookie_mask, 1, 4)
 
 
 def flow_monitor_body() -> bytes:

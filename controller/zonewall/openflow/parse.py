@@ -115,6 +115,17 @@ def parse_counts(body: bytes) -> Iterator[FlowCount]:
         yield FlowCount(key, cookie, found.get(4, 0), found.get(5, 0), found.get(0, 0) >> 32)
 
 
+def parse_table_counts(body: bytes) -> Iterator[int]:
+    """Yield how many flows each table of one part says that it holds (OpenFlow 1.5.1, 7.3.5.5)."""
+    if len(body) % _TABLE_BYTES:
+        raise Malformed(f"the tables' statistics end in the middle of one: {len(body)} bytes")
+    for start in range(0, len(body), _TABLE_BYTES):
+        yield int.from_bytes(body[start + 4 : start + 8], "big")
+
+
+_TABLE_BYTES = 24
+
+
 def _statistics(stats: bytes) -> dict[int, int]:
     """Return a list of OXS fields by number: 0 duration (its seconds above), 4 packets, 5 bytes."""
     found: dict[int, int] = {}

@@ -252,23 +252,36 @@ class Session:
             await self._send([messages.multipart(waiter.first_xid, kind, body)])
             await self.wait(waiter, what)
 
-    async def read_flows(self, cookie: int = 0, cookie_mask: int = 0) -> dict[FlowKey, EncodedFlow]:
-        """Return the flows of all tables whose cookie has the value under the mask; all by default."""
+    async def read_flows(
+        self, cookie: int = 0, cookie_mask: int = 0, table: int = messages.ALL_TABLES
+    ) -> dict[FlowKey, EncodedFlow]:
+        """Return the flows whose cookie has the value under the mask; of all tables, and all, by default."""
         flows: dict[FlowKey, EncodedFlow] = {}
 
         def take(part: bytes) -> None:
             for flow in parse.parse_flows(part):
                 flows[flow.key] = flow
 
-        await self._multipart(
-            "flows", Multipart.FLOW_DESC, messages.flow_desc_body(cookie, cookie_mask), take
-        )
+        body = messages.flow_desc_body(cookie, cookie_mask, table)
+        await self._multipart("flows", Multipart.FLOW_DESC, body, take)
         return flows
 
-    async def read_counts(self, cookie: int, cookie_mask: int) -> list[FlowCount]:
+    async def count_flows(self) -> int:
+        """Return how many flows the tables say that they hold."""
+        counts: list[int] = []
+
+        def take(part: bytes) -> None:
+            counts.extend(parse.parse_table_counts(part))
+
+        await self._multipart("the tables' counts", Multipart.TABLE, b"", take)
+        return sum(counts)
+
+    async def read_counts(
+        self, cookie: int, cookie_mask: int, table: int = messages.ALL_TABLES
+    ) -> list[FlowCount]:
         """Return the counters of the flows whose cookie has the value under the mask."""
         counts: list[FlowCount] = []
-        body = messages.flow_desc_body(cookie, cookie_mask)
+        body = messages.flow_desc_body(cookie, cookie_mask, table)
         await self._multipart(
             "counters", Multipart.FLOW_DESC, body, lambda part: counts.extend(parse.parse_counts(part))
         )

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from zonewall.errors import AdmissionError, ZonewallError
+from zonewall.flows.encoded import BridgeState
 from zonewall.openflow.listener import Admission, Listener, ListenerOptions
 from zonewall.openflow.session import Session
 from zonewall.openflow.tls import TlsFiles as OpenFlowTls
@@ -96,7 +97,7 @@ class Controller:
         discovering = asyncio.create_task(self.bridges.discover())
         probing = asyncio.create_task(self.bridges.probe())
         listening = asyncio.create_task(self.intake.run())
-        counting = asyncio.create_task(self._count(EVERY_S))
+        counting = asyncio.create_task(self._count_always())
         try:
             await self._open()
             _log.info("controller_started", directory=str(self.reconciler.directory))
@@ -145,20 +146,21 @@ class Controller:
             }
         return {"done": name, "journal": head.sequence}
 
-    async def _count(self, every_s: float = 0.0) -> None:
-        """Look at every bridge's counters; with ``every_s`` for ever."""
+    async def _count_always(self) -> None:
         while True:
-            await asyncio.sleep(every_s)
-            world = self.reconciler.world
-            sessions = {
-                key: link
-                for number, link in self._links.items()
-                if (key := world.bridge_of(DatapathId(number))) is not None
-            }
-            self.counters.follow(world.policy, sessions, list(self.reconciler.keepers))
-            await self.counters.look()
-            if not every_s:
-                return
+            await asyncio.sleep(EVERY_S)
+            await self._count()
+
+    async def _count(self, only: DatapathId | None = None) -> None:
+        """Look at every bridge's counters, or at one's."""
+        world = self.reconciler.world
+        sessions = {
+            key: link
+            for number, link in self._links.items()
+            if (key := world.bridge_of(DatapathId(number))) is not None
+        }
+        self.counters.follow(world.policy, sessions, list(self.reconciler.keepers))
+        await self.counters.look(world.bridge_of(only) if only is not None else None)
 
     async def look(self, name: str, words: Mapping[str, str]) -> dict[str, Any]:
         """Return what is known about something that commands need.
@@ -230,8 +232,14 @@ class Controller:
         link = self._links.get(datapath_id)
         if link is None or link.session is not session:
             link = self._links[datapath_id] = SessionLink(session)
-            link.before_rules_go = self._count
+            link.before_rules_go = lambda: self._count(datapath_id)
+            link.confirmed = lambda: self._confirmed(datapath_id)
         return link
+
+    def _confirmed(self, datapath_id: DatapathId) -> BridgeState | None:
+        key = self.reconciler.world.bridge_of(datapath_id)
+        keeper = self.reconciler.keepers.get(key) if key is not None else None
+        return keeper.holdings.last_confirmed if keeper is not None else None
 
     def _session(self, datapath_id: int) -> Session | None:
         for listener in self._listeners:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from zonewall.openflow.events import FlowCount
 from zonewall.pipeline.cookie import rule_of
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Action, Rule
+from zonewall.reconciler.holdings import a_turn
 from zonewall.reconciler.recorder import Recorder
 
 EVERY_S = 10.0
@@ -131,7 +133,7 @@ class Counters:
         self._ledger = Ledger()
         self._sessions: dict[BridgeKey, Counting] = {}
         self._policy: Policy | None = None
-        self._looking = asyncio.Lock()
+        self._looking: defaultdict[BridgeKey, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._document: Any = None
         try:
             self._document = json.loads(kept.read_text())
@@ -157,18 +159,22 @@ class Counters:
         policy = self._policy
         if policy is None:
             return
-        async with self._looking:
-            names = {number: name for name, number in policy.numbering.numbers.get("rule", {}).items()}
-            for bridge, session in sorted(self._sessions.items()):
-                if only is not None and bridge != only:
-                    continue
-                try:
-                    counts = await session.read_counts()
-                except (ZonewallError, ConnectionError, TimeoutError) as error:
-                    _log.debug("counters_not_read", bridge=str(bridge), error=str(error))
-                    continue
-                self._denied(policy, bridge, self._ledger.take(bridge, counts, names, time.time()))
-            self._keep()
+        names = {number: name for name, number in policy.numbering.numbers.get("rule", {}).items()}
+        asked = [(key, one) for key, one in sorted(self._sessions.items()) if only in (None, key)]
+        await asyncio.gather(*(self._look_at(policy, names, key, one) for key, one in asked))
+        self._keep()
+
+    async def _look_at(
+        self, policy: Policy, names: Mapping[int, str], bridge: BridgeKey, session: Counting
+    ) -> None:
+        """Read one bridge's counters; one that hangs holds up no other."""
+        async with self._looking[bridge], a_turn():
+            try:
+                counts = await session.read_counts()
+            except (ZonewallError, ConnectionError, TimeoutError) as error:
+                _log.debug("counters_not_read", bridge=str(bridge), error=str(error))
+                return
+            self._denied(policy, bridge, self._ledger.take(bridge, counts, names, time.time()))
 
     def document(self) -> dict[str, Any]:
         """Return the totals of the rules in force, for commands."""

@@ -41,8 +41,8 @@ _log = structlog.get_logger()
 class ReadableLink(Protocol):
     """What is needed of a session to know what a bridge holds."""
 
-    async def read_state(self) -> BridgeState:
-        """Return every flow, group and meter of the bridge."""
+    async def read_state(self, expected: Sequence[BridgeState] = ()) -> BridgeState:
+        """Return every flow, group and meter of the bridge; what is expected says how to ask for many."""
 
     async def watch(self) -> bool:
         """Have the bridge tell of flows that others change; False if it cannot."""
@@ -125,10 +125,17 @@ class Holdings:
         self.audit_at = min(self.audit_at, self._read_at + pause_s)
         return True
 
-    async def known(self, link: ReadableLink, policy: Policy, mode: ForeignFlows) -> BridgeState:
+    @property
+    def last_confirmed(self) -> BridgeState | None:
+        """Return what the bridge last confirmed; it may have lost it since."""
+        return self._confirmed
+
+    async def known(
+        self, link: ReadableLink, policy: Policy, mode: ForeignFlows, wanted: BridgeState
+    ) -> BridgeState:
         """Return what the bridge holds: as last confirmed, or read back when that is old or unknown.
 
-        Flows of others that are to be removed are among them.
+        Flows of others that are to be removed are among them. What is wanted says what to expect.
         """
         if self._held is not None and time.monotonic() < self.audit_at:
             return self._held
@@ -138,7 +145,8 @@ class Holdings:
             self._must_watch = False
         self._read_at = time.monotonic()
         async with a_turn():
-            state = await link.read_state()
+            others = BridgeState({flow.key: flow for flow in self.counts.foreign}, {}, {})
+            state = await link.read_state((wanted, self._confirmed or wanted, others))
         self._read_s = time.monotonic() - self._read_at
         ours = {key: flow for key, flow in state.flows.items() if is_ours(flow.cookie)}
         foreign = tuple(flow for flow in state.flows.values() if not is_ours(flow.cookie))

@@ -166,7 +166,7 @@ class BridgeKeeper:
             installed = before
         else:
             wanted = with_timeouts(wanted, time.time()) if fleet.policy.passing else wanted
-            installed = await self._known(link, fleet)
+            installed = await self._known(link, fleet, wanted)
         for _ in range(MOST_ROUNDS):
             now = time.monotonic()
             asked = self.aside.closed(wanted, now)
@@ -180,14 +180,14 @@ class BridgeKeeper:
                 self._set_aside(error, fleet, now, planned.turned)
                 if len(planned.stages) > 1:
                     self.holdings.forget()
-                    installed = await self._known(link, fleet)
+                    installed = await self._known(link, fleet, wanted)
                 else:
                     installed = with_meters(installed, change)
             except MeterRefused as error:
                 self.aside.meter_refused(error, now)
                 _log.error("meter_set_aside", bridge=str(self.key), meter=error.number, reason=error.reason)
                 self.holdings.forget()
-                installed = await self._known(link, fleet)
+                installed = await self._known(link, fleet, wanted)
             else:
                 break
         else:
@@ -204,9 +204,9 @@ class BridgeKeeper:
         self._report(InForce(self.key, fleet.placement, time.monotonic(), self.holdings.was_empty))
         self.holdings.was_empty = False
 
-    async def _known(self, link: BridgeLink, fleet: Fleet) -> BridgeState:
+    async def _known(self, link: BridgeLink, fleet: Fleet, wanted: BridgeState) -> BridgeState:
         bridge = fleet.policy.configuration.inventory.hosts[self.key.host].bridges[self.key.bridge]
-        return await self.holdings.known(link, fleet.policy, bridge.foreign_flows)
+        return await self.holdings.known(link, fleet.policy, bridge.foreign_flows, wanted)
 
     def _small(self, installed: BridgeState | None, wanted: BridgeState) -> Prepared | None:
         """Return how to make a change that is small and made of pieces; None for any other."""

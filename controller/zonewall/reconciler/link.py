@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from zonewall.flows.diff import Change
 from zonewall.flows.encoded import BridgeState
 from zonewall.flows.staging import Plan
 from zonewall.openflow import bundle
 from zonewall.openflow.events import FlowCount
+from zonewall.openflow.gentle import GentleReader, sizes_of
 from zonewall.openflow.session import Session
 from zonewall.pipeline.cookie import Category, cookie
 from zonewall.pipeline.tables import VERDICT_TABLE
@@ -26,15 +27,21 @@ class SessionLink:
         self.session = session
         self.before_rules_go: Callable[[], Awaitable[None]] | None = None
         """Called before a rule's flow, and what it has counted, is removed."""
+        self.confirmed: Callable[[], BridgeState | None] = lambda: None
+        """Returns what the bridge has confirmed, by which its counters are read in pieces."""
+        self._reader = GentleReader(session)
 
-    async def read_state(self) -> BridgeState:
-        """Return every flow, group and meter of the bridge."""
-        return await self.session.read_state()
+    async def read_state(self, expected: Sequence[BridgeState] = ()) -> BridgeState:
+        """Return every flow, group and meter of the bridge; many flows in pieces, by what is expected."""
+        session = self.session
+        flows = await self._reader.read_flows(await asyncio.to_thread(sizes_of, expected))
+        return BridgeState(flows, await session.read_groups(), await session.read_meters())
 
     async def read_counts(self) -> list[FlowCount]:
         """Return the counters of every flow that decides."""
-        mask = 0xFFFFFF << 40
-        counts = await self.session.read_counts(cookie(Category.RULE), mask)
+        confirmed = self.confirmed()
+        sizes = await asyncio.to_thread(sizes_of, () if confirmed is None else (confirmed,))
+        counts = await self._reader.read_counts(cookie(Category.RULE), 0xFFFFFF << 40, sizes)
         return [count for count in counts if count.key.table == VERDICT_TABLE.number]
 
     async def watch(self) -> bool:

@@ -67,7 +67,7 @@ async def _held(reconciler: Reconciler, words: Mapping[str, str]) -> dict[str, A
     program = await asyncio.get_running_loop().run_in_executor(None, compile_bridge, fleet, key)
     wanted = with_timeouts(encode_program(program), time.time())
     async with asyncio.timeout(READ_S):
-        state = await link.read_state()
+        state = await link.read_state((wanted,))
     ours = {flow_key: flow for flow_key, flow in state.flows.items() if is_ours(flow.cookie)}
     turned = turned_state(BridgeState(ours, state.groups, wanted.meters), sides(ours.values()))
     drift = find_drift(turned, wanted)

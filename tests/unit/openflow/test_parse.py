@@ -28,6 +28,7 @@ PART_READERS: tuple[Callable[[bytes], Iterable[object]], ...] = (
     parse.parse_groups,
     parse.parse_meters,
     parse.parse_ports,
+    parse.parse_table_counts,
 )
 
 

@@ -30,7 +30,7 @@ class Bridge:
         self.bundles: list[Delta] = []
         self.refusals = 0
 
-    async def read_state(self) -> BridgeState:
+    async def read_state(self, expected: object = ()) -> BridgeState:
         return BridgeState(dict(self.flows), {}, dict(self.meters))
 
     async def watch(self) -> bool:
