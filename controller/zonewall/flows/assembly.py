@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from zonewall.flows.encoded import BridgeState
 from zonewall.flows.layers import EMPTY, At, BankLayer, Block, Layers, Own, Seen, TenantLayer, port_range
-from zonewall.flows.shared_pieces import SharedPieces, encode, encode_distinct
+from zonewall.flows.shared_pieces import SharedPieces
 from zonewall.intent.fleet import DELIVERING, Fleet
 from zonewall.intent.here import Bound, Locals
 from zonewall.intent.lines import BankHere, bank_here
@@ -30,9 +30,8 @@ from zonewall.intent.resolve import (
     tenant_intent,
     view_of,
 )
-from zonewall.pipeline.compile import frame_flows, frame_meters, local_flows, local_meters
+from zonewall.pipeline.compile import local_meters
 from zonewall.pipeline.model import MeterEntry
-from zonewall.pipeline.stages import who
 from zonewall.placement.model import Binding, BridgeKey
 from zonewall.values.names import EndpointKey, TenantName
 
@@ -213,7 +212,7 @@ class _Step:
     def _frame(self, intent: BridgeIntent) -> Block:
         if self._known is not None and intent is self._known.intent:
             return self._known.layers.frame
-        return Block(encode_distinct(frame_flows(intent)), tuple(frame_meters(intent)))
+        return self._shared.frame(intent)
 
     def _paths(self) -> Mapping[int, Block]:
         known, fleet = self._known, self._fleet
@@ -335,7 +334,8 @@ class _Step:
     def _local(self, key: EndpointKey, binding: Binding, view: View) -> Own:
         facts = self._policy.endpoints[key]
         endpoint = local_endpoint(facts, binding)
-        block = Block(encode(local_flows(view, endpoint)), tuple(local_meters(view, endpoint)))
+        flows = self._shared.forms.local(view, endpoint)
+        block = Block(flows, tuple(local_meters(view, endpoint)))
         return Own(facts, binding, block)
 
     def _add_guests(
@@ -354,7 +354,7 @@ class _Step:
             kept = before.guests.get(at[1]) if before is not None else None
             if kept is None or kept.facts is not facts or kept.binding != binding:
                 foreign = ForeignEndpoint(local_endpoint(facts, binding), tenant, bank)
-                kept = Own(facts, binding, Block(encode(who.foreign_flows(view, foreign))))
+                kept = Own(facts, binding, Block(self._shared.forms.foreign(view, foreign)))
             guests[at[1]] = kept
 
     def _count_meters(self, bridge: _Bridge) -> None:

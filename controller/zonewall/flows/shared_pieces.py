@@ -6,11 +6,14 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Generic, TypeVar
 
 from zonewall.flows.encoded import EncodedFlow
+from zonewall.flows.endpoint_forms import EndpointForms
 from zonewall.flows.layers import BankLayer, Block, Group
+from zonewall.flows.line_pieces import LinePieces
 from zonewall.flows.wire import encode_flow, encode_flows
 from zonewall.intent.fleet import Fleet
-from zonewall.intent.lines import BankHere, verdict_line
+from zonewall.intent.lines import BankHere
 from zonewall.intent.model import (
+    BankFrame,
     BridgeIntent,
     Destination,
     ForeignEndpoint,
@@ -19,9 +22,18 @@ from zonewall.intent.model import (
 )
 from zonewall.intent.policy import EndpointFacts, PlacedLine, Policy
 from zonewall.intent.resolve import VIA_UPLINK, flood_of, remote_endpoint, via_bridge
-from zonewall.pipeline.compile import bank_flows, distinct, tenant_flows, tenant_meters
+from zonewall.pipeline.compile import (
+    alike,
+    alike_flows,
+    bank_flows,
+    distinct,
+    frame_meters,
+    own_flows,
+    tenant_flows,
+    tenant_meters,
+)
 from zonewall.pipeline.model import Flow
-from zonewall.pipeline.stages import deliver, take_up, verdict, who
+from zonewall.pipeline.stages import deliver, take_up
 from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.model import Binding, BridgeKey
 from zonewall.values.names import EndpointKey, TenantName
@@ -76,23 +88,26 @@ class SharedPieces:
 
     def __init__(self) -> None:
         """Remember nothing."""
+        self.forms = EndpointForms()
         self._policy: Policy | None = None
         self._groups: Aging[Hashable, tuple[Group, Mapping[EndpointKey, EndpointFacts]]] = Aging()
         self._floods: dict[TenantName, tuple[tuple[object, ...], tuple[int, ...]]] = {}
         self._frames: Aging[Hashable, tuple[TenantIntent, Block]] = Aging()
         self._banks: Aging[Hashable, tuple[BankHere, _Placed, BankLayer]] = Aging()
-        self._lines: Aging[int, tuple[PlacedLine, dict[Hashable, Block]]] = Aging()
+        self._lines: Aging[int, LinePieces] = Aging()
         self._ranges: Aging[tuple[int, int, tuple[int, ...], bool], EncodedFlow] = Aging()
         self._take_ups: Aging[Hashable, Block] = Aging()
         self._paths: Aging[Destination, Block] = Aging()
+        self._alike: Aging[BridgeIntent, tuple[EncodedFlow, ...]] = Aging()
+        self._bank_frames: Aging[tuple[BankFrame, bool], Block] = Aging()
 
     def follow(self, policy: Policy) -> None:
         """Take another policy up; what only the policies before the last asked for is forgotten."""
         if policy is not self._policy:
             self._policy = policy
-            for memory in (self._groups, self._frames, self._banks, self._lines):
+            for memory in (self._groups, self._frames, self._banks, self._lines, self._alike):
                 memory.age()
-            for pieces in (self._ranges, self._take_ups, self._paths):
+            for pieces in (self._ranges, self._take_ups, self._paths, self._bank_frames):
                 pieces.age()
 
     def flood(self, fleet: Fleet, tenant: TenantName) -> tuple[int, ...]:
@@ -110,6 +125,15 @@ class SharedPieces:
                 flood = known[1]
             known = self._floods[tenant] = (made_of, flood)
         return known[1]
+
+    def frame(self, bridge: BridgeIntent) -> Block:
+        """Return what belongs to a bridge as a whole; most of it is the same on others."""
+        like = alike(bridge)
+        flows = self._alike.get(like)
+        if flows is None:
+            flows = self._alike.put(like, encode_distinct(alike_flows(like)))
+        own = encode_distinct(own_flows(bridge))
+        return Block(own + flows, tuple(frame_meters(bridge)))
 
     def path(self, destination: Destination) -> Block:
         """Return the flows towards a destination."""
@@ -151,7 +175,7 @@ class SharedPieces:
 
         def block(facts: EndpointFacts, place: Binding) -> Block:
             via = VIA_UPLINK if by_uplink else via_bridge(policy, place.bridge)
-            return Block(encode(who.known_flows(view, remote_endpoint(facts, via))))
+            return Block(self.forms.known(view, remote_endpoint(facts, via)))
 
         return self._group((owner, view, by_uplink), fleet, owner, block)
 
@@ -163,7 +187,7 @@ class SharedPieces:
             if view.tenant in facts.hidden_from:
                 return Block(())
             seen = remote_endpoint(facts, via_bridge(policy, place.bridge))
-            return Block(encode(who.foreign_flows(view, ForeignEndpoint(seen, tenant, bank))))
+            return Block(self.forms.foreign(view, ForeignEndpoint(seen, tenant, bank)))
 
         return self._group((owner, view.tenant, bank), fleet, owner, block)
 
@@ -190,7 +214,7 @@ class SharedPieces:
         if known is not None and known[1] is placed and known[0].frame == here.frame:
             return known[2]
         layer: dict[int, Mapping[str, Block]] = {}
-        layer[FRAME] = {"": Block(encode_distinct(bank_flows(here.frame, has_legs)))}
+        layer[FRAME] = {"": self._bank_frame(here.frame, has_legs)}
         same_lines = known is not None and known[0].frame.number == here.frame.number
         for index, section in enumerate(placed):
             before: tuple[PlacedLine, ...] = ()
@@ -202,6 +226,13 @@ class SharedPieces:
             else:
                 layer[index] = self._section(policy, here, index, section, (before, blocks))
         return self._banks.put(key, (here, placed, layer))[2]
+
+    def _bank_frame(self, frame: BankFrame, has_legs: bool) -> Block:
+        known = self._bank_frames.get((frame, has_legs))
+        if known is None:
+            block = Block(encode_distinct(bank_flows(frame, has_legs)))
+            known = self._bank_frames.put((frame, has_legs), block)
+        return known
 
     def _section(
         self,
@@ -223,17 +254,14 @@ class SharedPieces:
         return made
 
     def _line(self, policy: Policy, here: BankHere, index: int, placed: PlacedLine) -> Block | None:
-        line = verdict_line(policy, here, placed)
-        if line is None:
+        """Return a line's flows: made once for all bridges where the same ends are."""
+        ends = here.ends_of(placed.line)
+        if ends is None:
             return None
         known = self._lines.get(id(placed))
         if known is None:
-            known = self._lines.put(id(placed), (placed, {}))
-        key = (here.frame.number, index, here.frame.families, line.sources, line.destinations)
-        block = known[1].get(key)
-        if block is None:
-            block = known[1][key] = Block(encode(verdict.line_flows(here.frame, index, line)))
-        return block
+            known = self._lines.put(id(placed), LinePieces(placed))
+        return known.block(policy, here, index, ends)
 
 
 def _followed(

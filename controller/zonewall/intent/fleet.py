@@ -81,6 +81,16 @@ class Ports:
     on: Mapping[BridgeKey, tuple[tuple[PortDeclaration, int], ...]]
     uplinks: Mapping[TenantName, tuple[BridgeKey, ...]]
 
+    @cached_property
+    def targets(self) -> tuple[tuple[BridgeKey, PortDeclaration, int], ...]:
+        """Return the ports of mirror targets, sorted by bridge."""
+        return tuple(
+            (bridge, port, ofport)
+            for bridge, ports in sorted(self.on.items())
+            for port, ofport in ports
+            if port.target is not None
+        )
+
 
 @dataclass(frozen=True)
 class Fleet:

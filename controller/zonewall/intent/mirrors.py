@@ -49,10 +49,8 @@ def mirror_sinks(
     cut = any(max_len is not None for _, max_len in bits)
     ways = {way.number: way for way in destinations()} if cut else {}
     places: dict[str, tuple[BridgeKey, PortDeclaration, int]] = {}
-    for bridge in sorted(fleet.ports, key=lambda bridge: (bridge != key, bridge)):
-        for port, ofport in fleet.ports[bridge]:
-            if port.target is not None:
-                places.setdefault(port.target, (bridge, port, ofport))
+    for bridge, port, ofport in sorted(fleet.declared.targets, key=lambda place: place[0] != key):
+        places.setdefault(str(port.target), (bridge, port, ofport))
     result = []
     for (target, max_len), bit in bits.items():
         if target not in places:

@@ -320,10 +320,7 @@ def _tunnel_ends(fleet: Fleet, key: BridgeKey) -> list[IpAddress]:
 
 def _places_of_things(fleet: Fleet) -> Mapping[str, BridgeKey]:
     """Return the bridge of each leg and mirror target, by the name its destination is numbered under."""
-    places: dict[str, BridgeKey] = {}
-    for bridge, ports in fleet.ports.items():
-        for port, _ in ports:
-            if port.target is not None:
-                places[f"mirror:{port.target}@{bridge}"] = bridge
+    targets = fleet.declared.targets
+    places = {f"mirror:{port.target}@{bridge}": bridge for bridge, port, _ in targets}
     places.update(leg_places(fleet))
     return places

@@ -7,6 +7,7 @@ them. ``compile_bridge`` makes all from nothing; ``flows.assembly`` remembers su
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 
 from zonewall.errors import CompileError
@@ -38,6 +39,9 @@ from zonewall.pipeline.stages import (
 )
 from zonewall.pipeline.tables import PIPELINE
 from zonewall.placement.model import BridgeKey
+from zonewall.values.names import BridgeName, HostName
+
+NO_BRIDGE = BridgeKey(HostName(""), BridgeName(""))
 
 
 def compile_bridge(fleet: Fleet, key: BridgeKey) -> BridgeProgram:
@@ -109,12 +113,27 @@ def _meters(parts: BridgeParts) -> Iterator[MeterEntry]:
 
 def frame_flows(frame: BridgeIntent) -> Iterator[Flow]:
     """Yield the flows that belong to the bridge as a whole."""
+    yield from own_flows(frame)
+    yield from alike_flows(alike(frame))
+
+
+def own_flows(frame: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows of a bridge as a whole that name it."""
+    yield from classify.fabric_flows(frame)
+    yield from chains.arrival_flows(frame)
+
+
+def alike(frame: BridgeIntent) -> BridgeIntent:
+    """Return what a bridge is as a whole, without what no other bridge has."""
+    return replace(frame, key=NO_BRIDGE, number=0)
+
+
+def alike_flows(frame: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows of a bridge as a whole that all bridges have that are alike."""
     yield from miss_flows()
     for stage in (
         classify.port_flows,
         chains.leg_port_flows,
-        chains.arrival_flows,
-        classify.fabric_flows,
         guard.guard_flows,
         who.who_flows,
         state.quarantine_flows,

@@ -40,4 +40,7 @@ def is_group_mac(mac: int) -> bool:
 
 def host_prefix(address: IpAddress) -> IpPrefix:
     """Return the prefix that holds exactly this address."""
-    return ipaddress.ip_network((address, address.max_prefixlen))
+    # From its number: an address would be written out and read again.
+    if address.version == 4:
+        return ipaddress.IPv4Network((int(address), 32))
+    return ipaddress.IPv6Network((int(address), 128))
