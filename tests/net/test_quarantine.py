@@ -204,12 +204,12 @@ def test_two_that_speak_after_a_move_are_both_isolated_until_one_of_them_goes(si
     site.wait_for(lambda _: site.places("acme/web1") == {"hv1/br-int": "active"})
 
 
-@pytest.mark.parametrize("way", ["xs-vif-uuid", "port name"])
+@pytest.mark.parametrize("way", ["xs-vif-uuid", "port name of Proxmox", "port name of Mininet"])
 def test_a_machine_without_iface_id_is_known_by_its_xen_interface_or_its_ports_name(
     site: SharedSite, way: str
 ) -> None:
     hv1, peer = site.hosts["hv1"], site.machines["acme-web2"]
-    name = {"xs-vif-uuid": "xen1", "port name": "tap9"}[way]
+    name = {"xs-vif-uuid": "xen1", "port name of Proxmox": "tap100i0", "port name of Mininet": "s1-eth7"}[way]
     new = site.lab.machine(name, "52:54:00:00:00:78", ("10.0.0.78/24",))
     described = inventory(site)
     one = {"name": "new2", "tenant": "acme", "mac": new.mac, "ips": ["10.0.0.78"], "labels": {"role": "web"}}

@@ -220,6 +220,10 @@ class _Composer:
         if len(event.value) > MAX_SCALAR_CHARACTERS:
             message = f"a value has {len(event.value)} characters; {MAX_SCALAR_CHARACTERS} are allowed"
             raise self._refuse("too-large", event, message)
+        wrong = _UNPRINTABLE.search(event.value)
+        if wrong is not None:
+            message = f"a control character (U+{ord(wrong.group()):04X}) has no place here; remove it"
+            raise self._refuse("bad-encoding", event, message)
         plain = not event.style and event.tag is None
         return Scalar(event.value, plain, *_mark(event))
 

@@ -68,6 +68,7 @@ HOSTILE: dict[str, tuple[Callable[[], str | bytes], str]] = {
     "a tag of megabytes": (lambda: "!<" + "a" * 5_000_000 + "> x", "has no place here"),
     "an anchor of megabytes": (lambda: "&" + "a" * 5_000_000 + " x", "a document is a mapping"),
     "a NUL": (lambda: "kind: a\0b", "U+0000"),
+    "an escape written as an escape": (lambda: 'kind: "\\e[2J"', "U+001B"),
     "bad UTF-8": (lambda: b"kind: \xff\xfe\n", "x.yaml:1:7: byte 0xff is no UTF-8"),
     "half a surrogate": (lambda: b"kind: \xed\xa0\x80\n", "is no UTF-8"),
     "UTF-16": (lambda: "kind: tenant".encode("utf-16"), "is no UTF-8"),

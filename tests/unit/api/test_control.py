@@ -1,0 +1,91 @@
+"""The control socket: what it is asked is bounded, and a refusal says why."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zonewall.api.control import ControlServer, tell
+from zonewall.errors import ZonewallError
+
+
+async def _act(name: str, said: dict[str, Any], who: str) -> dict[str, Any]:
+    if name == "refuse":
+        raise ZonewallError("not today")
+    return {"done": name, "said": said, "who": who}
+
+
+async def _look(name: str, words: Mapping[str, str]) -> dict[str, Any]:
+    return {"name": name, **words}
+
+
+def asked(socket: Path, name: str, said: Any) -> dict[str, Any]:
+    """Return what a server of its own answers, and end it."""
+
+    async def scene() -> dict[str, Any]:
+        server = ControlServer(socket, dict, _act, _look)
+        await server.start()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(None, tell, socket, name, said)
+        finally:
+            await server.stop()
+
+    return asyncio.run(scene())
+
+
+def test_what_is_asked_for_is_done_in_the_name_of_who_asks(tmp_path: Path) -> None:
+    answer = asked(tmp_path / "s", "add", {"endpoints": [{"name": "é"}]})
+    assert answer["said"] == {"endpoints": [{"name": "é"}]}
+    assert "by command (process " in answer["who"]
+
+
+def test_the_socket_is_its_owners_alone(tmp_path: Path) -> None:
+    async def mode() -> int:
+        server = ControlServer(tmp_path / "s", dict, _act, _look)
+        await server.start()
+        found = (tmp_path / "s").stat().st_mode
+        await server.stop()
+        return stat.S_IMODE(found)
+
+    assert asyncio.run(mode()) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "message"),
+    [
+        ("refuse", {}, "not today"),
+        ("add", ["a list"], "say what is wanted as a JSON object"),
+        ("add", {"endpoints": ["x" * 2_000_000]}, "too much at once"),
+    ],
+)
+def test_a_request_that_will_not_do_is_refused_with_the_reason(
+    tmp_path: Path, name: str, said: Any, message: str
+) -> None:
+    with pytest.raises(ZonewallError, match=message):
+        asked(tmp_path / "s", name, said)
+
+
+def test_a_request_that_is_nested_without_end_is_refused_and_the_next_one_answered(tmp_path: Path) -> None:
+    async def scene() -> list[bytes]:
+        server = ControlServer(tmp_path / "s", dict, _act, _look)
+        await server.start()
+        found = []
+        for body in (b"[" * 500_000, b"{", b"{}"):
+            reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
+            head = ("POST /act/add HTTP/1.1", "Host: c", "Connection: close", f"Content-Length: {len(body)}")
+            writer.write("\r\n".join((*head, "", "")).encode() + body)
+            found.append(await reader.read())
+            writer.close()
+        await server.stop()
+        return found
+
+    nested, cut, good = asyncio.run(scene())
+    assert b" 400 " in nested
+    assert b"nested too deeply" in nested
+    assert b" 400 " in cut
+    assert b" 200 " in good
