@@ -161,9 +161,9 @@ class Appliance(Namespace):
         """Pull both cables, or plug them in again."""
         self.ip(*(f"link set dev {leg} {'up' if alive else 'down'}" for leg in ("in", "out")))
 
-    def capture(self) -> Capture:
-        """Begin to catch what arrives at the leg called ``in``."""
-        return Capture(self, "in")
+    def capture(self, leg: str = "in") -> Capture:
+        """Begin to catch what arrives at a leg."""
+        return Capture(self, leg)
 
 
 class Outside(Host):

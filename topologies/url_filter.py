@@ -6,6 +6,7 @@ squid, which answers in the server's place. What it fetches it fetches by its ow
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,6 +80,7 @@ class UrlFilter:
             LabError: squid did not start.
         """
         self.machine = machine
+        self._host = host
         self.port = checked_name(f"{function}-leg")
         machine.ip(f"link add name {LEG} type veth peer name {self.port} netns {host.name}")
         machine.run("ethtool", "-K", LEG, "tx", "off")
@@ -117,6 +119,13 @@ class UrlFilter:
             time.sleep(0.05)
         raise LabError(f"squid did not start: {self.squid.output()[-500:]}")
 
+    def send(self, frames: Sequence[bytes]) -> None:
+        """Send frames out of the leg, as a hostile appliance would."""
+        with self.machine.socket(socket.AF_PACKET, socket.SOCK_RAW) as card:
+            card.bind((LEG, 0))
+            for frame in frames:
+                card.send(frame)
+
     def set_alive(self, *, alive: bool) -> None:
-        """Pull the leg's cable, or plug it in again."""
-        self.machine.ip(f"link set dev {LEG} {'up' if alive else 'down'}")
+        """Pull the leg's cable at its host's end, or plug it in again."""
+        self._host.ip(f"link set dev {self.port} {'up' if alive else 'down'}")

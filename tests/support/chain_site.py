@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from topologies.lab import Appliance, Capture, Host, Namespace
+from topologies.lab import Appliance, Capture, Namespace
 
 from support.service_frames import transport
 from support.service_site import ServiceSite, Status
@@ -39,6 +39,8 @@ def build_appliances(site: ServiceSite) -> None:
     hosts["hv1"].roles["br-int"]["eth1"]["function"] = "fw"
     outside = site.outsides["lan"]
     site.appliances["fw"] = lab.appliance("fw", outside, tags=(900, 901))
+    # A real firewall, and the switches before it, learn where MACs are.
+    site.appliances["fw"].ip("link set dev pass type bridge ageing_time 30000")
     intruder = lab.machine("intruder", "52:54:00:00:09:01", [])
     intruder.plug(outside, tag=901, ids=False)
     site.strangers["intruder"] = intruder
@@ -80,8 +82,14 @@ def _away_names(status: Mapping[str, Any]) -> set[str]:
 
 
 def passed(capture: Capture, protocol: int = 6) -> list[bytes]:
-    """Return the frames of a protocol that came into an appliance by its first leg, or went out by it."""
+    """Return the frames of a protocol that came into an appliance by a leg."""
     return [frame for frame in capture.drain() if transport(frame)[0] == protocol]
+
+
+def arrived(capture: Capture, wanted: Callable[[bytes], bool]) -> list[bytes]:
+    """Return the wanted frames of what comes within half a second: enough for any that is forwarded."""
+    time.sleep(0.5)
+    return [frame for frame in capture.drain() if wanted(frame)]
 
 
 def send_from(place: Namespace, card: str, frames: list[bytes]) -> None:
@@ -173,19 +181,27 @@ class Talks:
         return {number: self.sent[number] - len(self._got[number]) for number in self.ports}
 
 
-def ports_seen(frames: list[bytes], server_port: int) -> tuple[set[int], set[int]]:
-    """Return the clients' ports of what went to a server and of what came from it."""
-    there, back = set(), set()
-    for frame in frames:
-        body = transport(frame)[1]
-        source, destination = int.from_bytes(body[:2], "big"), int.from_bytes(body[2:4], "big")
-        if destination == server_port:
-            there.add(source)
-        elif source == server_port:
-            back.add(destination)
-    return there, back
+@contextmanager
+def both_legs(appliance: Appliance) -> Iterator[tuple[Capture, Capture]]:
+    """Catch what comes into an appliance by each of its two legs."""
+    captures = appliance.capture("in"), appliance.capture("out")
+    try:
+        yield captures
+    finally:
+        for capture in captures:
+            capture.close()
 
 
-def web_server(host: Host | Namespace, folder: str) -> Any:
-    """Start a web server on port 80 of a machine; return its process."""
-    return host.start("python3", "-m", "http.server", "80", "--directory", folder)
+def ports_seen(legs: tuple[Capture, Capture], server_port: int, protocol: int) -> tuple[set[int], set[int]]:
+    """Return the clients' ports of what came for a server by the first leg, and from it by the second."""
+    there = {_ports(frame) for frame in passed(legs[0], protocol)}
+    back = {_ports(frame) for frame in passed(legs[1], protocol)}
+    return (
+        {source for source, destination in there if destination == server_port},
+        {destination for source, destination in back if source == server_port},
+    )
+
+
+def _ports(frame: bytes) -> tuple[int, int]:
+    body = transport(frame)[1]
+    return int.from_bytes(body[:2], "big"), int.from_bytes(body[2:4], "big")

@@ -12,6 +12,7 @@ import typer
 from zonewall.cli.app import EXIT_FINDING
 from zonewall.intent.analysis.lint import Remark, lint
 from zonewall.intent.analysis.witness import Witness
+from zonewall.intent.change_report import probe_document
 from zonewall.policy.load import load_directory
 
 
@@ -55,21 +56,9 @@ def _remark(remark: Remark) -> dict[str, Any]:
 
 def _witness(witness: Witness) -> dict[str, Any]:
     """Return a probe as ``zonewall check`` reads it, and its verdict."""
-    probe, said = witness.probe, witness.verdict
-    asked: dict[str, Any] = {
-        "tenant": probe.tenant,
-        "src": str(probe.source),
-        "dst": str(probe.destination),
-        "proto": probe.protocol,
-        "sport": probe.source_port,
-        "dport": probe.destination_port,
-        "icmp": None if probe.icmp is None else list(probe.icmp),
-        "src_ip": None if probe.source_ip is None else str(probe.source_ip),
-        "dst_ip": None if probe.destination_ip is None else str(probe.destination_ip),
-        "time": None if probe.time is None else probe.time.isoformat(),
-    }
+    said = witness.verdict
     return {
-        "probe": {key: value for key, value in asked.items() if value is not None},
+        "probe": probe_document(witness.probe),
         "verdict": said.verdict.value,
         "rule": said.rule,
         "at": said.at,

@@ -15,6 +15,7 @@ class Leg:
         zone: conntrack zone of the function on this bridge.
         vlan: what enters and leaves by it is tagged so; 0 is untagged.
         heard: Ethernet type of the probes that come out of it, 0 for none.
+        cards: MACs, from and to, that frames have which enter by a VLAN: switches on the way learn them.
     """
 
     ofport: int | None
@@ -22,6 +23,7 @@ class Leg:
     zone: int
     vlan: int = 0
     heard: int = 0
+    cards: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from zonewall.intent.chain_model import Chain, ChainPath, Hop, Leg
 from zonewall.intent.fleet import Fleet
 from zonewall.intent.numbering import Kind
 from zonewall.intent.ways import Way, leg_name, ways
+from zonewall.placement.appliance_probe import card_of
 from zonewall.placement.model import BridgeKey
-from zonewall.policy.appliances import Side, instances_of, owners_of
+from zonewall.policy.appliances import Instance, instances_of, owners_of
 from zonewall.policy.inventory import ServiceFunction
 
 ETH_PROBE = 0x88B5
@@ -78,14 +79,21 @@ class _Legs:
             zone = self._index << 12 | self._policy.number(Kind.DOMAIN, f"function:{function.name}")
             hops.append(
                 Hop(
-                    self._leg(instance.enter, leg_name(way, place, "enter"), zone, function),
-                    self._leg(instance.leave, leg_name(way, place, "leave"), zone, function),
+                    self._leg(instance, "enter", leg_name(way, place, "enter"), zone, function),
+                    self._leg(instance, "leave", leg_name(way, place, "leave"), zone, function),
                 )
             )
         number, alias = (self._policy.number(kind, way.name) for kind in (Kind.CHAIN, Kind.TENANT))
         return ChainPath(number, alias, tuple(hops), usable)
 
-    def _leg(self, side: Side, name: str, zone: int, function: ServiceFunction) -> Leg:
+    def _leg(self, instance: Instance, name: str, number: str, zone: int, function: ServiceFunction) -> Leg:
+        side, other = instance.enter, "leave"
+        if name == "leave":
+            side, other = instance.leave, "enter"
         here = self._ports.get((BridgeKey(*side.bridge), side.port)) if side.bridge == self._key else None
         heard = {"through": ETH_PROBE, "none": 0}.get(str(function.probe), ETH_ARP)
-        return Leg(here, self._policy.number(Kind.DESTINATION, name), zone, side.vlan, heard)
+        cards = (0, 0)
+        if side.vlan:
+            own, far = (int.from_bytes(card_of(instance.name, one), "big") for one in (name, other))
+            cards = own, far
+        return Leg(here, self._policy.number(Kind.DESTINATION, number), zone, side.vlan, heard, cards)

@@ -97,6 +97,7 @@ def probe_document(probe: Probe) -> dict[str, Any]:
         "icmp": None if probe.icmp is None else list(probe.icmp),
         "src_ip": None if probe.source_ip is None else str(probe.source_ip),
         "dst_ip": None if probe.destination_ip is None else str(probe.destination_ip),
+        "time": None if probe.time is None else probe.time.isoformat(),
     }
     return {key: value for key, value in said.items() if value is not None}
 

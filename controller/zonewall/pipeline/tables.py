@@ -64,6 +64,9 @@ LABEL_CHAIN: Final = Field("label_chain", "ct_label", 96, 16, 128)
 """In a tenant's zone the way that the connection takes, in a function's the one that brought it there."""
 LABEL_TURNED: Final = Field("label_turned", "ct_label", 112, 1, 128)
 """Tracking knows the connection from an answer on: its first direction is the other one."""
+LABEL_FIRST_MAC: Final = Field("label_first_mac", "ct_label", 0, 48, 128)
+LABEL_OTHER_MAC: Final = Field("label_other_mac", "ct_label", 48, 48, 128)
+"""In a function's zone, where frames have other MACs on their way: those of who began, and of the other."""
 
 FROM_ENDPOINT: Final = 1
 FROM_UPLINK: Final = 2
@@ -548,7 +551,7 @@ STEER_BACK: Final = Table(
     "steer_back",
     40,
     "Into an appliance against the first direction: does it know the connection, or from an answer on?",
-    ("leg_vlan", "ct_state", "eth_type"),
+    ("leg_vlan", "out_port", "ct_state", "eth_type"),
 )
 
 FIELDS: Final = (
@@ -557,7 +560,7 @@ FIELDS: Final = (
     CHAIN, DST_ENDPOINT, OUT_PORT,
     TRACK_ZONE, MIRROR_ALLOWED, MIRROR_DROPPED, MIRROR_DUE, MIRROR_SENT, MIRROR_STEP, MIRROR_PICK,
     PATH, ARRIVED, PICK, LEG_VLAN,
-    LABEL_RULE, LABEL_SRC, LABEL_DST, LABEL_CHAIN, LABEL_TURNED,
+    LABEL_RULE, LABEL_SRC, LABEL_DST, LABEL_CHAIN, LABEL_TURNED, LABEL_FIRST_MAC, LABEL_OTHER_MAC,
 )  # fmt: skip
 
 PIPELINE: Final = Pipeline(
@@ -570,4 +573,9 @@ PIPELINE: Final = Pipeline(
         MIRROR_SAMPLE, CHAIN_PICK, STEER_BACK,
     ),
     fields=FIELDS,
+    shared_bits=frozenset(
+        frozenset({mac.name, other.name})
+        for mac in (LABEL_FIRST_MAC, LABEL_OTHER_MAC)
+        for other in (LABEL_RULE, LABEL_SRC, LABEL_DST)
+    ),
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -138,10 +139,12 @@ class BridgeEvents:
             self._reconciler.post(self._send_probes)
 
     def _send_probes(self) -> None:
-        self.health.probe(
-            time.monotonic(),
-            lambda sent: self._send(sent.bridge, OFPP_CONTROLLER, (Output(sent.ofport),), sent.frame),
+        at = time.monotonic()
+        told = self.health.probe(
+            at, lambda sent: self._send(sent.bridge, OFPP_CONTROLLER, (Output(sent.ofport),), sent.frame)
         )
+        for key in told:
+            self._start(self._ask(key, partial(self.health.answered, key, at)))
 
     def _up(self, event: BridgeUp) -> None:
         datapath_id = DatapathId(event.datapath_id)
@@ -304,7 +307,7 @@ class BridgeEvents:
             if datapath_id is not None:
                 frame = self._reconciler.finder.frame(datapath_id, ofport, at)
                 if self._send(key, OFPP_CONTROLLER, (Output(ofport),), frame):
-                    self._start(self._note_left(self._links[key], (key, ofport), at))
+                    self._start(self._ask(key, partial(self._reconciler.finder.left, (key, ofport), at)))
 
     def _reject(self, key: BridgeKey, event: PacketIn) -> None:
         answer = refuse(event.frame)
@@ -344,10 +347,11 @@ class BridgeEvents:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _note_left(self, link: Speaker, end: tuple[BridgeKey, OfPort], asked: float) -> None:
-        """Note that a frame sent just now has left, once the bridge answers what it is asked after it."""
-        if await link.is_alive():
-            self._reconciler.finder.left(end, asked, time.monotonic())
+    async def _ask(self, key: BridgeKey, note: Callable[[float], None]) -> None:
+        """Note when the bridge has answered a question: all that was sent before it has left by then."""
+        link = self._links.get(key)
+        if link is not None and await link.is_alive():
+            note(time.monotonic())
 
     async def _deliver(
         self, key: BridgeKey, link: Speaker, in_port: int, actions: bytes, frame: bytes

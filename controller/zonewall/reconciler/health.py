@@ -46,12 +46,17 @@ class Health:
                 self._down.add((bridge, port.name))
         self.follow()
 
-    def probe(self, at: float, send: Callable[[Sent], object]) -> None:
-        """Send what is due through every appliance."""
+    def probe(self, at: float, send: Callable[[Sent], bool]) -> set[BridgeKey]:
+        """Send what is due through every appliance; return the bridges that were given some of it."""
         functions = self._reconciler.world.configuration.inventory.service_functions
-        for each in self._prober.due(self.instances, functions, self._port_of, at):
-            send(each)
+        due = self._prober.due(self.instances, functions, self._port_of, at)
+        told = {each.bridge for each in due if send(each)}
         self.follow()
+        return told
+
+    def answered(self, bridge: BridgeKey, put: float, at: float) -> None:
+        """Take that a bridge has answered a question put to it after probes."""
+        self._prober.answered(bridge, put, at)
 
     def heard(self, bridge: BridgeKey, event: PacketIn) -> None:
         """Take what came out of a leg as a probe."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -46,7 +47,7 @@ class Sent:
 class _Line:
     """One direction through one appliance: what went in and has not come out yet, and how it fares."""
 
-    waiting: dict[bytes, float] = field(default_factory=dict)
+    waiting: dict[bytes, tuple[float, BridgeKey, BridgeKey]] = field(default_factory=dict)
     missed: int = 0
     answered: int = 0
 
@@ -68,6 +69,11 @@ class Prober:
         self._lines: dict[tuple[str, str], _Line] = {}
         self.silent: frozenset[str] = frozenset()
         """Appliances that do not answer, by name."""
+        self._answers: dict[BridgeKey, deque[tuple[float, float]]] = {}
+
+    def answered(self, bridge: BridgeKey, put: float, at: float) -> None:
+        """Take that a bridge has answered a question; what was sent to it before has left."""
+        self._answers.setdefault(bridge, deque(maxlen=2 * SILENT_AFTER)).append((put, at))
 
     def due(
         self,
@@ -91,13 +97,13 @@ class Prober:
             for course in _courses(instance, probe):
                 kept.add((instance.name, course.name))
                 line = self._lines.setdefault((instance.name, course.name), _Line())
-                _expire(line, at)
+                self._expire(line, at)
                 begin, end = port_of(course.enter), port_of(course.leave)
                 if begin is None or end is None:
                     line.waiting.clear()
                     continue
                 nonce, frame = _frame(instance, course, probe)
-                line.waiting[nonce] = at
+                line.waiting[nonce] = (at, begin[0], end[0])
                 sent.append(Sent(*begin, frame))
         self._lines = {key: line for key, line in self._lines.items() if key in kept}
         self._judge()
@@ -130,6 +136,20 @@ class Prober:
                     self._judge()
                     return
 
+    def _expire(self, line: _Line, at: float) -> None:
+        late = [nonce for nonce, (sent_at, _, _) in line.waiting.items() if at - sent_at >= WAIT_S]
+        lost = [nonce for nonce in late if self._is_proven(*line.waiting[nonce])]
+        for nonce in late:
+            del line.waiting[nonce]
+        if lost:
+            line.missed += len(lost)
+            line.answered = 0
+
+    def _is_proven(self, sent_at: float, begin: BridgeKey, end: BridgeKey) -> bool:
+        """Say whether a probe certainly left, and would have been told of: a mute bridge proves nothing."""
+        left = [answered for put, answered in self._answers.get(begin, ()) if put >= sent_at]
+        return bool(left) and any(put > left[0] for put, _ in self._answers.get(end, ()))
+
     def _judge(self) -> None:
         by_name: dict[str, list[_Line]] = {}
         for (name, _), line in self._lines.items():
@@ -158,12 +178,3 @@ def _frame(instance: Instance, course: _Course, probe: str | IPv4Address) -> tup
     cards = (card_of(instance.name, "enter"), card_of(instance.name, "leave"))
     source, destination = cards if course.name == "forth" else cards[::-1]
     return nonce, build_through(source, destination, nonce, course.enter.vlan)
-
-
-def _expire(line: _Line, at: float) -> None:
-    late = [nonce for nonce, sent_at in line.waiting.items() if at - sent_at >= WAIT_S]
-    for nonce in late:
-        del line.waiting[nonce]
-    if late:
-        line.missed += len(late)
-        line.answered = 0

@@ -18,6 +18,7 @@ from zonewall.pipeline.model import (
     Action,
     Condition,
     Ct,
+    Field,
     Flow,
     Goto,
     MeterEntry,
@@ -36,6 +37,8 @@ from zonewall.pipeline.packet_fields import (
     CT_INV,
     CT_NEW,
     CT_RPL,
+    ETH_DST,
+    ETH_SRC,
     ETH_TYPE,
     IN_PORT,
     TUN_ID,
@@ -57,6 +60,8 @@ from zonewall.pipeline.tables import (
     FROM_FABRIC,
     FROM_SERVICE,
     LABEL_CHAIN,
+    LABEL_FIRST_MAC,
+    LABEL_OTHER_MAC,
     LABEL_TURNED,
     LEG_VLAN,
     ORIGIN,
@@ -268,14 +273,12 @@ def service_flows(intent: BridgeIntent) -> Iterator[Flow]:
 
 def _around(chain: Chain, leg: Leg) -> Iterator[Flow]:
     """Yield what goes into a leg, remembered in the function's own conntrack zone, and what comes out."""
-    out: tuple[Action, ...] = (Output(leg.ofport or 0),)
-    if leg.vlan:
-        out = (PushVlan(), SetField(VLAN_VID, 0x1000 | leg.vlan), _NOWHERE, *out)
-    remember = Ct(zone=leg.zone, commit=True, fields=(Move(CHAIN, LABEL_CHAIN),))
+    fields = (Move(CHAIN, LABEL_CHAIN), *_macs(leg, ETH_SRC, ETH_DST))
+    remember = Ct(zone=leg.zone, commit=True, fields=fields)
     vlan: tuple[Condition, ...] = ((LEG_VLAN, leg.vlan, None),) if leg.vlan else ()
     for family in (IPV4, IPV6):
         into = ((OUT_PORT, leg.ofport or 0, None), *vlan, family)
-        yield flow(STEER, 100, (*into, (ANSWER, 0, None)), remember, *out, category=Category.SERVICE)
+        yield flow(STEER, 100, (*into, (ANSWER, 0, None)), remember, *_out(leg), category=Category.SERVICE)
         look = (SetField(TRACK_ZONE, leg.zone), Ct(zone=leg.zone, table=STEER_BACK))
         yield flow(STEER, 100, (*into, (ANSWER, 1, None)), *look, category=Category.SERVICE)
         out_of = ((IN_PORT, leg.ofport or 0, None), *vlan, (TENANT, chain.tenant, None), family)
@@ -283,22 +286,34 @@ def _around(chain: Chain, leg: Leg) -> Iterator[Flow]:
         yield flow(SERVICE_RETURN, 100, out_of, known, category=Category.SERVICE)
 
 
+def _macs(leg: Leg, first: Field, other: Field) -> tuple[Move, ...]:
+    """Return what keeps the ends' MACs while a frame has others: switches behind an uplink learn MACs."""
+    return (Move(first, LABEL_FIRST_MAC), Move(other, LABEL_OTHER_MAC)) if leg.vlan else ()
+
+
+def _out(leg: Leg) -> tuple[Action, ...]:
+    if not leg.vlan:
+        return (OutputField(OUT_PORT),)
+    cards = (SetField(ETH_SRC, leg.cards[0]), SetField(ETH_DST, leg.cards[1]))
+    return (*cards, PushVlan(), SetField(VLAN_VID, 0x1000 | leg.vlan), _NOWHERE, Output(leg.ofport or 0))
+
+
 def _back_flows(intent: BridgeIntent) -> Iterator[Flow]:
     """Yield what goes into an appliance as an answer: one that it sees first is remembered as such."""
-    ports = {leg.vlan for chain in intent.chains for path in chain.paths for leg in path.legs}
     number = Move(CHAIN, LABEL_CHAIN)
-    for vlan in sorted(ports):
-        out: tuple[Action, ...] = (OutputField(OUT_PORT),)
-        if vlan:
-            out = (PushVlan(), SetField(VLAN_VID, 0x1000 | vlan), _NOWHERE, *out)
+    for leg in (leg for chain in intent.chains for path in chain.paths for leg in path.legs):
+        here: tuple[Condition, ...] = ((LEG_VLAN, leg.vlan, None),)
+        if leg.vlan:
+            here = (*here, (OUT_PORT, leg.ofport or 0, None))
+        first: tuple[SetField | Move, ...] = (
+            number, SetField(LABEL_TURNED, 1), *_macs(leg, ETH_DST, ETH_SRC),
+        )  # fmt: skip
+        later: tuple[SetField | Move, ...] = (number,)
         for family in (IPV4, IPV6):
-            for state, fields in (
-                (state_condition(CT_NEW), (number, SetField(LABEL_TURNED, 1))),
-                (state_condition(0, CT_NEW), (number,)),
-            ):
+            for state, fields in ((state_condition(CT_NEW), first), (state_condition(0, CT_NEW), later)):
                 remember = Ct(zone=TRACK_ZONE, commit=True, fields=fields)
-                match = ((LEG_VLAN, vlan, None), state, family)
-                yield flow(STEER_BACK, 100, match, remember, *out, category=Category.SERVICE)
+                match = (*here, state, family)
+                yield flow(STEER_BACK, 100, match, remember, *_out(leg), category=Category.SERVICE)
 
 
 def _known_flows(path: ChainPath) -> Iterator[Flow]:
@@ -309,6 +324,9 @@ def _known_flows(path: ChainPath) -> Iterator[Flow]:
         for leg, answer, after in ((hop.leave, 0, onward), (hop.enter, 1, back)):
             if leg.ofport is None:
                 continue
+            # A proxy answers for an end that may be here and has not said it: that is judged anew.
+            alone = (SetField(ANSWER, 1),) if answer and hop.has_one_leg else ()
+            actions = (*_undisguised(leg, answer), *alone, *_onward(path, after, answer))
             for turned in (0, 1):
                 against = answer != turned
                 state = state_condition(CT_RPL, CT_INV) if against else state_condition(0, CT_INV | CT_RPL)
@@ -316,10 +334,14 @@ def _known_flows(path: ChainPath) -> Iterator[Flow]:
                     (IN_PORT, leg.ofport, None), *(((LEG_VLAN, leg.vlan, None),) if leg.vlan else ()),
                     state, (LABEL_CHAIN, path.number, None), (LABEL_TURNED, turned, None),
                 )  # fmt: skip
-                # A proxy answers for an end that may be here and has not said it: that is judged anew.
-                alone = (SetField(ANSWER, 1),) if answer and hop.has_one_leg else ()
-                actions = (*alone, *_onward(path, after, answer))
                 yield flow(SERVICE_KNOWN, 100, match, *actions, category=Category.SERVICE)
+
+
+def _undisguised(leg: Leg, answer: int) -> tuple[Action, ...]:
+    if not leg.vlan:
+        return ()
+    source, destination = (ETH_DST, ETH_SRC) if answer else (ETH_SRC, ETH_DST)
+    return (Move(LABEL_FIRST_MAC, source), Move(LABEL_OTHER_MAC, destination))
 
 
 def _onward(path: ChainPath, after: Leg | None, answer: int) -> tuple[Action, ...]:

@@ -1,0 +1,112 @@
+"""A transparent proxy that filters URLs (squid): what it refuses is refused, and nobody gets around it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from topologies.lab import LabError, Machine, Process
+from topologies.url_filter import UrlFilter
+
+from support.chain_site import FUNCTIONS, arrived, through, wait_until_away
+from support.service_frames import SYN, address, gather, listening, send, tcp, transport
+from support.service_site import ServiceSite
+
+pytestmark = pytest.mark.net
+SERVERS = ("a2", "b2")
+ASKS_S = 3
+
+
+@pytest.fixture(scope="module")
+def web(appliances: ServiceSite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceSite]:
+    """The site with squid beside hv1's machines, and web servers on both hosts; only squid may reach them."""
+    site = appliances
+    folder = tmp_path_factory.mktemp("www")
+    (folder / "allowed").write_text("what the shop sells\n")
+    (folder / "forbidden").write_text("what nobody may see\n")
+    proxy = site.machine("proxy", "hv2", 9)
+    clients = [site.machines[name] for name in ("a1", "b1")]
+    with ExitStack() as stack:
+        site.url = UrlFilter(proxy, site.hosts["hv1"], "url", "10.0.0.250", clients, "^/forbidden")  # type: ignore[attr-defined]
+        stack.callback(site.url.squid.stop, 9)  # type: ignore[attr-defined]
+        for name in SERVERS:
+            stack.callback(serve(site.machines[name], folder).stop)
+        site.write_inventory(
+            **{"service-functions": {**FUNCTIONS, "url": {"kind": "one-armed", "probe": "10.0.0.250"}}}
+        )
+        site.policy(
+            {"from": "proxy", "to": list(SERVERS), "services": ["tcp/80"], "action": "allow"},
+            {**through("url"), "to": list(SERVERS)},
+        )
+        yield site
+
+
+def serve(machine: Machine, folder: Path) -> Process:
+    """Start a web server and wait until it listens."""
+    made = machine.start("python3", "-m", "http.server", "80", "--directory", str(folder))
+    deadline = time.monotonic() + 20
+    while made.running() and time.monotonic() < deadline and ":80 " not in machine.run("ss", "-Hltn"):
+        time.sleep(0.05)
+    return made
+
+
+def get(client: Machine, server: Machine, path: str) -> tuple[str, str]:
+    """Return the status and the page that a client gets, 000 for none."""
+    url = f"http://{address(server, 4)}{path}"
+    try:
+        said = client.run("curl", "-s", "-m", str(ASKS_S), "-w", "\n%{http_code}", url)
+    except LabError:
+        return "000", ""
+    page, _, status = said.rpartition("\n")
+    return status, page
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("client", ["a1", "b1"])
+def test_what_the_proxy_allows_arrives_and_what_it_refuses_is_answered_with_its_page(
+    web: ServiceSite, client: str, server: str
+) -> None:
+    ends = web.machines[client], web.machines[server]
+    assert get(*ends, "/allowed") == ("200", "what the shop sells\n")
+    status, page = get(*ends, "/forbidden")
+    assert status == "403"
+    assert "ERR_ACCESS_DENIED" in page
+    assert "squid" in page
+    assert "what nobody may see" not in page
+
+
+def test_nothing_of_a_client_reaches_the_server_but_what_the_proxy_fetches_under_its_own_name(
+    web: ServiceSite,
+) -> None:
+    a1, server = web.machines["a1"], web.machines["b2"]
+    with listening(server) as (arriving,):
+        assert get(a1, server, "/allowed")[0] == "200"
+        send(a1, [tcp(a1, server, 80, SYN, sport=50900), tcp(a1, server, 80, 0x10, sport=50901, seq=9)])
+        frames = gather(arriving, lambda frame: transport(frame)[0] == 6, 4)
+    assert {frame[26:30] for frame in frames} == {bytes([10, 0, 0, 9])}
+
+
+def test_with_the_proxy_away_there_is_no_way_around_it(web: ServiceSite) -> None:
+    a1, server = web.machines["a1"], web.machines["a2"]
+    url = web.url  # type: ignore[attr-defined]
+    url.set_alive(alive=False)
+    try:
+        wait_until_away(web, "url")
+        with listening(server) as (arriving,):
+            send(a1, [tcp(a1, server, 80, SYN, sport=50902)])
+            assert arrived(arriving, lambda frame: transport(frame)[0] == 6) == []
+    finally:
+        url.set_alive(alive=True)
+    wait_until_away(web)
+    assert get(a1, server, "/allowed")[0] == "200"
+
+
+def test_the_proxys_leg_cannot_ask_the_server_in_a_clients_name(web: ServiceSite) -> None:
+    a1, server = web.machines["a1"], web.machines["b2"]
+    forged = [tcp(a1, server, 80, SYN, sport=50903), tcp(a1, server, 80, SYN, sport=50904, family=6)]
+    with listening(server) as (arriving,):
+        web.url.send(forged)  # type: ignore[attr-defined]
+        assert arrived(arriving, lambda frame: frame in forged) == []
