@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from topologies.lab import Appliance, Host, Lab, LabError, Machine, Process, Sink
-from topologies.probes import EchoServer, Pings, Stream, probe_ping, probe_tcp
+from topologies.probes import EchoServer, Pings, Stream, fetch, probe_ping, probe_tcp, serve_files
+from topologies.url_filter import UrlFilter
 
 ROOT = Path(__file__).resolve().parents[1]
 POLICIES = ROOT / "policies" / "demo"
@@ -33,6 +34,11 @@ MACHINES = {
     "blue-app1": ("hv1", "52:54:00:00:00:01", ("10.0.0.1/24", "fd00::1/64")),
     "blue-app2": ("hv2", "52:54:00:00:00:02", ("10.0.0.2/24", "fd00::2/64")),
 }
+
+
+PROXY = ("acme-proxy1", "52:54:00:00:00:09", ("10.0.0.9/24",))
+SITE = 8080
+PAGES = {"catalogue": "a shirt, a hat", "admin": "the keys to the shop"}
 
 
 class DemoError(Exception):
@@ -78,6 +84,7 @@ class Demo:
             server.start()
             self._stack.callback(server.stop)
             self.machines[name] = machine
+        self.url_filter()
         say("Six virtual machines appear; blue's two have the same addresses and MACs as acme's.")
         document = self.wait_for(
             lambda status: (
@@ -90,6 +97,18 @@ class Demo:
         )
         for bridge in document["bridges"]:
             show(f"{bridge['bridge']}: {bridge['state']}, {bridge['flows']} flows")
+
+    def url_filter(self) -> None:
+        """Start squid beside hv1's bridge, and the site that it stands before on web1."""
+        proxy = self.lab.machine(*PROXY)
+        proxy.plug(self.hosts["hv1"])
+        clients = [self.machines["acme-batch1"]]
+        UrlFilter(proxy, self.hosts["hv1"], "url", "10.0.0.250", clients, "^/admin", SITE)
+        folder = Path(self.lab.ledger.folder) / "site"
+        folder.mkdir()
+        for name, text in PAGES.items():
+            (folder / name).write_text(text + "\n")
+        serve_files(self.machines["acme-web1"], folder, SITE)
 
     def status(self) -> dict[str, Any]:
         """Return what the controller says, {} while it does not."""
@@ -232,6 +251,25 @@ class Demo:
             "what the appliance refuses does not arrive",
         )
 
+    def filtered(self) -> None:
+        """Show that a proxy in the way refuses a request, and that there is no way around it."""
+        say("`browse: from batch, to web, tcp/8080, through: [url]`: what batch1 asks of web1's site goes to")
+        say("a proxy on hv1 (squid) that shows nobody /admin. batch1 asks web1, and knows of no proxy:")
+        with self.machines["acme-web1"].capture() as capture:
+            got = {name: fetch(self.machines["acme-batch1"], f"10.0.0.1:{SITE}/{name}") for name in PAGES}
+            time.sleep(0.2)
+            callers = {frame[26:30] for frame in capture.drain() if is_syn(frame, SITE)}
+        for name, (code, page) in got.items():
+            show(f"GET /{name}: {code}, {'the page' if PAGES[name] in page else 'without the page'}")
+        allowed, refused = got["catalogue"], got["admin"]
+        self.expect(
+            allowed == ("200", PAGES["catalogue"] + "\n"), "the proxy lets an allowed request through"
+        )
+        said_no = refused[0] == "403" and "squid" in refused[1] and PAGES["admin"] not in refused[1]
+        self.expect(said_no, "a request that the proxy refuses is refused, with the proxy's own page")
+        alone = callers == {bytes([10, 0, 0, 9])}
+        self.expect(alone, "nothing of batch1's reached web1 itself: the proxy called in its own name")
+
     def migration(self) -> None:
         """Move web1 to the other host with a connection open."""
         web1, batch1 = self.machines["acme-web1"], self.machines["acme-batch1"]
@@ -303,6 +341,7 @@ def steps_of(demo: Demo) -> Sequence[Step]:
         ("Who reaches whom: every pair really probed", demo.matrix),
         ("Suspicious traffic arrives at the IDS", demo.intrusion),
         ("A redirect through an appliance", demo.redirect),
+        ("A proxy that refuses a request", demo.filtered),
         ("A live migration with a connection open", demo.migration),
         ("The controller goes away", demo.controller_gone),
     )

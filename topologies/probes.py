@@ -12,12 +12,14 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 from topologies.machine import Machine
-from topologies.namespace import Namespace
+from topologies.namespace import LabError, Namespace, Process
 
 REFUSALS = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.EACCES, errno.ENETUNREACH, errno.ECONNRESET}
 PROBE_S = 1.0
+LISTENS_WITHIN_S = 20.0
 
 
 class EchoServer(threading.Thread):
@@ -170,3 +172,22 @@ class Pings:
 
     def _lines(self) -> list[str]:
         return [line for line in self._process.output().splitlines() if "bytes from" in line]
+
+
+def serve_files(machine: Namespace, folder: Path, port: int) -> Process:
+    """Start a web server for a folder's files and wait until it listens."""
+    made = machine.start("python3", "-m", "http.server", str(port), "--directory", str(folder))
+    deadline = time.monotonic() + LISTENS_WITHIN_S
+    while made.running() and time.monotonic() < deadline and f":{port} " not in machine.run("ss", "-Hltn"):
+        time.sleep(0.05)
+    return made
+
+
+def fetch(machine: Namespace, url: str, timeout_s: int = 3) -> tuple[str, str]:
+    """Return the status and the page that HTTP gives, ``000`` and nothing where nobody answers."""
+    try:
+        said = machine.run("curl", "-s", "-m", str(timeout_s), "-w", "\n%{http_code}", f"http://{url}")
+    except LabError:
+        return "000", ""
+    page, _, status = said.rpartition("\n")
+    return status, page

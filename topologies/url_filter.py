@@ -1,6 +1,6 @@
 """A transparent proxy that filters URLs: squid in a machine, with a leg that connections are sent into.
 
-What comes in by the leg is for others; the machine takes it all the same and hands what is for port 80 to
+What comes in by the leg is for others; the machine takes it all the same and hands what is for one port to
 squid, which answers in the server's place. What it fetches it fetches by its own card, under its own address.
 """
 
@@ -18,21 +18,21 @@ from topologies.namespace import LabError, Process, checked_name
 LEG = "leg0"
 PORT = 3129
 START_S = 20.0
-_RULES = f"""\
+_RULES = """\
 table netdev leg {{
   chain take {{
-    type filter hook ingress device {LEG} priority 0
+    type filter hook ingress device {leg} priority 0
     ether type ip meta pkttype set host
   }}
 }}
 table ip proxy {{
   chain divert {{
     type nat hook prerouting priority -100
-    iifname {LEG} tcp dport 80 redirect to :{PORT}
+    iifname {leg} tcp dport {port} redirect to :{own}
   }}
   chain closed {{
     type filter hook input priority 0
-    iifname {LEG} tcp dport != {PORT} drop
+    iifname {leg} tcp dport != {own} drop
   }}
 }}
 """
@@ -65,6 +65,7 @@ class UrlFilter:
         address: str,
         clients: Sequence[Machine],
         refused: str,
+        port: int = 80,
     ) -> None:
         """Give a plugged machine a leg on a host, with an address of its own, and start squid in it.
 
@@ -75,14 +76,15 @@ class UrlFilter:
             address: an IPv4 address that answers ARP on the leg.
             clients: whom it answers: machines on the same subnet.
             refused: an extended regular expression for paths.
+            port: of the servers.
 
         Raises:
             LabError: squid did not start.
         """
         self.machine = machine
         self._host = host
-        self.port = checked_name(f"{function}-leg")
-        machine.ip(f"link add name {LEG} type veth peer name {self.port} netns {host.name}")
+        self.leg = checked_name(f"{function}-leg")
+        machine.ip(f"link add name {LEG} type veth peer name {self.leg} netns {host.name}")
         machine.run("ethtool", "-K", LEG, "tx", "off")
         for scope in ("all", LEG):
             machine.sysctl(f"net.ipv4.conf.{scope}.rp_filter", 0)
@@ -95,8 +97,8 @@ class UrlFilter:
             f"rule add from {address} lookup 100",
             *(f"neighbour add {one.ips[0]} lladdr {one.mac} dev {LEG} nud permanent" for one in clients),
         )
-        machine.run("nft", "-f", "-", stdin=_RULES)
-        host.add_port(self.port, role={"role": "service", "function": function, "leg": "only"})
+        machine.run("nft", "-f", "-", stdin=_RULES.format(leg=LEG, port=port, own=PORT))
+        host.add_port(self.leg, role={"role": "service", "function": function, "leg": "only"})
         name = machine.name.replace("-", "")
         file = Path(machine.ledger.folder) / f"{function}-squid.conf"
         file.write_text(_SQUID.format(port=PORT, refused=refused, name=machine.short_name))
@@ -128,4 +130,4 @@ class UrlFilter:
 
     def set_alive(self, *, alive: bool) -> None:
         """Pull the leg's cable at its host's end, or plug it in again."""
-        self._host.ip(f"link set dev {self.port} {'up' if alive else 'down'}")
+        self._host.ip(f"link set dev {self.leg} {'up' if alive else 'down'}")

@@ -33,7 +33,12 @@ def edited(policies: Path, *changes: tuple[str, str]) -> Path:
 
 
 def mirror_and_redirect(demo: Demo) -> Sequence[Step]:
-    return ("start", demo.start), ("mirror", demo.intrusion), ("redirect", demo.redirect)
+    return (
+        ("start", demo.start),
+        ("mirror", demo.intrusion),
+        ("redirect", demo.redirect),
+        ("proxy", demo.filtered),
+    )
 
 
 def test_with_its_own_policies_mirror_and_redirect_hold(
@@ -41,7 +46,7 @@ def test_with_its_own_policies_mirror_and_redirect_hold(
 ) -> None:
     assert perform(policies, mirror_and_redirect) == 0
     said = capsys.readouterr().out
-    assert said.count("  ok   ") == 4
+    assert said.count("  ok   ") == 7
     assert "NOT" not in said
     assert said.rstrip().endswith("All of it held. The lab is gone.")
 
@@ -49,7 +54,12 @@ def test_with_its_own_policies_mirror_and_redirect_hold(
 def test_what_the_bridges_do_otherwise_than_claimed_is_found_out(
     policies: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    edited(policies, (", through: [waf], mirror: [ids]", ""), ("when: dropped", "when: allowed"))
+    edited(
+        policies,
+        (", through: [waf], mirror: [ids]", ""),
+        (", through: [url]", ""),
+        ("when: dropped", "when: allowed"),
+    )
 
     def steps(demo: Demo) -> Sequence[Step]:
         def leave_the_bridges_behind() -> None:
@@ -68,9 +78,11 @@ def test_what_the_bridges_do_otherwise_than_claimed_is_found_out(
     assert "  NOT  allowed traffic that a rule mirrors is copied exactly once" in said
     assert "  NOT  the allowed connection passed through the appliance" in said
     assert "  NOT  what the appliance refuses does not arrive" in said
+    assert "  NOT  a request that the proxy refuses is refused" in said
+    assert "  NOT  nothing of batch1's reached web1 itself" in said
     assert "allow (!)" in said
     assert "  NOT  all 6 probes fared as `zonewall check` says they should" in said
-    assert "5 claim(s) did not hold." in said
+    assert "7 claim(s) did not hold." in said
 
 
 def test_a_controller_that_ends_is_a_claim_that_does_not_hold(

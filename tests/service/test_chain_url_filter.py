@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
-from topologies.lab import LabError, Machine, Process
+from topologies.probes import fetch, serve_files
 from topologies.url_filter import UrlFilter
 
 from support.chain_site import FUNCTIONS, arrived, through, wait_until_away
@@ -17,7 +15,6 @@ from support.service_site import ServiceSite
 
 pytestmark = pytest.mark.net
 SERVERS = ("a2", "b2")
-ASKS_S = 3
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +30,7 @@ def web(appliances: ServiceSite, tmp_path_factory: pytest.TempPathFactory) -> It
         site.url = UrlFilter(proxy, site.hosts["hv1"], "url", "10.0.0.250", clients, "^/forbidden")  # type: ignore[attr-defined]
         stack.callback(site.url.squid.stop, 9)  # type: ignore[attr-defined]
         for name in SERVERS:
-            stack.callback(serve(site.machines[name], folder).stop)
+            stack.callback(serve_files(site.machines[name], folder, 80).stop)
         site.write_inventory(
             **{"service-functions": {**FUNCTIONS, "url": {"kind": "one-armed", "probe": "10.0.0.250"}}}
         )
@@ -44,34 +41,14 @@ def web(appliances: ServiceSite, tmp_path_factory: pytest.TempPathFactory) -> It
         yield site
 
 
-def serve(machine: Machine, folder: Path) -> Process:
-    """Start a web server and wait until it listens."""
-    made = machine.start("python3", "-m", "http.server", "80", "--directory", str(folder))
-    deadline = time.monotonic() + 20
-    while made.running() and time.monotonic() < deadline and ":80 " not in machine.run("ss", "-Hltn"):
-        time.sleep(0.05)
-    return made
-
-
-def get(client: Machine, server: Machine, path: str) -> tuple[str, str]:
-    """Return the status and the page that a client gets, 000 for none."""
-    url = f"http://{address(server, 4)}{path}"
-    try:
-        said = client.run("curl", "-s", "-m", str(ASKS_S), "-w", "\n%{http_code}", url)
-    except LabError:
-        return "000", ""
-    page, _, status = said.rpartition("\n")
-    return status, page
-
-
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("client", ["a1", "b1"])
 def test_what_the_proxy_allows_arrives_and_what_it_refuses_is_answered_with_its_page(
     web: ServiceSite, client: str, server: str
 ) -> None:
     ends = web.machines[client], web.machines[server]
-    assert get(*ends, "/allowed") == ("200", "what the shop sells\n")
-    status, page = get(*ends, "/forbidden")
+    assert fetch(ends[0], f"{address(ends[1], 4)}/allowed") == ("200", "what the shop sells\n")
+    status, page = fetch(ends[0], f"{address(ends[1], 4)}/forbidden")
     assert status == "403"
     assert "ERR_ACCESS_DENIED" in page
     assert "squid" in page
@@ -83,7 +60,7 @@ def test_nothing_of_a_client_reaches_the_server_but_what_the_proxy_fetches_under
 ) -> None:
     a1, server = web.machines["a1"], web.machines["b2"]
     with listening(server) as (arriving,):
-        assert get(a1, server, "/allowed")[0] == "200"
+        assert fetch(a1, f"{address(server, 4)}/allowed")[0] == "200"
         send(a1, [tcp(a1, server, 80, SYN, sport=50900), tcp(a1, server, 80, 0x10, sport=50901, seq=9)])
         frames = gather(arriving, lambda frame: transport(frame)[0] == 6, 4)
     assert {frame[26:30] for frame in frames} == {bytes([10, 0, 0, 9])}
@@ -101,7 +78,7 @@ def test_with_the_proxy_away_there_is_no_way_around_it(web: ServiceSite) -> None
     finally:
         url.set_alive(alive=True)
     wait_until_away(web)
-    assert get(a1, server, "/allowed")[0] == "200"
+    assert fetch(a1, f"{address(server, 4)}/allowed")[0] == "200"
 
 
 def test_the_proxys_leg_cannot_ask_the_server_in_a_clients_name(web: ServiceSite) -> None:

@@ -76,9 +76,9 @@ def test_the_terminal_shows_every_zone_and_what_passes() -> None:
 def test_a_program_reads_every_cell() -> None:
     document = json.loads(run("--output", "json"))
     acme = next(one for one in document["tenants"] if one["tenant"] == "acme")
-    assert acme["zones"] == ["web", "db", "batch", "external"]
+    assert acme["zones"] == ["web", "db", "batch", "proxy", "external"]
     cells = {(one["from"], one["to"]): one for one in acme["cells"]}
-    assert len(cells) == 16
+    assert len(cells) == 25
     assert cells["batch", "db"]["always"] == ["tcp/5432"]
     assert set(cells["batch", "db"]) == {"from", "to", "always", "sometimes", "watched", "empty"}
 
@@ -96,7 +96,7 @@ def test_a_report_loads_nothing_and_cannot_be_written_into_by_a_name(form: str) 
 
 def test_a_picture_is_well_formed_with_a_box_for_each_pair() -> None:
     picture = ET.fromstring(run("--output", "svg", "--tenant", "acme"))
-    assert len(picture.findall(".//{http://www.w3.org/2000/svg}rect")) == 16
+    assert len(picture.findall(".//{http://www.w3.org/2000/svg}rect")) == 25
 
 
 def test_a_tenant_that_is_not_there_is_an_error_that_names_those_that_are() -> None:
