@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from itertools import count
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,15 +14,17 @@ from hypothesis import HealthCheck, Phase, given, settings
 from support.compiled import FABRIC, FIRST, SECOND, TARGETS, UPLINKS, CompiledFleet, Port, Seen
 from support.configurations import configure, endpoint, mirror, probe, rule, tenant, tier, zone
 from support.dummy import DummySwitch, running_dummy_switch
+from support.fragments import big, cut
 from support.generated import carried_worlds, goes_through_across, is_icmp_error
-from support.packets import build, checksum
+from support.packets import build
 from zonewall.flows.render import render_numeric, render_program
+from zonewall.intent.fleet import prepare
 from zonewall.intent.numbering import Kind
 from zonewall.intent.semantics import Probe, Verdict, verdict
 from zonewall.pipeline.cookie import Category, category_of, rule_of
 from zonewall.policy.model import Configuration
 from zonewall.values.addresses import format_mac
-from zonewall.values.names import EndpointKey
+from zonewall.values.names import EndpointKey, TenantName
 
 pytestmark = pytest.mark.ovs
 BRIDGES = {FIRST: "brA", SECOND: "brB"}
@@ -188,67 +190,195 @@ def test_a_trace_on_the_switch_ends_where_and_by_the_rule_that_the_evaluator_say
         assert rule_met == judged.rule, asked
 
 
-SIZE, CUT = 1400, 1208
-"""A datagram and its first fragment; user space takes none under 1200 bytes that is not the last (ipf)."""
+SIZE = 4000
+"""Bytes of a datagram that does not fit into one frame of 1500."""
+
+EDGES = [(0, 1400), (1400, 2800), (2800, SIZE)]
+TRAINS: dict[str, tuple[list[tuple[int, int]], bool]] = {
+    "in order": (EDGES, True),
+    "the last one first": (EDGES[::-1], True),
+    "the first one in between": ([EDGES[1], EDGES[0], EDGES[2]], True),
+    "without the first": (EDGES[1:], False),
+    "without the last": (EDGES[:2], False),
+    "tiny": ([(0, 8), (8, 1408), (1408, SIZE)], False),
+    "overlapping": ([(0, 1400), (1392, 2800), (2800, SIZE)], False),
+    "the first one twice, the last one never": ([EDGES[0], EDGES[0], EDGES[1]], False),
+}
+"""Pieces of a datagram in the order in which they are sent, and whether they pass."""
 
 
-_NUMBERS = count(1)
-"""Each datagram has a number of its own: parts of two with one number would be put together (RFC 791)."""
-
-
-def fragments(frame: bytes, at: int) -> list[bytes]:
-    """Return an IPv4 frame in two fragments, of which the first has ``at`` bytes after the IP header."""
-    number = next(_NUMBERS).to_bytes(2, "big")
-    ethernet, header, body = frame[:14], bytearray(frame[14:34]), frame[34:]
-    parts = []
-    for offset, part, more in ((0, body[:at], 0x2000), (at, body[at:], 0)):
-        header[2:4] = (20 + len(part)).to_bytes(2, "big")
-        header[4:6] = number
-        header[6:8] = (more | offset // 8).to_bytes(2, "big")
-        header[10:12] = b"\0\0"
-        header[10:12] = checksum(bytes(header)).to_bytes(2, "big")
-        parts.append(ethernet + bytes(header) + part)
-    return parts
-
-
-def open_to_datagrams() -> Configuration:
+def open_by_ports() -> Configuration:
     rules = tier(
-        "t", rule("no", "web", "db", "drop", services=["udp/53"]), rule("all", "web", "db", services=["udp"])
+        "t",
+        rule("no", "web", "db", "drop", services=["udp/53"]),
+        rule("some", "web", "db", services=["udp/50-99", "icmp/8", "icmpv6/128"]),
     )
     own = tenant(
         "acme", rules, zones=[zone("web", labels={"role": "web"}), zone("db", labels={"role": "db"})]
     )
+    roles = enumerate(("web", "db", "web", "db"), 1)
     ends = [
-        endpoint(f"acme/{role}{n}", f"10.0.0.{n}", labels={"role": role})
-        for n, role in ((1, "web"), (2, "db"))
+        endpoint(f"acme/{role}{n}", f"10.0.0.{n}", f"fd00::{n}", labels={"role": role}) for n, role in roles
     ]
     return configure(*ends, own, service_functions=())
 
 
-def test_fragments_pass_with_their_connection_and_begin_none_that_a_rule_by_ports_would_refuse(
-    switch: DummySwitch,
+@dataclass
+class Datagrams:
+    """Sends datagrams of one family and counts the bytes of them that arrive."""
+
+    switch: DummySwitch
+    fleet: CompiledFleet
+    v6: bool = False
+
+    def sent(
+        self,
+        source: str,
+        destination: str,
+        service: str,
+        pieces: list[tuple[int, int]] | None = None,
+        sport: int | None = 5000,
+    ) -> int:
+        """Return how many bytes behind the IP headers reach the destination; no pieces: whole, and small."""
+        asked = probe(source, destination, service, sport=None if "icmp" in service else sport)
+        ends = (
+            self.fleet.configuration.inventory.endpoints[EndpointKey(end)] for end in (source, destination)
+        )
+        port, packet = self.fleet.entering(asked, *(end.ips[self.v6] for end in ends))
+        frames = [big(packet, 800)] if pieces is None else cut(big(packet, SIZE), pieces)
+        out = port_name(self.fleet.places[EndpointKey(destination)])
+        self.switch.captured(out)
+        for frame in frames:
+            self.switch.inject(port_name(port), frame)
+        headers = 14 + (40 + 8 * (pieces is not None) if self.v6 else 20)
+        return sum(len(one) - headers for one in self.switch.captured(out))
+
+
+@pytest.fixture(params=[False, True], ids=["ipv4", "ipv6"])
+def datagrams(switch: DummySwitch, request: pytest.FixtureRequest) -> Datagrams:
+    load(switch, fleet := CompiledFleet(open_by_ports()))
+    return Datagrams(switch, fleet, request.param)
+
+
+WEB, DB, NEAR = "acme/web1", "acme/db2", "acme/db4"
+"""``WEB`` is on the other bridge than the two others are."""
+
+
+def test_a_connection_that_a_rule_by_ports_allows_begins_and_goes_on_in_fragments(
+    datagrams: Datagrams,
 ) -> None:
-    # User space shows the tables no ports of a fragment, its connection's neither.
-    load(switch, fleet := CompiledFleet(open_to_datagrams()))
+    for _ in range(2):
+        assert datagrams.sent(WEB, DB, "udp/99", EDGES) == SIZE
+        assert datagrams.sent(DB, WEB, "udp/5000", EDGES, sport=99) == SIZE
+        assert datagrams.sent(WEB, DB, "udp/99") == 800
+        assert datagrams.sent(DB, WEB, "udp/5000", sport=99) == 800
+    echo, reply = ("icmpv6/128/0", "icmpv6/129/0") if datagrams.v6 else ("icmp/8/0", "icmp/0/0")
+    assert datagrams.sent(WEB, DB, echo, EDGES) == SIZE
+    assert datagrams.sent(DB, WEB, reply, EDGES) == SIZE
+    assert datagrams.sent("acme/web3", WEB, reply, EDGES) == 0
 
-    def arrived(source: str, destination: str, ports: tuple[int, int], cut: bool) -> int:
-        asked = probe(source, destination, f"udp/{ports[1]}", sport=ports[0])
-        place, packet = fleet.entering(asked, *fleet.addresses(asked))
-        frame = build(packet)
-        udp = frame[34:38] + SIZE.to_bytes(2, "big") + b"\0\0" + bytes(SIZE - 8)
-        whole = fragments(frame[:34] + udp, SIZE)[0]
-        whole = whole[:20] + b"\0\0" + whole[22:24] + b"\0\0" + whole[26:]
-        whole = whole[:24] + checksum(whole[14:34]).to_bytes(2, "big") + whole[26:]
-        out = port_name(fleet.places[EndpointKey(destination)])
-        switch.captured(out)
-        for part in fragments(whole, CUT) if cut else [whole]:
-            switch.inject(port_name(place), part)
-        return sum(len(one) - 34 for one in switch.captured(out))
 
-    switch.appctl("dpctl/flush-conntrack")
-    web, db = "acme/web1", "acme/db2"
-    assert arrived(web, db, (5000, 53), True) == 0
-    assert arrived(web, db, (5000, 99), True) == 0
-    assert arrived(web, db, (5000, 99), False) == SIZE
-    assert arrived(db, web, (99, 5000), False) == SIZE
-    assert arrived(web, db, (5000, 99), True) == SIZE
+def test_a_connection_that_begins_in_fragments_is_remembered_with_its_rule(datagrams: Datagrams) -> None:
+    datagrams.sent(WEB, DB, "udp/99", EDGES)
+
+    number = datagrams.fleet.policy.numbering.numbers[Kind.RULE.word]["acme/t/some"]
+    held = datagrams.switch.appctl("dpctl/dump-conntrack")
+    labels = [int(label, 16) for label in re.findall(r"labels=(0x[0-9a-f]+)", held)]
+    assert {label & 0xFFFFFFFF for label in labels} == {number}
+
+
+def test_nothing_of_a_datagram_passes_that_a_rule_by_ports_denies(datagrams: Datagrams) -> None:
+    for pieces, _ in TRAINS.values():
+        assert datagrams.sent(WEB, DB, "udp/53", pieces) == 0
+        assert datagrams.sent(WEB, DB, "udp/100", pieces) == 0
+        assert datagrams.sent(DB, WEB, "udp/99", pieces) == 0
+    assert datagrams.sent(WEB, DB, "udp/99", EDGES) == SIZE
+    assert datagrams.sent(WEB, DB, "udp/53", EDGES) == 0
+    assert datagrams.sent(DB, WEB, "udp/5000", EDGES, sport=53) == 0
+
+
+@pytest.mark.parametrize("told", TRAINS)
+def test_fragments_pass_together_or_not_at_all(datagrams: Datagrams, told: str) -> None:
+    pieces, passes = TRAINS[told]
+    begun = datagrams.sent(WEB, NEAR, "udp/98")
+    assert begun == 800
+
+    for sport in (5000, 5001):  # a connection that is tracked, and one that is not
+        assert datagrams.sent(WEB, NEAR, "udp/98", pieces, sport=sport) == (SIZE if passes else 0)
+
+
+def test_a_rule_that_goes_takes_its_connections_fragments_along(datagrams: Datagrams) -> None:
+    fleet = datagrams.fleet
+    assert datagrams.sent(WEB, DB, "udp/99", EDGES) == SIZE
+    assert datagrams.sent(DB, WEB, "udp/5000", EDGES, sport=99) == SIZE
+    own = fleet.configuration.tenants[TenantName("acme")]
+    first = own.tiers[0]
+    shorter = replace(own, tiers=(replace(first, rules=first.rules[:1]),))
+    without = replace(fleet.configuration, tenants={own.name: shorter})
+    fleet.carry(prepare(without, fleet.policy.numbering), fleet.placement)
+
+    for key, name in BRIDGES.items():
+        datagrams.switch.ofctl("del-flows", name)
+        datagrams.switch.load_flows(name, list(render_program(fleet.programs[key])))
+
+    assert datagrams.sent(WEB, DB, "udp/99", EDGES) == 0
+    assert datagrams.sent(DB, WEB, "udp/5000", EDGES, sport=99) == 0
+    assert datagrams.sent(DB, WEB, "udp/5000", sport=99) == 0
+
+
+def test_a_bridge_that_shows_no_ports_of_first_fragments_lets_none_by(datagrams: Datagrams) -> None:
+    for name in BRIDGES.values():
+        datagrams.switch.ofctl("set-frags", name, "normal")
+    try:
+        assert datagrams.sent(WEB, DB, "udp/99", EDGES) == 0
+        assert datagrams.sent(WEB, DB, "udp/53", EDGES) == 0
+        assert datagrams.sent(WEB, DB, "udp/99") == 800
+    finally:
+        for name in BRIDGES.values():
+            datagrams.switch.ofctl("set-frags", name, "nx-match")
+
+
+def test_fragments_that_waited_in_vain_leave_with_nobody(datagrams: Datagrams) -> None:
+    # Open vSwitch lets them go on with whatever is tracked next, fifteen seconds later (ipf.c).
+    switch = datagrams.switch
+    switch.appctl("time/stop")
+    try:
+        for _ in range(6):
+            for pieces in (EDGES[:2], EDGES[1:]):
+                assert datagrams.sent("acme/web3", "acme/web1", "udp/53", pieces) == 0
+        switch.appctl("time/warp", "17000", "1000")
+        for sport in range(6000, 6020):
+            assert datagrams.sent(WEB, DB, "udp/99", sport=sport) == 800
+    finally:
+        switch.appctl("time/stop")
+        switch.appctl("time/warp", "20000", "20000")
+
+
+@settings(
+    max_examples=max(8, COUNT // 60),
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.generate,),
+    suppress_health_check=list(HealthCheck),
+)
+@given(world=carried_worlds(most=6))
+def test_a_switch_does_with_fragments_what_it_does_with_a_whole_datagram(
+    switch: DummySwitch, world: tuple[Configuration, list[Probe]]
+) -> None:
+    configuration, probes = world
+    load(switch, fleet := CompiledFleet(configuration))
+    for asked in probes:
+        seen = fleet.judge(asked)
+        if seen.through or not isinstance(asked.source, str):
+            continue
+        if asked.protocol != 17 and (asked.icmp is None or asked.icmp[0] not in (8, 128)):
+            continue
+        switch.appctl("dpctl/flush-conntrack")
+        port, packet = fleet.entering(asked, *fleet.addresses(asked))
+        names = expected(seen) | {port_name(place) for place in fleet.places.values()}
+        for name in names:
+            switch.captured(name)
+        for frame in cut(big(packet, SIZE)):
+            switch.inject(port_name(port), frame)
+        assert {name for name in names if len(switch.captured(name)) == 3} == expected(seen), asked

@@ -16,13 +16,13 @@ from zonewall.flows.render import render_group, render_numeric
 from zonewall.flows.simulate import (
     Connection,
     ConnTrack,
-    Datagram,
     Endpoint,
     FlowTables,
     Packet,
     Tuple,
     packet,
     simulate,
+    simulate_datagram,
 )
 from zonewall.pipeline import packet_fields as f
 from zonewall.pipeline.model import (
@@ -229,12 +229,12 @@ def test_all_sctp_between_two_addresses_is_one_connection(switch: InjectedSwitch
 
 def test_a_fragment_whose_rest_never_comes_is_held(switch: InjectedSwitch) -> None:
     alone = between(0, 1, 1, ip_proto=17, udp_src=5000, udp_dst=80, ip_frag=1)
-    whole = Packet(alone.values, datagram=Datagram(5000, 80))
+    rest = alone.but(udp_src=0, udp_dst=0, ip_frag=3)
     switch.program([render_numeric(flow) for flow in TRACK_ALL.flows])
 
     assert switch.inject(1, build(alone)) == []
     assert simulate(FlowTables(TRACK_ALL), alone).ports == ()
-    assert simulate(FlowTables(TRACK_ALL), whole).ports == (3,)
+    assert simulate_datagram(FlowTables(TRACK_ALL), (rest, alone)).ports == (3, 3)
 
 
 def test_a_packet_whose_address_is_changed_between_two_commits_makes_two_connections(

@@ -13,8 +13,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from support.compiled import FIRST, SECOND, CompiledFleet, Port, Seen
+from support.compiled import FIRST, SECOND, CompiledFleet, Port, Seen, in_parts
 from support.generated import carried_worlds, goes_through_across, is_icmp_error, timed_worlds
 from zonewall.flows.simulate.packet import Packet
 from zonewall.flows.wire import encode_flow
@@ -130,6 +131,25 @@ def test_answers_to_what_is_allowed_come_back_whoever_allowed_it(world: World) -
             continue
         back = fleet.send(*answer_to(probe, fleet))
         assert fleet.places[EndpointKey(str(probe.source))] in [port for port, _ in back.arrived], probe
+
+
+@SOME
+@given(world=carried_worlds(), order=st.permutations(range(3)))
+def test_a_datagram_in_fragments_fares_as_a_whole_one_does(world: World, order: list[int]) -> None:
+    configuration, probes = world
+    fleet = CompiledFleet(configuration)
+    for probe in probes:
+        if is_icmp_error(probe):
+            continue  # errors are shorter than any MTU, and refused in fragments
+        whole = fleet.judge(probe)
+        fleet.forget_connections()
+        port, frame = fleet.entering(probe, *fleet.addresses(probe))
+        parts = in_parts(frame, len(order))
+        cut = fleet.send(port, *(parts[place] for place in order))
+        assert sorted(port for port, _ in cut.arrived) == sorted(
+            port for port, _ in whole.arrived for _ in parts
+        ), probe
+        assert (cut.verdict, cut.mirror, cut.through) == (whole.verdict, whole.mirror, whole.through), probe
 
 
 @SOME

@@ -6,13 +6,14 @@ service function is a wire between its legs on the first host; every mirror targ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
 from zonewall.flows.simulate.connections import ConnTrack
-from zonewall.flows.simulate.engine import simulate
+from zonewall.flows.simulate.engine import simulate_datagram
+from zonewall.flows.simulate.outcome import Sent
 from zonewall.flows.simulate.packet import Packet, packet
 from zonewall.flows.simulate.tables import FlowTables
 from zonewall.intent.fleet import Policy, index_fleet, prepare
@@ -131,10 +132,10 @@ class CompiledFleet:
             dst_mac = inventory.endpoints[probe.destination].mac
         return port, headers(probe, source, destination, src_mac, dst_mac, vlans)
 
-    def send(self, port: Port, frame: Packet) -> Seen:
-        """Return what becomes of a frame that enters at a port."""
+    def send(self, port: Port, *parts: Packet) -> Seen:
+        """Return what becomes of a frame that enters at a port, or of all fragments of one datagram."""
         seen = Seen()
-        self._pass(port, frame, seen, 0)
+        self._pass(port, parts, seen, 0)
         if seen.arrived:
             seen.verdict = "allow"
         seen.mirror = sorted(seen.mirror)
@@ -153,10 +154,11 @@ class CompiledFleet:
         assert probe.tenant is not None
         return probe.tenant
 
-    def _pass(self, port: Port, frame: Packet, seen: Seen, depth: int) -> None:
+    def _pass(self, port: Port, parts: tuple[Packet, ...], seen: Seen, depth: int) -> None:
         assert depth < 20, "a frame goes round"
         bridge, ofport = port
-        outcome = simulate(self._tables[bridge], frame.but(in_port=ofport), self.tracked[bridge])
+        entering = tuple(part.but(in_port=ofport) for part in parts)
+        outcome = simulate_datagram(self._tables[bridge], entering, self.tracked[bridge])
         assert not outcome.errors, outcome.errors
         assert not outcome.ambiguous, outcome.ambiguous
         self.tracked[bridge] = outcome.connections
@@ -168,21 +170,44 @@ class CompiledFleet:
             if copy.userdata[0] == Reason.REJECT:
                 seen.verdict = "reject"
             seen.announced |= copy.userdata[0] == Reason.ANNOUNCEMENT
-        for sent in outcome.sent:
-            self._follow((bridge, sent.port), sent.packet, seen, depth)
+        for number, together in _by_port(outcome.sent, len(parts)):
+            self._follow((bridge, number), together, seen, depth)
 
-    def _follow(self, port: Port, frame: Packet, seen: Seen, depth: int) -> None:
+    def _follow(self, port: Port, parts: tuple[Packet, ...], seen: Seen, depth: int) -> None:
         bridge, ofport = port
         functions = sorted(self.configuration.inventory.service_functions)
         if ofport == FABRIC:
-            self._pass((SECOND if bridge == FIRST else FIRST, FABRIC), frame, seen, depth + 1)
+            self._pass((SECOND if bridge == FIRST else FIRST, FABRIC), parts, seen, depth + 1)
         elif LEGS <= ofport < TARGETS:
             seen.through.append(functions[(ofport - LEGS) // 2])
-            self._pass((bridge, LEGS + ((ofport - LEGS) ^ 1)), frame, seen, depth + 1)
+            self._pass((bridge, LEGS + ((ofport - LEGS) ^ 1)), parts, seen, depth + 1)
         elif ofport >= TARGETS:
             seen.mirror.append(sorted(self.configuration.inventory.mirror_targets)[ofport - TARGETS])
         else:
-            seen.arrived.append((port, frame))
+            seen.arrived += [(port, part) for part in parts]
+
+
+def _by_port(sent: tuple[Sent, ...], parts: int) -> Iterator[tuple[int, tuple[Packet, ...]]]:
+    """Yield what left, a datagram's fragments together; copies of a datagram one after the other.
+
+    Raises:
+        AssertionError: of a datagram only some fragments left by a port.
+    """
+    left: dict[tuple[int, tuple[int, ...]], list[Packet]] = {}
+    for one in sent:
+        left.setdefault((one.port, one.packet.vlans), []).append(one.packet)
+    for (port, _), packets in left.items():
+        assert len(packets) % parts == 0, f"{len(packets)} of {parts} fragments left by port {port}"
+        packets.sort(key=lambda each: each["ip_frag"])
+        copies = len(packets) // parts
+        for copy in range(copies):
+            yield port, tuple(packets[copy::copies])
+
+
+def in_parts(whole: Packet, parts: int) -> tuple[Packet, ...]:
+    """Return a packet's fragments, the first one first."""
+    later = whole.but(ip_frag=3, tcp_src=0, tcp_dst=0, tcp_flags=0, icmpv4_type=0, icmpv4_code=0)
+    return (whole.but(ip_frag=1), *[later] * (parts - 1))
 
 
 def headers(

@@ -105,6 +105,8 @@ class DummySwitch:
         if controller is not None:
             words += ["--", "set-controller", name, controller]
         self.vsctl(*words)
+        if controller is None:
+            self.ofctl("set-frags", name, "nx-match")
 
     def add_port(
         self,

@@ -55,6 +55,7 @@ class InjectedSwitch:
             words += ["--", "add-port", "br0", f"p{port}", "--", "set", "interface", f"p{port}", "type=dummy"]
             words += [f"ofport_request={port}", f"options:tx_pcap={self._pcap(port)}"]
         self._vsctl(*words)
+        self._run("ovs-ofctl", "-O", "OpenFlow15", "set-frags", f"unix:{self.folder}/br0.mgmt", "nx-match")
         error, self._client = unixctl_client.UnixctlClient.create(str(control))
         assert error == 0, os.strerror(error)
 

@@ -18,8 +18,8 @@ class Kind(Enum):
     """What is numbered: name, first number, last number."""
 
     TENANT = ("tenant", 1, 4094)
-    DOMAIN = ("domain", 1, 4095)  # tracking domains: the low 12 bits of a conntrack zone
-    BRIDGE_ON_HOST = ("bridge-on-host", 0, 15)  # its high 4 bits; the kind's names carry the host
+    DOMAIN = ("domain", 1, 2047)  # tracking domains: the low 11 bits of a conntrack zone
+    BRIDGE_ON_HOST = ("bridge-on-host", 0, 15)  # its high 4 bits; between them: fragments wait there
     DESTINATION = ("destination", 1, 4094)  # fabric destinations: bridges, service legs, mirror targets
     BANK = ("bank", 1, 32767)  # the field's highest bit is the side of a staged change
     IDENTITY = ("identity", 1, 0x7FFFFFFF)

@@ -61,6 +61,8 @@ class BundleStep(IntEnum):
 
 
 ATOMIC_ORDERED: Final = 3
+FRAGMENTS_NX_MATCH: Final = 3
+"""Nicira's form of the flags' two bits for fragments: OFPC_FRAG_NX_MATCH."""
 
 
 def hello(xid: int) -> bytes:
@@ -74,8 +76,11 @@ def error(xid: int, kind: int, code: int, text: str = "") -> bytes:
 
 
 def set_config(xid: int) -> bytes:
-    """Let fragments pass as they are; misses send nothing up."""
-    return message(SET_CONFIG, xid, struct.pack("!HH", 0, 0))
+    """Let fragments pass as they are, the first one with its ports (ovs-ofctl(8), "nx-match").
+
+    Misses send nothing up.
+    """
+    return message(SET_CONFIG, xid, struct.pack("!HH", FRAGMENTS_NX_MATCH, 0))
 
 
 def set_packet_in_format(xid: int) -> bytes:

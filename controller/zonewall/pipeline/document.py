@@ -27,6 +27,9 @@ connections along with the very next packet; a rule that stays loses none, becau
 The datapath caches the answer in the megaflow, so that only the first packet of a kind pays for the search.
 See [decision 0002](decisions/0002-judge-every-packet.md).
 
+A datagram's fragments wait on the bridge for each other: the first is judged, and all go on with its verdict
+([decision 0019](decisions/0019-fragments-wait-for-the-first.md)).
+
 ## What travels between bridges
 
 On fabric links a frame carries two 802.1Q tags: the outer is the *destination* (a bridge, an appliance's leg

@@ -57,6 +57,13 @@ PICK: Final = register("pick", 12, 0, 16)
 LEG_VLAN: Final = register("leg_vlan", 12, 16, 12)
 """Which of an uplink's VLANs is the leg; 0 for a leg that has a port to itself."""
 
+GATHER_ZONE: Final = register("gather_zone", 13, 0, 16)
+"""The conntrack zone in which the fragments of one datagram wait for each other."""
+GATHERED: Final = register("gathered", 13, 16, 1)
+"""A datagram's fragments go on together, with what its first one was judged to be."""
+FRESH: Final = register("fresh", 13, 17, 1)
+"""Its connection has not been answered yet; kept because gathering fragments changes ct_state."""
+
 LABEL_RULE: Final = Field("label_rule", "ct_label", 0, 32, 128)
 LABEL_SRC: Final = Field("label_src_identity", "ct_label", 32, 32, 128)
 LABEL_DST: Final = Field("label_dst_identity", "ct_label", 64, 32, 128)
@@ -320,6 +327,7 @@ TRACK: Final = Table(
         "answer",
         "src_local",
         "ip_proto",
+        "ip_frag",
         "udp_src",
         "udp_dst",
         "icmpv6_type",
@@ -335,6 +343,13 @@ JUDGE: Final = Table(
         "eth_type",
         "ip_proto",
         "ip_frag",
+        "ct_zone",
+        "tcp_src",
+        "tcp_dst",
+        "udp_src",
+        "udp_dst",
+        "sctp_src",
+        "sctp_dst",
         "tcp_flags",
         "icmpv4_type",
         "icmpv6_type",
@@ -388,8 +403,8 @@ VERDICT_TABLE: Final = Table(
 ACT: Final = Table(
     "act",
     23,
-    "Carry the verdict out: allow goes on, drop ends, reject tells the sender; undecided drops.",
-    ("verdict", "ct_state", "origin"),
+    "Carry the verdict out, of a datagram's fragments together: allow, drop, reject; undecided drops.",
+    ("verdict", "ct_state", "origin", "gathered", "ip_frag", "eth_type"),
     ("modify", "reject", "admit"),
 )
 MODIFY: Final = Table(
@@ -428,7 +443,7 @@ ADMIT: Final = Table(
     "admit",
     26,
     "May this endpoint, this tenant, begin another connection now? By meters, where it enters.",
-    ("in_port", "tenant", "origin", "ct_state", "take_up", "turned"),
+    ("in_port", "tenant", "origin", "fresh", "take_up", "turned"),
     ("commit",),
     Miss.NEXT,
 )
@@ -436,7 +451,7 @@ COMMIT: Final = Table(
     "commit",
     27,
     "Remember a new connection with its rule and both identities.",
-    ("ct_state", "eth_type", "take_up", "untracked", "turned"),
+    ("fresh", "gathered", "chain", "eth_type", "take_up", "untracked", "turned"),
     ("chain",),
 )
 CHAIN_TABLE: Final = Table(
@@ -451,6 +466,8 @@ CHAIN_TABLE: Final = Table(
         "answer",
         "untracked",
         "take_up",
+        "gathered",
+        "ct_state",
         "eth_type",
     ),
     ("deliver", "steer"),
@@ -559,7 +576,7 @@ FIELDS: Final = (
     SRC_QUARANTINED, DST_QUARANTINED, SRC_LOCAL, TAKE_UP, UNTRACKED, ANSWER, SRC_MOVED, DST_MOVED, TURNED,
     CHAIN, DST_ENDPOINT, OUT_PORT,
     TRACK_ZONE, MIRROR_ALLOWED, MIRROR_DROPPED, MIRROR_DUE, MIRROR_SENT, MIRROR_STEP, MIRROR_PICK,
-    PATH, ARRIVED, PICK, LEG_VLAN,
+    PATH, ARRIVED, PICK, LEG_VLAN, GATHER_ZONE, GATHERED, FRESH,
     LABEL_RULE, LABEL_SRC, LABEL_DST, LABEL_CHAIN, LABEL_TURNED, LABEL_FIRST_MAC, LABEL_OTHER_MAC,
 )  # fmt: skip
 

@@ -51,7 +51,7 @@ def test_no_flow_leads_where_its_table_does_not_say(flows: list[Flow]) -> None:
         (flow.table.name, name)
         for flow in flows
         for name in led_to(flow.actions)
-        if name not in flow.table.goto
+        if name not in flow.table.goto and name != flow.table.name  # tracking may hand it back where it was
     }
     assert undeclared == set()
 

@@ -1,9 +1,9 @@
 """What a bridge's flow tables do with a packet: a model of Open vSwitch, written from its manual pages."""
 
 from zonewall.flows.simulate.connections import Connection, ConnTrack, Endpoint, Tuple
-from zonewall.flows.simulate.engine import simulate
+from zonewall.flows.simulate.engine import simulate, simulate_datagram
 from zonewall.flows.simulate.outcome import Commit, Copied, Outcome, Sent
-from zonewall.flows.simulate.packet import Datagram, Packet, packet
+from zonewall.flows.simulate.packet import Packet, packet
 from zonewall.flows.simulate.tables import FlowTables
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "ConnTrack",
     "Connection",
     "Copied",
-    "Datagram",
     "Endpoint",
     "FlowTables",
     "Outcome",
@@ -20,4 +19,5 @@ __all__ = [
     "Tuple",
     "packet",
     "simulate",
+    "simulate_datagram",
 ]

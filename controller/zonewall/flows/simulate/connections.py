@@ -139,8 +139,6 @@ def tuple_of(packet: Packet, zone: int) -> tuple[Tuple, bool] | None:
 
 
 def _ports(packet: Packet) -> tuple[int, int]:
-    if packet.datagram is not None:
-        return packet.datagram.src, packet.datagram.dst
     return packet.values[SLOT["tp_src"]], packet.values[SLOT["tp_dst"]]
 
 

@@ -12,14 +12,6 @@ _NOTHING: Final = (0,) * len(HEADERS)
 
 
 @dataclass(frozen=True, slots=True)
-class Datagram:
-    """The two transport ports (ICMP: type and code) of the whole datagram that a fragment is a part of."""
-
-    src: int
-    dst: int
-
-
-@dataclass(frozen=True, slots=True)
 class Packet:
     """One packet, without its payload.
 
@@ -27,14 +19,11 @@ class Packet:
         values: one value per name of ``slots.HEADERS``; make packets with ``packet()``.
         icmp_id: identifier of an ICMP or ICMPv6 query, which tells its connection from others.
         quoted: the packet that an ICMP error is about.
-        datagram: for a fragment: all of its datagram arrives, and these are its ports. None with ``ip_frag``
-            set: the rest never arrives, and connection tracking holds the fragment for ever.
     """
 
     values: tuple[int, ...] = _NOTHING
     icmp_id: int = 0
     quoted: Packet | None = None
-    datagram: Datagram | None = None
 
     def __getitem__(self, base: str) -> int:
         """Return the value of a whole field by its ovs-fields(7) name; 0 if the packet has no such field."""
@@ -75,7 +64,6 @@ def packet(
     vlans: tuple[int, ...] = (),
     icmp_id: int = 0,
     quoted: Packet | None = None,
-    datagram: Datagram | None = None,
     **fields: int,
 ) -> Packet:
     """Return a packet with these whole fields, named as in ovs-fields(7), and all others zero.
@@ -84,7 +72,6 @@ def packet(
         vlans: VLAN numbers of its tags, at most two, outermost first.
         icmp_id: see ``Packet``.
         quoted: see ``Packet``.
-        datagram: see ``Packet``.
         **fields: such as ``in_port=1, eth_type=0x800, ipv4_src=0x0a000001``.
 
     Raises:
@@ -95,7 +82,7 @@ def packet(
     values = list(_NOTHING)
     for slot, vlan in zip((VLAN, INNER_VLAN), vlans, strict=False):
         values[slot] = 0x1000 | vlan
-    return Packet(tuple(values), icmp_id, quoted, datagram).but(**fields)
+    return Packet(tuple(values), icmp_id, quoted).but(**fields)
 
 
 def from_values(values: list[int], origin: Packet) -> Packet:

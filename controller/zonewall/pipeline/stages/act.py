@@ -11,6 +11,7 @@ from zonewall.pipeline.matches import GROUP, IPV4, IPV6
 from zonewall.pipeline.model import (
     Action,
     Condition,
+    Ct,
     Flow,
     Goto,
     Meter,
@@ -22,6 +23,9 @@ from zonewall.pipeline.model import (
     ToController,
 )
 from zonewall.pipeline.packet_fields import (
+    CT_NEW_BIT,
+    CT_STATE,
+    CT_TRK,
     ICMP_TYPE,
     ICMPV6_TYPE,
     IN_PORT,
@@ -38,10 +42,13 @@ from zonewall.pipeline.tables import (
     ANSWER,
     CHAIN,
     DROP,
+    FRESH,
     FROM_ENDPOINT,
     FROM_FABRIC,
     FROM_SERVICE,
     FROM_UPLINK,
+    GATHER_ZONE,
+    GATHERED,
     LABEL_CHAIN,
     MIRROR_ALLOWED,
     MIRROR_DROPPED,
@@ -73,7 +80,17 @@ def act_flows(intent: BridgeIntent) -> Iterator[Flow]:
     copies: tuple[Action, ...] = ()
     if intent.sinks:
         copies = (Move(MIRROR_DROPPED, MIRROR_DUE), Resubmit(MIRROR_EMIT))
-    yield flow(ACT, 100, ((VERDICT, ALLOW, None),), Goto(MODIFY))
+    untracked: Condition = (CT_STATE, 0, CT_TRK)
+    kept: tuple[Action, ...] = (Move(CT_NEW_BIT, FRESH),)
+    if intent.chains:
+        kept = (*kept, Move(LABEL_CHAIN, PATH))
+    yield flow(ACT, 300, ((GATHERED, 1, None), untracked), category=Category.REFUSED)
+    for family in (IPV4, IPV6):
+        first = (family, (IP_FRAG, 1, None), (GATHERED, 0, None))
+        gather = (SetField(GATHERED, 1), Ct(zone=GATHER_ZONE, table=ACT))
+        yield flow(ACT, 200, first, *kept, *gather, category=Category.TRACK)
+    yield flow(ACT, 110, ((VERDICT, ALLOW, None), (GATHERED, 1, None)), Goto(MODIFY))
+    yield flow(ACT, 100, ((VERDICT, ALLOW, None),), *kept, Goto(MODIFY))
     yield flow(ACT, 100, ((VERDICT, DROP, None),), *copies)
     yield flow(ACT, 100, ((VERDICT, REJECT, None),), *copies, Goto(REJECT_TABLE))
 
@@ -88,7 +105,7 @@ def modify_flows(intent: BridgeIntent) -> Iterator[Flow]:
         if modifier.mirror:
             marks.append(SetField(MIRROR_ALLOWED, modifier.mirror, modifier.mirror))
         if modifier.chain:
-            marks += [SetField(CHAIN, modifier.chain), Move(LABEL_CHAIN, PATH)]
+            marks.append(SetField(CHAIN, modifier.chain))
         for place, meter in _metered(modifier):
             yield flow(
                 MODIFY, 200, (rule, *place), Meter(meter), *marks, Goto(ADMIT),

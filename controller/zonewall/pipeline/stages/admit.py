@@ -8,10 +8,9 @@ from zonewall.intent.model import LocalEndpoint, TenantIntent, View
 from zonewall.pipeline.cookie import Category
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.model import Action, Flow, Goto, Meter, MeterEntry, MeterUnit
-from zonewall.pipeline.packet_fields import CT_NEW, IN_PORT
-from zonewall.pipeline.stages.asking import state_condition
+from zonewall.pipeline.packet_fields import IN_PORT
 from zonewall.pipeline.stages.classify import announcement_meter
-from zonewall.pipeline.tables import ADMIT, COMMIT, FROM_ENDPOINT, FROM_UPLINK, ORIGIN, TENANT
+from zonewall.pipeline.tables import ADMIT, COMMIT, FRESH, FROM_ENDPOINT, FROM_UPLINK, ORIGIN, TENANT
 
 
 def new_connection_meter(ofport: int) -> int:
@@ -40,7 +39,7 @@ def admit_endpoint_flows(view: View, endpoint: LocalEndpoint) -> Iterator[Flow]:
         always = ((IN_PORT, endpoint.ofport, None), (ORIGIN, FROM_ENDPOINT, None))
         yield flow(ADMIT, 90, always, meters[-1], Goto(COMMIT), category=Category.MODIFIER)
     if endpoint.delivers and meters:
-        match = ((IN_PORT, endpoint.ofport, None), (ORIGIN, FROM_ENDPOINT, None), state_condition(CT_NEW))
+        match = ((IN_PORT, endpoint.ofport, None), (ORIGIN, FROM_ENDPOINT, None), (FRESH, 1, None))
         yield flow(ADMIT, 100, match, *meters, Goto(COMMIT), category=Category.TRACK)
 
 
@@ -48,7 +47,7 @@ def admit_uplink_flows(tenant: TenantIntent) -> Iterator[Flow]:
     """Yield the flow for what comes from a tenant's uplinks."""
     meter = tenant.new_connections.tenant_meter
     if meter is not None:
-        match = ((TENANT, tenant.number, None), (ORIGIN, FROM_UPLINK, None), state_condition(CT_NEW))
+        match = ((TENANT, tenant.number, None), (ORIGIN, FROM_UPLINK, None), (FRESH, 1, None))
         yield flow(ADMIT, 100, match, Meter(meter), Goto(COMMIT), category=Category.TRACK)
 
 

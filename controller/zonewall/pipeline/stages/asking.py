@@ -4,9 +4,26 @@ from __future__ import annotations
 
 from zonewall.intent.model import BridgeIntent
 from zonewall.pipeline.make import ask, judge
-from zonewall.pipeline.model import Action, Condition, Field, PopField, PushField, SetField
+from zonewall.pipeline.model import (
+    Action,
+    Clone,
+    Condition,
+    Ct,
+    Field,
+    Move,
+    PopField,
+    PushField,
+    SetField,
+)
 from zonewall.pipeline.packet_fields import CT_STATE, CT_TRK
-from zonewall.pipeline.tables import ANSWER, DST_IDENTITY, MIRROR_SELECT, MIRROR_STEP, SRC_IDENTITY
+from zonewall.pipeline.tables import (
+    ANSWER,
+    DST_IDENTITY,
+    MIRROR_SELECT,
+    MIRROR_STEP,
+    SRC_IDENTITY,
+    TRACK_ZONE,
+)
 
 SWAP_IDENTITIES: tuple[Action, ...] = (
     PushField(SRC_IDENTITY),
@@ -22,6 +39,15 @@ def state_condition(plus: int = 0, minus: int = 0) -> Condition:
     """Return the condition on ct_state that bits are set and others are not."""
     plus |= CT_TRK
     return (CT_STATE, plus, plus | minus)
+
+
+def remembered(fields: tuple[SetField | Move, ...], zone: int | Field = TRACK_ZONE) -> Clone:
+    """Return what remembers the connection, with these marks.
+
+    On a copy: Open vSwitch lets fragments that waited in vain go on with whatever packet is tracked next
+    (ipf.c, 3.1). Here they end with the copy; where a tracked packet comes back, they come back untracked.
+    """
+    return Clone((Ct(zone=zone, commit=True, fields=fields),))
 
 
 def ask_all(intent: BridgeIntent, ct: bool) -> tuple[Action, ...]:

@@ -37,6 +37,8 @@ from zonewall.pipeline.packet_fields import (
     CT_INV,
     CT_NEW,
     CT_RPL,
+    CT_STATE,
+    CT_TRK,
     ETH_DST,
     ETH_SRC,
     ETH_TYPE,
@@ -44,7 +46,7 @@ from zonewall.pipeline.packet_fields import (
     TUN_ID,
     VLAN_VID,
 )
-from zonewall.pipeline.stages.asking import state_condition
+from zonewall.pipeline.stages.asking import remembered, state_condition
 from zonewall.pipeline.stages.classify import broadcast_meter
 from zonewall.pipeline.tables import (
     ANSWER,
@@ -59,6 +61,7 @@ from zonewall.pipeline.tables import (
     FABRIC_TENANT,
     FROM_FABRIC,
     FROM_SERVICE,
+    GATHERED,
     LABEL_CHAIN,
     LABEL_FIRST_MAC,
     LABEL_OTHER_MAC,
@@ -98,6 +101,8 @@ def chain_flows(intent: BridgeIntent) -> Iterator[Flow]:
     if not intent.judges or not intent.chains:
         return
     yield from _arrived()
+    in_vain = ((GATHERED, 1, None), (CT_STATE, 0, CT_TRK))
+    yield flow(CHAIN_TABLE, 500, in_vain, category=Category.REFUSED)
     for chain in intent.chains:
         yield from _entering(chain)
         yield from _choosing(chain)
@@ -105,7 +110,7 @@ def chain_flows(intent: BridgeIntent) -> Iterator[Flow]:
 
 def _arrived() -> Iterator[Flow]:
     """Yield what is done with what comes over links and out of appliances: it is on its way already."""
-    remember = Ct(zone=TRACK_ZONE, commit=True, fields=(Move(ARRIVED, LABEL_CHAIN),))
+    remember = remembered((Move(ARRIVED, LABEL_CHAIN),))
     for origin in (FROM_FABRIC, FROM_SERVICE):
         here: Condition = (ORIGIN, origin, None)
         yield flow(CHAIN_TABLE, 330, (here, (ARRIVED, 0, None)), Goto(DELIVER), category=Category.SERVICE)
@@ -146,12 +151,16 @@ def _choosing(chain: Chain) -> Iterator[Flow]:
     if not usable and not chain.bypass:
         return
     choose: tuple[Action, ...] = (SetField(PATH, usable[0].number if usable else chain.number),)
+    again = Resubmit(CHAIN_TABLE)
     if len(usable) > 1:
+        # A later fragment shows no ports to pick by: a connection that begins with fragments has the first.
+        for family in (IPV4, IPV6):
+            cut = (marked, (GATHERED, 1, None), family)
+            yield flow(CHAIN_TABLE, 55, cut, *choose, *_remembered(), again, category=Category.SERVICE)
         choose = (Spread(PICK, len(usable)), Resubmit(CHAIN_PICK))
         for at, path in enumerate(usable):
             match = (marked, (PICK, at, None))
             yield flow(CHAIN_PICK, 100, match, SetField(PATH, path.number), category=Category.SERVICE)
-    again = Resubmit(CHAIN_TABLE)
     yield flow(CHAIN_TABLE, 60, (marked, (TAKE_UP, 1, None)), *choose, again, category=Category.SERVICE)
     for family in (IPV4, IPV6):
         yield flow(
@@ -160,7 +169,7 @@ def _choosing(chain: Chain) -> Iterator[Flow]:
 
 
 def _remembered() -> tuple[Action, ...]:
-    return (Ct(zone=TRACK_ZONE, commit=True, fields=(Move(PATH, LABEL_CHAIN),)),)
+    return (remembered((Move(PATH, LABEL_CHAIN),)),)
 
 
 def _to_leg(path: ChainPath, leg: Leg, answer: int) -> tuple[Action, ...]:
@@ -274,7 +283,7 @@ def service_flows(intent: BridgeIntent) -> Iterator[Flow]:
 def _around(chain: Chain, leg: Leg) -> Iterator[Flow]:
     """Yield what goes into a leg, remembered in the function's own conntrack zone, and what comes out."""
     fields = (Move(CHAIN, LABEL_CHAIN), *_macs(leg, ETH_SRC, ETH_DST))
-    remember = Ct(zone=leg.zone, commit=True, fields=fields)
+    remember = remembered(fields, leg.zone)
     vlan: tuple[Condition, ...] = ((LEG_VLAN, leg.vlan, None),) if leg.vlan else ()
     for family in (IPV4, IPV6):
         into = ((OUT_PORT, leg.ofport or 0, None), *vlan, family)
@@ -311,7 +320,7 @@ def _back_flows(intent: BridgeIntent) -> Iterator[Flow]:
         later: tuple[SetField | Move, ...] = (number,)
         for family in (IPV4, IPV6):
             for state, fields in ((state_condition(CT_NEW), first), (state_condition(0, CT_NEW), later)):
-                remember = Ct(zone=TRACK_ZONE, commit=True, fields=fields)
+                remember = remembered(fields)
                 match = (*here, state, family)
                 yield flow(STEER_BACK, 100, match, remember, *_out(leg), category=Category.SERVICE)
 

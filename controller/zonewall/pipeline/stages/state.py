@@ -15,6 +15,7 @@ from zonewall.pipeline.make import flow
 from zonewall.pipeline.matches import ARP_FRAME, FAMILIES, IPV4, IPV6
 from zonewall.pipeline.model import (
     Action,
+    Clone,
     Condition,
     Ct,
     Flow,
@@ -28,6 +29,7 @@ from zonewall.pipeline.packet_fields import (
     CT_NEW,
     CT_REL,
     CT_RPL,
+    CT_ZONE,
     ETH_TYPE,
     ICMP_TYPE,
     ICMPV6_TYPE,
@@ -35,22 +37,37 @@ from zonewall.pipeline.packet_fields import (
     IP_PROTO,
     SCTP_DST,
     SCTP_SRC,
+    TCP_DST,
     TCP_FLAGS,
+    TCP_SRC,
     TCP_SYN,
+    UDP_DST,
+    UDP_SRC,
 )
-from zonewall.pipeline.stages.asking import TURN, ask_all, ask_turned, select_mirrors, state_condition
+from zonewall.pipeline.stages.asking import (
+    TURN,
+    ask_all,
+    ask_turned,
+    remembered,
+    select_mirrors,
+    state_condition,
+)
 from zonewall.pipeline.stages.guard import DHCP_REPLY, DHCP_REQUEST, nd_type
 from zonewall.pipeline.stages.take_up import other_direction_flows, turned_flows
 from zonewall.pipeline.tables import (
     ACT,
     ANSWER,
     BANK,
+    CHAIN,
     CHAIN_TABLE,
     COMMIT,
     DELIVER,
     DST_IDENTITY,
     DST_QUARANTINED,
+    FRESH,
     FROM_SERVICE,
+    GATHER_ZONE,
+    GATHERED,
     JUDGE,
     LABEL_DST,
     LABEL_RULE,
@@ -75,14 +92,15 @@ from zonewall.pipeline.tables import (
 )
 
 _ND_TYPES = (133, 134, 135, 136)
-_WITH_SERVICES = (
-    *((protocol, IPV4) for protocol in (1, 6, 17, 132)),
-    *((protocol, IPV6) for protocol in (6, 17, 58, 132)),
-)
-"""IP protocols that services tell apart by ports or types."""
+_PORTS = {6: (TCP_SRC, TCP_DST), 17: (UDP_SRC, UDP_DST), 132: (SCTP_SRC, SCTP_DST)}
 
-_FRAGMENTS: tuple[Condition, ...] = ((IP_FRAG, 1, None), (IP_FRAG, 2, 2))
+_FIRST: Condition = (IP_FRAG, 1, None)
+_LATER: Condition = (IP_FRAG, 2, 2)
+_FRAGMENTS: tuple[Condition, ...] = (_FIRST, _LATER)
 """The first, and later ones; `any` is said in other bytes than Open vSwitch says it back."""
+
+WAITING = 0x800
+"""Makes of a conntrack zone's number that of the zone where its fragments wait; no connection is in it."""
 
 _BEGINNINGS = {1: (8, 13, 15, 17), 58: (128,)}
 """ICMP and ICMPv6 types that tracking takes as a beginning: if they are invalid, they are malformed."""
@@ -118,17 +136,35 @@ def track_flows(intent: BridgeIntent) -> Iterator[Flow]:
 
 def track_bank_flows(bank: BankFrame, has_legs: bool) -> Iterator[Flow]:
     """Yield the flows of track for a bank's connections, of each family."""
+    track = (SetField(TRACK_ZONE, bank.zone), Ct(zone=bank.zone, table=JUDGE))
+    waiting = bank.zone | WAITING
+    gather = (SetField(TRACK_ZONE, bank.zone), SetField(GATHER_ZONE, waiting), Ct(zone=waiting, table=JUDGE))
     for family in bank.families:
         where = ((BANK, bank.number, None), FAMILIES[family])
-        yield flow(TRACK, 100, where, *_track(bank), category=Category.TRACK)
+        places: list[tuple[int, tuple[Condition, ...]]] = [(100, where)]
         if has_legs:
-            for via in (VIA_LOCAL, VIA_UPLINK):
-                match = (*where, (ORIGIN, FROM_SERVICE, None), (VIA, via, None))
-                yield flow(TRACK, 240, match, *_track(bank), category=Category.TRACK)
+            returned = (ORIGIN, FROM_SERVICE, None)
+            places += [(240, (*where, returned, (VIA, via, None))) for via in (VIA_LOCAL, VIA_UPLINK)]
+        for priority, match in places:
+            yield flow(TRACK, priority, match, *track, category=Category.TRACK)
+            for part in _FRAGMENTS:
+                yield flow(TRACK, priority + 5, (*match, part), *gather, category=Category.TRACK)
+        yield from _gathering(bank, where)
 
 
-def _track(bank: BankFrame) -> tuple[Action, ...]:
-    return (SetField(TRACK_ZONE, bank.zone), Ct(zone=bank.zone, table=JUDGE))
+def _gathering(bank: BankFrame, where: tuple[Condition, ...]) -> Iterator[Flow]:
+    """Yield the flows of judge that let the fragments of a datagram wait for its first one's verdict.
+
+    User space shows the tables no ports of later fragments, but lets no fragment out of tracking before the
+    others of its datagram are there, and all of them with the registers of the last that came. So a copy of
+    each later one is put into a second wait, where ``act`` sends the first one, once it is judged.
+    """
+    waiting = bank.zone | WAITING
+    came_back = (*where, state_condition(), (CT_ZONE, waiting, None))
+    track = Ct(zone=bank.zone, table=JUDGE)
+    for_first = Clone((Ct(zone=waiting, table=ACT),))
+    yield flow(JUDGE, 1300, (*came_back, _LATER), for_first, track, category=Category.TRACK)
+    yield flow(JUDGE, 1290, came_back, track, category=Category.TRACK)
 
 
 def judge_flows(intent: BridgeIntent) -> Iterator[Flow]:
@@ -174,14 +210,23 @@ def judge_flows(intent: BridgeIntent) -> Iterator[Flow]:
             (state_condition(CT_NEW), family, (IP_PROTO, 6, None), (TCP_FLAGS, 0, TCP_SYN)),
             category=Category.REFUSED,
         )  # fmt: skip
-    for protocol, family in _WITH_SERVICES:
-        # User space shows the tables no ports of fragments: none may begin what a rule by ports would refuse.
-        for fragment in _FRAGMENTS:
-            begins = (state_condition(CT_NEW), family, (IP_PROTO, protocol, None), fragment)
-            yield flow(JUDGE, 960, begins, category=Category.REFUSED)
+    yield from _refused_fragments()
     yield flow(JUDGE, 500, (state_condition(),), *plain, category=Category.TRACK)
     yield from other_direction_flows(intent)
     yield from turned_flows(intent)
+
+
+def _refused_fragments() -> Iterator[Flow]:
+    """Yield the flows of judge for fragments that are not judged themselves, or cannot be.
+
+    A first one without ports is one on a bridge that was told to show none: no rule by ports can be asked.
+    """
+    for family in (IPV4, IPV6):
+        yield flow(JUDGE, 1200, (family, _LATER), category=Category.REFUSED)
+        yield flow(JUDGE, 1190, (family, _FIRST, state_condition(CT_INV)), category=Category.REFUSED)
+        for protocol, ports in _PORTS.items():
+            unseen = (family, _FIRST, (IP_PROTO, protocol, None), *((port, 0, None) for port in ports))
+            yield flow(JUDGE, 1180, unseen, category=Category.REFUSED)
 
 
 def _copy_of_invalid(intent: BridgeIntent) -> tuple[Action, ...]:
@@ -200,9 +245,13 @@ def commit_flows(intent: BridgeIntent) -> Iterator[Flow]:
         yield flow(COMMIT, 200, ((flag, 1, None),), *copies, Goto(CHAIN_TABLE), category=Category.TRACK)
     label = (Move(RULE, LABEL_RULE), Move(SRC_IDENTITY, LABEL_SRC), Move(DST_IDENTITY, LABEL_DST))
     for family in (IPV4, IPV6):
-        yield flow(
-            COMMIT, 100, (state_condition(CT_NEW), family),
-            *copies, Ct(zone=TRACK_ZONE, commit=True, fields=label), Goto(CHAIN_TABLE),
-            category=Category.TRACK,
-        )  # fmt: skip
-    yield flow(COMMIT, 50, (state_condition(0, CT_NEW),), *copies, Goto(CHAIN_TABLE), category=Category.TRACK)
+        fresh = ((FRESH, 1, None), family)
+        remember = (*copies, remembered(label), Goto(CHAIN_TABLE))
+        yield flow(COMMIT, 100, fresh, *remember, category=Category.TRACK)
+        if intent.chains:
+            # Fragments wait but once in one pass: those that a chain remembers again come back before it.
+            together = (*fresh, (GATHERED, 1, None))
+            back = Ct(zone=TRACK_ZONE, table=CHAIN_TABLE, commit=True, fields=label)
+            yield flow(COMMIT, 120, (*together, (CHAIN, 0, None)), *remember, category=Category.TRACK)
+            yield flow(COMMIT, 110, together, *copies, back, category=Category.TRACK)
+    yield flow(COMMIT, 50, ((FRESH, 0, None),), *copies, Goto(CHAIN_TABLE), category=Category.TRACK)

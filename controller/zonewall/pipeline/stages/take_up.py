@@ -15,7 +15,7 @@ from zonewall.intent.model import BridgeIntent
 from zonewall.pipeline.cookie import Category
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.matches import IPV4, IPV6
-from zonewall.pipeline.model import Action, Condition, Ct, Flow, Goto, Move, Resubmit, SetField
+from zonewall.pipeline.model import Action, Condition, Flow, Goto, Move, Resubmit, SetField
 from zonewall.pipeline.packet_fields import (
     CT_INV,
     CT_NEW,
@@ -30,7 +30,14 @@ from zonewall.pipeline.packet_fields import (
     UDP_DST,
     UDP_SRC,
 )
-from zonewall.pipeline.stages.asking import SWAP_IDENTITIES, TURN, ask_all, ask_turned, state_condition
+from zonewall.pipeline.stages.asking import (
+    SWAP_IDENTITIES,
+    TURN,
+    ask_all,
+    ask_turned,
+    remembered,
+    state_condition,
+)
 from zonewall.pipeline.tables import (
     ACT,
     ADMIT,
@@ -41,6 +48,7 @@ from zonewall.pipeline.tables import (
     COMMIT,
     DST_IDENTITY,
     DST_MOVED,
+    FRESH,
     FROM_ENDPOINT,
     JUDGE,
     LABEL_DST,
@@ -59,7 +67,6 @@ from zonewall.pipeline.tables import (
     SRC_MOVED,
     TAKE_UP,
     TAKE_UP_TABLE,
-    TRACK_ZONE,
     TURNED,
     VERDICT,
     VIA,
@@ -135,9 +142,9 @@ def _turned_commits(intent: BridgeIntent) -> Iterator[Flow]:
     if intent.sinks:
         copies = (Move(MIRROR_ALLOWED, MIRROR_DUE), Resubmit(MIRROR_EMIT))
     label = (Move(RULE, LABEL_RULE), Move(SRC_IDENTITY, LABEL_SRC), Move(DST_IDENTITY, LABEL_DST))
-    remember = Ct(zone=TRACK_ZONE, commit=True, fields=(*label, SetField(LABEL_TURNED, 1)))
+    remember = remembered((*label, SetField(LABEL_TURNED, 1)))
     for family in (IPV4, IPV6):
-        match = (state_condition(CT_NEW), (TURNED, 1, None), family)
+        match = ((FRESH, 1, None), (TURNED, 1, None), family)
         yield flow(COMMIT, 150, match, *copies, remember, Goto(CHAIN_TABLE), category=Category.TAKE_UP)
     for flag in (TAKE_UP, TURNED):
         yield flow(ADMIT, 110, ((flag, 1, None),), Goto(COMMIT), category=Category.TAKE_UP)
