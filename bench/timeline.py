@@ -6,6 +6,7 @@ through write a line to FILE as they begin and end: seconds since 1970, what, wh
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 import time
@@ -19,11 +20,14 @@ from zonewall.flows.assembly import Assembler
 from zonewall.openflow import bundle
 from zonewall.openflow.session import Session
 from zonewall.reconciler.bridges import BridgeEvents
+from zonewall.reconciler.controller import Controller
 from zonewall.reconciler.memory import MemoryKeeper
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.store.sql_journal import SqlJournal
 
 READ, HANDLED, COMPILED, SENT, CONFIRMED = "read", "handled", "compiled", "sent", "confirmed"
+STALLED = "stalled"
+LATE_MS = 50.0
 
 
 class Notes:
@@ -90,15 +94,34 @@ def _install(notes: Notes) -> None:
 
         return _timed
 
+    run = Controller.run
+
+    @wraps(run)
+    async def _run(self: Controller, stop: asyncio.Event) -> None:
+        watch = asyncio.create_task(_watch_the_loop(notes))
+        await run(self, stop)
+        watch.cancel()
+
     patches: list[tuple[Any, str, Callable[..., Any]]] = [
         (Session, "_take_experimenter", _take), (BridgeEvents, "_announcement", _announced),
         (bundle, "apply_plan", _apply), (Assembler, "state", timed(Assembler.state, COMPILED)),
+        (Controller, "run", _run),
         (MemoryKeeper, "_write", timed(MemoryKeeper._write, "remembered")),
         (SqlJournal, "append", timed(SqlJournal.append, "recorded")),
         (Reconciler, "_time_passes", timed(Reconciler._time_passes, "ticked")),
     ]  # fmt: skip
     for owner, name, function in patches:
         setattr(owner, name, function)
+
+
+async def _watch_the_loop(notes: Notes) -> None:
+    """Write down when the event loop has done nothing else for long."""
+    while True:
+        begun = time.time()
+        await asyncio.sleep(0.01)
+        late_ms = (time.time() - begun - 0.01) * 1000
+        if late_ms > LATE_MS:
+            notes(STALLED, "", f"{late_ms:.0f}")
 
 
 if __name__ == "__main__":

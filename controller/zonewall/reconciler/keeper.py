@@ -125,11 +125,17 @@ class BridgeKeeper:
         if self.holdings.told(updates):
             self._wake.set()
 
-    def wake(self, when: asyncio.Event | None = None) -> None:
-        """Say that the bridge may have to change; with ``when`` all is prepared, and done after that."""
+    def wake(self, when: asyncio.Event | None = None) -> bool:
+        """Say that the bridge may have to change; with ``when`` all is prepared, and done after that.
+
+        Returns:
+            False: that was said before, and the keeper has not begun yet.
+        """
+        is_news = not self._wake.is_set()
         self._when = when or self._when
         self._settled.clear()
         self._wake.set()
+        return is_news
 
     async def settled(self, timeout_s: float) -> bool:
         """Wait until what is wanted is in force; False if that takes longer, or the bridge is away."""

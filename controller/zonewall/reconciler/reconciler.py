@@ -26,6 +26,7 @@ from zonewall.policy.model import Configuration
 from zonewall.reconciler.addresses import Addresses
 from zonewall.reconciler.compiler import Compiler
 from zonewall.reconciler.effect_log import log_effects
+from zonewall.reconciler.inbox import Inbox
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.links import LinkFinder
 from zonewall.reconciler.memory import MemoryKeeper
@@ -78,7 +79,7 @@ class Reconciler:
         """What is in force beside the documents: measures against what an IDS has told."""
         self.told: set[HostName] = set()
         self._started = time.monotonic()
-        self._inbox: asyncio.Queue[Callable[[], object]] = asyncio.Queue()
+        self._inbox = Inbox()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self.recorder = Recorder(journal or Nowhere())
@@ -110,7 +111,7 @@ class Reconciler:
     def post(self, action: Callable[[], object]) -> None:
         """Put something to do into the inbox, from any thread."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._inbox.put_nowait, action)
+            self._loop.call_soon_threadsafe(self._inbox.put, action)
 
     async def run(self) -> None:
         """Work until cancelled; the bridges keep what they have."""
@@ -119,12 +120,7 @@ class Reconciler:
         self._follow_bridges()
         self._start(self._tick())
         try:
-            while True:
-                action = await self._inbox.get()
-                try:
-                    action()
-                except ZonewallError as error:
-                    _log.error("event_refused", error=str(error))
+            await self._inbox.work()
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -347,8 +343,8 @@ class Reconciler:
         in_force.set()
         await asyncio.gather(*(keeper.settled(LEFT_PLACE_S) for keeper in second))
         for keeper in then:
-            keeper.wake()
-            await asyncio.sleep(0)  # so that who was woken before goes on
+            if keeper.wake():
+                await asyncio.sleep(0)  # so that who was woken before goes on
 
     async def _tick(self) -> None:
         while True:
