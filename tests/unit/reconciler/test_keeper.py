@@ -29,8 +29,11 @@ class Bridge:
         self.meters: dict[int, MeterEntry] = {}
         self.bundles: list[Delta] = []
         self.refusals = 0
+        self.told: list[str] = []
+        self.waited: list[asyncio.Event | None] = []
 
     async def read_state(self, expected: object = ()) -> BridgeState:
+        self.told.append("read")
         return BridgeState(dict(self.flows), {}, dict(self.meters))
 
     async def watch(self) -> bool:
@@ -40,6 +43,8 @@ class Bridge:
         if self.refusals:
             self.refusals -= 1
             raise BridgeError("bad action")
+        self.told.append("change")
+        self.waited.append(when)
         self.bundles.append(change.flows)
         self.flows.update({flow.key: flow for flow in change.flows.put})
         for key in change.flows.delete:
@@ -159,6 +164,61 @@ def test_what_was_changed_by_hand_is_found_and_put_right(monkeypatch: pytest.Mon
         await kept.stop()
 
     monkeypatch.setattr(holdings_module, "AUDIT_S", 0.0)
+    asyncio.run(scene())
+
+
+def test_a_change_waits_for_no_audit_and_the_audit_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        kept, bridge = Kept(), Bridge()
+        kept.keeper.connect(bridge)
+        await kept.settle()
+        bridge.told.clear()
+        kept.keeper.holdings.audit_at = 0.0
+        kept.fleet = fleet("tcp/443")
+        kept.keeper.wake()
+        async with asyncio.timeout(5.0):
+            while len(bridge.told) < 2:
+                await asyncio.sleep(0.005)
+        assert bridge.told[:2] == ["change", "read"]
+        await kept.stop()
+
+    monkeypatch.setattr(holdings_module, "AUDIT_LATE_S", 1e9)
+    asyncio.run(scene())
+
+
+def test_an_audit_that_has_waited_for_long_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        kept, bridge = Kept(), Bridge()
+        kept.keeper.connect(bridge)
+        await kept.settle()
+        bridge.told.clear()
+        kept.keeper.holdings.audit_at = 0.0
+        kept.fleet = fleet("tcp/443")
+        kept.keeper.wake()
+        await kept.settle()
+        assert bridge.told == ["read", "change"]
+        await kept.stop()
+
+    monkeypatch.setattr(holdings_module, "AUDIT_LATE_S", 0.0)
+    asyncio.run(scene())
+
+
+def test_what_another_bridge_has_to_do_before_is_passed_on_with_the_change() -> None:
+    async def scene() -> None:
+        kept, bridge = Kept(), Bridge()
+        kept.keeper.connect(bridge)
+        await kept.settle()
+        when = asyncio.Event()
+        kept.fleet = fleet("tcp/443")
+        assert kept.keeper.wake(when)
+        assert not kept.keeper.wake(), "it was said already"
+        await kept.settle()
+        kept.fleet = fleet("tcp/80")
+        kept.keeper.wake()
+        await kept.settle()
+        assert bridge.waited == [None, when, None]
+        await kept.stop()
+
     asyncio.run(scene())
 
 
