@@ -13,6 +13,7 @@ from topologies.probes import EchoServer, probe_tcp
 from support.chain_site import (
     POOL,
     Talks,
+    away,
     both_legs,
     ports_seen,
     send_from,
@@ -140,6 +141,8 @@ def test_an_appliance_that_lets_nothing_through_is_found_out_though_it_repeats_p
         found = places(pool, talks.ports, ECHO)
         assert set(talks.stop().values()) == {0}
         assert not any("pool/one" in one for one in found.values())
+        pool.restart()
+        assert "pool/one" in away(pool.status()), "a controller that starts knows it from before"
     finally:
         silent.nft("flush chain bridge filter pass")
     wait_until_away(pool)

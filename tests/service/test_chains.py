@@ -79,6 +79,19 @@ def test_several_appliances_stand_in_the_rules_order_and_reversed_on_the_way_bac
         chains.appliances["waf"].nft("flush chain bridge filter pass")
 
 
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize(("source", "peer"), [("a1", "b1"), ("b2", "b1"), ("b2", "a2")])
+def test_appliances_of_every_kind_stand_in_one_way_wherever_its_ends_are(
+    chains: ServiceSite, source: str, peer: str, family: int
+) -> None:
+    kinds = ("fw", "arm", "dpi")
+    chains.policy(through(*kinds), PLAIN)
+    with listening(*(chains.appliances[name] for name in kinds)) as legs:
+        one, other = chains.machines[source], chains.machines[peer]
+        assert probe_tcp(one, address(other, family), 80) == "allow"
+        assert all(len(passed(leg)) >= 3 for leg in legs)
+
+
 @pytest.mark.parametrize(("function", "verdict"), [("waf", "drop"), ("dpi", "allow")])
 def test_a_dead_appliance_drops_or_is_bypassed_as_it_says_and_is_used_again_when_it_is_back(
     chains: ServiceSite, function: str, verdict: str

@@ -1,4 +1,4 @@
-"""Copies over an overlay, and to collectors that know nothing of zonewall: GRE and ERSPAN as they arrive."""
+"""Copies and appliances over an overlay; collectors that know nothing of zonewall: GRE and ERSPAN."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from topologies.lab import Capture, Host, Lab, Namespace
 
+from support.chain_site import Talks, both_legs, ports_seen, udp_echo
 from support.service_frames import address, gather, listening, send, transport, udp
 from support.service_site import ServiceSite
 
@@ -135,3 +136,30 @@ def test_a_collector_gets_every_packet_once_and_whole(overlay: ServiceSite, kind
         packets = gather(wire, lambda frame: unwrapped(frame) is not None, len(sent))
     copies = [frame for packet in packets if transport(frame := unwrapped(packet) or b"")[0] == 17]
     assert sorted(copies) == sorted(sent)
+
+
+@pytest.fixture(scope="module")
+def pool(overlay: ServiceSite) -> ServiceSite:
+    """The overlay with two appliances alike, one on each host."""
+    for name, host in (("one", "hv1"), ("two", "hv2")):
+        made = overlay.lab.appliance(f"p-{name}", overlay.hosts[host], function="pool", instance=name)
+        overlay.appliances[f"pool/{name}"] = made
+    overlay.write_inventory(**{"service-functions": {"pool": {"kind": "bump-in-the-wire"}}})
+    return overlay
+
+
+@pytest.mark.parametrize(("source", "target"), [("a1", "b1"), ("a1", "a2"), ("b1", "a1")])
+def test_over_geneve_connections_are_shared_among_appliances_and_pass_one_both_ways(
+    pool: ServiceSite, source: str, target: str
+) -> None:
+    pool.policy({**ALLOW, "through": ["pool"]})
+    client, server = pool.machines[source], pool.machines[target]
+    with udp_echo(server, 7), contextlib.ExitStack() as stack:
+        talks = Talks(client, address(server, 4), 7, 8, 43000)
+        legs = [stack.enter_context(both_legs(pool.appliances[f"pool/{name}"])) for name in ("one", "two")]
+        time.sleep(0.4)
+        seen = [ports_seen(captures, 7, 17) for captures in legs]
+        assert set(talks.stop().values()) == {0}
+    assert all(there == back for there, back in seen)
+    assert all(there for there, _ in seen)
+    assert sorted(port for there, _ in seen for port in there) == talks.ports

@@ -111,6 +111,9 @@ class Traveller:
         elif one.role is PortRole.SERVICE:
             self._note(Out.FUNCTION, port, str(one.function))
             yield from ((end, packet) for end in self._other_leg(one))
+        elif one.role is PortRole.UPLINK and (back := self._other_vlan(one, packet)):
+            self._note(Out.FUNCTION, port, str(one.function))
+            yield port, packet.but(vlan_tci=0x1000 | back)
         elif one.role is PortRole.UPLINK:
             beyond = self._over_underlay(bridge, one, packet)
             if beyond is None:
@@ -150,8 +153,16 @@ class Traveller:
         wanted = {"in": "out", "out": "in"}.get(leg.leg or "only", "only")
         for key, ports in self.fleet.ports.items():
             for one, number in ports:
-                if one.role is PortRole.SERVICE and (one.function, one.leg) == (leg.function, wanted):
+                same = (one.function, one.instance, one.leg) == (leg.function, leg.instance, wanted)
+                if one.role is PortRole.SERVICE and same:
                     yield key, number
+
+    def _other_vlan(self, uplink: PortDeclaration, packet: Packet) -> int:
+        """Return the VLAN by which a firewall behind an uplink sends a frame back; 0: it is not for one."""
+        function = self.fleet.policy.configuration.inventory.service_functions.get(uplink.function or "")
+        pairs = () if function is None else zip(function.out_vlans, function.back_vlans, strict=True)
+        ways = {vlan: other for out, back in pairs for vlan, other in ((out, back), (back, out))}
+        return ways.get(packet["vlan_tci"] & 0xFFF, 0)
 
     def _over_underlay(self, bridge: BridgeKey, uplink: PortDeclaration, packet: Packet) -> Port | None:
         """Return the uplink of the bridge that the VLAN network takes the frame to; None: to no endpoint."""

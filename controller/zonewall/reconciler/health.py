@@ -29,7 +29,7 @@ class Health:
         """Tell ``reconciler`` which appliances are away."""
         self._reconciler = reconciler
         self._down: set[tuple[BridgeKey, str]] = set()
-        self._prober = Prober()
+        self._prober = Prober(reconciler.memory.at_start.away)
         self._since: dict[str, float] = {}
         self._seen: Policy | None = None
         self._instances: tuple[Instance, ...] = ()

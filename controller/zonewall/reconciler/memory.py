@@ -26,23 +26,24 @@ class MemoryKeeper:
         self._seen: tuple[Any, ...] = ()
         self._writer = ThreadPoolExecutor(1, "zonewall-memory")
 
-    def keep(self, fleet: FleetState, book: AddressBook, *, wait: bool) -> None:
+    def keep(self, fleet: FleetState, book: AddressBook, away: frozenset[str], *, wait: bool) -> None:
         """Have the file say how things are; nothing is done for what has not changed since."""
-        made_of = (fleet.records, fleet.links, fleet.datapaths, book)
+        made_of = (fleet.records, fleet.links, fleet.datapaths, book, away)
         if len(self._seen) == len(made_of) and all(map(_is, made_of, self._seen)):
             return
         self._seen = made_of
-        written = self._writer.submit(self._write, fleet, book)
+        written = self._writer.submit(self._write, fleet, book, away)
         if wait:
             written.result()
 
-    def _write(self, fleet: FleetState, book: AddressBook) -> None:
+    def _write(self, fleet: FleetState, book: AddressBook, away: frozenset[str]) -> None:
         memory = Memory(
             fleet.remember(),
             fleet.links,
             tuple(fleet.datapaths.items()),
             remembered_holds(fleet.records),
             tuple(book.entries.values()),
+            away,
         )
         if memory == self._written:
             return

@@ -64,10 +64,10 @@ class _Course:
 class Prober:
     """Sends probes and judges answers; confined to the reconciler."""
 
-    def __init__(self) -> None:
-        """Know nothing yet: an appliance works until it is found silent."""
+    def __init__(self, silent: frozenset[str] = frozenset()) -> None:
+        """Take these for silent until they answer, all others for working until they do not."""
         self._lines: dict[tuple[str, str], _Line] = {}
-        self.silent: frozenset[str] = frozenset()
+        self.silent = silent
         """Appliances that do not answer, by name."""
         self._answers: dict[BridgeKey, deque[tuple[float, float]]] = {}
 

@@ -102,7 +102,7 @@ class Reconciler:
         fleet = fleet.with_links(self.finder.links)
         self.schedule = Schedule(state / "outliving.json")
         inactive, passing = self.schedule.started(configuration)
-        self.world = World.start(configuration, numbering, fleet, inactive, passing)
+        self.world = World.start(configuration, numbering, fleet, inactive, passing).with_away(known.away)
         self._keep_numbering(numbering)
         self._compiler = Compiler()
 
@@ -146,6 +146,7 @@ class Reconciler:
     def appliances_away(self, away: frozenset[str]) -> None:
         """Have every bridge look: appliances of service functions went away or came back."""
         self.world = self.world.with_away(away)
+        self._remember()
         self.dispatch(self._everywhere())
 
     def roles_changed(self) -> None:
@@ -368,7 +369,7 @@ class Reconciler:
 
     def _remember(self, *, wait: bool = False) -> None:
         """Write down where everything is, if that is not what is written; ``wait`` until it is."""
-        self.memory.keep(self.world.fleet, self.addresses.book, wait=wait)
+        self.memory.keep(self.world.fleet, self.addresses.book, self.world.away, wait=wait)
 
     def links_changed(self) -> None:
         """Take the links as they are found now; written down before flows follow, for whoever starts next."""

@@ -30,6 +30,7 @@ class _Document(BaseModel):
     datapaths: list[tuple[int, str, str]] = []
     holds: list[tuple[str, str]] = []
     addresses: list[tuple[str, IPvAnyAddress, Source, float | None]] = []
+    away: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Memory:
 
     Attributes:
         holds: who is isolated by hand or as a clone, and why; faults of ports are found again.
+        away: appliances that could not be used.
     """
 
     places: tuple[Remembered, ...] = ()
@@ -45,6 +47,7 @@ class Memory:
     datapaths: tuple[tuple[DatapathId, BridgeKey], ...] = ()
     holds: tuple[tuple[EndpointKey, str], ...] = ()
     addresses: tuple[Learnt, ...] = ()
+    away: frozenset[str] = frozenset()
 
 
 def read_memory(path: Path) -> Memory:
@@ -62,6 +65,7 @@ def read_memory(path: Path) -> Memory:
         tuple((DatapathId(number), _bridge(host, bridge)) for number, host, bridge in document.datapaths),
         tuple((EndpointKey(endpoint), reason) for endpoint, reason in document.holds),
         tuple(Learnt(EndpointKey(one[0]), *one[1:]) for one in document.addresses),
+        frozenset(document.away),
     )
 
 
@@ -75,6 +79,7 @@ def write_memory(path: Path, memory: Memory) -> None:
         "links": links,
         "datapaths": datapaths,
         "holds": memory.holds,
+        "away": sorted(memory.away),
     }
     document["addresses"] = [
         (one.endpoint, str(one.address), one.source.value, one.until) for one in memory.addresses
