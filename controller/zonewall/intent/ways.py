@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from zonewall.intent.numbering import Kind, NumberingBuilder
-from zonewall.policy.appliances import Instance, instances_of, owners_of, ways_of
+from zonewall.policy.appliances import Instance, instances_of, ways_of
 from zonewall.policy.inventory import Inventory
-from zonewall.policy.model import Configuration, Rule
+from zonewall.policy.model import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ def number_chain(builder: NumberingBuilder, name: str, rule: Rule, inventory: In
                 builder.number(Kind.DESTINATION, leg_name(way, place, side))
 
 
-def used_instances(configuration: Configuration) -> tuple[Instance, ...]:
-    """Return the appliances that some rule sends connections through, by name."""
-    used = {function for function, _, _ in owners_of(configuration)}
-    every = instances_of(configuration.inventory)
+def used_instances(rules: Iterable[Rule], inventory: Inventory) -> tuple[Instance, ...]:
+    """Return the appliances that some of these rules send connections through, by name."""
+    used = {function for rule in rules for function in rule.through}
+    every = instances_of(inventory) if used else {}
     return tuple(one for name in sorted(used) for one in every.get(name, ()))
 
 

@@ -36,9 +36,9 @@ On fabric links a frame carries two 802.1Q tags: the outer is the *destination* 
 in a chain, a mirror target), the inner the *tenant*. A bridge on the way looks at the outer tag only, so that
 it holds flows per destination, not per endpoint. Through tunnels both numbers share the 24-bit VNI. The
 source's identity is found again by its address within the tenant: only zonewall's bridges can put frames on
-such a link, and each let only an endpoint's own addresses in. What leaves the last appliance of a chain carries,
-in place of the tenant's number, one that stands for the tenant and the way it came: so the other end's bridge
-sends answers back the same way ([decision 0023](decisions/0023-ways-through-appliances.md)).
+such a link, and each let only an endpoint's own addresses in. What leaves the last appliance of a chain
+carries, in place of the tenant's number, one that stands for the tenant and the way it came: so the other
+end's bridge sends answers back the same way ([decision 0023](decisions/0023-ways-through-appliances.md)).
 """
 
 

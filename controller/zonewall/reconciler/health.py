@@ -71,7 +71,8 @@ class Health:
         policy = self._reconciler.world.policy
         if self._seen is not policy:
             self._seen = policy
-            self._instances = used_instances(policy.configuration)
+            rules = (rule for _, rule in policy.modified)
+            self._instances = used_instances(rules, policy.configuration.inventory)
         return self._instances
 
     def follow(self) -> None:
