@@ -13,7 +13,7 @@ from support.compiled import FIRST, SECOND, CompiledFleet
 from support.configurations import configure, endpoint, rule, tenant, tier, zone
 from support.generated import carried_worlds
 from zonewall.flows.assembly import Assembler
-from zonewall.flows.diff import diff, diff_state
+from zonewall.flows.diff import diff, diff_state, with_meters
 from zonewall.flows.encoded import BridgeState
 from zonewall.flows.wire import encode_program
 from zonewall.intent.fleet import Fleet, index_fleet, prepare
@@ -103,6 +103,27 @@ def test_a_fleet_that_changed_step_by_step_is_assembled_as_from_nothing(
     if not keys:
         return
     walk(Assembler(), fleet, [[event] for event in data.draw(events(keys))])
+
+
+@EVERY
+@given(data=st.data(), world=carried_worlds())
+def test_a_bridge_that_was_slow_gets_the_difference_to_any_earlier_state(
+    data: st.DataObject, world: World
+) -> None:
+    compiled = CompiledFleet(world[0])
+    fleet = index_fleet(compiled.policy, after(compiled.placement, ()))
+    keys = sorted(compiled.policy.endpoints)
+    if not keys:
+        return
+    assembler = Assembler()
+    states = [assembler.state(fleet, FIRST)]
+    for event in data.draw(events(keys)):
+        fleet = fleet.follow(after(fleet.placement, [event]))
+        states.append(assembler.state(fleet, FIRST))
+    for held in states:
+        plain = BridgeState(dict(held.flows.items()), {}, dict(held.meters))
+        for wanted in (states[-1], states[len(states) // 2]):
+            assert diff_state(held, wanted) == diff_state(plain, wanted)
 
 
 @EVERY
@@ -218,3 +239,18 @@ def test_two_ports_that_share_a_meter_keep_it_until_both_are_gone(ports: tuple[i
     assert_same(assembler.state(fleet, FIRST), from_nothing(fleet, FIRST))
     fleet = fleet.follow(after(fleet.placement, [(keys[1], ())]))
     assert assembler.state(fleet, FIRST).meters.keys() < shared.keys()
+
+
+def test_meters_made_for_a_bundle_that_was_refused_go_when_nobody_wants_them() -> None:
+    compiled = shop("web", "web", "db")
+    fleet = index_fleet(compiled.policy, after(compiled.placement, ()))
+    assembler = Assembler()
+    held = assembler.state(fleet, FIRST)
+    key = EndpointKey("acme/e0")
+    moved = fleet.follow(after(fleet.placement, [(key, (Binding(key, FIRST, OfPort(77)),))]))
+    change = diff_state(held, assembler.state(moved, FIRST))
+    refused = with_meters(held, change)
+    assert change.put_meters
+    assert diff_state(refused, assembler.state(fleet, FIRST)).delete_meters == tuple(
+        meter.number for meter in change.put_meters
+    )

@@ -7,14 +7,26 @@ quick and nothing else. An ``Assembler`` is an explicit memory for one thread; w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from zonewall.flows.encoded import BridgeState
-from zonewall.flows.layers import EMPTY, At, BankLayer, Block, Layers, Own, Seen, TenantLayer, port_range
+from zonewall.flows.layers import (
+    EMPTY,
+    At,
+    BankLayer,
+    Block,
+    Layers,
+    Own,
+    Seen,
+    Step,
+    TenantLayer,
+    port_range,
+)
+from zonewall.flows.meter_uses import MeterUses
 from zonewall.flows.shared_pieces import SharedPieces
 from zonewall.intent.fleet import DELIVERING, Fleet
-from zonewall.intent.here import Bound, Locals
+from zonewall.intent.here import Bound, Locals, same_crowd
 from zonewall.intent.lines import BankHere, bank_here
 from zonewall.intent.model import BridgeIntent, ForeignEndpoint, TenantIntent, View
 from zonewall.intent.numbering import Kind
@@ -31,7 +43,6 @@ from zonewall.intent.resolve import (
     view_of,
 )
 from zonewall.pipeline.compile import local_meters
-from zonewall.pipeline.model import MeterEntry
 from zonewall.placement.model import Binding, BridgeKey
 from zonewall.values.names import EndpointKey, TenantName
 
@@ -50,8 +61,7 @@ class _Bridge:
     intent: BridgeIntent
     tenants: dict[TenantName, tuple[TenantIntent, View]]
     layers: Layers
-    meters: dict[int, MeterEntry] = field(default_factory=dict)
-    uses: dict[int, int] = field(default_factory=dict)
+    meters: MeterUses
 
 
 class Assembler:
@@ -76,7 +86,7 @@ class Assembler:
         step = _Step(self._shared, fleet, key, known, changed)
         made = step.bridge()
         self._bridges[key] = made
-        return BridgeState(made.layers, {}, made.meters)
+        return BridgeState(made.layers, {}, made.layers.meters)
 
     def forget(self, key: BridgeKey) -> None:
         """Forget a bridge that is managed no more."""
@@ -102,6 +112,9 @@ class _Step:
         self._changed = changed
         facts = self._policy.endpoints
         self._owners = None if changed is None else {facts[each].tenant for each in changed if each in facts}
+        self._changed_banks: list[str] = []
+        # Whether the layers of all others are those of the state before.
+        self._counts_tenants = self._counts_banks = False
 
     def bridge(self) -> _Bridge:
         """Return the bridge as it is to be."""
@@ -113,17 +126,20 @@ class _Step:
         banks = self._banks(here)
         intent = self._intent(here, banks)
         tenants: dict[TenantName, tuple[TenantIntent, View]] = {}
-        layers = self._tenants(here, intent, tenants)
-        made = Layers(
+        tenant_layers = self._tenants(here, intent, tenants)
+        bank_layers = self._bank_layers(banks, intent)
+        before, uses = (known.layers, known.meters) if known is not None else (Layers(), MeterUses())
+        bare = Layers(
             self._frame(intent),
             self._moved(here, intent),
             self._paths(),
-            layers,
-            self._bank_layers(banks, intent),
+            tenant_layers,
+            bank_layers,
+            tenants_step=Step(before.itself, self._touched()) if self._counts_tenants else None,
+            banks_step=Step(before.itself, self._changed_banks) if self._counts_banks else None,
         )
-        bridge = _Bridge(self._fleet, here, banks, intent, tenants, made)
-        self._count_meters(bridge)
-        return bridge
+        uses = uses.follow(*bare.metered_since(before))
+        return _Bridge(self._fleet, here, banks, intent, tenants, replace(bare, meters=uses.meters), uses)
 
     def _touched(self) -> set[TenantName]:
         """Return the tenants whose endpoints, here or elsewhere, changed, and those that may see them."""
@@ -180,34 +196,51 @@ class _Step:
     def _banks(self, here: dict[TenantName, Locals]) -> dict[str, BankHere]:
         known, policy = self._known, self._policy
         if known is None or self._changed is None:
-            wanted = sorted(policy.banks)
-            found: dict[str, BankHere] = {}
-        else:
-            ends = [name for name in self._touched() if not _same_crowd(here.get(name), known.here.get(name))]
-            wanted = sorted({bank.name for end in ends for bank in policy.banks_of.get(end, ())})
-            if not wanted:
-                return known.banks
-            found = {name: bank for name, bank in known.banks.items() if name not in wanted}
-        for name in wanted:
-            made = bank_here(self._fleet, self._key, policy.banks[name], here)
-            if made is not None:
-                before = known.banks.get(name) if known is not None else None
-                found[name] = before if before is not None and _same_bank(before, made) else made
-        if known is not None and self._changed is not None and _same_entries(found, known.banks):
-            return known.banks
+            made = ((name, self._bank(name, here)) for name in sorted(policy.banks))
+            return {name: bank for name, bank in made if bank is not None}
+        ends = [name for name in self._touched() if not same_crowd(here.get(name), known.here.get(name))]
+        found = dict(known.banks)
+        for name in sorted({bank.name for end in ends for bank in policy.banks_of.get(end, ())}):
+            bank = self._bank(name, here)
+            if bank is not None:
+                found[name] = bank
+            else:
+                found.pop(name, None)
+            if bank is not known.banks.get(name):
+                self._changed_banks.append(name)
+        if found.keys() == known.banks.keys():
+            return found if self._changed_banks else known.banks
         return dict(sorted(found.items()))
+
+    def _bank(self, name: str, here: dict[TenantName, Locals]) -> BankHere | None:
+        """Return a bank here, the same object where it is as it was."""
+        made = bank_here(self._fleet, self._key, self._policy.banks[name], here)
+        before = self._known.banks.get(name) if self._known is not None else None
+        return before if made is not None and before is not None and before.same_as(made) else made
 
     def _intent(self, here: dict[TenantName, Locals], banks: dict[str, BankHere]) -> BridgeIntent:
         known = self._known
         if known is None or self._changed is None:
             made = bridge_intent(self._fleet, self._key, here, list(banks.values()))
             return known.intent if known is not None and known.intent == made else made
-        if banks is known.banks and not self._policy.limits_ports:
-            flags = bool(here), any(of.count for of in here.values())
-            if flags == (known.intent.populated, known.intent.has_locals):
-                return known.intent
+        flags = bool(here), any(of.count for of in here.values())
+        if flags == (known.intent.populated, known.intent.has_locals) and self._asks_the_same(known, banks):
+            return known.intent
         made = populated(known.intent, self._fleet, here, list(banks.values()))
         return known.intent if known.intent == made else made
+
+    def _asks_the_same(self, known: _Bridge, banks: dict[str, BankHere]) -> bool:
+        """Say whether nothing of the banks that changed is anything that the bridge as a whole goes by."""
+        policy = self._policy
+        if policy.limits_ports or (self._changed_banks and policy.modified):
+            return False
+        return all(
+            name in banks
+            and name in known.banks
+            and banks[name].frame == known.banks[name].frame
+            and name not in policy.rejecting
+            for name in self._changed_banks
+        )
 
     def _frame(self, intent: BridgeIntent) -> Block:
         if self._known is not None and intent is self._known.intent:
@@ -227,17 +260,19 @@ class _Step:
         return self._shared.take_up(intent)
 
     def _bank_layers(self, banks: dict[str, BankHere], intent: BridgeIntent) -> Mapping[str, BankLayer]:
-        known = self._known
-        if known is not None and self._changed is not None and intent.has_legs == known.intent.has_legs:
-            if banks is known.banks:
-                return known.layers.banks
-            return {
-                name: known.layers.banks[name]
-                if known.banks.get(name) is bank
-                else self._shared.bank(self._policy, bank, intent.has_legs)
-                for name, bank in banks.items()
-            }
-        return {name: self._shared.bank(self._policy, bank, intent.has_legs) for name, bank in banks.items()}
+        known, policy = self._known, self._policy
+        if known is None or self._changed is None or intent.has_legs != known.intent.has_legs:
+            return {name: self._shared.bank(policy, bank, intent.has_legs) for name, bank in banks.items()}
+        self._counts_banks = True
+        if not self._changed_banks:
+            return known.layers.banks
+        layers = dict(known.layers.banks)
+        for name in self._changed_banks:
+            if name in banks:
+                layers[name] = self._shared.bank(policy, banks[name], intent.has_legs)
+            else:
+                layers.pop(name, None)
+        return layers
 
     # Tenants
 
@@ -253,6 +288,7 @@ class _Step:
             return {name: self._tenant(name, of, intent, made) for name, of in here.items()}
         layers = dict(known.layers.tenants)
         made.update(known.tenants)
+        self._counts_tenants = True
         for name in self._touched():
             if name in here:
                 layers[name] = self._tenant(name, here[name], intent, made)
@@ -356,48 +392,6 @@ class _Step:
                 foreign = ForeignEndpoint(local_endpoint(facts, binding), tenant, bank)
                 kept = Own(facts, binding, Block(self._shared.forms.foreign(view, foreign)))
             guests[at[1]] = kept
-
-    def _count_meters(self, bridge: _Bridge) -> None:
-        """Follow the meters of the pieces that came and went; two ports may share one."""
-        known = self._known
-        before = known.layers if known is not None else Layers()
-        bridge.meters = dict(known.meters) if known is not None else {}
-        bridge.uses = dict(known.uses) if known is not None else {}
-        gone, come = bridge.layers.metered_since(before)
-        if known is not None and not any(block.meters for block in (*gone, *come)):
-            bridge.meters, bridge.uses = known.meters, known.uses
-            return
-        for block in gone:
-            for meter in block.meters:
-                bridge.uses[meter.number] -= 1
-        for block in come:
-            for meter in block.meters:
-                bridge.uses[meter.number] = bridge.uses.get(meter.number, 0) + 1
-                bridge.meters[meter.number] = meter
-        for block in gone:
-            for meter in block.meters:
-                if not bridge.uses.get(meter.number, 1):
-                    del bridge.uses[meter.number], bridge.meters[meter.number]
-
-
-def _same_crowd(one: Locals | None, other: Locals | None) -> bool:
-    """Say whether the endpoints of a tenant here are of the same identities and families, however many."""
-    if one is None or other is None or one is other:
-        return one is other
-    return (
-        one.identities.keys() == other.identities.keys()
-        and one.versions.keys() == other.versions.keys()
-        and bool(one.count) == bool(other.count)
-    )
-
-
-def _same_bank(one: BankHere, other: BankHere) -> bool:
-    return (
-        one.bank is other.bank
-        and one.sources == other.sources
-        and one.destinations == other.destinations
-        and one.frame == other.frame
-    )
 
 
 def _same_entries(one: Mapping[K, V], other: Mapping[K, V]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from zonewall.flows.encoded import BridgeState, EncodedFlow, EncodedGroup, FlowKey
@@ -111,23 +111,38 @@ def diff_state(installed: BridgeState, wanted: BridgeState) -> Change:
         diff(installed.flows, wanted.flows),
         tuple(group for number, group in sorted(wanted.groups.items()) if groups.get(number) != group),
         tuple(sorted(groups.keys() - wanted.groups.keys())),
-        *_meter_changes(meters, wanted.meters),
+        *_meter_changes(meters, wanted.meters, _metered(installed, wanted)),
     )
+
+
+def _metered(installed: BridgeState, wanted: BridgeState) -> Iterable[int]:
+    """Return the meters that may differ: of states made of pieces, those of the pieces that do."""
+    before, now = installed.flows, wanted.flows
+    if not (isinstance(before, Layers) and isinstance(now, Layers)) or (
+        before.meters is not installed.meters or now.meters is not wanted.meters
+    ):
+        return wanted.meters.keys() | installed.meters.keys()
+    gone, come = now.metered_since(before)
+    return {meter.number for block in (*gone, *come) for meter in block.meters}
 
 
 def _meter_changes(
-    installed: Mapping[int, MeterEntry], wanted: Mapping[int, MeterEntry]
+    installed: Mapping[int, MeterEntry], wanted: Mapping[int, MeterEntry], numbers: Iterable[int]
 ) -> tuple[tuple[MeterEntry, ...], tuple[MeterEntry, ...], tuple[int, ...]]:
-    """Return the meters to make, to change and to delete."""
-    if installed is wanted:
-        return (), (), ()
-    put = [meter for number, meter in wanted.items() if number not in installed]
-    changed = [meter for number, meter in wanted.items() if installed.get(number, meter) != meter]
-    return (
-        tuple(sorted(put, key=lambda meter: meter.number)),
-        tuple(sorted(changed, key=lambda meter: meter.number)),
-        tuple(sorted(installed.keys() - wanted.keys())),
-    )
+    """Return the meters to make, to change and to delete, of those that may differ."""
+    put: list[MeterEntry] = []
+    changed: list[MeterEntry] = []
+    deleted: list[int] = []
+    for number in () if installed is wanted else sorted(numbers):
+        before, meter = installed.get(number), wanted.get(number)
+        if meter is None:
+            if before is not None:
+                deleted.append(number)
+        elif before is None:
+            put.append(meter)
+        elif before != meter:
+            changed.append(meter)
+    return tuple(put), tuple(changed), tuple(deleted)
 
 
 def with_meters(installed: BridgeState, change: Change) -> BridgeState:

@@ -6,10 +6,10 @@ two states costs as much as differs between them, not as much as they hold.
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from zonewall.flows.encoded import EncodedFlow, FlowKey
 from zonewall.intent.policy import EndpointFacts
@@ -32,6 +32,17 @@ class Block(NamedTuple):
 EMPTY = Block()
 
 
+class Step(NamedTuple, Generic[K]):
+    """What of something may differ from what it was made from.
+
+    Attributes:
+        before: what stands for that, so that it is not kept.
+    """
+
+    before: object
+    changed: Iterable[K]
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """A tenant's endpoints as bridges that do not have them see them.
@@ -40,11 +51,20 @@ class Group:
         place: where each of them is, which the blocks were made from.
         blocks: by the bridge where they are.
         sizes: flows in the blocks of each bridge.
+        step: the bridges where it differs from the group before.
     """
 
     place: FrozenMap[EndpointKey, Binding]
     blocks: Mapping[BridgeKey, Mapping[EndpointKey, Block]]
     sizes: Mapping[BridgeKey, int]
+    step: Step[BridgeKey] | None = field(default=None, compare=False)
+    itself: object = field(default_factory=object, compare=False, repr=False)
+
+    def bridges_since(self, before: Group) -> Iterable[BridgeKey]:
+        """Return the bridges where two groups may differ."""
+        if self.step is not None and self.step.before is before.itself:
+            return self.step.changed
+        return {**before.blocks, **self.blocks}
 
 
 class Seen(NamedTuple):
@@ -115,6 +135,8 @@ class Layers(Mapping[FlowKey, EncodedFlow]):
         frame: what belongs to the bridge as a whole.
         moved: what takes connections up in their middle, where an endpoint has come.
         paths: fabric destinations.
+        meters: those of all pieces, by number.
+        tenants_step: the tenants that may differ from the state before; ``banks_step`` alike.
     """
 
     frame: Block = EMPTY
@@ -122,6 +144,10 @@ class Layers(Mapping[FlowKey, EncodedFlow]):
     paths: Mapping[int, Block] = field(default_factory=dict)
     tenants: Mapping[TenantName, TenantLayer] = field(default_factory=dict)
     banks: Mapping[str, BankLayer] = field(default_factory=dict)
+    meters: Mapping[int, MeterEntry] = field(default_factory=dict, compare=False, repr=False)
+    tenants_step: Step[TenantName] | None = field(default=None, compare=False, repr=False)
+    banks_step: Step[str] | None = field(default=None, compare=False, repr=False)
+    itself: object = field(default_factory=object, compare=False, repr=False)
     _by_key: dict[FlowKey, EncodedFlow] = field(default_factory=dict, compare=False, repr=False)
 
     def blocks(self) -> Iterator[Block]:
@@ -174,7 +200,7 @@ class Layers(Mapping[FlowKey, EncodedFlow]):
         gone, come = self.metered_since(before)
         _compare(self.moved, before.moved, gone, come)
         _compare_blocks(self.paths, before.paths, gone, come)
-        for name in {**before.tenants, **self.tenants}:
+        for name in self._tenants_since(before):
             now, then = self.tenants.get(name, _NO_TENANT), before.tenants.get(name, _NO_TENANT)
             if now is not then:
                 _compare(now.local, then.local, gone, come)
@@ -182,7 +208,7 @@ class Layers(Mapping[FlowKey, EncodedFlow]):
                 for owner in {**then.seen, **now.seen}:
                     one, other = now.seen.get(owner, _NOBODY), then.seen.get(owner, _NOBODY)
                     _compare_seen(one, other, gone, come)
-        for bank in {**before.banks, **self.banks}:
+        for bank in self._banks_since(before):
             lines, lines_then = self.banks.get(bank, {}), before.banks.get(bank, {})
             for section in {**lines_then, **lines} if lines is not lines_then else ():
                 _compare_blocks(lines.get(section, {}), lines_then.get(section, {}), gone, come)
@@ -193,13 +219,23 @@ class Layers(Mapping[FlowKey, EncodedFlow]):
         gone: list[Block] = []
         come: list[Block] = []
         _compare(self.frame, before.frame, gone, come)
-        for name in {**before.tenants, **self.tenants}:
+        for name in self._tenants_since(before):
             now, then = self.tenants.get(name, _NO_TENANT), before.tenants.get(name, _NO_TENANT)
             if now is not then:
                 _compare(now.frame, then.frame, gone, come)
                 for some in {**then.own, **now.own}:
                     _compare_own(now.own.get(some, {}), then.own.get(some, {}), gone, come)
         return gone, come
+
+    def _tenants_since(self, before: Layers) -> Iterable[TenantName]:
+        if self.tenants_step is not None and self.tenants_step.before is before.itself:
+            return self.tenants_step.changed
+        return {**before.tenants, **self.tenants}
+
+    def _banks_since(self, before: Layers) -> Iterable[str]:
+        if self.banks_step is not None and self.banks_step.before is before.itself:
+            return self.banks_step.changed
+        return {**before.banks, **self.banks}
 
 
 class _Flows(ValuesView[EncodedFlow]):
@@ -271,7 +307,10 @@ def _compare_own(
 def _compare_seen(now: Seen, then: Seen, gone: list[Block], come: list[Block]) -> None:
     if now.group is then.group and now.bridge == then.bridge:
         return
-    for bridge in {**then.group.blocks, **now.group.blocks}:
+    changed = set(now.group.bridges_since(then.group))
+    if now.bridge != then.bridge:
+        changed |= {bridge for bridge in (now.bridge, then.bridge) if bridge is not None}
+    for bridge in changed:
         mine = {} if bridge == now.bridge else now.group.blocks.get(bridge, {})
         other = {} if bridge == then.bridge else then.group.blocks.get(bridge, {})
         _compare_blocks(mine, other, gone, come)

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from zonewall.flows.encoded import EncodedFlow
 from zonewall.flows.endpoint_forms import EndpointForms
-from zonewall.flows.layers import BankLayer, Block, Group
+from zonewall.flows.layers import BankLayer, Block, Group, Step
 from zonewall.flows.line_pieces import LinePieces
 from zonewall.flows.wire import encode_flow, encode_flows
 from zonewall.intent.fleet import Fleet
@@ -289,7 +289,7 @@ def _followed(
         if now is not None:
             made = of_bridge(now.bridge)[key] = block(endpoints[key], now)
             sizes[now.bridge] = sizes.get(now.bridge, 0) + len(made.flows)
-    return Group(place, blocks, sizes)
+    return Group(place, blocks, sizes, Step(group.itself, tuple(copied)))
 
 
 def _same_frame(one: TenantIntent, other: TenantIntent) -> bool:

@@ -57,6 +57,17 @@ class Locals:
 NOBODY_HERE = Locals()
 
 
+def same_crowd(one: Locals | None, other: Locals | None) -> bool:
+    """Say whether the endpoints of a tenant here are of the same identities and families, however many."""
+    if one is None or other is None or one is other:
+        return one is other
+    return (
+        one.identities.keys() == other.identities.keys()
+        and one.versions.keys() == other.versions.keys()
+        and bool(one.count) == bool(other.count)
+    )
+
+
 def _count(
     counts: dict[str, int] | dict[int, int], names: frozenset[str] | frozenset[int], step: int
 ) -> None:

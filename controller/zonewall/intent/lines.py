@@ -10,7 +10,7 @@ from zonewall.intent.blocks import Block, blocks_of
 from zonewall.intent.crowds import View, is_outside_name, mirror_crowds
 from zonewall.intent.fleet import Fleet
 from zonewall.intent.here import Locals
-from zonewall.intent.mirrors import Outlet, mirror_bits
+from zonewall.intent.mirrors import mirror_bits
 from zonewall.intent.model import BankFrame, CrowdIntent, LimitIntent, MirrorLine, Modifier, VerdictLine
 from zonewall.intent.numbering import Kind
 from zonewall.intent.policy import PlacedLine, Policy, domain_name
@@ -46,6 +46,15 @@ class BankHere:
     def concerns(self, line: Line) -> bool:
         """Say whether a connection with an end here can match the line."""
         return _touches(line.sources, self.sources) or _touches(line.destinations, self.destinations)
+
+    def same_as(self, other: BankHere) -> bool:
+        """Say whether two are the same bank with the same ends here."""
+        return (
+            self.bank is other.bank
+            and self.sources == other.sources
+            and self.destinations == other.destinations
+            and self.frame == other.frame
+        )
 
     def ends_of(self, line: Line) -> EndsHere | None:
         """Return who of a line's ends is here, as far as its flows depend on it; None where nobody is."""
@@ -101,11 +110,12 @@ def verdict_lines(policy: Policy, here: BankHere) -> tuple[tuple[VerdictLine, ..
     )
 
 
-def modifiers_of(
-    fleet: Fleet, key: BridgeKey, banks: Iterable[BankHere], bits: Mapping[Outlet, int]
-) -> tuple[Modifier, ...]:
+def modifiers_of(fleet: Fleet, key: BridgeKey, banks: Iterable[BankHere]) -> tuple[Modifier, ...]:
     """Return what the rules that can decide on this bridge ask beside allow."""
     policy = fleet.policy
+    if not policy.modified:
+        return ()
+    bits = mirror_bits(policy.configuration)
     result = []
     taken: set[int] = set()
     here = {bank.bank.name: bank for bank in banks}

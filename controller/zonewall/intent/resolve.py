@@ -13,7 +13,7 @@ from zonewall.intent.connection_limits import new_connections
 from zonewall.intent.fleet import Fleet
 from zonewall.intent.here import NOBODY_HERE, Locals
 from zonewall.intent.lines import BankHere, banks_on, modifiers_of, verdict_lines
-from zonewall.intent.mirrors import mirror_bits, mirror_sinks, sinks_here
+from zonewall.intent.mirrors import mirror_sinks, sinks_here
 from zonewall.intent.model import (
     BankIntent,
     BridgeIntent,
@@ -110,7 +110,7 @@ def populated(
         mirror_steps=max((len(frame.mirrors) for frame in frames), default=0),
         turned=tuple((frame.number, frame.reverse) for frame in frames if frame.number != frame.reverse),
         rejects=any(bank.rejects(policy) for bank in banks),
-        modifiers=modifiers_of(fleet, before.key, banks, mirror_bits(policy.configuration)),
+        modifiers=modifiers_of(fleet, before.key, banks),
         remediation=_remediation(policy) if here else (),
     )
 

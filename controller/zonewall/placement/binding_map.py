@@ -10,6 +10,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 _SHARDS = 256
+_RECENT = 16
+"""How many changes a mapping remembers: what it is asked for is mostly what the last one or two were."""
 
 
 class FrozenMap(Mapping[K, V]):
@@ -19,12 +21,15 @@ class FrozenMap(Mapping[K, V]):
     iteration depends on keys and history; whoever needs an order sorts.
     """
 
-    __slots__ = ("_length", "_shards")
+    __slots__ = ("_itself", "_length", "_recent", "_shards")
 
     def __init__(self) -> None:
         """Make an empty one."""
         self._shards: tuple[dict[K, V], ...] = ({},) * _SHARDS
         self._length = 0
+        self._itself = object()
+        # The keys that were changed last, each with what stands for the mapping before: no mapping is kept.
+        self._recent: tuple[tuple[object, K], ...] = ()
 
     @staticmethod
     def of(entries: Mapping[K, V]) -> FrozenMap[K, V]:
@@ -32,21 +37,34 @@ class FrozenMap(Mapping[K, V]):
         shards: list[dict[K, V]] = [{} for _ in range(_SHARDS)]
         for key, value in entries.items():
             shards[_shard(key)][key] = value
-        whole: FrozenMap[K, V] = FrozenMap.__new__(FrozenMap)
+        whole: FrozenMap[K, V] = FrozenMap()
         whole._shards, whole._length = tuple(shards), len(entries)
         return whole
 
     def changed_since(self, before: FrozenMap[K, V]) -> list[K]:
         """Return the keys that are there in one of the two only, or whose values are not the same object.
 
-        Costs as much as there are shards, and the sizes of those that differ.
+        A few changes cost their number; many cost the shards, and the sizes of those that differ.
         """
+        if before is self:
+            return []
+        for place, (itself, _) in enumerate(self._recent):
+            if itself is before._itself:
+                recent = dict.fromkeys([key for _, key in self._recent[place:]])
+                return [key for key in recent if self._differs(before, key)]
         found: list[K] = []
         for now, then in zip(self._shards, before._shards, strict=True):
             if now is not then:
                 found += [key for key, value in now.items() if key not in then or then[key] is not value]
                 found += [key for key in then if key not in now]
         return found
+
+    def _differs(self, other: FrozenMap[K, V], key: K) -> bool:
+        number = _shard(key)
+        now, then = self._shards[number], other._shards[number]
+        if key not in now or key not in then:
+            return (key in now) is not (key in then)
+        return now[key] is not then[key]
 
     def __getitem__(self, key: K) -> V:
         """Return the value of a key, or raise KeyError."""
@@ -75,7 +93,7 @@ class FrozenMap(Mapping[K, V]):
         shard = self._shards[number]
         if key in shard and shard[key] == value:
             return self
-        return self._with(number, {**shard, key: value})
+        return self._with(number, {**shard, key: value}, key)
 
     def drop(self, key: K) -> FrozenMap[K, V]:
         """Return a mapping without the key; this very one where it is not there."""
@@ -83,10 +101,12 @@ class FrozenMap(Mapping[K, V]):
         shard = self._shards[number]
         if key not in shard:
             return self
-        return self._with(number, {known: value for known, value in shard.items() if known != key})
+        rest = {known: value for known, value in shard.items() if known != key}
+        return self._with(number, rest, key)
 
-    def _with(self, number: int, shard: dict[K, V]) -> FrozenMap[K, V]:
-        copy: FrozenMap[K, V] = FrozenMap.__new__(FrozenMap)
+    def _with(self, number: int, shard: dict[K, V], key: K) -> FrozenMap[K, V]:
+        copy: FrozenMap[K, V] = FrozenMap()
+        copy._recent = (*self._recent[1 - _RECENT :], (self._itself, key))
         copy._shards = (*self._shards[:number], shard, *self._shards[number + 1 :])
         copy._length = self._length + len(shard) - len(self._shards[number])
         return copy
