@@ -19,6 +19,7 @@ from zonewall.pipeline.model import (
     Goto,
     Group,
     GroupEntry,
+    Learn,
     Meter,
     MeterEntry,
     Move,
@@ -139,6 +140,25 @@ def controller_text(action: ToController) -> str:
     return f"controller({','.join(parts)})"
 
 
+def learn_text(action: Learn, table: str, called: Callable[[Field], str]) -> str:
+    """Return a learn action; the caller says how table and fields are called."""
+    parts = [f"table={table}", f"idle_timeout={action.idle_s}"]
+    if action.fin_idle_s:
+        parts.append(f"fin_idle_timeout={action.fin_idle_s}")
+    parts += ["priority=1", "send_flow_rem", f"cookie={action.cookie:#x}", f"limit={action.limit}"]
+    parts += [
+        f"{called(field)}={base_value(form_of(field), value, field.ones)}" for field, value, _ in action.fixed
+    ]
+    parts += [called(field) for field in action.same]
+    parts += [f"load:{one.value:#x}->{called(one.field)}" for one in action.actions]
+    return f"learn({','.join(parts)})"
+
+
+def _learnt_field(field: Field) -> str:
+    form = form_of(field)
+    return form.text if form.base in ("eth_type", "ip_proto") else _bits(field)
+
+
 _NUMERIC_TEXTS: Final[dict[type, Callable[[Any], str]]] = {
     Output: lambda action: f"output:{PORT_NAMES.get(action.port, action.port)}",
     OutputCut: lambda action: f"output(port={action.port},max_len={action.max_len})",
@@ -158,6 +178,7 @@ _NUMERIC_TEXTS: Final[dict[type, Callable[[Any], str]]] = {
     Meter: lambda action: f"meter:{action.number}",
     Group: lambda action: f"group:{action.number}",
     ToController: controller_text,
+    Learn: lambda action: learn_text(action, str(action.table.number), _learnt_field),
     Clone: lambda action: f"clone({','.join(_numeric(inner) for inner in action.actions)})",
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from zonewall.flows.oxm import FORMS, form_of
-from zonewall.flows.render import PORT_NAMES, base_value, controller_text, ct_text
+from zonewall.flows.render import PORT_NAMES, base_value, controller_text, ct_text, learn_text
 from zonewall.pipeline.model import (
     Action,
     Clone,
@@ -17,6 +17,7 @@ from zonewall.pipeline.model import (
     Flow,
     Goto,
     Group,
+    Learn,
     Meter,
     Move,
     Output,
@@ -113,5 +114,6 @@ _TEXTS: Final[dict[type, Callable[[Any, Names], str]]] = {
     Meter: lambda action, _: f"meter:{action.number}",
     Group: lambda action, _: f"group:{action.number}",
     ToController: lambda action, _: controller_text(action),
+    Learn: lambda action, _: learn_text(action, action.table.name, lambda field: field.name),
     Clone: _clone,
 }

@@ -17,6 +17,7 @@ from zonewall.pipeline.model import (
     Field,
     Goto,
     Group,
+    Learn,
     Meter,
     Move,
     Output,
@@ -254,6 +255,37 @@ def _clone(action: Clone) -> bytes:
     return _nicira(42, bytes(6) + encode_actions(action.actions))
 
 
+_LEARN2 = struct.Struct("!HHHQHBxHHIHxx")
+_SEND_FLOW_REMOVED = 1
+_IMMEDIATE, _LOAD = 1 << 13, 1 << 11
+
+
+def _learn(action: Learn) -> bytes:
+    """NXAST_LEARN2: each part says how many bits, from where (field or number), and what becomes of it."""
+    if not action.limit:
+        raise EncodingError("learn: a packet's sender must not be able to make rows without end")
+    body = _LEARN2.pack(
+        action.idle_s, 0, 1, action.cookie, _SEND_FLOW_REMOVED, _table_number(action.table.number),
+        action.fin_idle_s, 0, action.limit, 0,
+    )  # fmt: skip
+    for field, value, mask in action.fixed:
+        if mask not in (None, field.ones):
+            raise EncodingError(f"learn: {field!r} is matched whole or not at all")
+        body += _learn_number(field, value, 0)
+    for field in action.same:
+        place = struct.pack("!IH", form_of(field).nxm_header, field.low)
+        body += struct.pack("!H", field.width) + place + place
+    for set_field in action.actions:
+        body += _learn_number(set_field.field, set_field.value, _LOAD)
+    return _nicira(45, body)
+
+
+def _learn_number(field: Field, value: int, use: int) -> bytes:
+    number = value.to_bytes((field.width + 15) // 16 * 2, "big")
+    place = struct.pack("!IH", form_of(field).nxm_header, field.low)
+    return struct.pack("!H", _IMMEDIATE | use | field.width) + number + place
+
+
 _ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
     Output: _output,
     OutputField: _output_field,
@@ -272,5 +304,6 @@ _ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
     Meter: lambda action: _HEADER_AND_ID.pack(29, 8, action.number),
     Group: lambda action: _HEADER_AND_ID.pack(22, 8, action.number),
     ToController: _to_controller,
+    Learn: _learn,
     Clone: _clone,
 }

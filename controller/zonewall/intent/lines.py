@@ -128,8 +128,9 @@ def modifiers_of(fleet: Fleet, key: BridgeKey, banks: Iterable[BankHere]) -> tup
             mirror |= 1 << bits[target, None]
         chain = policy.number(Kind.CHAIN, name) if rule.through else 0
         limits = tuple(_limits(fleet, key, name, rule, taken))
-        if mirror or chain or limits:
-            result.append(Modifier(policy.number(Kind.RULE, name), mirror, chain, limits))
+        logged = rule.log == "connections"
+        if mirror or chain or limits or logged:
+            result.append(Modifier(policy.number(Kind.RULE, name), mirror, chain, limits, logged))
     return tuple(result)
 
 

@@ -256,6 +256,7 @@ class Modifier:
     mirror: int = 0
     chain: int = 0
     limits: tuple[LimitIntent, ...] = ()
+    logged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +334,11 @@ class BridgeIntent:
     def judges(self) -> bool:
         """Say whether any connection is judged here."""
         return self.sections > 0
+
+    @property
+    def logs(self) -> bool:
+        """Say whether connections of a rule are recorded here."""
+        return any(modifier.logged for modifier in self.modifiers)
 
     @property
     def has_legs(self) -> bool:

@@ -150,7 +150,7 @@ def prepare(
     modified = tuple(
         (name, record.rule)
         for name, record in records.items()
-        if record.rule is not None and (record.rule.mirror or record.rule.through or record.rule.limit)
+        if record.rule is not None and _asks_more(record.rule)
     )
     allowing, rejecting = _lines_to_find(banks, frozenset(name for name, _ in modified))
     return Policy(
@@ -227,6 +227,10 @@ def _outside_numbers(builder: NumberingBuilder) -> dict[TenantName, tuple[int, .
     for name, number in builder.numbers_of(Kind.OUTSIDE).items():
         found.setdefault(TenantName(name.partition("!{")[0]), []).append(number)
     return {tenant: tuple(sorted(numbers)) for tenant, numbers in found.items()}
+
+
+def _asks_more(rule: Rule) -> bool:
+    return bool(rule.mirror or rule.through or rule.limit or rule.log == "connections")
 
 
 def _identities(builder: NumberingBuilder, directory: Directory) -> dict[str, int]:

@@ -83,7 +83,12 @@ class PacketIn:
 
 @dataclass(frozen=True, slots=True)
 class FlowRemoved:
-    """A flow ended by itself; ``match`` is canonical, so that it finds the flow's key."""
+    """A flow ended; ``match`` is canonical, so that it finds the flow's key.
+
+    Attributes:
+        packets, bytes: what it has counted.
+        age_s: how long it was there; ``idle_s``: how long it had met no packet, as the bridge knows it.
+    """
 
     datapath_id: int
     table: int
@@ -91,6 +96,10 @@ class FlowRemoved:
     match: bytes
     cookie: int
     reason: int
+    packets: int = 0
+    bytes: int = 0
+    age_s: float = 0.0
+    idle_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +111,7 @@ class FlowCount:
     packets: int
     bytes: int
     age_s: int
+    age_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +130,7 @@ class FlowUpdate:
 
     key: FlowKey | None
     cookie: int
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,8 +91,8 @@ def set_packet_in_format(xid: int) -> bytes:
 def set_async(xid: int) -> bytes:
     """Ask for what is used, in every role: packets that a flow sends up, ports, ended flows.
 
-    Reasons are bits (OpenFlow 1.5.1, 7.3.10): packet-in 1 apply_action; flow-removed 1 hard timeout,
-    5 eviction.
+    Reasons are bits (OpenFlow 1.5.1, 7.3.10): packet-in 1 apply_action; flow-removed 0 idle timeout,
+    1 hard timeout, 2 removed, 5 eviction.
     """
     masks = {
         0: 0,
@@ -100,7 +100,7 @@ def set_async(xid: int) -> bytes:
         2: 0b111,
         3: 0b111,
         4: 0,
-        5: 1 << 1 | 1 << 5,
+        5: 0b111 | 1 << 5,
         6: 0,
         7: 0b111,
         8: 0,

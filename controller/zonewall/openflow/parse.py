@@ -112,7 +112,14 @@ def parse_counts(body: bytes) -> Iterator[FlowCount]:
             raise Malformed("a flow's statistics are longer than the flow")
         found = _statistics(body[at + 4 : at + size])
         key = FlowKey(table, priority, match)
-        yield FlowCount(key, cookie, found.get(4, 0), found.get(5, 0), found.get(0, 0) >> 32)
+        age = found.get(0, 0)
+        age_us = (age & 0xFFFFFFFF) // 1000
+        yield FlowCount(key, cookie, found.get(4, 0), found.get(5, 0), age >> 32, age_us)
+
+
+def _seconds(duration: int) -> float:
+    """Return a duration of OXS, seconds above nanoseconds, in seconds."""
+    return (duration >> 32) + (duration & 0xFFFFFFFF) / 1e9
 
 
 def parse_table_counts(body: bytes) -> Iterator[int]:
@@ -186,9 +193,10 @@ def parse_flow_updates(body: bytes) -> Iterator[FlowUpdate]:
                 raise Malformed("a flow update is too short")
             table, priority, cookie = struct.unpack_from("!B5xH4xQ", body, start + 4)
             match, _ = _match(body, start + 24, end)
-            yield FlowUpdate(FlowKey(table, priority, match), cookie)
+            yield FlowUpdate(FlowKey(table, priority, match), cookie, event == _ADDED)
 
 
+_ADDED: Final = 1
 _CHANGES: Final = frozenset({1, 2, 3})
 _PAUSES: Final = frozenset({5, 6})
 """Events: added, removed, modified; paused and resumed, between which changes are not told."""
@@ -246,8 +254,15 @@ def parse_flow_removed(datapath_id: int, body: bytes) -> FlowRemoved:
     """Return the flow that ended (OpenFlow 1.5.1, 7.4.2)."""
     _need(body, 24, "flow removed")
     table, reason, priority, _, _, cookie = struct.unpack_from("!BBHHHQ", body)
-    match, _ = _match(body, 16, len(body))
-    return FlowRemoved(datapath_id, table, priority, match, cookie, reason)
+    match, at = _match(body, 16, len(body))
+    size = _TWO_SHORTS.unpack_from(body, at)[1] if at + 4 <= len(body) else 4
+    if size < 4 or at + size > max(len(body), at + 4):
+        raise Malformed("an ended flow's statistics are longer than the message")
+    found = _statistics(body[at + 4 : at + size])
+    return FlowRemoved(
+        datapath_id, table, priority, match, cookie, reason, found.get(4, 0), found.get(5, 0),
+        _seconds(found.get(0, 0)), _seconds(found.get(1, 0)),
+    )  # fmt: skip
 
 
 def parse_packet_in(datapath_id: int, body: bytes) -> PacketIn:

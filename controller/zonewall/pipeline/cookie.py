@@ -27,6 +27,8 @@ class Category(IntEnum):
     ISOLATION = 11
     TAKE_UP = 12
     REFUSED = 13
+    CONNECTION = 14
+    CONNECTION_LOG = 15
 
 
 class Reason(IntEnum):
@@ -49,6 +51,11 @@ def cookie(category: Category, rule: int = 0) -> int:
 def is_ours(value: int) -> bool:
     """Say whether a cookie is of zonewall's."""
     return value >> 48 == OWNER
+
+
+def is_compiled(value: int) -> bool:
+    """Say whether a cookie is of a flow that zonewall puts, not of a row that the bridge makes by itself."""
+    return is_ours(value) and value >> 40 & 0xFF != Category.CONNECTION
 
 
 def rule_of(value: int) -> int:

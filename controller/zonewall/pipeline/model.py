@@ -231,6 +231,29 @@ class ToController:
 
 
 @dataclass(frozen=True, slots=True)
+class Learn:
+    """Make a row that matches packets like this one (ovs-actions(7), "learn"); it tells when it ends.
+
+    Attributes:
+        table: where the row goes.
+        same: fields in which the packet's own value is matched.
+        fixed: what is matched beside them.
+        actions: what the row does.
+        idle_s: seconds without a packet after which it ends; ``fin_idle_s``: once a FIN or RST was seen.
+        limit: the most rows of this cookie in the table; beyond it nothing is made.
+    """
+
+    table: Table
+    same: tuple[Field, ...]
+    fixed: tuple[Condition, ...]
+    actions: tuple[SetField, ...]
+    cookie: int
+    idle_s: int
+    fin_idle_s: int = 0
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Clone:
     """Do the actions on a copy, so that what they change does not stay (ovs-actions(7), "clone")."""
 
@@ -256,6 +279,7 @@ Action = (
     | Meter
     | Group
     | ToController
+    | Learn
     | Clone
 )
 

@@ -56,6 +56,12 @@ PICK: Final = register("pick", 12, 0, 16)
 """A number that follows from the connection: which of the usable ways it takes."""
 LEG_VLAN: Final = register("leg_vlan", 12, 16, 12)
 """Which of an uplink's VLANs is the leg; 0 for a leg that has a port to itself."""
+LOGGED: Final = register("logged", 12, 28, 1)
+"""The deciding rule's connections are recorded."""
+LOG_KNOWN: Final = register("log_known", 12, 29, 1)
+"""The connection has a row, which has counted this packet."""
+LOG_DUE: Final = register("log_due", 12, 30, 1)
+"""The connection has just got its row, which has not counted this packet yet."""
 
 GATHER_ZONE: Final = register("gather_zone", 13, 0, 16)
 """The conntrack zone in which the fragments of one datagram wait for each other."""
@@ -451,8 +457,8 @@ COMMIT: Final = Table(
     "commit",
     27,
     "Remember a new connection with its rule and both identities.",
-    ("fresh", "gathered", "chain", "eth_type", "take_up", "untracked", "turned"),
-    ("chain",),
+    ("fresh", "gathered", "chain", "eth_type", "take_up", "untracked", "turned", "logged"),
+    ("chain", "log_commit"),
 )
 CHAIN_TABLE: Final = Table(
     "chain",
@@ -571,12 +577,45 @@ STEER_BACK: Final = Table(
     ("leg_vlan", "out_port", "ct_state", "eth_type"),
 )
 
+LOG: Final = Table(
+    "log",
+    41,
+    "Subroutine: is it here that this packet counts for its connection's record?",
+    ("logged", "ct_state", "eth_type", "ip_frag", "origin", "answer", "via", "chain", "path"),
+)
+LOG_TURN: Final = Table(
+    "log_turn",
+    42,
+    "Subroutine: an answer counts in the row of its connection's first direction.",
+    ("eth_type", "ip_proto"),
+)
+LOG_BEGIN: Final = Table(
+    "log_begin",
+    43,
+    "Subroutine: a connection that has no row gets one.",
+    ("log_known", "fresh", "eth_type", "ip_proto"),
+)
+LOG_COMMIT: Final = Table(
+    "log_commit",
+    44,
+    "As commit, for recorded connections: the packet that made the row is looked up once more, to count.",
+    ("log_due", "eth_type"),
+    ("log_first",),
+)
+LOG_FIRST: Final = Table("log_first", 45, "The packet that made the row counts in it.", ("ct_state",))
+LOG_ROWS: Final = Table(
+    "log_rows",
+    46,
+    "A row for each recorded connection, made by the bridge itself: it counts, and tells when it ends.",
+    (),
+)
+
 FIELDS: Final = (
     SRC_IDENTITY, DST_IDENTITY, RULE, BANK, SECTION, TENANT, VIA, ORIGIN, VERDICT, MONITORED,
     SRC_QUARANTINED, DST_QUARANTINED, SRC_LOCAL, TAKE_UP, UNTRACKED, ANSWER, SRC_MOVED, DST_MOVED, TURNED,
     CHAIN, DST_ENDPOINT, OUT_PORT,
     TRACK_ZONE, MIRROR_ALLOWED, MIRROR_DROPPED, MIRROR_DUE, MIRROR_SENT, MIRROR_STEP, MIRROR_PICK,
-    PATH, ARRIVED, PICK, LEG_VLAN, GATHER_ZONE, GATHERED, FRESH,
+    PATH, ARRIVED, PICK, LEG_VLAN, GATHER_ZONE, GATHERED, FRESH, LOGGED, LOG_KNOWN, LOG_DUE,
     LABEL_RULE, LABEL_SRC, LABEL_DST, LABEL_CHAIN, LABEL_TURNED, LABEL_FIRST_MAC, LABEL_OTHER_MAC,
 )  # fmt: skip
 
@@ -587,7 +626,7 @@ PIPELINE: Final = Pipeline(
         JUDGE, TAKE_UP_TABLE, MIRROR_SELECT, VERDICT_TABLE, ACT, MODIFY, REJECT_TABLE, ADMIT, COMMIT,
         CHAIN_TABLE,
         SERVICE_RETURN, SERVICE_KNOWN, SERVICE_IN, STEER, MIRROR_EMIT, DELIVER, TO_UPLINK, FLOOD, FLOOD_LOCAL,
-        MIRROR_SAMPLE, CHAIN_PICK, STEER_BACK,
+        MIRROR_SAMPLE, CHAIN_PICK, STEER_BACK, LOG, LOG_TURN, LOG_BEGIN, LOG_COMMIT, LOG_FIRST, LOG_ROWS,
     ),
     fields=FIELDS,
     shared_bits=frozenset(

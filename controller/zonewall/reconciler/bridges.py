@@ -11,6 +11,7 @@ from typing import Protocol
 import structlog
 
 from zonewall.errors import ZonewallError
+from zonewall.flows.connection_rows import is_row
 from zonewall.flows.refusal import refuse
 from zonewall.flows.wire_actions import encode_actions
 from zonewall.openflow.events import (
@@ -18,6 +19,7 @@ from zonewall.openflow.events import (
     BridgeUp,
     ConnectionRefused,
     Event,
+    FlowRemoved,
     FlowsChanged,
     PacketIn,
     Port,
@@ -38,6 +40,7 @@ from zonewall.placement.dhcp import parse_grant
 from zonewall.placement.learnt import heard_address
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.inventory import PortRole
+from zonewall.reconciler.connection_log import ConnectionLog
 from zonewall.reconciler.health import Health
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.intruders import Intruders
@@ -76,9 +79,11 @@ class BridgeEvents:
         hosts: HostEvents,
         session_of: Callable[[DatapathId], Speaker | None],
         databases_connect_in: bool,
+        connections: ConnectionLog,
     ) -> None:
         """Feed ``reconciler``; ``session_of`` finds a live session; ports come from databases if any do."""
         self._databases_connect_in = databases_connect_in
+        self.connections = connections
         self._reconciler = reconciler
         self._hosts = hosts
         self._session_of = session_of
@@ -103,14 +108,24 @@ class BridgeEvents:
                 self._legs(event.datapath_id, [event.port], gone=event.change is PortChange.DELETED)
             case PacketIn():
                 self._packet(event)
-            case FlowsChanged():
-                key = self._reconciler.world.bridge_of(DatapathId(event.datapath_id))
-                if key in self._reconciler.keepers:
-                    self._reconciler.keepers[key].told(event.updates)
+            case FlowsChanged() | FlowRemoved():
+                self._flows(event)
             case ConnectionRefused():
                 self._refused(event)
             case _:
                 _log.warning("bridge_event", what=str(event))
+
+    def _flows(self, event: FlowsChanged | FlowRemoved) -> None:
+        """Take what became of flows that others changed; rows that count come and go all the time."""
+        key = self._reconciler.world.bridge_of(DatapathId(event.datapath_id))
+        if key is None or key not in self._reconciler.keepers:
+            return
+        if isinstance(event, FlowRemoved):
+            self.connections.removed(key, event)
+            return
+        self.connections.told(key, event.updates)
+        others = [one for one in event.updates if one.key is None or not is_row(one.key)]
+        self._reconciler.keepers[key].told(others)
 
     def _refused(self, event: ConnectionRefused) -> None:
         """Tell of a refusal once a minute for each address and reason; keep the last of so many addresses."""

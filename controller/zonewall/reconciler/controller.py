@@ -7,6 +7,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from zonewall.policy.model import Configuration
 from zonewall.reconciler import actions, views
 from zonewall.reconciler.added import AddedEndpoints
 from zonewall.reconciler.bridges import BridgeEvents
+from zonewall.reconciler.connection_log import ConnectionLog
 from zonewall.reconciler.counters import EVERY_S, Counters
 from zonewall.reconciler.garbage import Garbage
 from zonewall.reconciler.hosts import HostEvents
@@ -45,6 +47,9 @@ PREFIXES = {table.number: ("nw_dst", "nw_src", "ipv6_dst") for table in (RESOLVE
 
 SWEEP_S = 2.0
 """How often what is there by now is taken out of the garbage collector's sight."""
+
+LAST_LOOK_S = 2.0
+"""How long the end waits for what bridges have counted until then."""
 
 JOURNAL_S = 3.0
 """How long an operator's answer waits for the journal; what is asked for is done at once."""
@@ -75,7 +80,11 @@ class Controller:
         self._listeners: list[Listener] = []
         self._links: dict[int, SessionLink] = {}
         self.bridges = BridgeEvents(
-            self.reconciler, self.hosts, self._link_of, databases_connect_in=bool(options.ovsdb)
+            self.reconciler,
+            self.hosts,
+            self._link_of,
+            databases_connect_in=bool(options.ovsdb),
+            connections=ConnectionLog(self.reconciler, options.state / "connections.json"),
         )
         self.counters = Counters(options.state / "counters.json", self.reconciler.recorder)
         self.intake = Intake(self.reconciler, options.events, options.state)
@@ -91,6 +100,7 @@ class Controller:
         """
         self.journal.start()
         self.reconciler.recorder.started(self.journal.present())
+        self.bridges.connections.remember(self.journal.reader())
         working = asyncio.create_task(self.reconciler.run())
         sweeping = asyncio.create_task(_sweep())
         watching = asyncio.create_task(self._watch(stop))
@@ -104,6 +114,8 @@ class Controller:
             await stop.wait()
         finally:
             _log.info("controller_stopping")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._count(), LAST_LOOK_S)
             self.trials.stop()
             for listener in self._listeners:
                 await listener.stop()
@@ -119,7 +131,8 @@ class Controller:
         """Return the status document."""
         document = status_document(self.reconciler, self.hosts, self.bridges, self.journal.status)
         document["configuration"]["trial"] = self.trials.status()
-        return {**document, "events": self.intake.status()}
+        logged = self.bridges.connections.status()
+        return {**document, "events": self.intake.status(), "connections": logged}
 
     async def act(self, name: str, said: dict[str, Any], who: str) -> dict[str, Any]:
         """Do what an operator asks for; answered once the journal has it, or cannot have it.
@@ -161,6 +174,7 @@ class Controller:
         }
         self.counters.follow(world.policy, sessions, list(self.reconciler.keepers))
         await self.counters.look(world.bridge_of(only) if only is not None else None)
+        await self.bridges.connections.look(sessions)
 
     async def look(self, name: str, words: Mapping[str, str]) -> dict[str, Any]:
         """Return what is known about something that commands need.

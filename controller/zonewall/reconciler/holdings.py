@@ -18,7 +18,7 @@ from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
 from zonewall.flows.generation import sides, turned_state
 from zonewall.intent.fleet import Policy
 from zonewall.openflow.events import FlowUpdate
-from zonewall.pipeline.cookie import is_ours
+from zonewall.pipeline.cookie import is_compiled, is_ours
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.inventory import ForeignFlows
 from zonewall.reconciler.aside import about
@@ -148,7 +148,7 @@ class Holdings:
             others = BridgeState({flow.key: flow for flow in self.counts.foreign}, {}, {})
             state = await link.read_state((wanted, self._confirmed or wanted, others))
         self._read_s = time.monotonic() - self._read_at
-        ours = {key: flow for key, flow in state.flows.items() if is_ours(flow.cookie)}
+        ours = {key: flow for key, flow in state.flows.items() if is_compiled(flow.cookie)}
         foreign = tuple(flow for flow in state.flows.values() if not is_ours(flow.cookie))
         if is_first:
             self.was_empty = not ours

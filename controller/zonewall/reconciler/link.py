@@ -44,6 +44,12 @@ class SessionLink:
         counts = await self._reader.read_counts(cookie(Category.RULE), 0xFFFFFF << 40, sizes)
         return [count for count in counts if count.key.table == VERDICT_TABLE.number]
 
+    async def read_rows(self) -> list[FlowCount]:
+        """Return the rows that count connections, and the flows that make them, with their counters."""
+        mask = 0xFFFFFF << 40
+        making = await self.session.read_counts(cookie(Category.CONNECTION_LOG), mask)
+        return [*making, *await self.session.read_counts(cookie(Category.CONNECTION), mask)]
+
     async def watch(self) -> bool:
         """Have the bridge tell of flows that others change; False if it cannot."""
         return await self.session.watch_flows()

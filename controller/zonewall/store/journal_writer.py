@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from zonewall.errors import JournalDamagedError, JournalError
-from zonewall.journal.keeping import Query
+from zonewall.journal.keeping import JournalReader, Query
 from zonewall.journal.record import Entry, Head, Kind, breaks, canonical
 from zonewall.store.sql_journal import SqlJournal
 
@@ -111,6 +111,13 @@ class JournalWriter:
                 return done
         done.set_exception(JournalError(f"{self.path}: too much is waiting to be written"))
         return done
+
+    def reader(self) -> JournalReader | None:
+        """Return what questions about the past are answered from; None where there is no file yet."""
+        try:
+            return SqlJournal(self.path) if self.path.is_file() else None
+        except JournalError:
+            return None
 
     def present(self) -> frozenset[str] | None:
         """Return the endpoints that the journal has as created; None where it cannot be read."""

@@ -32,6 +32,7 @@ from zonewall.pipeline.model import (
     Flow,
     Goto,
     Group,
+    Learn,
     Meter,
     Move,
     Output,
@@ -196,7 +197,7 @@ class Translation:
                 self._group(action)
             case ToController():
                 self.effects.append(Copy(action.userdata, list(self.values)))
-            case Meter() | Conjunction():
+            case Meter() | Conjunction() | Learn():
                 pass
             case _:
                 self._reshape(action)

@@ -50,6 +50,7 @@ from zonewall.pipeline.tables import (
     GATHER_ZONE,
     GATHERED,
     LABEL_CHAIN,
+    LOGGED,
     MIRROR_ALLOWED,
     MIRROR_DROPPED,
     MIRROR_DUE,
@@ -106,6 +107,8 @@ def modify_flows(intent: BridgeIntent) -> Iterator[Flow]:
             marks.append(SetField(MIRROR_ALLOWED, modifier.mirror, modifier.mirror))
         if modifier.chain:
             marks.append(SetField(CHAIN, modifier.chain))
+        if modifier.logged:
+            marks.append(SetField(LOGGED, 1))
         for place, meter in _metered(modifier):
             yield flow(
                 MODIFY, 200, (rule, *place), Meter(meter), *marks, Goto(ADMIT),

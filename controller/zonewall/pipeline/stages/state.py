@@ -52,6 +52,7 @@ from zonewall.pipeline.stages.asking import (
     select_mirrors,
     state_condition,
 )
+from zonewall.pipeline.stages.connection_log import LABEL, counting
 from zonewall.pipeline.stages.guard import DHCP_REPLY, DHCP_REQUEST, nd_type
 from zonewall.pipeline.stages.take_up import other_direction_flows, turned_flows
 from zonewall.pipeline.tables import (
@@ -70,15 +71,15 @@ from zonewall.pipeline.tables import (
     GATHERED,
     JUDGE,
     LABEL_DST,
-    LABEL_RULE,
     LABEL_SRC,
+    LOG_COMMIT,
+    LOGGED,
     MIRROR_ALLOWED,
     MIRROR_DROPPED,
     MIRROR_DUE,
     MIRROR_EMIT,
     ORIGIN,
     QUARANTINE,
-    RULE,
     SRC_IDENTITY,
     SRC_QUARANTINED,
     TAKE_UP,
@@ -241,17 +242,22 @@ def commit_flows(intent: BridgeIntent) -> Iterator[Flow]:
     copies: tuple[Action, ...] = ()
     if intent.sinks:
         copies = (Move(MIRROR_ALLOWED, MIRROR_DUE), Resubmit(MIRROR_EMIT))
+    counted = counting(intent)
     for flag in (TAKE_UP, UNTRACKED):
-        yield flow(COMMIT, 200, ((flag, 1, None),), *copies, Goto(CHAIN_TABLE), category=Category.TRACK)
-    label = (Move(RULE, LABEL_RULE), Move(SRC_IDENTITY, LABEL_SRC), Move(DST_IDENTITY, LABEL_DST))
+        match: tuple[Condition, ...] = ((flag, 1, None),)
+        yield flow(COMMIT, 200, match, *counted, *copies, Goto(CHAIN_TABLE), category=Category.TRACK)
+    if intent.logs:
+        logged = ((FRESH, 1, None), (LOGGED, 1, None), (GATHERED, 0, None))
+        yield flow(COMMIT, 130, logged, *counted, *copies, Goto(LOG_COMMIT), category=Category.TRACK)
     for family in (IPV4, IPV6):
         fresh = ((FRESH, 1, None), family)
-        remember = (*copies, remembered(label), Goto(CHAIN_TABLE))
+        remember = (*copies, remembered(LABEL), Goto(CHAIN_TABLE))
         yield flow(COMMIT, 100, fresh, *remember, category=Category.TRACK)
         if intent.chains:
             # Fragments wait but once in one pass: those that a chain remembers again come back before it.
             together = (*fresh, (GATHERED, 1, None))
-            back = Ct(zone=TRACK_ZONE, table=CHAIN_TABLE, commit=True, fields=label)
+            back = Ct(zone=TRACK_ZONE, table=CHAIN_TABLE, commit=True, fields=LABEL)
             yield flow(COMMIT, 120, (*together, (CHAIN, 0, None)), *remember, category=Category.TRACK)
             yield flow(COMMIT, 110, together, *copies, back, category=Category.TRACK)
-    yield flow(COMMIT, 50, ((FRESH, 0, None),), *copies, Goto(CHAIN_TABLE), category=Category.TRACK)
+    rest = (*counted, *copies, Goto(CHAIN_TABLE))
+    yield flow(COMMIT, 50, ((FRESH, 0, None),), *rest, category=Category.TRACK)

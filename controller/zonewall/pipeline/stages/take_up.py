@@ -38,6 +38,7 @@ from zonewall.pipeline.stages.asking import (
     remembered,
     state_condition,
 )
+from zonewall.pipeline.stages.connection_log import LABEL, counting
 from zonewall.pipeline.tables import (
     ACT,
     ADMIT,
@@ -51,9 +52,6 @@ from zonewall.pipeline.tables import (
     FRESH,
     FROM_ENDPOINT,
     JUDGE,
-    LABEL_DST,
-    LABEL_RULE,
-    LABEL_SRC,
     LABEL_TURNED,
     MIRROR_ALLOWED,
     MIRROR_DROPPED,
@@ -141,8 +139,8 @@ def _turned_commits(intent: BridgeIntent) -> Iterator[Flow]:
     copies: tuple[Action, ...] = ()
     if intent.sinks:
         copies = (Move(MIRROR_ALLOWED, MIRROR_DUE), Resubmit(MIRROR_EMIT))
-    label = (Move(RULE, LABEL_RULE), Move(SRC_IDENTITY, LABEL_SRC), Move(DST_IDENTITY, LABEL_DST))
-    remember = remembered((*label, SetField(LABEL_TURNED, 1)))
+    copies = (*counting(intent), *copies)
+    remember = remembered((*LABEL, SetField(LABEL_TURNED, 1)))
     for family in (IPV4, IPV6):
         match = ((FRESH, 1, None), (TURNED, 1, None), family)
         yield flow(COMMIT, 150, match, *copies, remember, Goto(CHAIN_TABLE), category=Category.TAKE_UP)

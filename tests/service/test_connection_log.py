@@ -1,0 +1,197 @@
+"""`log: connections`: each connection's beginning and end, as the bridge that it enters by has counted it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from support.service_site import ServiceSite
+from zonewall.api.control import ask
+
+pytestmark = pytest.mark.net
+
+Record = dict[str, Any]
+
+
+def rules(*more: dict[str, Any]) -> list[dict[str, Any]]:
+    allowed = {"services": ["tcp/80"], "action": "allow"}
+    return [
+        {"name": "web", "from": "a1", "to": "b1", **allowed, "log": "connections"},
+        {"name": "near", "from": "a1", "to": "a2", **allowed, "log": "connections"},
+        {"name": "silent", "from": "a1", "to": "b2", **allowed},
+        *more,
+    ]  # fmt: skip
+
+
+def records(site: ServiceSite, kind: str = "connection") -> list[Record]:
+    lines = site.command("journal", "--kind", kind, "--output", "json").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def of_port(site: ServiceSite, sport: int) -> list[Record]:
+    """Return the records of the connections from a source port."""
+    return [one for one in records(site) if one["details"]["source"].get("service") == sport]
+
+
+def until(site: ServiceSite, sport: int, wanted: Callable[[list[Record]], bool]) -> list[Record]:
+    """Return the records of a source port once they are as wanted."""
+    deadline = time.monotonic() + 15
+    while not wanted(found := of_port(site, sport)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert wanted(found), found
+    return found
+
+
+def look(site: ServiceSite) -> Record:
+    """Have the controller look at the bridges' rows, twice and apart, and return the rules' counters."""
+    for _ in range(2):
+        rows = ask(site.state / "control.sock", "/look/counters")["rules"]
+        time.sleep(0.6)
+    return {row["rule"].rpartition("/")[2]: (row["packets"], row["bytes"]) for row in rows}
+
+
+@contextmanager
+def opened(site: ServiceSite, to: str, sport: int) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Open a connection to port 80; both ends are closed at the end."""
+    client, server = site.machines["a1"], site.machines[to]
+    address = server.ips[0].partition("/")[0]
+    with server.socket(socket.AF_INET, socket.SOCK_STREAM) as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind((address, 80))
+        door.listen(8)
+        with client.socket(socket.AF_INET, socket.SOCK_STREAM) as caller:
+            caller.settimeout(10)
+            caller.bind(("10.0.0.1", sport))
+            caller.connect((address, 80))
+            peer, _ = door.accept()
+            with peer:
+                peer.settimeout(10)
+                yield caller, peer
+
+
+def receive(one: socket.socket, size: int) -> None:
+    while size:
+        size -= len(one.recv(size))
+
+
+def talk(site: ServiceSite, to: str, sport: int, size: int = 5000) -> None:
+    """Open a connection to port 80, send and receive so many bytes, and close it."""
+    with opened(site, to, sport) as (caller, peer):
+        caller.sendall(b"q" * size)
+        receive(peer, size)
+        peer.sendall(b"a" * size)
+        receive(caller, size)
+
+
+def test_a_connection_leaves_one_record_when_it_starts_and_one_when_it_ends(site: ServiceSite) -> None:
+    site.policy(*rules())
+    talk(site, "b1", 43001)
+    start, end = until(site, 43001, lambda found: len(found) == 2)
+    assert [start["details"]["event"], end["details"]["event"]] == ["start", "end"]
+    for one in (start, end):
+        said = one["details"]
+        assert (one["host"], said["bridge"], said["verdict"], said["protocol"]) == (
+            "hv1",
+            "br-int",
+            "allow",
+            "tcp",
+        )
+        assert said["rule"].endswith("/web")
+        assert "acme.yaml" in said["place"]
+        ends = (said["source"], said["destination"])
+        assert [(end["address"], end["endpoint"], end["zones"], end["tenant"]) for end in ends] == [
+            ("10.0.0.1", "acme/a1", ["a1"], "acme"), ("10.0.0.3", "acme/b1", ["b1"], "acme"),
+        ]  # fmt: skip
+        assert said["source"]["port"].startswith("hv1/br-int/")
+        assert said["destination"]["port"].startswith("hv2/br-int/")
+        assert said["destination"]["service"] == 80
+    said = end["details"]
+    assert said["how"] == "idle"
+    assert said["packets"] >= 10
+    assert said["bytes"] > 10_000
+    assert 0 <= said["seconds"] < 5
+
+
+def test_what_no_logged_rule_allows_leaves_no_record(site: ServiceSite) -> None:
+    site.policy(*rules())
+    talk(site, "b2", 43002)
+    talk(site, "a2", 43003)
+    until(site, 43003, lambda found: len(found) == 2)
+    assert of_port(site, 43002) == []
+
+
+def test_records_and_counters_agree_to_the_packet_and_to_the_byte(site: ServiceSite) -> None:
+    site.policy(*rules())
+    before = look(site)["near"]
+    for sport in range(43010, 43015):
+        talk(site, "a2", sport, 20_000)
+    ends = []
+    for sport in range(43010, 43015):
+        found = until(site, sport, lambda found: len(found) == 2)
+        ends.append(found[1]["details"])
+    after = look(site)["near"]
+    recorded = sum(one["packets"] for one in ends), sum(one["bytes"] for one in ends)
+    assert recorded == (after[0] - before[0], after[1] - before[1])
+
+
+def test_a_connection_over_recompiles_and_a_restart_is_still_two_records(site: ServiceSite) -> None:
+    site.policy(*rules())
+    with opened(site, "b1", 43020) as (caller, peer):
+        caller.sendall(b"q" * 1000)
+        receive(peer, 1000)
+        site.policy(*rules({"name": "other", "from": "b2", "to": "a1", "action": "allow"}))
+        peer.sendall(b"a" * 1000)
+        receive(caller, 1000)
+        site.restart()
+        look(site)
+        caller.sendall(b"q" * 1000)
+        receive(peer, 1000)
+    found = until(site, 43020, lambda found: any(one["details"]["event"] == "end" for one in found))
+    assert [one["details"]["event"] for one in found] == ["start", "end"]
+    assert found[1]["details"]["bytes"] > 3000 + 10 * 54
+
+
+def test_what_began_and_ended_while_no_controller_ran_is_counted_in_a_gap_record(site: ServiceSite) -> None:
+    site.policy(*rules())
+    talk(site, "b1", 43030)
+    until(site, 43030, lambda found: len(found) == 2)
+    look(site)
+    look(site)
+    known = len(records(site, "gap"))
+    assert site.controller is not None
+    with opened(site, "a2", 43040):
+        until(site, 43040, lambda found: len(found) == 1)
+        os.kill(site.controller.pid, signal.SIGKILL)
+        for sport in range(43041, 43048):
+            talk(site, "b1", sport, 10)
+    time.sleep(4)  # their rows end
+    site.restart()
+    deadline = time.monotonic() + 15
+    while len(gaps := records(site, "gap")) == known and time.monotonic() < deadline:
+        look(site)
+    lost = sum(one["details"]["connections"] for one in gaps[known:])
+    told = [sport for sport in range(43041, 43048) if of_port(site, sport)]
+    assert lost + len(told) == 7, (gaps[known:], told)
+    assert [one["details"].get("how") for one in of_port(site, 43040)] == [None, "unseen"]
+    assert "0 break(s)" in site.command("journal", "verify")
+
+
+def test_rows_that_count_are_no_drift(site: ServiceSite) -> None:
+    site.policy(*rules())
+    with opened(site, "b1", 43050), opened(site, "a2", 43051):
+        until(site, 43051, lambda found: len(found) == 1)
+        site.restart()
+        status = site.wait_for(lambda status: status["connections"]["open"] >= 2)
+        assert [one["drift_repaired"] for one in status["bridges"]] == [0] * len(status["bridges"])
+        assert "drift_found" not in site.log()
+    for sport in (43050, 43051):
+        found = until(site, sport, lambda found: len(found) == 2)
+        assert found[1]["details"]["how"] == "idle"
