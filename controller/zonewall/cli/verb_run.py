@@ -45,6 +45,10 @@ def register(app: typer.Typer) -> None:
         events: Annotated[
             list[str] | None, typer.Option(help="An IDS's EVE JSON: file:PATH or unix:PATH; may be repeated.")
         ] = None,
+        records: Annotated[
+            list[str] | None,
+            typer.Option(help="What rules log: file:PATH, syslog:unix:PATH or syslog:udp:HOST:PORT."),
+        ] = None,
         log_format: Annotated[str | None, typer.Option(help="text or json.")] = None,
     ) -> None:
         """Run the controller until SIGTERM or SIGINT; bridges go on enforcing what they have."""
@@ -55,6 +59,7 @@ def register(app: typer.Typer) -> None:
             "state": state,
             "socket": socket,
             "events": tuple(events) if events else None,
+            "records": tuple(records) if records else None,
             "log-format": log_format,
         }
         tls = dict(zip(_TLS, (tls_certificate, tls_key, tls_ca), strict=True))

@@ -40,6 +40,7 @@ from zonewall.store.applied_file import read_applied
 from zonewall.store.journal_writer import JournalWriter
 from zonewall.store.options import Options, TlsOptions, parse_remote
 from zonewall.store.watch import changes
+from zonewall.telemetry.outputs import Outputs
 from zonewall.values.names import DatapathId
 
 PREFIXES = {table.number: ("nw_dst", "nw_src", "ipv6_dst") for table in (RESOLVE, SOURCE)}
@@ -73,7 +74,8 @@ class Controller:
         in_force = read_applied(applied, directory)
         if in_force != directory:
             _log.info("directory_applied_before", directory=str(in_force), given=str(directory))
-        self.reconciler = Reconciler(in_force, options.state, key, self.journal)
+        self.records = Outputs(self.journal, options.records)
+        self.reconciler = Reconciler(in_force, options.state, key, self.records)
         self.hosts = HostEvents(self.reconciler)
         self.trials = Trials(self.reconciler, self.hosts.connected.keys, self._is_alive, applied, directory)
         self.added = AddedEndpoints(self.reconciler, lambda: self.trials.trial is not None)
@@ -99,6 +101,7 @@ class Controller:
             ZonewallError: something cannot be listened on.
         """
         self.journal.start()
+        self.records.start()
         self.reconciler.recorder.started(self.journal.present())
         self.bridges.connections.remember(self.journal.reader())
         working = asyncio.create_task(self.reconciler.run())
@@ -125,13 +128,14 @@ class Controller:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self.reconciler.recorder.stopped()
-            await asyncio.get_running_loop().run_in_executor(None, self.journal.stop)
+            for stopping in (self.records.stop, self.journal.stop):
+                await asyncio.get_running_loop().run_in_executor(None, stopping)
 
     def status(self) -> dict[str, Any]:
         """Return the status document."""
         document = status_document(self.reconciler, self.hosts, self.bridges, self.journal.status)
         document["configuration"]["trial"] = self.trials.status()
-        logged = self.bridges.connections.status()
+        logged = {**self.bridges.connections.status(), "outputs": self.records.status()}
         return {**document, "events": self.intake.status(), "connections": logged}
 
     async def act(self, name: str, said: dict[str, Any], who: str) -> dict[str, Any]:

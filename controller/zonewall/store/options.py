@@ -33,6 +33,8 @@ class Options(BaseModel):
         allow_plain: plain TCP is accepted beyond loopback.
         state: folder of the numbering and of where endpoints were.
         events: where an IDS tells, ``file:PATH`` or ``unix:PATH``, after ``plain+`` in the form for adapters.
+        records: where records of logged rules go beside the journal, ``file:PATH``, ``syslog:unix:PATH`` or
+            ``syslog:udp:ADDRESS:PORT``.
         socket: unix socket for ``status`` and the like; ``state``/control.sock unless said.
     """
 
@@ -45,6 +47,7 @@ class Options(BaseModel):
     state: Path = Path("/var/lib/zonewall")
     socket: Path | None = None
     events: tuple[str, ...] = ()
+    records: tuple[str, ...] = ()
     log_format: str = Field(default="text", alias="log-format", pattern="^(text|json)$")
 
     @property

@@ -1,4 +1,4 @@
-"""Which connections are open, and how many left no record: decided from what bridges tell and what looks find."""
+"""Which connections are open and how many left no record, from what bridges tell and what looks find."""
 
 from __future__ import annotations
 

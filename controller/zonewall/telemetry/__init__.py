@@ -1,0 +1,1 @@
+"""Records to where others collect them: lines of JSON, syslog."""

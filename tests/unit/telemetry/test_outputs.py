@@ -1,0 +1,143 @@
+"""Records to collectors: what a file and what syslog's receivers get, and what is said of what they do not."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from zonewall.errors import ZonewallError
+from zonewall.journal.keeping import Nowhere
+from zonewall.journal.record import Entry, Kind, canonical
+from zonewall.telemetry import outputs
+from zonewall.telemetry.outputs import Outputs, output_of
+
+# RFC 5424, 6: PRI, version, time, host, application, process, message id, no structured data, message.
+MESSAGE = re.compile(
+    rb"<(\d{1,3})>1 (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) (\S{1,255}) zonewall (\d+) (\S{1,32}) - (.*)",
+    re.DOTALL,
+)
+
+
+def entry(number: int, kind: Kind = Kind.CONNECTION) -> Entry:
+    details = canonical({"event": "start", "rule": "acme/t/web", "number": number})
+    return Entry(1_700_000_000_000_000 + number, kind, "rule acme/t/web", "acme", "acme/a1", "hv1", details)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert condition()
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "log"))
+        listening.settimeout(10)
+        yield listening
+
+
+def test_a_file_gets_each_record_as_a_line_of_json_and_may_be_rotated(tmp_path: Path) -> None:
+    file = tmp_path / "connections.json"
+    sink = Outputs(Nowhere(), [f"file:{file}"])
+    sink.start()
+    sink.put([entry(1), entry(2)])
+    until(lambda: file.is_file() and file.read_text().count("\n") == 2)
+    file.rename(tmp_path / "connections.json.1")
+    sink.put([entry(3)])
+    until(lambda: file.is_file() and file.read_text().count("\n") == 1)
+    sink.stop()
+    old = (tmp_path / "connections.json.1").read_text().splitlines()
+    found = [json.loads(line) for line in [*old, file.read_text()]]
+    assert [one["details"]["number"] for one in found] == [1, 2, 3]
+    assert found[0] | {"details": None} == {
+        "time": "2023-11-14T22:13:20.000001Z", "kind": "connection", "tenant": "acme", "endpoint": "acme/a1",
+        "host": "hv1", "cause": "rule acme/t/web", "details": None,
+    }  # fmt: skip
+
+
+def test_a_syslog_daemon_gets_messages_of_rfc_5424(tmp_path: Path, receiver: socket.socket) -> None:
+    sink = Outputs(Nowhere(), [f"syslog:unix:{tmp_path / 'log'}"])
+    sink.start()
+    sink.put([entry(1), entry(2, Kind.GAP)])
+    first, second = (MESSAGE.fullmatch(receiver.recv(65536)) for _ in range(2))
+    sink.stop()
+    assert first is not None and second is not None
+    assert (first[1], first[2], first[5]) == (b"134", b"2023-11-14T22:13:20.000001Z", b"connection")
+    assert (second[1], second[5]) == (b"132", b"gap")
+    assert json.loads(first[6])["details"]["rule"] == "acme/t/web"
+
+
+def test_a_syslog_collector_elsewhere_gets_the_same_over_udp() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.settimeout(10)
+        sink = Outputs(Nowhere(), [f"syslog:udp:127.0.0.1:{listening.getsockname()[1]}"])
+        sink.start()
+        sink.put([entry(1)])
+        assert MESSAGE.fullmatch(listening.recv(65536)) is not None
+        sink.stop()
+
+
+def test_a_collector_that_is_away_gets_what_waited_for_it(tmp_path: Path) -> None:
+    place = tmp_path / "log"
+    sink = Outputs(Nowhere(), [f"syslog:unix:{place}"])
+    sink.start()
+    sink.put([entry(1)])
+    until(lambda: bool(sink.status()[0]["error"]))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(place))
+        listening.settimeout(10)
+        assert b'"number": 1' in listening.recv(65536)
+        until(
+            lambda: sink.status()[0] == {"to": f"syslog:unix:{place}", "waiting": 0, "lost": 0, "error": None}
+        )
+    sink.stop()
+
+
+def test_what_a_collector_cannot_be_given_is_said_to_it_with_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outputs, "MOST_WAITING", 3)
+    file = tmp_path / "connections.json"
+    sink = Outputs(Nowhere(), [f"file:{file}"])
+    sink.put([entry(number) for number in range(10)])  # nothing is written yet
+    sink.start()
+    until(lambda: file.is_file() and file.read_text().count("\n") == 4)
+    sink.stop()
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [one["kind"] for one in lines] == ["connection"] * 3 + ["gap"]
+    assert lines[3]["details"]["records"] == 7
+    assert sink.status()[0]["lost"] == 7
+
+
+def test_only_what_collectors_want_is_sent_and_everything_goes_to_the_journal(tmp_path: Path) -> None:
+    kept: list[Entry] = []
+
+    class Kept(Nowhere):
+        def put(self, entries, texts=None):  # type: ignore[no-untyped-def]
+            kept.extend(entries)
+
+    file = tmp_path / "connections.json"
+    sink = Outputs(Kept(), [f"file:{file}"])
+    sink.start()
+    sink.put([entry(1, Kind.PLACED), entry(2, Kind.DENIED)])
+    until(file.is_file)
+    sink.stop()
+    assert [one.kind for one in kept] == [Kind.PLACED, Kind.DENIED]
+    assert [json.loads(line)["kind"] for line in file.read_text().splitlines()] == ["denied"]
+
+
+@pytest.mark.parametrize(
+    "place", ["", "file:", "syslog:/dev/log", "syslog:udp:514", "syslog:udp:a:b", "tcp:x:1"]
+)
+def test_a_place_that_is_none_is_said_so(place: str) -> None:
+    with pytest.raises(ZonewallError, match="no place for records"):
+        output_of(place)
