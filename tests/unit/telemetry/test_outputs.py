@@ -1,4 +1,4 @@
-"""Records to collectors: what a file and what syslog's receivers get, and what is said of what they do not."""
+"""Records to collectors: what a file and syslog's receivers get, and what is said of what they do not."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ def test_a_syslog_daemon_gets_messages_of_rfc_5424(tmp_path: Path, receiver: soc
     sink.put([entry(1), entry(2, Kind.GAP)])
     first, second = (MESSAGE.fullmatch(receiver.recv(65536)) for _ in range(2))
     sink.stop()
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     assert (first[1], first[2], first[5]) == (b"134", b"2023-11-14T22:13:20.000001Z", b"connection")
     assert (second[1], second[5]) == (b"132", b"gap")
     assert json.loads(first[6])["details"]["rule"] == "acme/t/web"
