@@ -28,8 +28,9 @@ from zonewall.reconciler.reconciler import Reconciler
 from zonewall.values.addresses import IpAddress
 from zonewall.values.names import EndpointKey, TenantName
 
-MOST_PER_S = 4_000
-"""Beginnings and ends that are taken from all bridges; what comes beyond that is left to the next looks."""
+MOST_PER_S = 2_000
+"""Beginnings and ends that are taken from all bridges, half of what one core can take (``bench.log``); what comes
+beyond that is left to the next looks."""
 
 MOST_REMEMBERED = 200_000
 """So many of the newest records are read at a start, to know which connections are open."""
