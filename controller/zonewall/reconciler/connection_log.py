@@ -29,8 +29,10 @@ from zonewall.values.addresses import IpAddress
 from zonewall.values.names import EndpointKey, TenantName
 
 MOST_PER_S = 2_000
-"""Beginnings and ends that are taken from all bridges, half of what one core can take (``bench.log``); what comes
-beyond that is left to the next looks."""
+"""Beginnings and ends that are taken from all bridges, half of what one core can take (``bench.log``).
+
+What comes beyond that is left to the next looks.
+"""
 
 MOST_REMEMBERED = 200_000
 """So many of the newest records are read at a start, to know which connections are open."""
