@@ -29,6 +29,7 @@ from zonewall.values.names import EndpointKey, TenantName
 pytestmark = pytest.mark.ovs
 BRIDGES = {FIRST: "brA", SECOND: "brB"}
 COUNT = int(os.environ.get("ZONEWALL_CONFIGURATIONS", "0"))
+LONG = COUNT > 0
 ENDPOINT_PORTS = range(1, 9)
 
 
@@ -123,7 +124,7 @@ def test_a_trace_of_the_whole_way_ends_at_the_destinations_port(switch: DummySwi
 @settings(
     max_examples=max(25, COUNT // 20),
     deadline=None,
-    derandomize=True,
+    derandomize=not LONG,
     database=None,
     suppress_health_check=list(HealthCheck),
 )
@@ -166,9 +167,9 @@ def traced(switch: DummySwitch, fleet: CompiledFleet, asked: Probe) -> tuple[set
 
 
 @settings(
-    max_examples=8,
+    max_examples=max(8, COUNT // 60),
     deadline=None,
-    derandomize=True,
+    derandomize=not LONG,
     database=None,
     phases=(Phase.generate,),
     suppress_health_check=list(HealthCheck),
@@ -357,7 +358,7 @@ def test_fragments_that_waited_in_vain_leave_with_nobody(datagrams: Datagrams) -
 @settings(
     max_examples=max(8, COUNT // 60),
     deadline=None,
-    derandomize=True,
+    derandomize=not LONG,
     database=None,
     phases=(Phase.generate,),
     suppress_health_check=list(HealthCheck),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -39,6 +40,7 @@ from zonewall.pipeline.model import (
 )
 
 pytestmark = pytest.mark.ovs
+COUNT = int(os.environ.get("ZONEWALL_CONFIGURATIONS", "0"))
 PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
 
 
@@ -90,7 +92,13 @@ def hold_against(switch: InjectedSwitch, program: BridgeProgram, frames: list[Pa
         assert switch.connections() == remembered, f"packet {number}, {one}: {expected.trail}"
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=max(60, COUNT // 5),
+    deadline=None,
+    derandomize=COUNT == 0,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(program=programs(), frames=st.lists(packets(), min_size=4, max_size=8))
 def test_generated_tables_send_the_same_frames_and_keep_the_same_connections(
     switch: InjectedSwitch, program: BridgeProgram, frames: list[Packet]

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from ipaddress import IPv4Address
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, PlainValidator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic import WithJsonSchema as Schema
 from pydantic_core import CoreSchema
 
@@ -141,7 +153,29 @@ def written_as(field_name: str) -> str:
     return field_name.rstrip("_").replace("_", "-")
 
 
+@dataclass(slots=True)
+class Patience:
+    """How many more errors a reading notes; who hands it over as context does not get all of a million."""
+
+    left: int
+
+
 class Part(BaseModel):
     """A mapping of a document; keys that it does not have are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=written_as)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _bounded(cls, value: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        """Look at no further part once there are errors enough."""
+        patience = info.context
+        if not isinstance(patience, Patience):
+            return handler(value)
+        if patience.left <= 0:
+            return cls.__new__(cls)
+        try:
+            return handler(value)
+        except ValidationError as error:
+            patience.left -= error.error_count()
+            raise

@@ -79,11 +79,11 @@ def _read_all(texts: Mapping[str, bytes], notes: Notes) -> Configuration:
         for tree in trees:
             document = read_document(tree, notes)
             if document is not None:
-                read.append((tree, document))
+                read.append(document)
     configuration = _assemble(read, notes)
     if not any(finding.is_error for finding in notes.findings):
         check(configuration, notes)
-    for tenant, zone in empty_zones(configuration):
+    for tenant, zone in () if notes.doubts else empty_zones(configuration):
         location = tenant.zones[zone].location
         notes.warning("empty-zone", location, f"nobody is in zone {zone!r}: no endpoint has its labels")
     return configuration

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
@@ -16,6 +17,10 @@ _MOST_NAMES_COMPARED = 100
 _MOST_CHARACTERS_SHOWN = 60
 
 
+_ABOUT_NAMES = frozenset({"unknown-name", "unknown-service", "unknown-tenant", "unknown-zone"})
+_QUOTED = re.compile("['\"]([^'\"]*)")
+
+
 class Enough(Exception):  # noqa: N818 - it ends the reading of a configuration that is hopeless anyway
     """There are ``MOST_ERRORS`` errors."""
 
@@ -26,21 +31,32 @@ class Notes:
     def __init__(self) -> None:
         """Begin with nothing."""
         self.findings: list[Finding] = []
+        self.doubts: set[str] = set()
         self._errors = 0
         self._warnings = 0
 
     def error(self, code: str, location: Location, message: str) -> None:
-        """Add what makes the configuration unusable.
+        """Add what makes the configuration unusable, unless it may only follow from another error.
 
         Raises:
             Enough: it is the last one that is looked for.
         """
+        if code in _ABOUT_NAMES and self._is_doubtful(message):
+            return
         self._errors += 1
         if self._errors == MOST_ERRORS:
             message = f"there are {MOST_ERRORS} errors and maybe more; mend these first"
             self.findings.append(Finding(Severity.ERROR, "too-many", location, message))
             raise Enough
         self.findings.append(Finding(Severity.ERROR, code, location, message))
+
+    def doubt(self, names: Iterable[str]) -> None:
+        """From now on tell nobody that these names are unknown: what named them was not read."""
+        self.doubts.update(names)
+
+    def _is_doubtful(self, message: str) -> bool:
+        found = _QUOTED.search(message)
+        return found is not None and not self.doubts.isdisjoint((found[1], *found[1].split("/")))
 
     def warning(self, code: str, location: Location, message: str) -> None:
         """Add what the author should know; after ``MOST_ERRORS`` no more are told."""

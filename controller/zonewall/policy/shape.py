@@ -8,9 +8,10 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from zonewall.policy.document_models import KINDS, Document
-from zonewall.policy.document_types import written_as
-from zonewall.policy.notes import Notes, quoted, suggestion
-from zonewall.policy.yamltree import Node, Scalar, Sequence, Tree
+from zonewall.policy.document_types import Patience, written_as
+from zonewall.policy.notes import MOST_ERRORS, Notes, quoted, suggestion
+from zonewall.policy.salvage import names_in, without
+from zonewall.policy.yamltree import Node, Path, Scalar, Sequence, Tree
 
 _WANTED = {
     "model_type": "a mapping of keys",
@@ -21,21 +22,47 @@ _WANTED = {
 }
 
 
-def read_document(tree: Tree, notes: Notes) -> Document | None:
-    """Return the document that a tree holds; what is wrong goes into the notes."""
+_MOST_CUTS = 4
+"""How often what is wrong is cut out: a part without one that it needs is cut out the next time."""
+
+
+def read_document(tree: Tree, notes: Notes) -> tuple[Tree, Document] | None:
+    """Return the document that a tree holds, and the tree; what is wrong goes into the notes.
+
+    Parts that are wrong are left out of both, and what they may have named is doubtful from then on.
+    """
     kind = tree.root.entries.get("kind")
     word = kind[1].text if kind is not None and isinstance(kind[1], Scalar) else ""
     if word not in KINDS:
         message = "a document says what it is first: `kind: inventory`, `kind: provider` or `kind: tenant`"
         notes.error("unknown-kind", tree.at("kind"), message)
+        notes.doubt(names_in(tree.root))
         return None
     model = KINDS[word]
-    try:
-        return model.model_validate(plain(tree.root))
-    except ValidationError as error:
-        for one in error.errors(include_url=False):
-            _note(tree, model, one, notes)
-        return None
+    left = tree
+    for cuts in range(_MOST_CUTS):
+        try:
+            return left, model.model_validate(plain(left.root), context=Patience(MOST_ERRORS))
+        except ValidationError as error:
+            errors = error.errors(include_url=False)
+        if not cuts:
+            for one in errors:
+                _note(tree, model, one, notes)
+        rest, lost = without(left, map(_wrong_part, errors))
+        notes.doubt(lost)
+        if rest is None:
+            return None
+        left = rest
+    notes.doubt(names_in(left.root))
+    return None
+
+
+def _wrong_part(error: Any) -> tuple[Path, str | None]:
+    """Return where the part stands that the document is read without, or the word to read in its place."""
+    path = tuple(part for part in error["loc"] if part != "[key]")
+    if error["type"] == "literal_error":
+        return path, error["ctx"]["expected"].split("'")[1]
+    return (path[:-1] if error["type"] == "missing" else path), None
 
 
 def plain(node: Node) -> Any:

@@ -141,7 +141,7 @@ def test_all_errors_of_a_run_are_told_at_once_in_the_order_of_the_documents() ->
     places = [str(finding.location) for finding in found]
     assert places == sorted(places)
     assert {finding.location.file for finding in found} == {"acme.yaml", "blue.yaml", "x.yaml"}
-    assert len(found) == 5
+    assert len(found) == 7
 
 
 def test_a_hopeless_run_ends_after_some_hundred_errors_and_says_so() -> None:
@@ -180,3 +180,37 @@ def test_an_address_that_two_imported_zones_hold_is_reachable_in_two_ways() -> N
         "10.0.0.1 is blue/db1's and red/a's, and acme could reach both" in str(f) for f in both.findings
     )
     assert apart.configuration is not None
+
+
+def test_errors_of_form_hide_no_errors_about_names_and_lead_to_none() -> None:
+    rules = [
+        "{name: a, from: wbe, to: web, action: permit}",  # a wrong word, and a name
+        "{name: b, from: web, to: web, services: [tcp/99999, htp], action: drop}",
+        "{name: c, from: web, to: [], action: drop}",
+        "{name: d, from: web, to: half, action: drop}",  # the zone is there, though it cannot be read
+        "{name: e, form: web, to: web, action: drop}",
+    ]
+    result = load(
+        acme="kind: tenant\ntenant: acme\nzones:\n  web: {labels: {role: web}}\n  half: {cidrs: [10.0.0.300]}\n"
+        "defualt: drop\ntiers:\n  - name: t\n    rules:\n" + "".join(f"      - {rule}\n" for rule in rules)
+    )
+
+    found = sorted((one.location.line, one.code) for one in result.findings if one.is_error)
+    assert found == [
+        (5, "wrong-value"),
+        (6, "unknown-key"),
+        (10, "unknown-zone"),
+        (10, "wrong-value"),
+        (11, "unknown-service"),
+        (11, "wrong-value"),
+        (12, "wrong-value"),
+        (14, "missing-key"),
+        (14, "unknown-key"),
+    ]
+
+
+def test_a_document_whose_every_part_is_wrong_ends_after_some_hundred_errors() -> None:
+    ends = "".join(f"  - {{name: e{number}, nope: 1}}\n" for number in range(5_000))
+    result = load(inventory=f"kind: inventory\nendpoints:\n{ends}")
+
+    assert sum(finding.is_error for finding in result.findings) == MOST_ERRORS
