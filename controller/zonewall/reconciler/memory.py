@@ -9,9 +9,12 @@ from typing import Any
 import structlog
 
 from zonewall.placement.binding_fleet import FleetState
-from zonewall.placement.binding_ports import remembered_holds
+from zonewall.placement.binding_map import FrozenMap
+from zonewall.placement.binding_ports import Remembered
+from zonewall.placement.binding_record import EndpointRecord
 from zonewall.placement.learnt import AddressBook
-from zonewall.store.memory_file import Memory, read_memory, write_memory
+from zonewall.store.memory_file import Memory, place_text, read_memory, write_memory
+from zonewall.values.names import EndpointKey
 
 _log = structlog.get_logger()
 
@@ -22,9 +25,14 @@ class MemoryKeeper:
     def __init__(self, file: Path) -> None:
         """Read the file; one that is missing or damaged remembers nothing."""
         self.file = file
-        self.at_start = self._written = read_memory(file)
+        self.at_start = read_memory(file)
         self._seen: tuple[Any, ...] = ()
         self._writer = ThreadPoolExecutor(1, "zonewall-memory")
+        # Only the thread touches what follows: what it has of each endpoint, and what it wrote.
+        self._records: FrozenMap[EndpointKey, EndpointRecord] = FrozenMap()
+        self._places: dict[EndpointKey, str] = {}
+        self._holds: dict[EndpointKey, tuple[str, ...]] = {}
+        self._written: tuple[Any, ...] = ()
 
     def keep(self, fleet: FleetState, book: AddressBook, away: frozenset[str], *, wait: bool) -> None:
         """Have the file say how things are; nothing is done for what has not changed since."""
@@ -37,21 +45,32 @@ class MemoryKeeper:
             written.result()
 
     def _write(self, fleet: FleetState, book: AddressBook, away: frozenset[str]) -> None:
-        memory = Memory(
-            fleet.remember(),
-            fleet.links,
-            tuple(fleet.datapaths.items()),
-            remembered_holds(fleet.records),
-            tuple(book.entries.values()),
-            away,
-        )
-        if memory == self._written:
+        """Write the file, if anything in it is to be another; a move costs one line, not the whole fleet."""
+        for key in fleet.records.changed_since(self._records):
+            self._follow(key, fleet.records.get(key))
+        self._records = fleet.records
+        holds = tuple((key, reason) for key in sorted(self._holds) for reason in sorted(self._holds[key]))
+        datapaths = tuple(fleet.datapaths.items())
+        rest = Memory((), fleet.links, datapaths, holds, tuple(book.entries.values()), away)
+        places = [self._places[key] for key in sorted(self._places)]
+        if (places, rest) == self._written:
             return
         try:
-            write_memory(self.file, memory)
-            self._written = memory
+            write_memory(self.file, places, rest)
+            self._written = (places, rest)
         except OSError as error:
             _log.error("memory_not_written", file=str(self.file), error=error.strerror)
+
+    def _follow(self, key: EndpointKey, record: EndpointRecord | None) -> None:
+        self._places.pop(key, None)
+        self._holds.pop(key, None)
+        if record is None:
+            return
+        holder = record.holder
+        if holder is not None and holder.ofport is not None:
+            self._places[key] = place_text(Remembered(key, holder.port, holder.ofport))
+        if record.holds:
+            self._holds[key] = tuple(hold.reason for hold in record.holds)
 
 
 def _is(one: object, other: object) -> bool:

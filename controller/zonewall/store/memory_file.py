@@ -6,6 +6,7 @@ Only a head start: whatever the hosts and bridges then say is believed instead.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,22 +70,25 @@ def read_memory(path: Path) -> Memory:
     )
 
 
-def write_memory(path: Path, memory: Memory) -> None:
-    """Replace the file."""
-    places = [(one.endpoint, *one.port.bridge, one.port.name, one.ofport) for one in memory.places]
-    links = sorted(((*link.a[0], link.a[1]), (*link.b[0], link.b[1])) for link in memory.links)
-    datapaths = sorted((number, *bridge) for number, bridge in memory.datapaths)
-    document: dict[str, Any] = {
-        "places": places,
-        "links": links,
-        "datapaths": datapaths,
-        "holds": memory.holds,
-        "away": sorted(memory.away),
-    }
-    document["addresses"] = [
-        (one.endpoint, str(one.address), one.source.value, one.until) for one in memory.addresses
-    ]
-    replace_file(path, json.dumps(document, separators=(",", ":")))
+def place_text(one: Remembered) -> str:
+    """Return one place as it stands in the file: it is made once, and written again as long as it holds."""
+    return _json((one.endpoint, *one.port.bridge, one.port.name, one.ofport))
+
+
+def write_memory(path: Path, places: Iterable[str], rest: Memory) -> None:
+    """Replace the file: places as ``place_text`` gives them, and the rest without its own."""
+    links = sorted(((*link.a[0], link.a[1]), (*link.b[0], link.b[1])) for link in rest.links)
+    datapaths = sorted((number, *bridge) for number, bridge in rest.datapaths)
+    addresses = [(one.endpoint, str(one.address), one.source.value, one.until) for one in rest.addresses]
+    others: dict[str, Any] = {
+        "links": links, "datapaths": datapaths, "holds": rest.holds, "addresses": addresses,
+        "away": sorted(rest.away),
+    }  # fmt: skip
+    replace_file(path, f'{{"places":[{",".join(places)}],{_json(others)[1:]}')
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _bridge(host: str, bridge: str) -> BridgeKey:
