@@ -123,15 +123,13 @@ class SqlJournal:
         """Return numbers that all records of the time asked for lie between, where no other index helps."""
         if query.endpoint or query.tenant or query.host or query.kinds:
             return query.after, None
-        after, before = query.after, None
+        if query.since_us is None and query.until_us is None:
+            return query.after, None
+        # Both ends in one question: the index on time is read between them, and nowhere else.
+        bounds = _in_time(select(func.min(RECORDS.c.sequence), func.max(RECORDS.c.sequence)), query)
         with self._connected() as connection:
-            if query.since_us is not None:
-                first = select(func.min(RECORDS.c.sequence)).where(RECORDS.c.at_us >= query.since_us)
-                after = max(after, (connection.execute(first).scalar() or 0) - 1)
-            if query.until_us is not None:
-                last = select(func.max(RECORDS.c.sequence)).where(RECORDS.c.at_us <= query.until_us)
-                before = (connection.execute(last).scalar() or 0) + 1
-        return after, before
+            first, last = connection.execute(bounds).one()
+        return max(query.after, (first or 0) - 1), (last or 0) + 1
 
     def text(self, digest: str) -> bytes | None:
         """Return a document by its digest; None where it is not kept, or damaged."""
@@ -228,11 +226,17 @@ def _statement(query: Query, after: int, before: int | None) -> Select[Any]:
             statement = statement.where(value == wanted)
     if query.kinds:
         statement = statement.where(column.kind.in_(sorted(kind.value for kind in query.kinds)))
+    return _in_time(statement, query).order_by(
+        column.sequence.desc() if query.newest_first else column.sequence
+    )
+
+
+def _in_time(statement: Select[Any], query: Query) -> Select[Any]:
     if query.since_us is not None:
-        statement = statement.where(column.at_us >= query.since_us)
+        statement = statement.where(RECORDS.c.at_us >= query.since_us)
     if query.until_us is not None:
-        statement = statement.where(column.at_us <= query.until_us)
-    return statement.order_by(column.sequence.desc() if query.newest_first else column.sequence)
+        statement = statement.where(RECORDS.c.at_us <= query.until_us)
+    return statement
 
 
 def _row(record: Record) -> dict[str, Any]:
