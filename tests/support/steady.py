@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 PORT = 5555
@@ -56,15 +57,26 @@ class Flight:
     longest_ms: float
 
 
-def flight(file: Path, begin_ns: int, end_ns: int) -> Flight:
-    """Return what became of the datagrams sent in a time; those after the last that came do not count."""
+def rows(file: Path) -> list[tuple[int, int, int]]:
+    """Return number, time sent and time received (ns) of every datagram that came."""
     numbers = array.array("Q")
     data = file.read_bytes()
     numbers.frombytes(data[: len(data) // 24 * 24])
-    rows = [numbers[at : at + 3] for at in range(0, len(numbers), 3) if begin_ns <= numbers[at + 1] <= end_ns]
-    got = {row[0] for row in rows}
+    return [(numbers[at], numbers[at + 1], numbers[at + 2]) for at in range(0, len(numbers), 3)]
+
+
+def longest_gap_ms(file: Path, begin_ns: int, end_ns: int) -> float:
+    """Return the longest time between two arrivals in a time."""
+    times = [received for _, _, received in rows(file) if begin_ns <= received <= end_ns]
+    return max((later - earlier for earlier, later in pairwise(times)), default=end_ns - begin_ns) / 1e6
+
+
+def flight(file: Path, begin_ns: int, end_ns: int) -> Flight:
+    """Return what became of the datagrams sent in a time; those after the last that came do not count."""
+    found = [row for row in rows(file) if begin_ns <= row[1] <= end_ns]
+    got = {row[0] for row in found}
     count = max(got) - min(got) + 1 if got else 0
-    longest = max((row[2] - row[1] for row in rows), default=0)
+    longest = max((row[2] - row[1] for row in found), default=0)
     return Flight(count, count - len(got), longest / 1e6)
 
 
