@@ -174,6 +174,35 @@ def test_a_host_that_listens_with_tls_is_connected_to_and_checked(
         ear.until_a(SnapshotComplete, host="hv1")
 
 
+def test_replaced_certificates_are_used_without_a_restart(
+    tmp_path: Path, controller: TlsFiles, hv1: TlsFiles
+) -> None:
+    folder = tmp_path / "in-use"
+    folder.mkdir()
+    files = TlsFiles(folder / "key", folder / "certificate", folder / "authority")
+
+    def put(made: TlsFiles) -> None:
+        for name in ("private_key", "certificate", "authority"):
+            (folder / "new").write_bytes(getattr(made, name).read_bytes())
+            (folder / "new").replace(getattr(files, name))
+
+    put(controller)
+    with follower(declared_hosts("hv1")) as ear:
+        remote = f"ssl:127.0.0.1:{ear.service.listen('127.0.0.1', 0, files)}"
+        files.private_key.write_text("nonsense, half written")
+        with tls_host(tmp_path / "one", "hv1", hv1) as host:
+            host.connect_to(remote)
+            ear.until_a(SnapshotComplete, host="hv1")
+        other = Authority(tmp_path)
+        put(other.issue("ctl", "controller"))
+        with tls_host(tmp_path / "two", "hv1", hv1) as host:
+            host.connect_to(remote)
+            assert "TLS handshake failed" in ear.until_a(HostRefused).reason
+        with tls_host(tmp_path / "three", "hv1", other.issue("hv1", "switch")) as host:
+            host.connect_to(remote)
+            ear.until_a(SnapshotComplete, host="hv1")
+
+
 def test_tls_towards_a_host_without_our_own_files_is_said_to_be_missing_them() -> None:
     with follower(declared_hosts("hv1", ovsdb="ssl:127.0.0.1:6640")) as ear:
         assert "needs the controller's TLS files" in ear.until_a(HostUnreachable).reason
