@@ -10,6 +10,7 @@ import pytest
 from support.compiled import FIRST, CompiledFleet
 from support.configurations import configure, endpoint, rule, tenant, tier, zone
 from zonewall.errors import BridgeError
+from zonewall.flows.assembly import Assembler
 from zonewall.flows.diff import Change, Delta
 from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
 from zonewall.flows.staging import Plan
@@ -268,3 +269,28 @@ def test_a_bridge_that_went_is_away_and_wakes_nothing() -> None:
         await kept.stop()
 
     asyncio.run(scene())
+
+
+@pytest.mark.asyncio
+async def test_a_slow_bridge_gets_its_latest_state_and_none_of_those_in_between() -> None:
+    may_go_on, begun = asyncio.Event(), asyncio.Event()
+
+    class Slow(Bridge):
+        async def change(self, change: Change, planned: Plan, when: asyncio.Event | None = None) -> None:
+            begun.set()
+            await may_go_on.wait()
+            await super().change(change, planned)
+
+    kept, bridge = Kept(), Slow()
+    kept.keeper.connect(bridge)
+    await asyncio.wait_for(begun.wait(), 5.0)
+    for port in range(1, 101):
+        kept.fleet = fleet(f"tcp/{port}")
+        kept.keeper.wake()
+        await asyncio.sleep(0)
+    may_go_on.set()
+    await kept.settle()
+    await kept.stop()
+    assert len(bridge.bundles) == 2
+    wanted = Assembler().state(fleet("tcp/100"), FIRST)
+    assert set(bridge.flows) == set(wanted.flows)
