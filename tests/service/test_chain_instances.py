@@ -22,7 +22,7 @@ from support.chain_site import (
     wait_until_away,
 )
 from support.service_frames import address, gather, listening
-from support.service_site import ServiceSite
+from support.service_site import ServiceSite, Status
 
 pytestmark = pytest.mark.net
 MEMBERS = tuple(f"pool/{name}" for name in POOL)
@@ -118,6 +118,31 @@ def test_while_appliances_go_and_come_only_the_connections_of_a_dead_one_move(po
     fresh = Talks(pool.machines["a1"], address(pool.machines["b1"], 4), ECHO, FLOWS, 43000)
     assert any(dead in one for one in places(pool, fresh.ports, ECHO).values()), "it takes new ones"
     assert set(fresh.stop().values()) == {0}
+
+
+def test_when_an_end_moves_to_another_host_its_connections_stay_on_their_appliances(
+    pool: ServiceSite,
+) -> None:
+    pool.policy(through("pool", services=f"udp/{ECHO}"))
+    a1, b1, b2 = (pool.machines[name] for name in ("a1", "b1", "b2"))
+    with udp_echo(b2, ECHO):
+        of_client = Talks(b2, address(b1, 4), ECHO, 6, 47100)
+        of_server = Talks(a1, address(b2, 4), ECHO, 6, 47200)
+        ports = [*of_client.ports, *of_server.ports]
+        before = places(pool, ports, ECHO)
+        for host in ("hv1", "hv2"):
+            b2.migrate(pool.hosts[host], copy_s=0.1, ready=lambda: pool.wait_for(is_waiting), linger_s=0.3)
+            pool.wait_for(pool.is_settled)
+            assert places(pool, ports, ECHO) == before
+        for talks in (of_client, of_server):
+            lost = talks.stop()
+            assert all(lost[port] < talks.sent[port] / 2 for port in talks.ports)
+
+
+def is_waiting(status: Status) -> bool:
+    """Say whether b2 has a second place where its policy waits for it."""
+    states = next(one["places"] for one in status["endpoints"] if one["endpoint"] == "acme/b2")
+    return {place["state"] for place in states} == {"active", "pending"}
 
 
 def test_an_appliance_that_lets_nothing_through_is_found_out_though_it_repeats_probes_and_others_answer(

@@ -64,13 +64,19 @@ class ChainPath:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The ways that a rule's connections may take; where none is usable they drop, or bypass."""
+    """The ways that a rule's connections may take; where none is usable they drop, or bypass.
+
+    Attributes:
+        at_client: nothing but uplinks leads from here to other bridges: the client's sends both directions
+            through, and others neither.
+    """
 
     number: int
     tenant: int
     bank: int
     paths: tuple[ChainPath, ...]
     bypass: bool = False
+    at_client: bool = False
 
     @property
     def usable(self) -> tuple[ChainPath, ...]:

@@ -11,7 +11,7 @@ from zonewall.intent.ways import Way, leg_name, ways
 from zonewall.placement.appliance_probe import card_of
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.appliances import Instance, instances_of, owners_of
-from zonewall.policy.inventory import ServiceFunction
+from zonewall.policy.inventory import Attachment, ServiceFunction
 
 ETH_PROBE = 0x88B5
 """Ethernet type of probes through an appliance: IEEE Std 802, Local Experimental Ethertype 1."""
@@ -40,6 +40,7 @@ def chains_on(fleet: Fleet, key: BridgeKey) -> tuple[Chain, ...]:
                 bank=policy.number(Kind.BANK, tenant),
                 paths=tuple(legs.path(way, functions) for way in ways(name, rule, instances)),
                 bypass=all(function.when_down == "bypass" for function in functions),
+                at_client=legs.at_client,
             )
         )
     return tuple(result)
@@ -63,19 +64,22 @@ class _Legs:
         self._policy = fleet.policy
         self._away = fleet.placement.away
         self._key = key
+        declared = fleet.policy.configuration.inventory.hosts[key.host].bridges[key.bridge]
+        self.at_client = declared.attachment is Attachment.UNDERLAY
         self._index = fleet.policy.number(Kind.BRIDGE_ON_HOST, key.bridge, scope=key.host)
         self._ports = {
             (bridge, port.name): ofport for bridge, ports in fleet.ports.items() for port, ofport in ports
         }
 
     def path(self, way: Way, functions: list[ServiceFunction]) -> ChainPath:
-        """Return a way through a chain; it is usable while every appliance on it works and has its ports."""
+        """Return a way through a chain; usable while every appliance works, has its ports and is in reach."""
         hops = []
         usable = bool(way.instances)
         for place, (instance, function) in enumerate(zip(way.instances, functions, strict=True)):
             sides = (instance.enter, instance.leave)
             present = all((side.bridge, side.port) in self._ports for side in sides)
-            usable = usable and present and instance.name not in self._away
+            reached = not self.at_client or all(side.bridge == self._key for side in sides)
+            usable = usable and present and reached and instance.name not in self._away
             zone = self._index << 12 | self._policy.number(Kind.DOMAIN, f"function:{function.name}")
             hops.append(
                 Hop(

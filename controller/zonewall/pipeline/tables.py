@@ -472,6 +472,8 @@ CHAIN_TABLE: Final = Table(
         "answer",
         "untracked",
         "take_up",
+        "src_identity",
+        "via",
         "gathered",
         "ct_state",
         "eth_type",

@@ -50,12 +50,21 @@ tiers:
 """
 
 
-def travel(web: BridgeKey, db: BridgeKey) -> tuple[Journey, Journey]:
+UNDERLAY = INVENTORY.replace(b"attachment: fabric", b"attachment: underlay").replace(
+    b"fab0: {role: fabric}}", b"eth1: {role: uplink, vlans: {100: acme}, function: fw}}"
+)
+ONLY_FIREWALL = POLICY.replace(b"[waf, fw, arm]", b"[fw]")
+
+
+def travel(
+    web: BridgeKey, db: BridgeKey, inventory: bytes = INVENTORY, policy: bytes = POLICY
+) -> tuple[Journey, Journey]:
     """Return the ways of a first packet from web to db and of its answer."""
-    read = load_texts({"inventory.yaml": INVENTORY, "acme.yaml": POLICY})
+    read = load_texts({"inventory.yaml": inventory, "acme.yaml": policy})
     assert read.configuration is not None, read.findings
     ports = {(HV1, name): OfPort(number) for name, number in PORTS.items()}
     ports[HV2, "fab0"] = OfPort(1)
+    ports[HV2, "eth1"] = OfPort(2)
     bindings = {WEB: (Binding(WEB, web, OfPort(10)),), DB: (Binding(DB, db, OfPort(11)),)}
     link = Link((HV1, OfPort(1)), (HV2, OfPort(1)))
     fleet = index_fleet(
@@ -87,3 +96,18 @@ def test_through_appliances_of_every_kind_and_back_in_the_opposite_order_whereve
         functions = [(Out.FUNCTION.name, name) for name in ("waf", "fw", "arm")]
         assert passed(there) == [*functions, (Out.ENDPOINT.name, str(DB))]
         assert passed(back) == [*functions[::-1], (Out.ENDPOINT.name, str(WEB))]
+
+
+def test_over_an_underlay_the_clients_host_sends_both_directions_through_its_own_uplink() -> None:
+    for web, db in ((HV1, HV2), (HV2, HV1), (HV2, HV2), (HV1, HV1)):
+        there, back = travel(web, db, UNDERLAY, ONLY_FIREWALL)
+        assert (there.errors, back.errors) == ((), ())
+        for journey, end in ((there, DB), (back, WEB)):
+            assert passed(journey) == [(Out.FUNCTION.name, "fw"), (Out.ENDPOINT.name, str(end))]
+            assert {one.bridge for one in journey.departures if one.kind is Out.FUNCTION} == {web}
+
+
+def test_over_an_underlay_what_has_no_appliance_beside_its_client_does_not_pass() -> None:
+    for web, passes in ((HV1, True), (HV2, False)):
+        there, _ = travel(web, HV1, UNDERLAY, POLICY)
+        assert there.arrives is passes

@@ -59,8 +59,10 @@ from zonewall.pipeline.tables import (
     DELIVER,
     FABRIC_IN,
     FABRIC_TENANT,
+    FROM_ENDPOINT,
     FROM_FABRIC,
     FROM_SERVICE,
+    FROM_UPLINK,
     GATHERED,
     LABEL_CHAIN,
     LABEL_FIRST_MAC,
@@ -69,6 +71,7 @@ from zonewall.pipeline.tables import (
     LEG_VLAN,
     ORIGIN,
     OUT_PORT,
+    OUTSIDE_BIT,
     OVERLAY_IN,
     PATH,
     PICK,
@@ -76,6 +79,7 @@ from zonewall.pipeline.tables import (
     SERVICE_KNOWN,
     SERVICE_RETURN,
     SOURCE,
+    SRC_IDENTITY,
     SRC_LOCAL,
     STEER,
     STEER_BACK,
@@ -101,6 +105,8 @@ def chain_flows(intent: BridgeIntent) -> Iterator[Flow]:
     if not intent.judges or not intent.chains:
         return
     yield from _arrived()
+    if any(chain.at_client for chain in intent.chains):
+        yield from _elsewhere()
     in_vain = ((GATHERED, 1, None), (CT_STATE, 0, CT_TRK))
     yield flow(CHAIN_TABLE, 500, in_vain, category=Category.REFUSED)
     for chain in intent.chains:
@@ -117,6 +123,15 @@ def _arrived() -> Iterator[Flow]:
         yield flow(CHAIN_TABLE, 320, (here, (ANSWER, 1, None)), Goto(DELIVER), category=Category.SERVICE)
         for family in (IPV4, IPV6):
             yield flow(CHAIN_TABLE, 310, (here, family), remember, Goto(DELIVER), category=Category.SERVICE)
+
+
+def _elsewhere() -> Iterator[Flow]:
+    """Yield what passes by because the bridge of the connection's client, another one, sends it through."""
+    endpoint: Condition = (SRC_IDENTITY, 0, OUTSIDE_BIT)
+    from_client = (endpoint, (ORIGIN, FROM_UPLINK, None), (ANSWER, 0, None))
+    to_client = (endpoint, (ORIGIN, FROM_ENDPOINT, None), (ANSWER, 1, None), (VIA, VIA_UPLINK, None))
+    for match in (from_client, to_client):
+        yield flow(CHAIN_TABLE, 410, match, Goto(DELIVER), category=Category.SERVICE)
 
 
 def _entering(chain: Chain) -> Iterator[Flow]:
