@@ -1,0 +1,302 @@
+"""OVN's workload end to end: a whole controller, a real switch and database, 1,000 endpoints, 5,000 rules.
+
+Beside each figure stands what was recorded for OVN 23.03 on a machine of two cores (docs/benchmarks.md).
+"Saved" is from the document on disk; "read" leaves out the reading of documents.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.fleets import one_host
+from bench.harness import Figure, Options
+from support.dummy import DummySwitch, running_dummy_switch
+from support.ovsdb_host import free_port
+from zonewall.api.control import ask
+from zonewall.errors import ControllerUnreachableError
+from zonewall.placement.model import BridgeKey
+from zonewall.reconciler.controller import Controller
+from zonewall.reconciler.keeper import BridgeKeeper, InForce
+from zonewall.store.options import Options as ControllerOptions
+from zonewall.values.names import BridgeName, HostName
+
+ENDPOINTS, HOST, BRIDGE = 1_000, "hv000", "br-int"
+KEY = BridgeKey(HostName(HOST), BridgeName(BRIDGE))
+PATIENCE_S = 120.0
+IDLE_S = 0.05
+QUIET_S = 0.7
+"""Longer than rows stay for cached decisions (decision 0011): nothing follows what was confirmed before."""
+OVN = {
+    "connected to all in force": (30_300.0, 30),
+    "a rule changed (saved)": (227.0, 20),
+    "a rule changed (read)": (227.0, 20),
+    "a port plugged, ovs-vsctl included": (494.0, 25),
+    "a zone's member changed (saved)": (681.0, 30),
+    "a zone's member changed (read)": (681.0, 30),
+    "restarted to settled": (29_600.0, 30),
+    "resident memory": (1_102.0, None),
+}
+"""Recorded milliseconds (memory: MB) of OVN, and how many times faster is asked for."""
+ABSOLUTE = {
+    "a port plugged, database's word to confirmed": 5.0,
+    "resident memory": 150.0,
+    "flows changed by a restart": 0.0,
+}
+"""Targets that are no multiple of OVN's: ms, MiB, changes."""
+
+
+def figures(options: Options) -> Iterator[Figure]:
+    """Yield medians, each beside OVN's recorded one."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = _Run(Path(folder), options.slow(options.runs)).measure()
+    for what, samples in found.items():
+        theirs, times = OVN.get(what, (None, None))
+        target = theirs / times if theirs and times else None
+        unit = "MiB" if what == "resident memory" else "flows" if what.startswith("flows") else "ms"
+        target = ABSOLUTE.get(what, target)
+        note = "OVN's value is a recorded one" if theirs else ""
+        yield Figure(
+            f"end_to_end/{what}", unit, tuple(samples), "OVN" if theirs else "", theirs, target, note
+        )
+
+
+class _Observed(Controller):
+    """A controller that notes when its database spoke."""
+
+    def __init__(self, directory: Path, options: ControllerOptions) -> None:
+        self.heard: list[float] = []
+        super().__init__(directory, options)
+
+    def _observed(self, seen: Any) -> None:
+        self.heard.append(time.monotonic())
+        super()._observed(seen)
+
+
+@dataclass
+class _Running:
+    """A controller on a loop and a thread of its own; each word of a bridge in force with its time."""
+
+    controller: _Observed
+    loop: asyncio.AbstractEventLoop
+    confirmed: list[float] = field(default_factory=list)
+
+    @property
+    def keeper(self) -> BridgeKeeper:
+        return self.controller.reconciler.keepers[KEY]
+
+    def until(self, condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < deadline, self.controller.status()
+            time.sleep(0.001)
+
+    def rest(self, condition: Callable[[], object]) -> None:
+        """Wait until a condition holds and the controller has had nothing to do since a moment."""
+        self.until(condition)
+        used = -1.0
+        while time.process_time() - used > IDLE_S:
+            used = time.process_time()
+            time.sleep(QUIET_S)
+        self.until(condition)
+
+    def changed(self, begin: float, work: Callable[[], object]) -> float:
+        """Return the milliseconds from ``begin`` until the flows that the work changes are confirmed."""
+        applied, known = self.keeper.status.applied, len(self.confirmed)
+        work()
+        self.until(lambda: self.keeper.status.applied > applied and len(self.confirmed) > known)
+        took = (self.confirmed[known] - begin) * 1e3
+        self.rest(lambda: not self.keeper.is_pending)
+        return took
+
+
+@contextmanager
+def _running(directory: Path, options: ControllerOptions) -> Iterator[_Running]:
+    loop = asyncio.new_event_loop()
+    running = _Running(_Observed(directory, options), loop)
+    keep = BridgeKeeper.__init__
+
+    def with_ear(keeper: BridgeKeeper, key: BridgeKey, latest: Any, report: Any, *more: Any) -> None:
+        def told(said: InForce) -> None:
+            running.confirmed.append(said.at)
+            report(said)
+
+        keep(keeper, key, latest, told, *more)
+
+    BridgeKeeper.__init__ = with_ear  # type: ignore[method-assign, assignment]
+    stop = asyncio.Event()
+    thread = threading.Thread(target=lambda: loop.run_until_complete(running.controller.run(stop)))
+    thread.start()
+    try:
+        yield running
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+        BridgeKeeper.__init__ = keep  # type: ignore[method-assign]
+
+
+class _Run:
+    """One bridge with its ports, and the documents."""
+
+    def __init__(self, folder: Path, runs: int) -> None:
+        self._folder, self._runs = folder, runs
+        self._directory, self._state = folder / "policies", folder / "state"
+        self._directory.mkdir()
+        self._openflow, self._ovsdb = free_port(), free_port()
+        self._configuration, _ = one_host(ENDPOINTS + self._runs)
+        self._ends = [_endpoint(one) for one in self._configuration.inventory.endpoints.values()]
+        self._rules = [_rule(one) for one in next(iter(self._configuration.tenants.values())).tiers[0].rules]
+
+    def measure(self) -> dict[str, list[float]]:
+        self._save_inventory()
+        self._save_rules()
+        options = ControllerOptions(
+            openflow=(f"tcp:127.0.0.1:{self._openflow}",),
+            ovsdb=(f"tcp:127.0.0.1:{self._ovsdb}",),
+            state=self._state,
+        )
+        with running_dummy_switch(self._folder / "switch", HOST) as switch:
+            switch.add_bridge(BRIDGE, datapath_id=0xA1)
+            self._plug(switch, range(ENDPOINTS))
+            with _running(self._directory, options) as one:
+                found = self._changes(switch, one)
+            found.update(self._restarts())
+        return found
+
+    def _changes(self, switch: DummySwitch, one: _Running) -> dict[str, list[float]]:
+        switch.vsctl("set-manager", f"tcp:127.0.0.1:{self._ovsdb}")
+        one.rest(lambda: len(one.controller.heard) >= ENDPOINTS)
+        begin = time.monotonic()
+        switch.vsctl("set-controller", BRIDGE, f"tcp:127.0.0.1:{self._openflow}")
+        one.until(lambda: len(one.confirmed) and not one.keeper.is_pending)
+        found = {"connected to all in force": [(one.confirmed[-1] - begin) * 1e3]}
+        found["flows"] = [float(one.keeper.status.flows)]
+        one.rest(lambda: not one.keeper.is_pending)
+        for number in range(self._runs):
+            self._plugged(switch, one, ENDPOINTS + number, found)
+        for number in range(self._runs):
+            self._rules[number]["services"] = [f"tcp/{7 + number}"]
+            self._timed(one, "a rule changed", self._save_rules, found)
+            self._ends[number]["labels"] = {"zone": f"zone{(number + 1) % 20}"}
+            self._timed(one, "a zone's member changed", self._save_inventory, found)
+        return found
+
+    def _timed(
+        self, one: _Running, what: str, save: Callable[[], None], found: dict[str, list[float]]
+    ) -> None:
+        """Change a document on disk: from saving it, and from when it had been read, to in force."""
+        read: list[float] = []
+        reconciler = one.controller.reconciler
+        apply = reconciler.apply
+
+        def noted(*words: Any) -> bool:
+            read.append(time.monotonic())
+            return apply(*words)
+
+        reconciler.apply = noted  # type: ignore[method-assign]
+        begin = time.monotonic()
+        whole = one.changed(begin, save)
+        reconciler.apply = apply  # type: ignore[method-assign]
+        found.setdefault(f"{what} (saved)", []).append(whole)
+        found.setdefault(f"{what} (read)", []).append(whole - (read[0] - begin) * 1e3)
+
+    def _plugged(
+        self, switch: DummySwitch, one: _Running, number: int, found: dict[str, list[float]]
+    ) -> None:
+        begin = time.monotonic()
+        heard = len(one.controller.heard)
+        whole = one.changed(begin, lambda: self._plug(switch, range(number, number + 1)))
+        confirmed_at = begin + whole / 1e3
+        word = max(at for at in one.controller.heard[heard:] if at < confirmed_at)
+        found.setdefault("a port plugged, ovs-vsctl included", []).append(whole)
+        found.setdefault("a port plugged, database's word to confirmed", []).append(
+            (confirmed_at - word) * 1e3
+        )
+
+    def _restarts(self) -> dict[str, list[float]]:
+        """Start it as a process of its own, on the bridge as it is."""
+        found: dict[str, list[float]] = {}
+        for _ in range(min(3, self._runs)):
+            words = ["run", str(self._directory), "--state", str(self._state)]
+            words += ["--openflow", f"tcp:127.0.0.1:{self._openflow}"]
+            words += ["--ovsdb", f"tcp:127.0.0.1:{self._ovsdb}"]
+            command = Path(sys.executable).with_name("zonewall")
+            begin = time.monotonic()
+            with subprocess.Popen(
+                [str(command), *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ) as process:
+                status = self._settled()
+                found.setdefault("restarted to settled", []).append((time.monotonic() - begin) * 1e3)
+                sent = status["bridges"][0]["changes_applied"]
+                found.setdefault("flows changed by a restart", []).append(float(sent))
+                time.sleep(2.0)
+                kept = Path(f"/proc/{process.pid}/status").read_text().partition("VmRSS:")[2].split()[0]
+                found.setdefault("resident memory", []).append(int(kept) / 1024)
+                process.terminate()
+        return found
+
+    def _settled(self) -> dict[str, Any]:
+        deadline = time.monotonic() + PATIENCE_S
+        status: dict[str, Any] = {}
+        while time.monotonic() < deadline:
+            with suppress(ControllerUnreachableError):
+                status = ask(self._state / "control.sock", "/status")
+                places = sum(bool(one["places"]) for one in status["endpoints"])
+                fine = all(one["state"] == "in-force" and not one["pending"] for one in status["bridges"])
+                if fine and places >= ENDPOINTS:
+                    return status
+            time.sleep(0.01)
+        raise AssertionError(str(status)[:500])
+
+    def _plug(self, switch: DummySwitch, numbers: range) -> None:
+        words: list[str] = []
+        for number in numbers:
+            name = str(self._ends[number]["name"])
+            words += ["--", "add-port", BRIDGE, name, "--", "set", "interface", name, "type=dummy"]
+            words += [f"external_ids:iface-id={name}"]
+        switch.vsctl(*words[1:])
+
+    def _save_inventory(self) -> None:
+        hosts = {HOST: {"bridges": {BRIDGE: {"attachment": "fabric", "datapath-id": f"{0xA1:016x}"}}}}
+        self._save("inventory", {"kind": "inventory", "hosts": hosts, "endpoints": self._ends})
+
+    def _save_rules(self) -> None:
+        zones = {f"zone{number}": {"labels": {"zone": f"zone{number}"}} for number in range(20)}
+        tiers = [{"name": "application", "rules": self._rules}]
+        self._save("acme", {"kind": "tenant", "tenant": "acme", "zones": zones, "tiers": tiers})
+
+    def _save(self, name: str, document: dict[str, Any]) -> None:
+        new = self._folder / "new"
+        new.write_text(json.dumps(document))
+        new.replace(self._directory / f"{name}.yaml")
+
+
+def _endpoint(one: Any) -> dict[str, Any]:
+    mac = ":".join(f"{octet:02x}" for octet in one.mac.to_bytes(6, "big"))
+    ips = [str(ip) for ip in one.ips]
+    labels = {"labels": dict(one.labels)}
+    return {
+        "name": one.name,
+        "tenant": "acme",
+        "iface-id": one.name,
+        "mac": mac,
+        "ips": ips,
+        "labels": labels,
+    }
+
+
+def _rule(one: Any) -> dict[str, Any]:
+    ((first, last),) = one.services[0].ports
+    ends = {"from": one.sources[0].zone, "to": one.destinations[0].zone}
+    return {"name": one.name, **ends, "services": [f"tcp/{first}-{last}"], "action": "allow"}
