@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,12 @@ PREFIXES = {1: ("ip_src", "ipv6_src"), 4: ("ip_dst", "ipv6_dst")}
 
 def _get(host: DatabaseHost, table: str, record: str, column: str) -> str:
     return host.vsctl("get", table, record, column).strip()
+
+
+def _exported(host: DatabaseHost) -> tuple[list[str], list[str]]:
+    """Return the numbers of the sets of collectors, and all collectors."""
+    sets = host.vsctl("--bare", "--columns=id", "list", "Flow_Sample_Collector_Set").split()
+    return sorted(sets), sorted(host.vsctl("--bare", "--columns=targets", "list", "IPFIX").split())
 
 
 def _joined(host: DatabaseHost, ear: Follower) -> None:
@@ -51,6 +58,24 @@ def test_a_bridge_is_made_secure_and_others_settings_stay(tmp_path: Path) -> Non
         tables = _get(host, "bridge", "br0", "flow_tables")
         assert tables.startswith("{1=")
         assert ", 4=" in tables
+
+
+def test_ipfix_collectors_are_made_changed_and_taken_away_and_others_sets_stay(tmp_path: Path) -> None:
+    with database_host(tmp_path / "hv1", "hv1") as host, follower(declared_hosts("hv1")) as ear:
+        host.vsctl("add-br", "br0")
+        host.vsctl(
+            "--", "--id=@br", "get", "bridge", "br0",
+            "--", "create", "Flow_Sample_Collector_Set", "id=1", "bridge=@br",
+        )  # fmt: skip
+        _joined(host, ear)
+        for targets in (("192.0.2.9:4739", "192.0.2.10:4739"), ("192.0.2.9:9995",), ()):
+            ear.service.ensure_bridge(HV1, declared_bridge(), collectors=(77, targets))
+            assert ear.until_a(BridgeReady, bridge="br0").changed
+            wanted = (["1", "77"] if targets else ["1"], sorted(targets))
+            deadline = time.monotonic() + 20
+            while (found := _exported(host)) != wanted and time.monotonic() < deadline:
+                time.sleep(0.1)
+            assert found == wanted
 
 
 def test_no_controller_is_added_unless_one_is_asked_for(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def site() -> Iterator[ServiceSite]:
         for name, host, number in (("a1", "hv1", 1), ("a2", "hv1", 2), ("b1", "hv2", 3), ("b2", "hv2", 4)):
             site.machine(name, host, number)
         site.inventory["mirror-targets"] = {"near": {}, "far": {}}
-        site.start("--events", f"file:{site.events}")
+        site.start("--events", f"file:{site.events}", "--records", f"file:{site.records}")
         yield site
 
 

@@ -195,3 +195,60 @@ def test_rows_that_count_are_no_drift(site: ServiceSite) -> None:
     for sport in (43050, 43051):
         found = until(site, sport, lambda found: len(found) == 2)
         assert found[1]["details"]["how"] == "idle"
+
+
+def test_records_are_lines_of_json_in_a_file_as_soon_as_they_are_made(site: ServiceSite) -> None:
+    site.policy(*rules())
+    talk(site, "b1", 43060)
+    until(site, 43060, lambda found: len(found) == 2)
+    deadline = time.monotonic() + 10
+    while (lines := lines_of(site, 43060)) != ["start", "end"] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert lines == ["start", "end"]
+
+
+def lines_of(site: ServiceSite, sport: int) -> list[str]:
+    found = [json.loads(line) for line in site.records.read_text().splitlines()]
+    return [
+        one["details"]["event"]
+        for one in found
+        if one["kind"] == "connection" and one["details"]["source"].get("service") == sport
+    ]
+
+
+def test_a_collector_of_ipfix_reads_back_the_connections_of_logged_rules(site: ServiceSite) -> None:
+    folder = site.state / "nfcapd"
+    folder.mkdir()
+    address = site.lab.controller_address
+    collector = site.lab.controller.start(
+        "nfcapd", "-w", str(folder), "-b", address, "-p", "4739", "-t", "60"
+    )
+    site.write_inventory(**{"flow-export": {"collectors": [f"{address}:4739"]}})
+    try:
+        site.policy(*rules())
+        site.wait_for(lambda _: "4739" in site.hosts["hv1"].vsctl("list", "IPFIX"))
+        with opened(site, "b2", 43071):
+            pass
+        with opened(site, "b1", 43070) as (caller, peer):
+            for _ in range(6):  # longer than the bridge gathers before it tells
+                caller.sendall(b"q" * 1000)
+                receive(peer, 1000)
+                peer.sendall(b"a" * 500)
+                receive(caller, 500)
+                time.sleep(1)
+        found = until(site, 43070, lambda found: len(found) == 2)
+        time.sleep(6)
+    finally:
+        collector.stop()
+        del site.inventory["flow-export"]
+        site.write_inventory()
+    text = site.lab.controller.run(
+        "nfdump", "-R", str(folder), "-o", "fmt:%sa %sp %da %dp %pr %pkt %byt", "-q", "-N"
+    )
+    rows = [line.split() for line in text.splitlines() if line.strip()]
+    there = [row for row in rows if row[:4] == ["10.0.0.1", "43070", "10.0.0.3", "80"]]
+    back = [row for row in rows if row[:4] == ["10.0.0.3", "80", "10.0.0.1", "43070"]]
+    assert there
+    assert back
+    assert not [row for row in rows if "43071" in row]
+    assert sum(int(row[5]) for row in (*there, *back)) == found[1]["details"]["packets"]

@@ -82,6 +82,24 @@ def test_counters_are_right_across_recompiles_removals_and_restarts(site: Servic
     grown(before, site, "counted", 140, size)
 
 
+def test_counters_are_right_across_a_migration_and_back(site: ServiceSite) -> None:
+    site.policy(*rules())
+    a1, hosts = site.machines["a1"], site.hosts
+    before = totals(site)
+    size = talk(site, 53, 50)
+    grown(before, site, "counted", 50, size)
+    try:
+        a1.migrate(hosts["hv2"], copy_s=0.2, ready=lambda: site.wait_for(site.is_waiting("acme/a1")))
+        site.wait_for(lambda status: site.is_at(status, "acme/a1", "hv2"))
+        talk(site, 53, 40)
+        grown(before, site, "counted", 50 + 2 * 40, size)  # between two hosts both judge, and count
+    finally:
+        a1.migrate(hosts["hv1"], copy_s=0.2, ready=lambda: site.wait_for(site.is_waiting("acme/a1")))
+        site.wait_for(lambda status: site.is_at(status, "acme/a1", "hv1"))
+    talk(site, 53, 30)
+    grown(before, site, "counted", 50 + 2 * 40 + 30, size)
+
+
 def test_unused_names_the_rules_that_nothing_hit_and_top_those_that_are_busy(site: ServiceSite) -> None:
     site.policy(*rules())
     totals(site)

@@ -33,6 +33,7 @@ class ServiceSite:
         self.state = Path(lab.ledger.folder) / "state"
         self.events = Path(lab.ledger.folder) / "eve.json"
         self.events.touch()
+        self.records = Path(lab.ledger.folder) / "records.json"
         self.directory.mkdir()
         self.hosts: dict[str, Host] = {}
         self.machines: dict[str, Machine] = {}
@@ -137,6 +138,23 @@ class ServiceSite:
             and len(status["links"]) >= (len(self.hosts) - 1 if self.attachment == "fabric" else 0)
         )
 
+    def is_waiting(self, endpoint: str) -> Callable[[Status], object]:
+        """Return whether a port waits for the endpoint, its policy there already."""
+        return lambda status: (
+            self.is_settled_bridges(status)
+            and any(place["state"] == "pending" for place in _places(status, endpoint))
+        )
+
+    def is_at(self, status: Status, endpoint: str, host: str) -> bool:
+        """Say whether the endpoint is on that host, and nowhere else any more."""
+        return self.is_settled(status) and [
+            (place["state"], str(place["bridge"]).partition("/")[0]) for place in _places(status, endpoint)
+        ] == [("active", host)]
+
+    def is_settled_bridges(self, status: Status) -> bool:
+        """Say whether every bridge enforces what is wanted."""
+        return all(one["state"] == "in-force" and not one.get("pending") for one in status["bridges"])
+
     def status(self) -> Status:
         """Return the status document, {} while no controller answers."""
         with suppress(ControllerUnreachableError):
@@ -164,3 +182,8 @@ class ServiceSite:
         new = self.directory.parent / f"{name}.new"
         new.write_text(yaml.safe_dump(document, sort_keys=False))
         new.replace(self.directory / f"{name}.yaml")
+
+
+def _places(status: Status, endpoint: str) -> list[Document]:
+    """Return where an endpoint is."""
+    return next(one["places"] for one in status["endpoints"] if one["endpoint"] == endpoint)

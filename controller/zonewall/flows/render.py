@@ -31,6 +31,7 @@ from zonewall.pipeline.model import (
     PushField,
     PushVlan,
     Resubmit,
+    SamplePacket,
     SetField,
     Spread,
     ToController,
@@ -154,6 +155,14 @@ def learn_text(action: Learn, table: str, called: Callable[[Field], str]) -> str
     return f"learn({','.join(parts)})"
 
 
+def sample_text(action: SamplePacket) -> str:
+    """Return a sample action as ``ovs-ofctl`` reads it."""
+    return (
+        f"sample(probability={action.probability},collector_set_id={action.collectors},"
+        f"obs_domain_id={action.domain},obs_point_id=0)"
+    )
+
+
 def _learnt_field(field: Field) -> str:
     form = form_of(field)
     return form.text if form.base in ("eth_type", "ip_proto") else _bits(field)
@@ -179,6 +188,7 @@ _NUMERIC_TEXTS: Final[dict[type, Callable[[Any], str]]] = {
     Group: lambda action: f"group:{action.number}",
     ToController: controller_text,
     Learn: lambda action: learn_text(action, str(action.table.number), _learnt_field),
+    SamplePacket: sample_text,
     Clone: lambda action: f"clone({','.join(_numeric(inner) for inner in action.actions)})",
 }
 

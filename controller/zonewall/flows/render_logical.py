@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from zonewall.flows.oxm import FORMS, form_of
-from zonewall.flows.render import PORT_NAMES, base_value, controller_text, ct_text, learn_text
+from zonewall.flows.render import PORT_NAMES, base_value, controller_text, ct_text, learn_text, sample_text
 from zonewall.pipeline.model import (
     Action,
     Clone,
@@ -28,6 +28,7 @@ from zonewall.pipeline.model import (
     PushField,
     PushVlan,
     Resubmit,
+    SamplePacket,
     SetField,
     Spread,
     ToController,
@@ -115,5 +116,6 @@ _TEXTS: Final[dict[type, Callable[[Any, Names], str]]] = {
     Group: lambda action, _: f"group:{action.number}",
     ToController: lambda action, _: controller_text(action),
     Learn: lambda action, _: learn_text(action, action.table.name, lambda field: field.name),
+    SamplePacket: lambda action, _: sample_text(action),
     Clone: _clone,
 }

@@ -28,6 +28,7 @@ from zonewall.pipeline.model import (
     PushField,
     PushVlan,
     Resubmit,
+    SamplePacket,
     SetField,
     Spread,
     ToController,
@@ -280,6 +281,13 @@ def _learn(action: Learn) -> bytes:
     return _nicira(45, body)
 
 
+def _sample(action: SamplePacket) -> bytes:
+    """NXAST_SAMPLE; the observation point is not used."""
+    if not 0 < action.probability <= _PORT_CONTROLLER_MAX:
+        raise EncodingError(f"sample: {action.probability} is not in 1 to 65535")
+    return _nicira(29, struct.pack("!HIII", action.probability, action.collectors, action.domain, 0))
+
+
 def _learn_number(field: Field, value: int, use: int) -> bytes:
     number = value.to_bytes((field.width + 15) // 16 * 2, "big")
     place = struct.pack("!IH", form_of(field).nxm_header, field.low)
@@ -305,5 +313,6 @@ _ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
     Group: lambda action: _HEADER_AND_ID.pack(22, 8, action.number),
     ToController: _to_controller,
     Learn: _learn,
+    SamplePacket: _sample,
     Clone: _clone,
 }

@@ -303,6 +303,7 @@ class BridgeIntent:
         rejects: a rule here may reject.
         uplink_ports: ports to the network outside of any tenant.
         remediation: identities that an isolated end may reach.
+        export: one in so many packets of logged rules is counted for IPFIX, 0 for none.
         sinks_here: mirror targets of this bridge, by the fabric destination that copies come in by.
         silent_ports: mirror targets here: whatever they send is dropped.
         tunnel_peers: addresses that tunnel frames may come from, by tunnel port.
@@ -327,6 +328,7 @@ class BridgeIntent:
     host_uplinks: tuple[int, ...]
     uplink_ports: tuple[int, ...]
     remediation: tuple[int, ...]
+    export: int
     ethertypes: frozenset[int]
     multicast: frozenset[str]
 

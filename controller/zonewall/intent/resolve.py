@@ -90,6 +90,7 @@ def bridge_intent(
         host_uplinks=tuple(ofport for port, ofport in uplinks if 0 not in (port.vlans or {})),
         uplink_ports=tuple(sorted({n for port, n in uplinks if tenants & {*(port.vlans or {}).values()}})),
         remediation=(),
+        export=export.sample if (export := policy.configuration.inventory.export) is not None else 0,
         ethertypes=provider.ethertypes,
         multicast=provider.multicast,
     )

@@ -64,14 +64,28 @@ _TABLES: dict[str, dict[str, dict[str, Any]]] = {
         "error": _optional("string"),
     },
     "Controller": {"target": _TEXT},
+    "IPFIX": {
+        "targets": _any_number("string"),
+        "cache_active_timeout": _optional("integer"),
+        "cache_max_flows": _optional("integer"),
+    },
+    "Flow_Sample_Collector_Set": {
+        "id": {"type": "integer"},
+        "bridge": {"type": {"key": _reference("Bridge")}},
+        "ipfix": _optional(_reference("IPFIX")),
+    },
     "Flow_Table": {"prefixes": _any_number("string")},
 }
+
+
+_ROOTS = (DATABASE, "Flow_Sample_Collector_Set")
+"""Tables whose rows stay until they are deleted; others go when nothing refers to them."""
 
 
 def schema_helper() -> Any:
     """Return a fresh schema for one ``Idl``, which keeps and changes it."""
     tables = {
-        name: {"columns": columns, "isRoot": name == DATABASE, "maxRows": 1 if name == DATABASE else 1 << 31}
+        name: {"columns": columns, "isRoot": name in _ROOTS, "maxRows": 1 if name == DATABASE else 1 << 31}
         for name, columns in _TABLES.items()
     }
     helper = idl.SchemaHelper(schema_json={"name": DATABASE, "version": "8.0.0", "tables": tables})

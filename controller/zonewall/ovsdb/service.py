@@ -76,6 +76,7 @@ class OvsdbService:
         declaration: BridgeDeclaration,
         controller_target: str | None = None,
         prefixes: Mapping[int, tuple[str, ...]] | None = None,
+        collectors: tuple[int, tuple[str, ...]] = (0, ()),
     ) -> None:
         """Have the bridge's records as a firewall needs them, now and whenever the host is connected.
 
@@ -86,11 +87,14 @@ class OvsdbService:
             declaration: must be among the host's bridges in ``set_hosts``.
             controller_target: added to the bridge's controllers; None leaves them alone.
             prefixes: by OpenFlow table number, fields looked up by longest prefix, at most three a table.
+            collectors: the number of the bridge's set of IPFIX collectors, and those.
         """
         number = declaration.datapath_id
         wanted = BridgeSetup(
             controller_target=controller_target,
             datapath_id=None if number is None else DatapathId(number),
             prefixes=dict(prefixes or {}),
+            collector_set=collectors[0],
+            collectors=collectors[1],
         )
         self._loop.post(lambda: self._fleet.ensure_bridge(host, declaration.name, wanted))

@@ -21,6 +21,10 @@ from zonewall.values.names import BridgeName, DatapathId
 
 PROTOCOL = "OpenFlow15"
 
+_EXPORT_S = 5
+_EXPORTED_FLOWS = 8192
+"""A flow is told of every few seconds, not with each packet."""
+
 _RETRY_MS = 5000.0
 _AGAIN_MS = 100.0
 
@@ -36,12 +40,16 @@ class BridgeSetup:
         prefixes: by OpenFlow table number, the fields looked up by longest prefix first, at most three each
             (Flow_Table, ``prefixes``).
         vlan_limit: Open_vSwitch ``other_config:vlan-limit``; for the whole host.
+        collector_set: number of the bridge's set of IPFIX collectors, 0 leaves all sets alone.
+        collectors: ``ADDRESS:PORT`` of those in it; none: there is to be no such set.
     """
 
     controller_target: str | None = None
     datapath_id: DatapathId | None = None
     prefixes: Mapping[int, tuple[str, ...]] = field(default_factory=dict, hash=False)
     vlan_limit: int = 2
+    collector_set: int = 0
+    collectors: tuple[str, ...] = ()
 
 
 Change = Callable[[Any], None]
@@ -70,6 +78,8 @@ def differences(database: Any, row: Any, wanted: BridgeSetup) -> Iterator[Change
     yield from _controller(database, row, wanted.controller_target)
     for number, fields in wanted.prefixes.items():
         yield from _prefixes(database, row, number, fields)
+    if wanted.collector_set:
+        yield from _collectors(database, row, wanted.collector_set, wanted.collectors)
 
 
 def _keys(row: Any, wanted: Mapping[str, str]) -> Iterator[Change]:
@@ -97,6 +107,37 @@ def _controller(database: Any, row: Any, target: str | None) -> Iterator[Change]
             row.addvalue("controller", new.uuid)
 
         yield add
+
+
+def _collectors(database: Any, row: Any, number: int, targets: tuple[str, ...]) -> Iterator[Change]:
+    sets = [
+        one
+        for one in database.tables["Flow_Sample_Collector_Set"].rows.values()
+        if column(one, "id") == number and column(one, "bridge") == row.uuid
+    ]
+    known = sets[0] if sets else None
+    if not targets:
+        if known is not None:
+            yield lambda _txn: known.delete()
+        return
+    rows = database.tables["IPFIX"].rows
+    exporter = None if known is None else next(
+        (rows[one] for one in column(known, "ipfix") if one in rows), None
+    )  # fmt: skip
+    if exporter is not None and set(column(exporter, "targets")) == set(targets):
+        return
+
+    def change(txn: Any) -> None:
+        made = exporter if exporter is not None else txn.insert(database.tables["IPFIX"])
+        made.targets = list(targets)
+        made.cache_active_timeout, made.cache_max_flows = [_EXPORT_S], [_EXPORTED_FLOWS]
+        if known is None:
+            new = txn.insert(database.tables["Flow_Sample_Collector_Set"])
+            new.id, new.bridge, new.ipfix = number, row.uuid, [made.uuid]
+        elif exporter is None:
+            known.ipfix = [made.uuid]
+
+    yield change
 
 
 def _prefixes(database: Any, row: Any, number: int, fields: tuple[str, ...]) -> Iterator[Change]:

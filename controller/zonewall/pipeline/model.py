@@ -254,6 +254,21 @@ class Learn:
 
 
 @dataclass(frozen=True, slots=True)
+class SamplePacket:
+    """Have the packet counted for IPFIX (ovs-actions(7), "sample").
+
+    Attributes:
+        probability: of 65,535, that a packet is.
+        collectors: number of the set of collectors in the bridge's database.
+        domain: observation domain that the collectors are told.
+    """
+
+    probability: int
+    collectors: int
+    domain: int
+
+
+@dataclass(frozen=True, slots=True)
 class Clone:
     """Do the actions on a copy, so that what they change does not stay (ovs-actions(7), "clone")."""
 
@@ -280,6 +295,7 @@ Action = (
     | Group
     | ToController
     | Learn
+    | SamplePacket
     | Clone
 )
 

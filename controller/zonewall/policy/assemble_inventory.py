@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from zonewall.policy.appliances import check_functions
 from zonewall.policy.document_models import BridgePart, EndpointPart, HostPart, InventoryDocument, PortPart
 from zonewall.policy.inventory import (
     Attachment,
     BridgeDeclaration,
     EndpointDeclaration,
+    FlowExport,
     ForeignFlows,
     HostDeclaration,
     Inventory,
@@ -31,6 +34,7 @@ def assemble_inventory(read: Read, notes: Notes) -> Inventory:
     targets: dict[str, MirrorTarget] = {}
     functions: dict[str, ServiceFunction] = {}
     unknown = "quarantine"
+    export: FlowExport | None = None
     for tree, document in read:
         for name, host in document.hosts.items():
             _once(name in hosts, "host", name, tree, ("hosts", name), notes)
@@ -51,9 +55,13 @@ def assemble_inventory(read: Read, notes: Notes) -> Inventory:
             functions[name] = ServiceFunction(
                 name, function.kind, at, function.when_down, function.out, function.back, function.probe
             )
+        if document.flow_export is not None:
+            _once(export is not None, "setting", "flow-export", tree, ("flow-export",), notes)
+            export = FlowExport(document.flow_export.collectors, document.flow_export.sample)
         if document.admission is not None:
             unknown = document.admission.unknown
-    inventory = Inventory(hosts, endpoints, targets, functions, "drop" if unknown == "drop" else "quarantine")
+    admit: Literal["drop", "quarantine"] = "drop" if unknown == "drop" else "quarantine"
+    inventory = Inventory(hosts, endpoints, targets, functions, admit, export)
     _check_ports(inventory, notes)
     check_functions(inventory, notes)
     _check_endpoints(inventory, notes)

@@ -10,6 +10,7 @@ from zonewall.policy.document_types import (
     Address,
     Announcements,
     Change,
+    Collector,
     Connections,
     Count,
     Days,
@@ -276,6 +277,13 @@ class TargetPart(Part):
     vlan: Vlan | None = None
 
 
+class FlowExportPart(Part):
+    """Where bridges send IPFIX of what logged rules allow, and how much of it."""
+
+    collectors: Some[Collector]
+    sample: Sample = 1
+
+
 class FunctionPart(Part):
     """A service function."""
 
@@ -300,6 +308,7 @@ class InventoryDocument(Part):
     endpoints: tuple[EndpointPart, ...] = ()
     mirror_targets: dict[Name, TargetPart] = Field(default_factory=dict)
     service_functions: dict[Name, FunctionPart] = Field(default_factory=dict)
+    flow_export: FlowExportPart | None = None
     admission: AdmissionPart | None = None
 
 

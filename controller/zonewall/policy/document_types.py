@@ -137,6 +137,7 @@ Change = Annotated[
     OnChange, PlainValidator(written.parse_on_change), _text("^(cut|keep|drain [0-9]+ ?[smhd]?)$")
 ]
 Sample = Annotated[int, PlainValidator(written.parse_sample), _text("^1/[1-9][0-9]*$")]
+Collector = Annotated[str, PlainValidator(written.parse_collector), _text()]
 Truncate = Annotated[int, _whole(14, 65535), _number(14, 65535)]
 FlowCount = Annotated[int, _whole(1, 10_000_000), _number(1, 10_000_000)]
 Vlan = Annotated[int, _whole(1, 4094), _number(1, 4094)]

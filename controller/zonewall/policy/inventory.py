@@ -162,6 +162,19 @@ class MirrorTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowExport:
+    """Where every bridge sends IPFIX of what logged rules allow.
+
+    Attributes:
+        collectors: ``ADDRESS:PORT``.
+        sample: one packet in so many is looked at.
+    """
+
+    collectors: tuple[str, ...]
+    sample: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceFunction:
     """An appliance, or several alike, that allowed traffic can be sent through.
 
@@ -190,3 +203,4 @@ class Inventory:
     mirror_targets: Mapping[str, MirrorTarget]
     service_functions: Mapping[str, ServiceFunction]
     admit_unknown: Literal["quarantine", "drop"] = "quarantine"
+    export: FlowExport | None = None

@@ -250,6 +250,18 @@ def parse_on_change(value: object) -> OnChange:
     return OnChange("drain", parse_duration_s(seconds))
 
 
+def parse_collector(value: object) -> str:
+    """Return ``ADDRESS:PORT`` of an IPFIX collector, an IPv6 address in brackets."""
+    host, _, port = str(value).rpartition(":")
+    try:
+        address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        address = None
+    if address is None or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"{value!r} is no collector; write an address and port, as 192.0.2.9:4739")
+    return f"[{address}]:{int(port)}" if address.version == 6 else f"{address}:{int(port)}"
+
+
 def parse_sample(value: object) -> int:
     """Return N of ``1/N``: one packet of N is copied."""
     text = text_of(value)

@@ -21,6 +21,7 @@ from zonewall.openflow.session import Session
 from zonewall.openflow.tls import TlsFiles as OpenFlowTls
 from zonewall.ovsdb.service import OvsdbService
 from zonewall.ovsdb.tls import TlsFiles as OvsdbTls
+from zonewall.pipeline.stages.connection_log import COLLECTORS
 from zonewall.pipeline.tables import RESOLVE, SOURCE
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
@@ -224,9 +225,11 @@ class Controller:
     def _follow_hosts(self, configuration: Configuration) -> None:
         hosts = configuration.inventory.hosts
         self.databases.set_hosts(hosts)
+        export = configuration.inventory.export
+        collectors = (COLLECTORS, export.collectors if export is not None else ())
         for host in hosts.values():
             for bridge in host.bridges.values():
-                self.databases.ensure_bridge(host.name, bridge, None, PREFIXES)
+                self.databases.ensure_bridge(host.name, bridge, None, PREFIXES, collectors)
 
     def _admit(self, datapath_id: int, names: frozenset[str] | None, peer: str) -> Admission:
         """Let a bridge in under the identity that the inventory gives, and under no other."""

@@ -43,6 +43,7 @@ from zonewall.pipeline.model import (
     PushField,
     PushVlan,
     Resubmit,
+    SamplePacket,
     SetField,
     Spread,
     ToController,
@@ -197,7 +198,7 @@ class Translation:
                 self._group(action)
             case ToController():
                 self.effects.append(Copy(action.userdata, list(self.values)))
-            case Meter() | Conjunction() | Learn():
+            case Meter() | Conjunction() | Learn() | SamplePacket():
                 pass
             case _:
                 self._reshape(action)

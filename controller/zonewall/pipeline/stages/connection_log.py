@@ -24,6 +24,7 @@ from zonewall.pipeline.model import (
     PopField,
     PushField,
     Resubmit,
+    SamplePacket,
     SetField,
 )
 from zonewall.pipeline.packet_fields import (
@@ -74,6 +75,9 @@ from zonewall.pipeline.tables import (
     VIA_UPLINK,
 )
 
+COLLECTORS = 0x5A57
+"""Number of the set of IPFIX collectors in a bridge's database."""
+
 MOST_ROWS = 50_000
 """Connections that a bridge counts at a time; what begins beyond that is counted as not recorded."""
 
@@ -117,6 +121,10 @@ def _where(intent: BridgeIntent) -> Iterator[Flow]:
     """Yield where packets count: first directions where they enter, answers where they leave for good."""
     logged: Condition = (LOGGED, 1, None)
     category = Category.CONNECTION_LOG
+    export: tuple[Action, ...] = ()
+    if intent.export:
+        export = (SamplePacket(max(1, 0xFFFF // intent.export), COLLECTORS, intent.number),)
+    turn = (*export, Resubmit(LOG_TURN))
     yield flow(LOG, 200, (logged, state_condition(CT_REL)), category=category)
     for family in (IPV4, IPV6):
         for fragment in ((IP_FRAG, 1, None), (IP_FRAG, 2, 2)):
@@ -124,18 +132,18 @@ def _where(intent: BridgeIntent) -> Iterator[Flow]:
             yield flow(LOG, 210, (logged, family, fragment), category=category)
     for origin in (FROM_ENDPOINT, FROM_UPLINK):
         first = (logged, (ANSWER, 0, None), (ORIGIN, origin, None))
-        yield flow(LOG, 100, first, Resubmit(LOG_ROWS), Resubmit(LOG_BEGIN), category=category)
+        yield flow(LOG, 100, first, *export, Resubmit(LOG_ROWS), Resubmit(LOG_BEGIN), category=category)
     for via in (VIA_LOCAL, VIA_UPLINK):
         answer = (logged, (ANSWER, 1, None), (VIA, via, None))
         for origin in (FROM_FABRIC, FROM_SERVICE):
-            yield flow(LOG, 100, (*answer, (ORIGIN, origin, None)), Resubmit(LOG_TURN), category=category)
+            yield flow(LOG, 100, (*answer, (ORIGIN, origin, None)), *turn, category=category)
         for origin in (FROM_ENDPOINT, FROM_UPLINK):
             from_here = (*answer, (ORIGIN, origin, None))
-            yield flow(LOG, 100, (*from_here, (CHAIN, 0, None)), Resubmit(LOG_TURN), category=category)
+            yield flow(LOG, 100, (*from_here, (CHAIN, 0, None)), *turn, category=category)
             for chain in intent.chains:
                 if chain.bypass:
                     passes_by = (*from_here, (CHAIN, chain.number, None), (PATH, chain.number, None))
-                    yield flow(LOG, 100, passes_by, Resubmit(LOG_TURN), category=category)
+                    yield flow(LOG, 100, passes_by, *turn, category=category)
 
 
 def _turned(priority: int, match: tuple[Condition, ...], pairs: tuple[tuple[Field, Field], ...]) -> Flow:
