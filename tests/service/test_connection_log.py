@@ -251,4 +251,5 @@ def test_a_collector_of_ipfix_reads_back_the_connections_of_logged_rules(site: S
     assert there
     assert back
     assert not [row for row in rows if "43071" in row]
-    assert sum(int(row[5]) for row in (*there, *back)) == found[1]["details"]["packets"]
+    # Open vSwitch sends a flow's own numbers and the exporter's totals; nfdump 1.7 shows the totals.
+    assert max(int(row[5]) for row in (*there, *back)) == found[1]["details"]["packets"]
