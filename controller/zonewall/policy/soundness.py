@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import itemgetter
 
 from zonewall.policy.appliances import check_appliances
 from zonewall.policy.model import Configuration, Peer, Rule, Selector, Tenant, Tier
@@ -119,22 +120,58 @@ def _check_self(tier: Tier, notes: Notes) -> None:
 
 def _check_shadowed(tier: Tier, notes: Notes) -> None:
     """Warn of rules that an earlier one of the tier always decides first."""
-    near = min(_NEAR, _MOST_COMPARED // (len(tier.rules) or 1))
-    for place, rule in enumerate(tier.rules):
-        earlier = next((r for r in tier.rules[max(0, place - near) : place] if _covers(r, rule)), None)
+    most = min(_NEAR, _MOST_COMPARED // (len(tier.rules) or 1))
+    before = _Earlier()
+    for rule in tier.rules:
+        alike = before.that_may_cover(rule, most) if most else ()
+        earlier = next((one for _, one in alike if _covers(one, rule)), None)
         if earlier is not None:
             message = f"rule {rule.name!r} is never reached: {earlier.name!r} decides all of it before"
             notes.warning("unreachable-rule", rule.location, message)
+        before.add(rule)
 
 
 _NEAR = 300
 _MOST_COMPARED = 1_500_000
-"""How many rules before it a rule is held against, and how many pairs; `zonewall lint` looks at all."""
+"""How many rules a rule is held against at most, and how many pairs; `zonewall lint` looks at all."""
+
+_ANY = Peer("any")
+_MOST_PAIRS = 64
+
+
+class _Earlier:
+    """The rules so far, by whom they name: one that covers another names its first peers, or `any`."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._by_pair: dict[tuple[Peer, Peer], list[tuple[int, Rule]]] = {}
+        self._wide: list[tuple[int, Rule]] = []
+
+    def add(self, rule: Rule) -> None:
+        """Take a rule; one that names very many is held against every later one."""
+        numbered = self._count, rule
+        self._count += 1
+        if rule.hours is not None or rule.expires is not None:
+            return
+        if len(rule.sources) * len(rule.destinations) > _MOST_PAIRS:
+            self._wide.append(numbered)
+            return
+        for source in dict.fromkeys(rule.sources):
+            for destination in dict.fromkeys(rule.destinations):
+                self._by_pair.setdefault((source, destination), []).append(numbered)
+
+    def that_may_cover(self, rule: Rule, most: int) -> list[tuple[int, Rule]]:
+        """Return rules before this one that may decide all of it: the last ``most``, the first one first."""
+        if not rule.sources or not rule.destinations:
+            return []
+        found = dict(self._wide[-most:])
+        for source in (rule.sources[0], _ANY):
+            for destination in (rule.destinations[0], _ANY):
+                found.update(self._by_pair.get((source, destination), [])[-most:])
+        return sorted(found.items(), key=itemgetter(0))[-most:]
 
 
 def _covers(first: Rule, second: Rule) -> bool:
-    if first.hours is not None or first.expires is not None:
-        return False
     return (
         _peers_cover(first.sources, second.sources)
         and _peers_cover(first.destinations, second.destinations)
@@ -143,7 +180,7 @@ def _covers(first: Rule, second: Rule) -> bool:
 
 
 def _peers_cover(first: tuple[Peer, ...], second: tuple[Peer, ...]) -> bool:
-    if Peer("any") in first:
+    if _ANY in first:
         return True
     return "self" not in {p.kind for p in (*first, *second)} and set(second) <= set(first)
 
