@@ -8,6 +8,7 @@ PYTHON := .venv/bin/python
 ALONE := tests/net/test_no_disruption.py tests/net/test_large_change.py tests/net/test_moves.py \
 	tests/service/test_limits.py tests/service/test_closed_loop.py tests/ovs/test_compiled_on_switch.py
 CONFIGURATIONS ?= 3000
+SEED ?= random
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -22,8 +23,8 @@ test: setup ## run the whole test suite, real Open vSwitch included (as root)
 	@$(PYTHON) -m pytest -n 2 $(ALONE:%=--ignore=%)
 	@$(PYTHON) -m pytest $(ALONE)
 
-conformance: setup ## run the cases that others wrote, and CONFIGURATIONS=3000 generated ones, on real Open vSwitch, too
-	@ZONEWALL_CONFIGURATIONS=$(CONFIGURATIONS) $(PYTHON) -m pytest -o timeout=14400 tests/conformance \
+conformance: setup ## run the cases that others wrote, and CONFIGURATIONS=3000 generated ones from SEED=random, on real Open vSwitch, too
+	@ZONEWALL_CONFIGURATIONS=$(CONFIGURATIONS) $(PYTHON) -m pytest -o timeout=14400 --hypothesis-seed=$(SEED) tests/conformance \
 	  tests/property/test_compiled_equals_policy.py tests/property/test_assertions.py tests/property/test_lint.py \
 	  tests/ovs/test_compiled_on_switch.py tests/ovs/test_simulator_equals_switch.py
 
