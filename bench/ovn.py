@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from bench.fleets import one_host
 from bench.harness import Figure, Options
 from zonewall.policy.model import Configuration, Rule
 
-_Command = Callable[..., str]
 RECORDED = {
     "full compile": (30_300.0, "ms"),
     "one rule edited": (227.0, "ms"),
@@ -42,7 +41,6 @@ PROGRAMS = (
     "ovs-vsctl",
 )
 LONGEST_S = 600
-IN_A_CALL = 200
 
 
 def figures(options: Options) -> Iterator[Figure]:
@@ -179,27 +177,18 @@ class _Ovn:
                     f"external_ids:iface-id={endpoint.name}",
                 ]
             )
-        self._batch(self._vsctl, ports)
-        start = time.perf_counter()
-        switch: list[list[str]] = [["ls-add", "ls"]]
+        self._vsctl(*_joined(ports))
+        load: list[list[str]] = [["ls-add", "ls"]]
         for endpoint in configuration.inventory.endpoints.values():
             mac = ":".join(f"{octet:02x}" for octet in endpoint.mac.to_bytes(6, "big"))
-            switch.append(
-                [
-                    "lsp-add",
-                    "ls",
-                    endpoint.name,
-                    "--",
-                    "lsp-set-addresses",
-                    endpoint.name,
-                    f"{mac} {endpoint.ips[0]}",
-                ]
-            )
-        self._batch(self._nbctl, switch)
-        self._batch(self._nbctl, [["pg-add", zone, *names] for zone, names in members.items()])
+            addresses = ["lsp-set-addresses", endpoint.name, f"{mac} {endpoint.ips[0]}"]
+            load.append(["lsp-add", "ls", endpoint.name, "--", *addresses])
+        load += [["pg-add", zone, *names] for zone, names in members.items()]
         rules = tenant.tiers[0].rules
-        self._batch(self._nbctl, [_acl(place, rule) for place, rule in enumerate(rules)])
-        self._nbctl("--wait=hv", "sync")
+        load += [_acl(place, rule) for place, rule in enumerate(rules)]
+        start = time.perf_counter()
+        # In one transaction: after each of several ovn-controller works out all flows again.
+        self._nbctl("--wait=hv", *_joined(load))
         full = time.perf_counter() - start
         flows = self._flows()
         changed = replace(rules[0], services=(replace(rules[0].services[0], ports=((7, 9),)),))
@@ -241,13 +230,6 @@ class _Ovn:
         self._nbctl(*words)
         return (time.perf_counter() - start) * 1e3
 
-    def _batch(self, command: _Command, calls: list[list[str]]) -> None:
-        for first in range(0, len(calls), IN_A_CALL):
-            words: list[str] = []
-            for call in calls[first : first + IN_A_CALL]:
-                words += ["--", *call]
-            command(*words)
-
     def _nbctl(self, *words: str) -> str:
         return self._run("ovn-nbctl", f"--db=unix:{self._dir}/nb.sock", *words)
 
@@ -270,6 +252,11 @@ class _Ovn:
             if time.monotonic() > until:
                 raise TimeoutError(f"{name} does not appear in {self._dir}")
             time.sleep(0.01)
+
+
+def _joined(calls: list[list[str]]) -> list[str]:
+    """Return several calls as one command's words."""
+    return [word for call in calls for word in ("--", *call)]
 
 
 def _acl(place: int, rule: Rule) -> list[str]:

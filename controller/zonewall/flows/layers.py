@@ -284,7 +284,8 @@ def _compare_blocks(
             come.append(block)
             if other is not None:
                 gone.append(other)
-    gone.extend([block for key, block in then.items() if key not in now])
+    if now.keys() != then.keys():
+        gone.extend([block for key, block in then.items() if key not in now])
 
 
 def _compare_own(

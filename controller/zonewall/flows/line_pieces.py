@@ -8,7 +8,8 @@ from zonewall.flows.encoded import EncodedFlow
 from zonewall.flows.layers import Block
 from zonewall.flows.wire import encode_flows
 from zonewall.intent.lines import BankHere, EndsHere, verdict_line
-from zonewall.intent.policy import PlacedLine, Policy
+from zonewall.intent.places import PlacedLine
+from zonewall.intent.policy import Policy
 from zonewall.pipeline.model import Conjunction, Flow
 from zonewall.pipeline.stages.verdict import line_flows
 

@@ -20,7 +20,8 @@ from zonewall.intent.model import (
     TenantIntent,
     View,
 )
-from zonewall.intent.policy import EndpointFacts, PlacedLine, Policy
+from zonewall.intent.places import PlacedLine
+from zonewall.intent.policy import EndpointFacts, Policy
 from zonewall.intent.resolve import VIA_UPLINK, flood_of, remote_endpoint, via_bridge
 from zonewall.pipeline.compile import (
     alike,
@@ -244,8 +245,18 @@ class SharedPieces:
     ) -> Mapping[str, Block]:
         """Return a section's lines; those that were there before are taken as they were."""
         before, blocks = known
+        others = [pair for pair in zip(section, before, strict=False) if pair[0] is not pair[1]]
+        if len(section) == len(before) and all(one.line.key == other.line.key for one, other in others):
+            made = dict(blocks)
+            for placed, _ in others:
+                block = self._line(policy, here, index, placed)
+                if block is not None:
+                    made[placed.line.key] = block
+                else:
+                    made.pop(placed.line.key, None)
+            return made
+        made = {}
         kept = {id(placed) for placed in before}
-        made: dict[str, Block] = {}
         for placed in section:
             key = placed.line.key
             block = blocks.get(key) if id(placed) in kept else self._line(policy, here, index, placed)

@@ -12,8 +12,8 @@ from functools import cached_property
 
 from zonewall.intent.banks import Bank
 from zonewall.intent.ends import Member
-from zonewall.intent.fleet import bank_sections
 from zonewall.intent.identity import Identity
+from zonewall.intent.places import bank_sections
 from zonewall.intent.regions import NOT_BETWEEN_TENANTS, Decision, Regions, terms_of
 from zonewall.intent.standing import Pairing, Standing, Standings
 from zonewall.intent.treatment import Treated, Treatment, Treatments, rule_settings

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from zonewall.intent.policy import (
     EndpointFacts,
     Policy,
-    bank_sections,
     bridges_of,
     domain_name,
     link_local_address,
@@ -35,7 +34,6 @@ __all__ = [
     "Fleet",
     "Members",
     "Policy",
-    "bank_sections",
     "bridges_of",
     "domain_name",
     "index_fleet",

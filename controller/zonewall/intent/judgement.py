@@ -197,10 +197,10 @@ class _Builder:
         )
 
     def _sections(self, phases: list[_Phase], source: Tenant, destination: Tenant) -> tuple[Section, ...]:
-        total = sum(len(_sections_of(phase)) for phase in phases)
+        groups_of = [_sections_of(phase) for phase in phases]
+        total = sum(len(groups) for groups in groups_of)
         sections: list[Section] = []
-        for phase in phases:
-            groups = _sections_of(phase)
+        for phase, groups in zip(phases, groups_of, strict=True):
             for place, group in enumerate(groups):
                 here = len(sections)
                 after = here + 1
@@ -403,5 +403,5 @@ def _groups(tiers: _Tiers) -> list[list[tuple[Tenant | None, Tier]]]:
             groups[-1].append((reader, tier))
         else:
             groups.append([(reader, tier)])
-        open_group = not any(rule.action is Action.PASS for rule in tier.rules)
+        open_group = Action.PASS not in [rule.action for rule in tier.rules]
     return groups

@@ -13,7 +13,8 @@ from zonewall.intent.here import Locals
 from zonewall.intent.mirrors import mirror_bits
 from zonewall.intent.model import BankFrame, CrowdIntent, LimitIntent, MirrorLine, Modifier, VerdictLine
 from zonewall.intent.numbering import Kind
-from zonewall.intent.policy import PlacedLine, Policy, domain_name
+from zonewall.intent.places import PlacedLine
+from zonewall.intent.policy import Policy, domain_name
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Rule
 from zonewall.values.names import TenantName

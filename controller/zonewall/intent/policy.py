@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from zonewall.intent.banks import Bank, Line, Outcome, RuleRecord
@@ -12,8 +12,8 @@ from zonewall.intent.identity import Directory, build_directory
 from zonewall.intent.judgement import MadeLines, banks_and_lines, linked_pairs, rule_records
 from zonewall.intent.model import Address
 from zonewall.intent.numbering import Kind, Numbering, NumberingBuilder
-from zonewall.intent.passing import NOTHING_PASSES, Passing, sections_with_outliving
-from zonewall.intent.priority import allocate_priorities
+from zonewall.intent.passing import NOTHING_PASSES, Passing
+from zonewall.intent.places import PlacedLine, bank_sections, place_lines
 from zonewall.intent.ways import number_chain
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.inventory import EndpointDeclaration
@@ -50,17 +50,6 @@ class EndpointFacts:
     learns: bool = False
     limit: Limit | None = None
     hidden_from: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedLine:
-    """A line of a bank with its numbers."""
-
-    line: Line
-    priority: int
-    rule: int
-    conjunction: int
-    ends_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +125,16 @@ def prepare(
     made = ends.made_lines if ends is not None and ends.inactive == inactive else {}
     banks, made_lines = banks_and_lines(configuration, directory, inactive, made)
     records = rule_records(configuration, before.records if before is not None else {})
+    modified = tuple(
+        (name, record.rule)
+        for name, record in records.items()
+        if record.rule is not None and _asks_more(record.rule)
+    )
     if ends is None:
         _number_ends(builder, configuration, directory)
-    _number_rules(builder, configuration, banks, records, before.records if before is not None else {})
-    placed = _place_lines(builder, banks, passing, before)
+    numbered = before.records if before is not None else {}
+    _number_rules(builder, configuration, banks, (records, numbered), modified)
+    placed = place_lines(builder, banks, passing, before.placed if before is not None else {})
     beyond: dict[TenantName, list[Bank]] = {}
     banks_of: dict[TenantName, list[Bank]] = {}
     for bank in banks.values():
@@ -147,11 +142,6 @@ def prepare(
             beyond.setdefault(bank.source, []).append(bank)
         for end in {bank.source, bank.destination}:
             banks_of.setdefault(end, []).append(bank)
-    modified = tuple(
-        (name, record.rule)
-        for name, record in records.items()
-        if record.rule is not None and _asks_more(record.rule)
-    )
     allowing, rejecting = _lines_to_find(banks, frozenset(name for name, _ in modified))
     return Policy(
         configuration=configuration,
@@ -248,10 +238,11 @@ def _lines_to_find(
     rejecting: dict[str, list[Line]] = {}
     for name, bank in banks.items():
         for lines in bank_sections(bank):
-            for line in lines:
-                if line.outcome is Outcome.REJECT:
-                    rejecting.setdefault(name, []).append(line)
-                elif line.outcome is Outcome.ALLOW and line.rule in modified:
+            found = [line for line in lines if line.outcome is Outcome.REJECT]
+            if found:
+                rejecting.setdefault(name, []).extend(found)
+            for line in lines if modified else ():
+                if line.outcome is Outcome.ALLOW and line.rule in modified:
                     allowing.setdefault(line.rule, []).append((name, line))
     return (
         {rule: tuple(found) for rule, found in allowing.items()},
@@ -286,18 +277,23 @@ def _number_rules(
     builder: NumberingBuilder,
     configuration: Configuration,
     banks: Mapping[str, Bank],
-    records: Mapping[str, RuleRecord],
-    known: Mapping[str, RuleRecord],
+    of: tuple[Mapping[str, RuleRecord], Mapping[str, RuleRecord]],
+    modified: Sequence[tuple[str, Rule]],
 ) -> None:
-    """Number everything else in an order that depends on the configuration alone; ``known`` has numbers."""
+    """Number everything else in an order that depends on the configuration alone.
+
+    ``of``: the records of all rules, and of those that have numbers.
+    """
+    records, known = of
     for tenant in sorted(configuration.tenants):
         builder.number(Kind.TENANT, tenant)
     for name, bank in sorted(banks.items()):
         builder.number(Kind.BANK, name)
         builder.number(Kind.DOMAIN, domain_name(bank.source, bank.destination))
-    for name in records:
-        if name not in known:
-            builder.number(Kind.RULE, name)
+    if records.keys() != known.keys():
+        for name in records:
+            if name not in known:
+                builder.number(Kind.RULE, name)
     for bridge in bridges_of(configuration):
         builder.number(Kind.BRIDGE_ON_HOST, bridge.bridge, scope=bridge.host)
         builder.number(Kind.DESTINATION, f"bridge:{bridge}")
@@ -307,9 +303,8 @@ def _number_rules(
     if configuration.provider.limits.new_connections_per_tenant_per_s is not None:
         for tenant in sorted(configuration.tenants):
             builder.number(Kind.LIMIT, f"new-connections:{tenant}")
-    for name, record in records.items():
-        if record.rule is not None and (record.rule.through or record.rule.limit):
-            _number_modifiers(builder, name, record.rule, configuration)
+    for name, rule in modified:
+        _number_modifiers(builder, name, rule, configuration)
 
 
 def _number_modifiers(builder: NumberingBuilder, name: str, rule: Rule, configuration: Configuration) -> None:
@@ -317,42 +312,6 @@ def _number_modifiers(builder: NumberingBuilder, name: str, rule: Rule, configur
         number_chain(builder, name, rule, configuration.inventory)
     if rule.limit is not None:
         builder.number(Kind.LIMIT, name)
-
-
-def _place_lines(
-    builder: NumberingBuilder, banks: Mapping[str, Bank], passing: Passing, before: Policy | None
-) -> dict[str, tuple[tuple[PlacedLine, ...], ...]]:
-    """Give every line a priority and a conjunction number."""
-    places: dict[str, tuple[tuple[PlacedLine, ...], ...]] = {}
-    ends = passing.ends
-    until = {one.rule: one.until or 0 for one in passing.outliving}
-    for name, bank in sorted(banks.items()):
-        sections = []
-        known = before.placed.get(name, ()) if before is not None else ()
-        for index, lines in enumerate(sections_with_outliving(bank, bank_sections(bank), passing)):
-            scope = f"{name}/{index}"
-            keys = [line.key for line in lines]
-            previous = builder.mapping(Kind.PRIORITY, scope)
-            priorities = allocate_priorities(keys, previous)
-            builder.replace_mapping(Kind.PRIORITY, scope, priorities)
-            kept = {id(placed.line): placed for placed in known[index]} if index < len(known) else {}
-            section = []
-            for line, key in zip(lines, keys, strict=True):
-                placed = kept.get(id(line))
-                ends_at = ends.get(line.rule, 0) if not line.outlives else until.get(line.rule, 0)
-                if placed is None or placed.priority != priorities[key] or placed.ends_at != ends_at:
-                    rule = builder.number(Kind.RULE, line.rule)
-                    conjunction = builder.number(Kind.CONJUNCTION, f"{scope}/{key}")
-                    placed = PlacedLine(line, priorities[key], rule, conjunction, ends_at)
-                section.append(placed)
-            sections.append(tuple(section))
-        places[name] = tuple(sections)
-    return places
-
-
-def bank_sections(bank: Bank) -> list[tuple[Line, ...]]:
-    """Return the bank's sections' lines, the lines of its end as the last."""
-    return [*(section.lines for section in bank.sections), bank.end]
 
 
 def domain_name(source: TenantName, destination: TenantName) -> str:

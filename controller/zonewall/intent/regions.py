@@ -21,9 +21,9 @@ from functools import cached_property
 
 from zonewall.intent.banks import BETWEEN_TENANTS, Bank, Crowd, Line, Outcome, RuleRecord
 from zonewall.intent.ends import Ends
-from zonewall.intent.fleet import bank_sections
 from zonewall.intent.identity import Directory, Identity, build_directory
 from zonewall.intent.judgement import bank_between, build_banks, rule_records
+from zonewall.intent.places import bank_sections
 from zonewall.intent.semantics import Probe
 from zonewall.intent.service_classes import ServiceClass, ServiceClasses
 from zonewall.policy.model import Action, Configuration
