@@ -8,14 +8,13 @@ own counts say whether that was all.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
 from zonewall.openflow.events import FlowCount
-from zonewall.openflow.messages import ALL_TABLES
+from zonewall.openflow.messages import ALL_TABLES, flow_desc_body
 from zonewall.openflow.session import Session
 
 MANY = 2000
@@ -81,8 +80,7 @@ class GentleReader:
             return await session.read_flows()
         flows: dict[FlowKey, EncodedFlow] = {}
         for batch in pieces(sizes):
-            for found in await asyncio.gather(*(session.read_flows(one, EXACTLY, at) for one, at in batch)):
-                flows.update(found)
+            flows.update(await session.read_flows_of(_asking(batch)))
         if await session.count_flows() == len(flows) + self._hidden:
             return flows
         flows = await session.read_flows()
@@ -97,9 +95,20 @@ class GentleReader:
         """
         session = self._session
         if sum(sizes.values()) < MANY:
-            return await session.read_counts(cookie, mask)
+            return await session.read_counts((flow_desc_body(cookie, mask),))
+        return await self.read_counts_of({key: n for key, n in sizes.items() if key[0] & mask == cookie})
+
+    async def read_counts_of(self, sizes: Sizes) -> list[FlowCount]:
+        """Return the counters of the flows of these cookies.
+
+        Raises:
+            RequestRefused, SessionClosed: as the session does.
+        """
         counts: list[FlowCount] = []
-        for batch in pieces({key: count for key, count in sizes.items() if key[0] & mask == cookie}):
-            for found in await asyncio.gather(*(session.read_counts(one, EXACTLY, at) for one, at in batch)):
-                counts.extend(found)
+        for batch in pieces(sizes):
+            counts.extend(await self._session.read_counts(_asking(batch)))
         return counts
+
+
+def _asking(batch: Iterable[tuple[int, int]]) -> list[bytes]:
+    return [flow_desc_body(cookie, EXACTLY, table) for cookie, table in batch]

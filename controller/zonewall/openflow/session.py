@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -231,10 +231,16 @@ class Session:
     async def _multipart(
         self, what: str, kind: Multipart, body: bytes, take_part: Callable[[bytes], None]
     ) -> None:
-        size = 0
+        await self._multiparts(what, kind, (body,), take_part)
+
+    async def _multiparts(
+        self, what: str, kind: Multipart, bodies: Sequence[bytes], take_part: Callable[[bytes], None]
+    ) -> None:
+        """Ask several questions at once; their answers are taken as they come."""
+        size, left = 0, len(bodies)
 
         def take(header: Header, content: bytes) -> None:
-            nonlocal size
+            nonlocal size, left
             if header.kind == messages.ERROR:
                 waiter.fail(RequestRefused(what, *parse.parse_error(content)))
                 return
@@ -245,25 +251,29 @@ class Session:
             if size > self.limits.max_reply_bytes:
                 raise Malformed(f"the answer to {what} is longer than {self.limits.max_reply_bytes} bytes")
             take_part(part)
-            if not more:
+            left -= not more
+            if not left:
                 waiter.done.set()
 
-        async with self.waiting(1, take) as waiter:
-            await self._send([messages.multipart(waiter.first_xid, kind, body)])
+        async with self.waiting(len(bodies), take) as waiter:
+            await self._send(
+                messages.multipart(waiter.first_xid + at, kind, body) for at, body in enumerate(bodies)
+            )
             await self.wait(waiter, what)
 
-    async def read_flows(
-        self, cookie: int = 0, cookie_mask: int = 0, table: int = messages.ALL_TABLES
-    ) -> dict[FlowKey, EncodedFlow]:
-        """Return the flows whose cookie has the value under the mask; of all tables, and all, by default."""
+    async def read_flows(self, cookie: int = 0, cookie_mask: int = 0) -> dict[FlowKey, EncodedFlow]:
+        """Return the flows of all tables whose cookie has the value under the mask; all by default."""
+        return await self.read_flows_of((messages.flow_desc_body(cookie, cookie_mask),))
+
+    async def read_flows_of(self, asked: Sequence[bytes]) -> dict[FlowKey, EncodedFlow]:
+        """Return the flows that several questions (``messages.flow_desc_body``) ask for."""
         flows: dict[FlowKey, EncodedFlow] = {}
 
         def take(part: bytes) -> None:
             for flow in parse.parse_flows(part):
                 flows[flow.key] = flow
 
-        body = messages.flow_desc_body(cookie, cookie_mask, table)
-        await self._multipart("flows", Multipart.FLOW_DESC, body, take)
+        await self._multiparts("flows", Multipart.FLOW_DESC, asked, take)
         return flows
 
     async def count_flows(self) -> int:
@@ -276,14 +286,11 @@ class Session:
         await self._multipart("the tables' counts", Multipart.TABLE, b"", take)
         return sum(counts)
 
-    async def read_counts(
-        self, cookie: int, cookie_mask: int, table: int = messages.ALL_TABLES
-    ) -> list[FlowCount]:
-        """Return the counters of the flows whose cookie has the value under the mask."""
+    async def read_counts(self, asked: Sequence[bytes]) -> list[FlowCount]:
+        """Return the counters of the flows that several questions (``messages.flow_desc_body``) ask for."""
         counts: list[FlowCount] = []
-        body = messages.flow_desc_body(cookie, cookie_mask, table)
-        await self._multipart(
-            "counters", Multipart.FLOW_DESC, body, lambda part: counts.extend(parse.parse_counts(part))
+        await self._multiparts(
+            "counters", Multipart.FLOW_DESC, asked, lambda part: counts.extend(parse.parse_counts(part))
         )
         return counts
 

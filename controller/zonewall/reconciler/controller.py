@@ -169,8 +169,8 @@ class Controller:
             await asyncio.sleep(EVERY_S)
             await self._count()
 
-    async def _count(self, only: DatapathId | None = None) -> None:
-        """Look at every bridge's counters, or at one's."""
+    async def _count(self, only: DatapathId | None = None, cookies: frozenset[int] | None = None) -> None:
+        """Look at every bridge's counters, or at one's, or at those of some of its rules."""
         world = self.reconciler.world
         sessions = {
             key: link
@@ -178,7 +178,7 @@ class Controller:
             if (key := world.bridge_of(DatapathId(number))) is not None
         }
         self.counters.follow(world.policy, sessions, list(self.reconciler.keepers))
-        await self.counters.look(world.bridge_of(only) if only is not None else None)
+        await self.counters.look(world.bridge_of(only) if only is not None else None, cookies)
         await self.bridges.connections.look(sessions)
 
     async def look(self, name: str, words: Mapping[str, str]) -> dict[str, Any]:
@@ -253,7 +253,7 @@ class Controller:
         link = self._links.get(datapath_id)
         if link is None or link.session is not session:
             link = self._links[datapath_id] = SessionLink(session)
-            link.before_rules_go = lambda: self._count(datapath_id)
+            link.before_rules_go = lambda cookies: self._count(datapath_id, cookies)
             link.confirmed = lambda: self._confirmed(datapath_id)
         return link
 

@@ -30,6 +30,8 @@ from zonewall.reconciler.holdings import a_turn
 from zonewall.reconciler.recorder import Recorder
 
 EVERY_S = 10.0
+KEEP_S = 0.5
+"""A change does not wait until what its rules have counted is on disk; that is so long later."""
 
 _log = structlog.get_logger()
 
@@ -37,8 +39,8 @@ _log = structlog.get_logger()
 class Counting(Protocol):
     """What is needed of a session with a bridge."""
 
-    async def read_counts(self) -> list[FlowCount]:
-        """Return the counters of every flow that decides."""
+    async def read_counts(self, only: frozenset[int] | None = None) -> list[FlowCount]:
+        """Return the counters of every flow that decides, or of those with some cookies."""
 
 
 @dataclass(slots=True)
@@ -59,9 +61,18 @@ class Ledger:
     looks: dict[BridgeKey, dict[FlowKey, FlowCount]] = field(default_factory=dict)
 
     def take(
-        self, bridge: BridgeKey, counts: Iterable[FlowCount], names: Mapping[int, str], now: float
+        self,
+        bridge: BridgeKey,
+        counts: Iterable[FlowCount],
+        names: Mapping[int, str],
+        now: float,
+        *,
+        partly: bool = False,
     ) -> dict[str, tuple[int, int]]:
-        """Add what a bridge has counted since the last look; return it by rule."""
+        """Add what a bridge has counted since the last look; return it by rule.
+
+        ``partly``: these are not all of its flows; of the others the last look stays.
+        """
         before = self.looks.get(bridge, {})
         added: dict[str, tuple[int, int]] = {}
         look: dict[FlowKey, FlowCount] = {}
@@ -82,7 +93,7 @@ class Ledger:
                 total.last_hit = now
                 known = added.get(name, (0, 0))
                 added[name] = (known[0] + packets, known[1] + size)
-        self.looks[bridge] = look
+        self.looks[bridge] = {**before, **look} if partly else look
         return added
 
     def to_plain(self) -> dict[str, Any]:
@@ -134,6 +145,7 @@ class Counters:
         self._sessions: dict[BridgeKey, Counting] = {}
         self._policy: Policy | None = None
         self._looking: defaultdict[BridgeKey, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._is_to_keep = False
         self._document: Any = None
         try:
             self._document = json.loads(kept.read_text())
@@ -154,27 +166,46 @@ class Counters:
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 _log.error("counters_not_read", file=str(self._kept), error=str(error))
 
-    async def look(self, only: BridgeKey | None = None) -> None:
-        """Read the bridges' counters; one that is away keeps what it counts until it is back."""
+    async def look(self, only: BridgeKey | None = None, cookies: frozenset[int] | None = None) -> None:
+        """Read the bridges' counters; one that is away keeps what it counts until it is back.
+
+        Args:
+            only: of this bridge.
+            cookies: of flows with these only.
+        """
         policy = self._policy
         if policy is None:
             return
         names = {number: name for name, number in policy.numbering.numbers.get("rule", {}).items()}
         asked = [(key, one) for key, one in sorted(self._sessions.items()) if only in (None, key)]
-        await asyncio.gather(*(self._look_at(policy, names, key, one) for key, one in asked))
-        self._keep()
+        looks = (self._look_at(policy, names, key, one, cookies) for key, one in asked)
+        await asyncio.gather(*looks)
+        if cookies is None:
+            self._keep()
+        elif not self._is_to_keep:
+            self._is_to_keep = True
+            asyncio.get_running_loop().call_later(KEEP_S, self._keep)
 
     async def _look_at(
-        self, policy: Policy, names: Mapping[int, str], bridge: BridgeKey, session: Counting
+        self,
+        policy: Policy,
+        names: Mapping[int, str],
+        bridge: BridgeKey,
+        session: Counting,
+        cookies: frozenset[int] | None,
     ) -> None:
         """Read one bridge's counters; one that hangs holds up no other."""
         async with self._looking[bridge], a_turn():
             try:
-                counts = await session.read_counts()
+                counts = await session.read_counts(cookies)
             except (ZonewallError, ConnectionError, TimeoutError) as error:
                 _log.debug("counters_not_read", bridge=str(bridge), error=str(error))
                 return
-            self._denied(policy, bridge, self._ledger.take(bridge, counts, names, time.time()))
+            self._denied(
+                policy,
+                bridge,
+                self._ledger.take(bridge, counts, names, time.time(), partly=cookies is not None),
+            )
 
     def document(self) -> dict[str, Any]:
         """Return the totals of the rules in force, for commands."""
@@ -212,6 +243,7 @@ class Counters:
             )  # fmt: skip
 
     def _keep(self) -> None:
+        self._is_to_keep = False
         new = self._kept.with_suffix(".new")
         try:
             new.write_text(json.dumps(self._ledger.to_plain()))

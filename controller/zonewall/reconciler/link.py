@@ -11,6 +11,7 @@ from zonewall.flows.staging import Plan
 from zonewall.openflow import bundle
 from zonewall.openflow.events import FlowCount
 from zonewall.openflow.gentle import GentleReader, sizes_of
+from zonewall.openflow.messages import flow_desc_body
 from zonewall.openflow.session import Session
 from zonewall.pipeline.cookie import Category, cookie
 from zonewall.pipeline.tables import VERDICT_TABLE
@@ -25,8 +26,8 @@ class SessionLink:
     def __init__(self, session: Session) -> None:
         """Speak through ``session``."""
         self.session = session
-        self.before_rules_go: Callable[[], Awaitable[None]] | None = None
-        """Called before a rule's flow, and what it has counted, is removed."""
+        self.before_rules_go: Callable[[frozenset[int]], Awaitable[None]] | None = None
+        """Called with rules' cookies before flows of theirs, and what those have counted, are removed."""
         self.confirmed: Callable[[], BridgeState | None] = lambda: None
         """Returns what the bridge has confirmed, by which its counters are read in pieces."""
         self._reader = GentleReader(session)
@@ -37,8 +38,11 @@ class SessionLink:
         flows = await self._reader.read_flows(await asyncio.to_thread(sizes_of, expected))
         return BridgeState(flows, await session.read_groups(), await session.read_meters())
 
-    async def read_counts(self) -> list[FlowCount]:
-        """Return the counters of every flow that decides."""
+    async def read_counts(self, only: frozenset[int] | None = None) -> list[FlowCount]:
+        """Return the counters of every flow that decides, or of those with some cookies."""
+        if only is not None:
+            one_each = dict.fromkeys(((each, VERDICT_TABLE.number) for each in only), 1)
+            return await self._reader.read_counts_of(one_each)
         confirmed = self.confirmed()
         sizes = await asyncio.to_thread(sizes_of, () if confirmed is None else (confirmed,))
         counts = await self._reader.read_counts(cookie(Category.RULE), 0xFFFFFF << 40, sizes)
@@ -46,9 +50,10 @@ class SessionLink:
 
     async def read_rows(self) -> list[FlowCount]:
         """Return the rows that count connections, and the flows that make them, with their counters."""
-        mask = 0xFFFFFF << 40
-        making = await self.session.read_counts(cookie(Category.CONNECTION_LOG), mask)
-        return [*making, *await self.session.read_counts(cookie(Category.CONNECTION), mask)]
+        kinds = (Category.CONNECTION_LOG, Category.CONNECTION)
+        return await self.session.read_counts(
+            [flow_desc_body(cookie(kind), 0xFFFFFF << 40) for kind in kinds]
+        )
 
     async def watch(self) -> bool:
         """Have the bridge tell of flows that others change; False if it cannot."""
@@ -60,10 +65,11 @@ class SessionLink:
         Raises:
             BridgeError: it refused, or the session ended.
         """
-        if self.before_rules_go is not None and any(
-            key.table == VERDICT_TABLE.number for key in change.flows.delete
-        ):
-            await self.before_rules_go()
+        going = [key for key in change.flows.delete if key.table == VERDICT_TABLE.number]
+        if self.before_rules_go is not None and going:
+            confirmed = self.confirmed()
+            held = confirmed.flows if confirmed is not None else {}
+            await self.before_rules_go(frozenset(held[key].cookie for key in going if key in held))
         await bundle.apply_plan(self.session, change, planned, when)
 
     async def packet_out(self, in_port: int, actions: bytes, frame: bytes) -> None:
