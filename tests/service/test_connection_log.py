@@ -33,7 +33,8 @@ def rules(*more: dict[str, Any]) -> list[dict[str, Any]]:
 
 def records(site: ServiceSite, kind: str = "connection") -> list[Record]:
     """Return what the controller has written to its file of JSON lines."""
-    lines = site.records.read_text().splitlines() if site.records.is_file() else []
+    text = site.records.read_text() if site.records.is_file() else ""
+    lines = text.rpartition("\n")[0].splitlines()  # the last line may be under way
     return [found for line in lines if (found := json.loads(line))["kind"] == kind]
 
 
