@@ -187,7 +187,7 @@ def test_what_began_and_ended_while_no_controller_ran_is_counted_in_a_gap_record
         os.kill(site.controller.pid, signal.SIGKILL)
         for sport in range(43041, 43048):
             talk(site, "b1", sport, 10)
-    time.sleep(4)  # their rows end
+    time.sleep(3.5)  # their rows end
     site.restart()
     deadline = time.monotonic() + 15
     while len(gaps := records(site, "gap")) == known and time.monotonic() < deadline:

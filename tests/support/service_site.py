@@ -77,6 +77,9 @@ class ServiceSite:
         for host in self.hosts.values():
             host.set_manager(f"tcp:{address}:6640")
             host.set_controller(f"tcp:{address}:6653")
+            # A controller that is started again is found again within a second.
+            host.vsctl("set", "controller", "br-int", "max_backoff=1000")
+            host.vsctl("set", "manager", f"tcp:{address}:6640", "max_backoff=1000")
 
     def restart(self) -> None:
         """Stop the controller and start it as before."""
