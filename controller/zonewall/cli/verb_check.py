@@ -43,11 +43,14 @@ def register(app: typer.Typer) -> None:
 def check(
     directory: Annotated[Path, typer.Argument(metavar="CONFIG_DIR", help="Directory of YAML documents.")],
     probes: Annotated[str, typer.Option(metavar="FILE", help="JSON Lines of probes; - is standard input.")],
+    output: Annotated[str, typer.Option(help="json: there is no other form.")] = "json",
 ) -> None:
     """Say what the policy does with each probe's connection.
 
     Exit code 0 when all were judged, 1 when some were not, 2 when the configuration cannot be used.
     """
+    if output != "json":
+        raise typer.BadParameter("write json", param_hint="--output")
     configuration = load_directory(directory)
     now = datetime.now(UTC)
     all_judged = True

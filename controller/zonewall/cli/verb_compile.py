@@ -14,15 +14,16 @@ import typer
 
 from zonewall.errors import ZonewallError
 from zonewall.flows.ending import program_with_timeouts
-from zonewall.flows.names import field_names
-from zonewall.flows.render import render_program
+from zonewall.flows.names import field_names, rule_names
+from zonewall.flows.render import render_group, render_meter, render_numeric, render_program
 from zonewall.flows.render_logical import render_logical
 from zonewall.flows.wire import encode_flow
-from zonewall.intent.fleet import bridges_of, index_fleet, prepare
+from zonewall.intent.fleet import Policy, bridges_of, index_fleet, prepare
 from zonewall.intent.numbering import Numbering
 from zonewall.intent.passing import Passing, rule_ends
 from zonewall.intent.schedule import inactive_rules
 from zonewall.pipeline.compile import compile_bridge
+from zonewall.pipeline.cookie import rule_of
 from zonewall.pipeline.model import BridgeProgram
 from zonewall.pipeline.stats import masks_by_table
 from zonewall.placement.model import BridgeKey
@@ -37,7 +38,7 @@ def register(app: typer.Typer) -> None:
     """Add the verb."""
 
     @app.command("compile")
-    def compile_(
+    def compile_(  # noqa: PLR0917 - typer reads options from parameters
         directory: Annotated[Path, typer.Argument(metavar="CONFIG_DIR", help="The configuration.")],
         placement: Annotated[Path, typer.Option(help="YAML: who is where, ports, links.")],
         bridge: Annotated[str, typer.Option(metavar="HOST/BRIDGE", help="Whose flows to write.")],
@@ -49,8 +50,11 @@ def register(app: typer.Typer) -> None:
         at: Annotated[
             str | None, typer.Option(metavar="MOMENT", help="When (RFC 3339), for hours and expires; now.")
         ] = None,
+        output: Annotated[str, typer.Option(help="text or json.")] = "text",
     ) -> None:
         """Write the flows that a bridge should hold, one a line, for ovs-ofctl or to read."""
+        if output not in ("text", "json"):
+            raise typer.BadParameter("write text or json", param_hint="--output")
         clock = _Clock()
         configuration = load_directory(directory)
         clock.lap("load")
@@ -70,6 +74,8 @@ def register(app: typer.Typer) -> None:
                 encode_flow(flow)
             clock.lap("encode")
             print(json.dumps(_stats(program, clock), indent=2))
+        elif output == "json":
+            print(json.dumps(_document(key, program, policy), indent=2))
         elif logical:
             names = field_names(policy)
             for flow in program.flows:
@@ -107,6 +113,24 @@ def _bridge(text: str, known: tuple[BridgeKey, ...]) -> BridgeKey:
     if key not in known:
         raise ZonewallError(f"{text} is no bridge of the inventory; it has {', '.join(map(str, known))}")
     return key
+
+
+def _document(key: BridgeKey, program: BridgeProgram, policy: Policy) -> dict[str, object]:
+    """Return the bridge's flows, groups and meters in plain values (docs/commands.md)."""
+    rules = rule_names(policy)
+    flows = [
+        {
+            "table": flow.table.name,
+            "number": flow.table.number,
+            "priority": flow.priority,
+            "cookie": f"{flow.cookie:#x}",
+            "rule": rules.get(rule_of(flow.cookie)),
+            "flow": render_numeric(flow),
+        }
+        for flow in program.flows
+    ]
+    groups, meters = map(render_group, program.groups), map(render_meter, program.meters)
+    return {"bridge": str(key), "flows": flows, "groups": list(groups), "meters": list(meters)}
 
 
 def _stats(program: BridgeProgram, clock: _Clock) -> dict[str, object]:

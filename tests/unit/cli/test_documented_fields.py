@@ -20,6 +20,7 @@ placements:
   - {endpoint: acme/web2, host: hv1, bridge: br-int, ofport: 6}
 """
 COMMANDS = {
+    "compile": [DEMO, "--bridge", "hv1/br-int"],
     "explain": [DEMO, "--from", "acme/web1", "--to", "acme/web2", "--service", "tcp/80", "--flows"],
     "matrix": [DEMO],
     "plan": [DEMO, "--against", str(ROOT / "policies" / "mininet-two-hosts")],
