@@ -99,6 +99,31 @@ def test_recorded_connections_that_would_turn_are_listed_and_none_is_not_unknown
     assert flip["before"]["rule"] == "acme/application/shop"
 
 
+def test_connections_that_the_journal_recorded_are_read_as_it_prints_them(workshop: Workshop) -> None:
+    workshop.edit("acme.yaml", "http: [tcp/80, tcp/443]", "http: [tcp/443]")
+    workshop.edit("acme.yaml", "services: [http],   always", "services: [tcp/443], always")
+    source = {"address": "10.0.0.3", "service": 40000, "tenant": "acme", "endpoint": "acme/db1"}
+    target = {"address": "10.0.0.1", "service": 80, "tenant": "acme", "endpoint": "acme/web1"}
+    outside = {"address": "203.0.113.9", "tenant": "acme"}
+    told = [
+        {"event": event, "protocol": protocol, "source": one, "destination": other}
+        for event in ("start", "end")
+        for protocol, one, other in (
+            ("tcp", source, target),
+            ("icmp", outside, {key: value for key, value in target.items() if key != "service"}),
+        )
+    ]
+    lines = [{"kind": "connection", "details": details} for details in told]
+    lines.append({"kind": "placed", "details": {"bridge": "br-int"}})
+    workshop.connections.write_text("".join(json.dumps(one) + "\n" for one in lines))
+
+    _, plan = workshop.plan("--connections", str(workshop.connections))
+
+    assert plan["connections"]["known"] == 2
+    [flip] = plan["connections"]["flips"]
+    assert (flip["turn"], flip["connection"]["src"], flip["connection"]["dport"]) == ("cut", "acme/db1", 80)
+
+
 def test_a_rule_that_keeps_its_connections_costs_flows_when_it_goes(workshop: Workshop) -> None:
     line = next(
         one for one in (workshop.new / "acme.yaml").read_text().splitlines() if "name: nightly" in one
