@@ -92,6 +92,36 @@ def test_appliances_of_every_kind_stand_in_one_way_wherever_its_ends_are(
         assert all(len(passed(leg)) >= 3 for leg in legs)
 
 
+@pytest.mark.parametrize("peer", ["a2", "b1"])
+def test_what_is_too_long_for_one_frame_passes_appliances_of_every_kind_in_pieces(
+    chains: ServiceSite, peer: str
+) -> None:
+    chains.policy(
+        {
+            "from": "any",
+            "to": "any",
+            "services": ["icmp", "icmpv6"],
+            "action": "allow",
+            "through": ["waf", "arm", "fw"],
+        }
+    )
+    for family in (4, 6):
+        answers = chains.machines["a1"].run(
+            "ping",
+            "-n",
+            "-c",
+            "2",
+            "-i",
+            "0.2",
+            "-W",
+            "2",
+            "-s",
+            "4000",
+            address(chains.machines[peer], family),
+        )
+        assert ", 0% packet loss" in answers
+
+
 @pytest.mark.parametrize(("function", "verdict"), [("waf", "drop"), ("dpi", "allow")])
 def test_a_dead_appliance_drops_or_is_bypassed_as_it_says_and_is_used_again_when_it_is_back(
     chains: ServiceSite, function: str, verdict: str
