@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from bench.fleets import SIZES, fleet, one_host
 from bench.harness import Figure, Options, Stopwatch, count, in_process_of_its_own
 from zonewall.flows.assembly import Assembler
 from zonewall.flows.diff import Change, diff_state
+from zonewall.flows.encoded import BridgeState
 from zonewall.intent.fleet import Fleet, bridges_of, index_fleet, prepare
 from zonewall.intent.numbering import Numbering
 from zonewall.pipeline.compile import compile_bridge
@@ -17,6 +20,8 @@ from zonewall.pipeline.stats import masks_by_table
 from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.model import Binding, BridgeKey, Placement
 from zonewall.policy.model import Configuration, Tenant
+from zonewall.reconciler.controller import SWEEP_S
+from zonewall.reconciler.garbage import Garbage
 from zonewall.values.names import EndpointKey, OfPort
 from zonewall.values.services import ServiceTerm
 
@@ -37,15 +42,21 @@ def figures(options: Options) -> Iterator[Figure]:
 class Compiled:
     """A fleet, and what every bridge should hold."""
 
-    def __init__(self, configuration: Configuration, placement: Placement) -> None:
-        """Compile everything from nothing."""
+    def __init__(self, configuration: Configuration, placement: Placement, garbage: Garbage) -> None:
+        """Compile everything from nothing, with garbage collected as the controller does it."""
         self.assembler = Assembler()
         self.policy = prepare(configuration, Numbering())
         self.fleet = index_fleet(self.policy, placement)
         self.bridges = bridges_of(configuration)
-        self.states = {key: self.assembler.state(self.fleet, key) for key in self.bridges}
+        self.states: dict[BridgeKey, BridgeState] = {}
+        looked = time.monotonic()
+        for key in self.bridges:
+            self.states[key] = self.assembler.state(self.fleet, key)
+            if time.monotonic() > looked + SWEEP_S:
+                garbage.look()
+                looked = time.monotonic()
 
-    def change(self, fleet: Fleet, keys: Iterator[BridgeKey] | tuple[BridgeKey, ...]) -> list[Change]:
+    def change(self, fleet: Fleet, keys: tuple[BridgeKey, ...]) -> list[Change]:
         """Return what a fleet changes on some bridges, in bytes."""
         changes = []
         for key in keys:
@@ -54,6 +65,16 @@ class Compiled:
             self.states[key] = wanted
         self.fleet = fleet
         return changes
+
+    def follow(self, placement: Placement, keys: tuple[BridgeKey, ...]) -> list[Change]:
+        """Return what another placement changes on some bridges, in bytes."""
+        return self.change(self.fleet.follow(placement), keys)
+
+    def unplugged(self, key: EndpointKey) -> Placement:
+        """Return the placement without an endpoint."""
+        bindings = self.fleet.placement.bindings
+        assert isinstance(bindings, FrozenMap)
+        return replace(self.fleet.placement, bindings=bindings.drop(key))
 
     def moved(self, key: EndpointKey, bridge: BridgeKey, ofport: int) -> Placement:
         """Return the placement with an endpoint elsewhere."""
@@ -77,9 +98,9 @@ def figures_of_one_host(options: Options) -> Iterator[Figure]:
 
 def _one_host(options: Options, families: tuple[int, ...], word: str, most: float) -> Iterator[Figure]:
     configuration, placement = _frozen(one_host(families=families))
-    watch = Stopwatch(cpu=True)
+    watch, garbage = Stopwatch(cpu=True), Garbage()
     for _ in range(options.slow(5)):
-        compiled = watch.time(lambda: Compiled(configuration, placement))
+        compiled = watch.time(lambda: Compiled(configuration, placement, garbage))
     name = f"compile/OVN's workload, {word}"
     key = compiled.bridges[0]
     yield count(f"{name}: flows", len(compiled.states[key].flows), target=most)
@@ -97,10 +118,9 @@ def _plugged(name: str, compiled: Compiled, key: BridgeKey) -> Iterator[Figure]:
     bindings = compiled.fleet.placement.bindings
     assert isinstance(bindings, FrozenMap)
     for number, endpoint in enumerate(draw.sample(sorted(bindings), MOVES)):
-        dropped = compiled.fleet.placement.bindings.drop(endpoint)  # type: ignore[attr-defined]
-        compiled.change(compiled.fleet.follow(replace(compiled.fleet.placement, bindings=dropped)), (key,))
-        placement = compiled.moved(endpoint, key, 2000 + number)
-        change = watch.time(lambda: compiled.change(compiled.fleet.follow(placement), (key,)), collect=False)  # noqa: B023
+        compiled.change(compiled.fleet.follow(compiled.unplugged(endpoint)), (key,))
+        plugged = partial(compiled.follow, compiled.moved(endpoint, key, 2000 + number), (key,))
+        change = watch.time(plugged, collect=False)
         assert change[0].flows.put
     yield watch.figure(f"{name}: one endpoint plugged", "ms", target=1.0, note=CPU)
 
@@ -115,7 +135,7 @@ def _rule_edited(
         place = number * 977 % len(tenant.tiers[0].rules)
         edited = _with_service(tenant, place, ServiceTerm(6, ((7, 7 + number),)))
         changed = replace(configuration, tenants={tenant.name: edited})
-        change = watch.time(lambda: _edit(compiled, changed), collect=False)  # noqa: B023
+        change = watch.time(partial(_edit, compiled, changed), collect=False)
         assert change.flows.put
         configuration, tenant = changed, edited
     yield watch.figure(f"{name}: one rule edited", "ms", target=10.0, note=CPU)
@@ -154,8 +174,9 @@ def _fleet(options: Options, size: int) -> Iterator[Figure]:
 
 def _measure_fleet(configuration: Configuration, placement: Placement) -> tuple[int, float, float, float]:
     """Return flows on all bridges, seconds to compile, and milliseconds for a moved endpoint."""
-    watch = Stopwatch(cpu=True)
-    compiled = watch.time(lambda: Compiled(configuration, placement))
+    watch, garbage = Stopwatch(cpu=True), Garbage()
+    compiled = watch.time(lambda: Compiled(configuration, placement, garbage))
+    garbage.look()
     both, others = _move_some(compiled)
     flows = sum(len(state.flows) for state in compiled.states.values())
     return flows, watch.samples[0], both, others
@@ -168,12 +189,12 @@ def _move_some(compiled: Compiled) -> tuple[float, float]:
     for number, (endpoint, to) in enumerate(_moves(compiled, draw)):
         (binding,) = compiled.fleet.placement.bindings[endpoint]
         placement, two = compiled.moved(endpoint, to, 5000 + number), (binding.bridge, to)
-        both.time(lambda: compiled.change(compiled.fleet.follow(placement), two), collect=False)  # noqa: B023
+        both.time(partial(compiled.follow, placement, two), collect=False)
         fleet = compiled.fleet
         rest = [key for key in compiled.bridges if key not in (binding.bridge, to)]
         if rest:
             first = draw.choice(rest)
-            other.time(lambda: compiled.change(fleet, (first,)), collect=False)  # noqa: B023
+            other.time(partial(compiled.change, fleet, (first,)), collect=False)
         compiled.change(fleet, tuple(rest))
     return both.figure("", "ms").value, other.figure("", "ms").value if other.samples else 0.0
 

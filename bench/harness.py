@@ -62,9 +62,13 @@ class Figure:
         """Return the median."""
         return statistics.median(self.samples)
 
+    @property
+    def ratio(self) -> float | None:
+        """Return ours by the peer's, None without a peer."""
+        return None if not self.peer_value else round(self.value / self.peer_value, 6)
+
     def to_plain(self) -> dict[str, object]:
         """Return the figure as it stands in the results' file."""
-        ratio = None if not self.peer_value else round(self.value / self.peer_value, 6)
         return {
             "name": self.name,
             "unit": self.unit,
@@ -72,7 +76,7 @@ class Figure:
             "samples": list(self.samples),
             "peer": self.peer or None,
             "peer_value": self.peer_value,
-            "ratio": ratio,
+            "ratio": self.ratio,
             "target": self.target,
             "note": self.note or None,
         }
@@ -152,7 +156,6 @@ def show(figures: Sequence[Figure], console: Console) -> None:
             column, justify="right" if column in ("value", "target", "peer's", "ratio") else "left"
         )
     for figure in figures:
-        plain = figure.to_plain()
         missed = figure.target is not None and figure.value > figure.target
         table.add_row(
             figure.name,
@@ -161,7 +164,7 @@ def show(figures: Sequence[Figure], console: Console) -> None:
             _number(figure.target),
             figure.peer or "",
             _number(figure.peer_value),
-            _number(plain["ratio"]),  # type: ignore[arg-type]
+            _number(figure.ratio),
         )
     console.print(table)
     for note in dict.fromkeys(f"{figure.name}: {figure.note}" for figure in figures if figure.note):
