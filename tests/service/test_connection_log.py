@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from support.chain_site import through
+from support.service_frames import gather, listening, transport
 from support.service_site import ServiceSite
 from zonewall.api.control import ask
 
@@ -136,6 +138,25 @@ def test_what_no_logged_rule_allows_leaves_no_record(site: ServiceSite) -> None:
     talk(site, "a2", 43003)
     until(site, 43003, lambda found: len(found) == 2)
     assert of_port(site, 43002) == []
+
+
+@pytest.mark.parametrize(
+    ("function", "peer", "sport"), [("waf", "a2", 43090), ("waf", "b1", 43091), ("dpi", "a2", 43092)]
+)
+def test_a_connection_through_an_appliance_counts_each_packet_once(
+    appliances: ServiceSite, function: str, peer: str, sport: int
+) -> None:
+    site = appliances
+    site.policy({**through(function), "log": "connections"})
+    port = sport.to_bytes(2, "big")
+    with listening(site.machines["a1"], site.machines[peer]) as cards:
+        talk(site, peer, sport, 10)
+        found = until(site, sport, lambda found: len(found) == 2)
+        arrived = [
+            frame for card in cards for frame in gather(card, lambda one: port in transport(one)[1][:4], 4)
+        ]
+    assert found[1]["details"]["packets"] == len(arrived)
+    assert found[0]["host"] == "hv1"
 
 
 def test_records_and_counters_agree_to_the_packet_and_to_the_byte(site: ServiceSite) -> None:

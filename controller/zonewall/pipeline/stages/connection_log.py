@@ -140,10 +140,22 @@ def _where(intent: BridgeIntent) -> Iterator[Flow]:
         for origin in (FROM_ENDPOINT, FROM_UPLINK):
             from_here = (*answer, (ORIGIN, origin, None))
             yield flow(LOG, 100, (*from_here, (CHAIN, 0, None)), *turn, category=category)
-            for chain in intent.chains:
-                if chain.bypass:
-                    passes_by = (*from_here, (CHAIN, chain.number, None), (PATH, chain.number, None))
-                    yield flow(LOG, 100, passes_by, *turn, category=category)
+            for number, way in _once_only(intent, origin):
+                on_its_way = (*from_here, (CHAIN, number, None), (PATH, way, None))
+                yield flow(LOG, 100, on_its_way, *turn, category=category)
+
+
+def _once_only(intent: BridgeIntent, origin: int) -> Iterator[tuple[int, int]]:
+    """Yield chains and ways whose answers from here are not judged here once more when they leave for good.
+
+    Those that pass by the appliances; and an endpoint's that come out of the last appliance on this bridge.
+    """
+    for chain in intent.chains:
+        if chain.bypass:
+            yield chain.number, chain.number
+        for path in chain.paths if origin == FROM_ENDPOINT else ():
+            if path.hops[0].enter.ofport is not None:
+                yield chain.number, path.number
 
 
 def _turned(priority: int, match: tuple[Condition, ...], pairs: tuple[tuple[Field, Field], ...]) -> Flow:
