@@ -101,6 +101,7 @@ def _one_host(options: Options, families: tuple[int, ...], word: str, most: floa
     watch, garbage = Stopwatch(cpu=True), Garbage()
     for _ in range(options.slow(5)):
         compiled = watch.time(lambda: Compiled(configuration, placement, garbage))
+    garbage.look()
     name = f"compile/OVN's workload, {word}"
     key = compiled.bridges[0]
     yield count(f"{name}: flows", len(compiled.states[key].flows), target=most)
