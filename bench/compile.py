@@ -132,7 +132,7 @@ def _rule_edited(
     """Change the port of one rule, in the middle, at the end and at the beginning."""
     watch = Stopwatch(cpu=True)
     (tenant,) = configuration.tenants.values()
-    for number in range(max(3, options.runs)):
+    for number in range(3 * options.runs):
         place = number * 977 % len(tenant.tiers[0].rules)
         edited = _with_service(tenant, place, ServiceTerm(6, ((7, 7 + number),)))
         changed = replace(configuration, tenants={tenant.name: edited})

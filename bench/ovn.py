@@ -57,7 +57,8 @@ def figures(options: Options) -> Iterator[Figure]:
                 theirs = ovn.measure(configuration)
             note = "OVN measured in this run"
         except (subprocess.SubprocessError, OSError) as error:
-            note = f"OVN did not come through it ({type(error).__name__}); its values are recorded ones"
+            why = str(error) if isinstance(error, ChildProcessError) else type(error).__name__
+            note = f"OVN did not come through it ({why}); its values are recorded ones"
             theirs = {what: value for what, (value, _) in RECORDED.items()}
     for figure in ours:
         what = figure.name.rpartition(": ")[2]
@@ -187,7 +188,7 @@ class _Ovn:
         rules = tenant.tiers[0].rules
         load += [_acl(place, rule) for place, rule in enumerate(rules)]
         start = time.perf_counter()
-        # In one transaction: after each of several ovn-controller works out all flows again.
+        # In one transaction: what is there by then need not be worked out after each of many.
         self._nbctl("--wait=hv", *_joined(load))
         full = time.perf_counter() - start
         flows = self._flows()
@@ -237,10 +238,31 @@ class _Ovn:
         return self._run("ovs-vsctl", f"--db=unix:{self._dir}/conf.sock", *words)
 
     def _run(self, *words: str) -> str:
-        done = subprocess.run(
-            words, env=self._env, check=True, capture_output=True, text=True, timeout=LONGEST_S
-        )
-        return done.stdout
+        with subprocess.Popen(
+            words, env=self._env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as command:
+            try:
+                return self._output(command, words)
+            finally:
+                command.kill()
+
+    def _output(self, command: subprocess.Popen[str], words: tuple[str, ...]) -> str:
+        """Return what a command prints; a daemon that ends meanwhile would let it wait for ever."""
+        until = time.monotonic() + LONGEST_S
+        while True:
+            try:
+                out, errors = command.communicate(timeout=1)
+            except subprocess.TimeoutExpired:
+                for process in self._processes:
+                    if process.poll() is not None:
+                        name = Path(str(process.args[0])).name if isinstance(process.args, tuple) else ""
+                        raise ChildProcessError(f"{name} ended with {process.returncode}") from None
+                if time.monotonic() > until:
+                    raise
+                continue
+            if command.returncode:
+                raise subprocess.CalledProcessError(command.returncode, words[0], out, errors)
+            return out
 
     def _spawn(self, *words: str) -> None:
         log = (self._dir / f"{words[0]}.log").open("ab")
