@@ -15,7 +15,8 @@ from zonewall.flows.wire_match import encode_match
 from zonewall.openflow.parse import parse_flow_removed, parse_flow_updates
 from zonewall.pipeline.cookie import Category, cookie
 from zonewall.pipeline.packet_fields import IP_PROTO, IPV4_DST, IPV4_SRC, TCP_DST, TCP_SRC
-from zonewall.pipeline.tables import DST_IDENTITY, LOG_ROWS, RULE, SRC_IDENTITY
+from zonewall.pipeline.registers import DST_IDENTITY, RULE, SRC_IDENTITY
+from zonewall.pipeline.tables import LOG_ROWS
 from zonewall.placement.model import BridgeKey
 from zonewall.reconciler import connection_log
 from zonewall.reconciler.connection_log import ConnectionLog

@@ -21,7 +21,8 @@ from zonewall.openflow.events import BridgeUp, Event
 from zonewall.openflow.listener import Admission, Listener, ListenerOptions
 from zonewall.pipeline import packet_fields as pf
 from zonewall.pipeline.model import BridgeProgram, Flow, SetField
-from zonewall.pipeline.tables import BANK, CLASSIFY, RULE, SECTION, SRC_IDENTITY, VERDICT, VERDICT_TABLE
+from zonewall.pipeline.registers import BANK, RULE, SECTION, SRC_IDENTITY, VERDICT
+from zonewall.pipeline.tables import CLASSIFY, VERDICT_TABLE
 from zonewall.placement.model import BridgeKey, Placement
 from zonewall.policy.findings import Location
 from zonewall.policy.inventory import Attachment, BridgeDeclaration, HostDeclaration, Inventory

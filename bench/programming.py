@@ -22,16 +22,8 @@ from zonewall.openflow.bundle import apply, apply_plan
 from zonewall.openflow.messages import BundleStep
 from zonewall.pipeline import packet_fields as pf
 from zonewall.pipeline.model import BridgeProgram, Flow, SetField
-from zonewall.pipeline.tables import (
-    BANK,
-    CLASSIFY,
-    DST_IDENTITY,
-    RULE,
-    SECTION,
-    SRC_IDENTITY,
-    VERDICT,
-    VERDICT_TABLE,
-)
+from zonewall.pipeline.registers import BANK, DST_IDENTITY, RULE, SECTION, SRC_IDENTITY, VERDICT
+from zonewall.pipeline.tables import CLASSIFY, VERDICT_TABLE
 
 FLOWS = 50_000
 EMPTY = BridgeState({}, {}, {})

@@ -20,7 +20,8 @@ from zonewall.openflow.events import BridgeUp
 from zonewall.pipeline import packet_fields as pf
 from zonewall.pipeline.cookie import Category, cookie
 from zonewall.pipeline.model import BridgeProgram, Flow
-from zonewall.pipeline.tables import RULE, VERDICT_TABLE
+from zonewall.pipeline.registers import RULE
+from zonewall.pipeline.tables import VERDICT_TABLE
 from zonewall.reconciler.link import SessionLink
 
 pytestmark = pytest.mark.ovs

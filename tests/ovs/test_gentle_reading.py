@@ -17,7 +17,8 @@ from zonewall.openflow.session import Session
 from zonewall.pipeline import packet_fields as pf
 from zonewall.pipeline.cookie import Category, cookie
 from zonewall.pipeline.model import BridgeProgram, Flow, SetField
-from zonewall.pipeline.tables import ACT, RULE, VERDICT_TABLE
+from zonewall.pipeline.registers import RULE
+from zonewall.pipeline.tables import ACT, VERDICT_TABLE
 from zonewall.reconciler.link import SessionLink
 
 RULES, PORTS = 60, 50

@@ -16,7 +16,8 @@ from zonewall.openflow.bundle import apply_plan
 from zonewall.openflow.errors import BundleRefused
 from zonewall.pipeline import packet_fields as pf
 from zonewall.pipeline.model import BridgeProgram, Flow, Group, SetField
-from zonewall.pipeline.tables import ACT, RULE
+from zonewall.pipeline.registers import RULE
+from zonewall.pipeline.tables import ACT
 
 pytestmark = pytest.mark.ovs
 

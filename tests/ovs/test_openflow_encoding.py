@@ -28,7 +28,8 @@ from zonewall.pipeline.model import (
     Output,
     SetField,
 )
-from zonewall.pipeline.tables import ACT, FIELDS, TENANT
+from zonewall.pipeline.registers import FIELDS, TENANT
+from zonewall.pipeline.tables import ACT
 
 pytestmark = pytest.mark.ovs
 

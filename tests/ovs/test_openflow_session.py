@@ -47,7 +47,8 @@ from zonewall.pipeline.model import (
     SetField,
     ToController,
 )
-from zonewall.pipeline.tables import ACT, BANK, CLASSIFY, RULE, SRC_IDENTITY, TENANT, VERDICT, VERDICT_TABLE
+from zonewall.pipeline.registers import BANK, RULE, SRC_IDENTITY, TENANT, VERDICT
+from zonewall.pipeline.tables import ACT, CLASSIFY, VERDICT_TABLE
 
 pytestmark = pytest.mark.ovs
 

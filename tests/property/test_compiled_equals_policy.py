@@ -23,7 +23,8 @@ from zonewall.intent.passing import Passing, rule_ends
 from zonewall.intent.schedule import inactive_rules
 from zonewall.intent.semantics import Probe, Verdict, verdict
 from zonewall.pipeline.model import BridgeProgram, Conjunction, Flow
-from zonewall.pipeline.tables import BANK, SECTION, VERDICT_TABLE
+from zonewall.pipeline.registers import BANK, SECTION
+from zonewall.pipeline.tables import VERDICT_TABLE
 from zonewall.policy.model import Configuration
 from zonewall.values.names import EndpointKey
 

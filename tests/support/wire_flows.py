@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from zonewall.pipeline import packet_fields as pf
-from zonewall.pipeline import tables
+from zonewall.pipeline import registers, tables
 from zonewall.pipeline.model import (
     Action,
     Clone,
@@ -34,8 +34,8 @@ GROUP = 5
 METER = 1
 """What the switch must hold before these flows are put."""
 
-REGISTERS = tuple(field for field in tables.FIELDS if field.base.startswith("reg"))
-LABELS = tuple(field for field in tables.FIELDS if field.base == "ct_label")
+REGISTERS = tuple(field for field in registers.FIELDS if field.base.startswith("reg"))
+LABELS = tuple(field for field in registers.FIELDS if field.base == "ct_label")
 ANYWHERE = (
     *REGISTERS,
     *LABELS,
@@ -124,7 +124,7 @@ def _moves(sources: tuple[Field, ...], targets: tuple[Field, ...]) -> st.SearchS
 def _plain_actions() -> st.SearchStrategy[Action]:
     return st.one_of(
         st.builds(Output, st.integers(1, 200) | st.sampled_from([65534, 0xFFFFFFFA])),
-        st.builds(OutputField, st.sampled_from((tables.OUT_PORT, tables.DST_ENDPOINT))),
+        st.builds(OutputField, st.sampled_from((registers.OUT_PORT, registers.DST_ENDPOINT))),
         st.just(ToInPort()),
         _set((*REGISTERS, pf.ETH_SRC, pf.ETH_DST, pf.TUN_ID)),
         _moves((*REGISTERS, *LABELS), REGISTERS),
@@ -145,7 +145,7 @@ def _tracking() -> st.SearchStrategy[Action]:
     written = st.lists(
         _set((*LABELS, pf.CT_MARK)) | _moves(REGISTERS, (*LABELS, pf.CT_MARK)), max_size=3
     ).map(tuple)
-    zones = st.integers(1, 0xFFFF) | st.just(tables.TRACK_ZONE)
+    zones = st.integers(1, 0xFFFF) | st.just(registers.TRACK_ZONE)
     next_tables = st.none() | st.sampled_from(tables.PIPELINE.tables)
     return st.builds(Ct, zones, next_tables) | st.builds(Ct, zones, next_tables, st.just(True), written)
 

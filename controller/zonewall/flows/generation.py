@@ -15,7 +15,7 @@ from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
 from zonewall.flows.wire_actions import encode_actions
 from zonewall.flows.wire_match import encode_match
 from zonewall.pipeline.model import SetField
-from zonewall.pipeline.tables import BANK
+from zonewall.pipeline.registers import BANK
 
 SIDE = 0x8000
 """The bit of the bank field that no compiled flow uses."""

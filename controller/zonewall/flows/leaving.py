@@ -19,7 +19,8 @@ from zonewall.flows.wire_actions import encode_actions
 from zonewall.flows.wire_match import encode_match
 from zonewall.pipeline.cookie import rule_of
 from zonewall.pipeline.model import SetField
-from zonewall.pipeline.tables import DST_IDENTITY, MIRROR_SELECT, SRC_IDENTITY, VERDICT_TABLE
+from zonewall.pipeline.registers import DST_IDENTITY, SRC_IDENTITY
+from zonewall.pipeline.tables import MIRROR_SELECT, VERDICT_TABLE
 
 REVALIDATION_S = 0.5
 """After so long no decision cached in the datapath is older than the last change."""

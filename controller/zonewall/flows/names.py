@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from zonewall.intent.fleet import Policy
 from zonewall.intent.numbering import Kind
 from zonewall.pipeline.model import Field
-from zonewall.pipeline.tables import (
+from zonewall.pipeline.registers import (
     BANK,
     CHAIN,
     DST_ENDPOINT,

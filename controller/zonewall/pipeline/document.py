@@ -11,7 +11,7 @@ from zonewall.pipeline.tables import PIPELINE
 
 _HEAD = """# The pipeline
 
-Drawn from `controller/zonewall/pipeline/tables.py` by `make docs`; edit that, not this.
+Drawn from `controller/zonewall/pipeline/tables.py` and `registers.py` by `make docs`; edit that, not this.
 
 A packet runs down the tables. A table that has no matching flow drops, unless it says *next*. Subroutines
 (`verdict`, `mirror_select`, `mirror_emit`) are called with `resubmit` and return.

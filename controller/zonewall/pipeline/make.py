@@ -5,7 +5,8 @@ from __future__ import annotations
 from zonewall.errors import CompileError
 from zonewall.pipeline.cookie import Category, cookie
 from zonewall.pipeline.model import Action, Condition, Flow, Goto, Resubmit, SetField, Table
-from zonewall.pipeline.tables import SECTION, VERDICT_TABLE
+from zonewall.pipeline.registers import SECTION
+from zonewall.pipeline.tables import VERDICT_TABLE
 
 
 def flow(

@@ -1,6 +1,7 @@
 """The words that flows are written in: fields, tables, actions and flows, by name.
 
-Numbers (which table, which register, which bit) stand in ``pipeline.tables`` alone; all else uses names.
+Numbers (which table, which register, which bit) stand in ``pipeline.tables`` and ``pipeline.registers``
+alone; all else uses names.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from zonewall.openflow.events import (
 )
 from zonewall.pipeline.cookie import Reason
 from zonewall.pipeline.model import Action, Output
-from zonewall.pipeline.tables import TENANT
+from zonewall.pipeline.registers import TENANT
 from zonewall.placement.announcement import (
     Announcement,
     AnnouncementKind,

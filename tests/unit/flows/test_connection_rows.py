@@ -21,7 +21,7 @@ from zonewall.pipeline.packet_fields import (
     UDP_DST,
     UDP_SRC,
 )
-from zonewall.pipeline.tables import DST_IDENTITY, RULE, SRC_IDENTITY
+from zonewall.pipeline.registers import DST_IDENTITY, RULE, SRC_IDENTITY
 
 NUMBERS: tuple[Condition, ...] = ((RULE, 7, None), (SRC_IDENTITY, 0x80000003, None), (DST_IDENTITY, 4, None))
 V4: tuple[Condition, ...] = ((IPV4_SRC, 0x0A000001, None), (IPV4_DST, 0x0A000002, None))

@@ -26,8 +26,9 @@ from zonewall.pipeline.compile import local_flows
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.model import Flow, Goto, SetField
 from zonewall.pipeline.packet_fields import ETH_SRC, IN_PORT
+from zonewall.pipeline.registers import OUT_PORT, TENANT
 from zonewall.pipeline.stages.who import foreign_flows, known_flows
-from zonewall.pipeline.tables import GUARD, OUT_PORT, RESOLVE, TENANT
+from zonewall.pipeline.tables import GUARD, RESOLVE
 from zonewall.placement.model import BindingState
 from zonewall.values.addresses import IpPrefix, MacAddress, host_prefix
 from zonewall.values.names import EndpointKey

@@ -9,18 +9,8 @@ from zonewall.pipeline.cookie import Category
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.model import Action, Condition, Conjunction, Goto, SetField
 from zonewall.pipeline.packet_fields import CONJ_ID, IN_PORT
-from zonewall.pipeline.tables import (
-    BANK,
-    DST_IDENTITY,
-    GUARD,
-    OUTSIDE_BIT,
-    RESOLVE,
-    RULE,
-    SECTION,
-    SRC_IDENTITY,
-    VERDICT,
-    VERDICT_TABLE,
-)
+from zonewall.pipeline.registers import BANK, DST_IDENTITY, OUTSIDE_BIT, RULE, SECTION, SRC_IDENTITY, VERDICT
+from zonewall.pipeline.tables import GUARD, RESOLVE, VERDICT_TABLE
 
 
 def who(port: int, identity: int) -> EncodedFlow:

@@ -34,10 +34,7 @@ from zonewall.pipeline.packet_fields import (
     TCP_FLAGS,
     TCP_RST,
 )
-from zonewall.pipeline.stages.classify import reject_meter
-from zonewall.pipeline.tables import (
-    ACT,
-    ADMIT,
+from zonewall.pipeline.registers import (
     ALLOW,
     ANSWER,
     CHAIN,
@@ -54,19 +51,18 @@ from zonewall.pipeline.tables import (
     MIRROR_ALLOWED,
     MIRROR_DROPPED,
     MIRROR_DUE,
-    MIRROR_EMIT,
-    MODIFY,
     ORIGIN,
     OUT_PORT,
     PATH,
     REJECT,
-    REJECT_TABLE,
     RULE,
     VERDICT,
     VIA,
     VIA_LOCAL,
     VIA_UPLINK,
 )
+from zonewall.pipeline.stages.classify import reject_meter
+from zonewall.pipeline.tables import ACT, ADMIT, MIRROR_EMIT, MODIFY, REJECT_TABLE
 
 REJECT_RATE_PPS = 10
 REJECT_BYTES = 256

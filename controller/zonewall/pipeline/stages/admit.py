@@ -9,8 +9,9 @@ from zonewall.pipeline.cookie import Category
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.model import Action, Flow, Goto, Meter, MeterEntry, MeterUnit
 from zonewall.pipeline.packet_fields import IN_PORT
+from zonewall.pipeline.registers import FRESH, FROM_ENDPOINT, FROM_UPLINK, ORIGIN, TENANT
 from zonewall.pipeline.stages.classify import announcement_meter
-from zonewall.pipeline.tables import ADMIT, COMMIT, FRESH, FROM_ENDPOINT, FROM_UPLINK, ORIGIN, TENANT
+from zonewall.pipeline.tables import ADMIT, COMMIT
 
 
 def new_connection_meter(ofport: int) -> int:

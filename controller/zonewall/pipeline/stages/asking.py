@@ -16,14 +16,8 @@ from zonewall.pipeline.model import (
     SetField,
 )
 from zonewall.pipeline.packet_fields import CT_STATE, CT_TRK
-from zonewall.pipeline.tables import (
-    ANSWER,
-    DST_IDENTITY,
-    MIRROR_SELECT,
-    MIRROR_STEP,
-    SRC_IDENTITY,
-    TRACK_ZONE,
-)
+from zonewall.pipeline.registers import ANSWER, DST_IDENTITY, MIRROR_STEP, SRC_IDENTITY, TRACK_ZONE
+from zonewall.pipeline.tables import MIRROR_SELECT
 
 SWAP_IDENTITIES: tuple[Action, ...] = (
     PushField(SRC_IDENTITY),

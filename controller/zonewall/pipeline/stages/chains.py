@@ -46,19 +46,11 @@ from zonewall.pipeline.packet_fields import (
     TUN_ID,
     VLAN_VID,
 )
-from zonewall.pipeline.stages.asking import remembered, state_condition
-from zonewall.pipeline.stages.classify import broadcast_meter
-from zonewall.pipeline.tables import (
+from zonewall.pipeline.registers import (
     ANSWER,
     ARRIVED,
     BANK,
     CHAIN,
-    CHAIN_PICK,
-    CHAIN_TABLE,
-    CLASSIFY,
-    DELIVER,
-    FABRIC_IN,
-    FABRIC_TENANT,
     FROM_ENDPOINT,
     FROM_FABRIC,
     FROM_SERVICE,
@@ -72,26 +64,36 @@ from zonewall.pipeline.tables import (
     ORIGIN,
     OUT_PORT,
     OUTSIDE_BIT,
-    OVERLAY_IN,
     PATH,
     PICK,
-    SERVICE_IN,
-    SERVICE_KNOWN,
-    SERVICE_RETURN,
-    SOURCE,
     SRC_IDENTITY,
     SRC_LOCAL,
-    STEER,
-    STEER_BACK,
     TAKE_UP,
     TENANT,
-    TO_UPLINK,
-    TRACK,
     TRACK_ZONE,
     UNTRACKED,
     VIA,
     VIA_LOCAL,
     VIA_UPLINK,
+)
+from zonewall.pipeline.stages.asking import remembered, state_condition
+from zonewall.pipeline.stages.classify import broadcast_meter
+from zonewall.pipeline.tables import (
+    CHAIN_PICK,
+    CHAIN_TABLE,
+    CLASSIFY,
+    DELIVER,
+    FABRIC_IN,
+    FABRIC_TENANT,
+    OVERLAY_IN,
+    SERVICE_IN,
+    SERVICE_KNOWN,
+    SERVICE_RETURN,
+    SOURCE,
+    STEER,
+    STEER_BACK,
+    TO_UPLINK,
+    TRACK,
 )
 
 PROBES_PER_S = 20

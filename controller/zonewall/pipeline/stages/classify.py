@@ -30,24 +30,26 @@ from zonewall.pipeline.packet_fields import (
     TUN_ID,
     TUN_SRC,
 )
-from zonewall.pipeline.tables import (
-    ANNOUNCE,
+from zonewall.pipeline.registers import (
     BANK,
-    CLASSIFY,
-    FABRIC_IN,
-    FABRIC_TENANT,
     FROM_ENDPOINT,
     FROM_FABRIC,
     FROM_UPLINK,
-    GUARD,
-    MIRROR_IN,
     ORIGIN,
     OUT_PORT,
-    OVERLAY_IN,
-    SOURCE,
     SRC_MOVED,
     SRC_QUARANTINED,
     TENANT,
+)
+from zonewall.pipeline.tables import (
+    ANNOUNCE,
+    CLASSIFY,
+    FABRIC_IN,
+    FABRIC_TENANT,
+    GUARD,
+    MIRROR_IN,
+    OVERLAY_IN,
+    SOURCE,
 )
 from zonewall.placement.model import BindingState
 

@@ -42,11 +42,9 @@ from zonewall.pipeline.packet_fields import (
     UDP_DST,
     UDP_SRC,
 )
-from zonewall.pipeline.stages.asking import remembered, state_condition
-from zonewall.pipeline.tables import (
+from zonewall.pipeline.registers import (
     ANSWER,
     CHAIN,
-    CHAIN_TABLE,
     DST_IDENTITY,
     FRESH,
     FROM_ENDPOINT,
@@ -56,14 +54,8 @@ from zonewall.pipeline.tables import (
     LABEL_DST,
     LABEL_RULE,
     LABEL_SRC,
-    LOG,
-    LOG_BEGIN,
-    LOG_COMMIT,
     LOG_DUE,
-    LOG_FIRST,
     LOG_KNOWN,
-    LOG_ROWS,
-    LOG_TURN,
     LOGGED,
     ORIGIN,
     PATH,
@@ -74,6 +66,8 @@ from zonewall.pipeline.tables import (
     VIA_LOCAL,
     VIA_UPLINK,
 )
+from zonewall.pipeline.stages.asking import remembered, state_condition
+from zonewall.pipeline.tables import CHAIN_TABLE, LOG, LOG_BEGIN, LOG_COMMIT, LOG_FIRST, LOG_ROWS, LOG_TURN
 
 COLLECTORS = 0x5A57
 """Number of the set of IPFIX collectors in a bridge's database."""

@@ -32,14 +32,7 @@ from zonewall.pipeline.packet_fields import (
     VLAN_NUMBER,
     VLAN_VID,
 )
-from zonewall.pipeline.stages.classify import broadcast_meter
-from zonewall.pipeline.stages.guard import nd_type
-from zonewall.pipeline.tables import (
-    BROADCAST,
-    DELIVER,
-    FABRIC_IN,
-    FLOOD,
-    FLOOD_LOCAL,
+from zonewall.pipeline.registers import (
     FROM_ENDPOINT,
     FROM_FABRIC,
     FROM_UPLINK,
@@ -48,11 +41,13 @@ from zonewall.pipeline.tables import (
     SECTION,
     SRC_QUARANTINED,
     TENANT,
-    TO_UPLINK,
     VIA,
     VIA_LOCAL,
     VIA_UPLINK,
 )
+from zonewall.pipeline.stages.classify import broadcast_meter
+from zonewall.pipeline.stages.guard import nd_type
+from zonewall.pipeline.tables import BROADCAST, DELIVER, FABRIC_IN, FLOOD, FLOOD_LOCAL, TO_UPLINK
 
 PORTS_IN_A_FLOOD_FLOW = 256
 """By number, so that a port that comes or goes changes one flow; all numbers need 255 sections."""

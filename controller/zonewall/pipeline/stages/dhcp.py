@@ -22,20 +22,10 @@ from zonewall.pipeline.model import (
     ToController,
 )
 from zonewall.pipeline.packet_fields import IN_PORT
+from zonewall.pipeline.registers import FROM_FABRIC, FROM_UPLINK, ORIGIN, TENANT, VIA
 from zonewall.pipeline.stages.classify import announcement_meter
 from zonewall.pipeline.stages.guard import DHCP_REPLY, DHCP_REQUEST
-from zonewall.pipeline.tables import (
-    BIND,
-    BROADCAST,
-    DELIVER,
-    DHCP,
-    FROM_FABRIC,
-    FROM_UPLINK,
-    ORIGIN,
-    TENANT,
-    TO_UPLINK,
-    VIA,
-)
+from zonewall.pipeline.tables import BIND, BROADCAST, DELIVER, DHCP, TO_UPLINK
 
 GRANTS_PER_S = 500
 GRANT_BYTES = 1024

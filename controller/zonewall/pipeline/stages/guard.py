@@ -28,6 +28,7 @@ from zonewall.pipeline.packet_fields import (
     UDP_DST,
     UDP_SRC,
 )
+from zonewall.pipeline.registers import SRC_IDENTITY
 from zonewall.pipeline.stages.classify import ANNOUNCEMENT_BYTES, announcement_meter
 from zonewall.pipeline.tables import (
     ARP,
@@ -40,7 +41,6 @@ from zonewall.pipeline.tables import (
     ND,
     RESOLVE,
     SOURCE,
-    SRC_IDENTITY,
 )
 from zonewall.values.addresses import host_prefix
 

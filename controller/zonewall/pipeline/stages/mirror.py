@@ -25,22 +25,18 @@ from zonewall.pipeline.model import (
     ToController,
 )
 from zonewall.pipeline.packet_fields import IN_PORT, TUN_DST, TUN_ID, VLAN_NUMBER, VLAN_VID
-from zonewall.pipeline.stages.classify import announcement_meter
-from zonewall.pipeline.tables import (
-    CLASSIFY,
-    DELIVER,
+from zonewall.pipeline.registers import (
     FROM_FABRIC,
     FROM_SERVICE,
     MIRROR_DUE,
-    MIRROR_EMIT,
-    MIRROR_IN,
     MIRROR_SENT,
     ORIGIN,
     OUT_PORT,
-    OVERLAY_IN,
     TENANT,
     VIA,
 )
+from zonewall.pipeline.stages.classify import announcement_meter
+from zonewall.pipeline.tables import CLASSIFY, DELIVER, MIRROR_EMIT, MIRROR_IN, OVERLAY_IN
 
 OFPP_IN_PORT = 0xFFFFFFF8
 SPOKE_PPS = 1

@@ -20,7 +20,7 @@ from zonewall.pipeline.model import (
     Spread,
 )
 from zonewall.pipeline.packet_fields import CONJ_ID, CT_INV, CT_NEW, CT_STATE, CT_TRK
-from zonewall.pipeline.tables import (
+from zonewall.pipeline.registers import (
     ALLOW,
     BANK,
     DROP,
@@ -29,8 +29,6 @@ from zonewall.pipeline.tables import (
     MIRROR_ALLOWED,
     MIRROR_DROPPED,
     MIRROR_PICK,
-    MIRROR_SAMPLE,
-    MIRROR_SELECT,
     MIRROR_STEP,
     MONITORED,
     OUTSIDE_BIT,
@@ -39,8 +37,8 @@ from zonewall.pipeline.tables import (
     SECTION,
     SRC_IDENTITY,
     VERDICT,
-    VERDICT_TABLE,
 )
+from zonewall.pipeline.tables import MIRROR_SAMPLE, MIRROR_SELECT, VERDICT_TABLE
 
 Clause = list[tuple[Condition, ...]]
 

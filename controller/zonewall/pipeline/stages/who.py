@@ -40,28 +40,18 @@ from zonewall.pipeline.packet_fields import (
     ND_TARGET,
     UDP_DST,
 )
-from zonewall.pipeline.stages.guard import DHCP_REPLY, DHCP_REQUEST, NA, NS, nd_type
-from zonewall.pipeline.tables import (
-    ARP,
+from zonewall.pipeline.registers import (
     BANK,
-    BIND,
-    BROADCAST,
-    DHCP,
     DST_ENDPOINT,
     DST_IDENTITY,
     DST_MOVED,
     DST_QUARANTINED,
     FROM_FABRIC,
     FROM_UPLINK,
-    MULTICAST,
-    ND,
     NO_ENDPOINT,
     ORIGIN,
     OUT_PORT,
     OUTSIDE_ENDPOINT,
-    QUARANTINE,
-    RESOLVE,
-    SOURCE,
     SRC_IDENTITY,
     SRC_LOCAL,
     SRC_QUARANTINED,
@@ -69,6 +59,8 @@ from zonewall.pipeline.tables import (
     VIA,
     VIA_UPLINK,
 )
+from zonewall.pipeline.stages.guard import DHCP_REPLY, DHCP_REQUEST, NA, NS, nd_type
+from zonewall.pipeline.tables import ARP, BIND, BROADCAST, DHCP, MULTICAST, ND, QUARANTINE, RESOLVE, SOURCE
 from zonewall.placement.model import BindingState
 from zonewall.values.addresses import MacAddress
 
