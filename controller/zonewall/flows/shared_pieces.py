@@ -97,7 +97,7 @@ class SharedPieces:
         self._banks: Aging[Hashable, tuple[BankHere, _Placed, BankLayer]] = Aging()
         self._lines: Aging[int, LinePieces] = Aging()
         self._ranges: Aging[tuple[int, int, tuple[int, ...], bool], EncodedFlow] = Aging()
-        self._take_ups: Aging[Hashable, Block] = Aging()
+        self._take_ups: Aging[BridgeIntent, Block] = Aging()
         self._paths: Aging[Destination, Block] = Aging()
         self._alike: Aging[BridgeIntent, tuple[EncodedFlow, ...]] = Aging()
         self._bank_frames: Aging[tuple[BankFrame, bool], Block] = Aging()
@@ -143,9 +143,9 @@ class SharedPieces:
 
     def take_up(self, bridge: BridgeIntent) -> Block:
         """Return the flows for connections that are taken up in their middle."""
-        key = (bridge.sections, bridge.mirror_steps, bridge.turned, bool(bridge.sinks))
-        known = self._take_ups.get(key)
-        return known or self._take_ups.put(key, Block(encode_distinct(take_up.take_up_flows(bridge))))
+        like = alike(bridge)
+        known = self._take_ups.get(like)
+        return known or self._take_ups.put(like, Block(encode_distinct(take_up.take_up_flows(like))))
 
     def tenant_frame(self, bridge: BridgeIntent, tenant: TenantIntent) -> Block:
         """Return a tenant's flows on a bridge that are no endpoint's."""
