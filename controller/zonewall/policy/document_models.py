@@ -205,7 +205,7 @@ class ProviderDocument(Part):
     after: tuple[ProviderTierPart, ...] = ()
     limits: LimitsPart = LimitsPart()
     ethertypes: Many[Ethertype] = ()
-    multicast: Many[Literal["vrrp", "mdns"]] = ()
+    multicast: Many[Literal["vrrp", "mdns", "dhcpv6"]] = ()
     respond: tuple[RespondPart, ...] = ()
     remediation: PeerName | None = None
 

@@ -18,8 +18,9 @@ _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 _ON_REQUEST: Mapping[str, tuple[frozenset[str], int, int | None]] = {
     "vrrp": (frozenset({"224.0.0.18", "ff02::12"}), _VRRP, None),
     "mdns": (frozenset({"224.0.0.251", "ff02::fb"}), Protocol.UDP, 5353),
+    "dhcpv6": (frozenset({"ff02::1:2"}), Protocol.UDP, 547),
 }
-"""What ``multicast:`` may name: groups, protocol, port (RFC 9568, RFC 6762)."""
+"""What ``multicast:`` may name: groups, protocol, port (RFC 9568, RFC 6762, RFC 8415)."""
 
 
 def is_group_address(address: IpAddress) -> bool:
@@ -46,11 +47,12 @@ def _is_discovery(connection: Connection) -> bool:
 
 
 def _is_dhcp_request(connection: Connection) -> bool:
-    """RFC 2131 (broadcast to port 67), RFC 8415 (All_DHCP_Relay_Agents_and_Servers, port 547)."""
-    address, probe = connection.destination.address, connection.probe
-    return probe.protocol == Protocol.UDP and (str(address), probe.destination_port) in (
-        (str(_BROADCAST), 67),
-        ("ff02::1:2", 547),
+    """RFC 2131 (broadcast to port 67)."""
+    probe = connection.probe
+    return (
+        connection.destination.address == _BROADCAST
+        and probe.protocol == Protocol.UDP
+        and probe.destination_port == 67
     )
 
 

@@ -75,8 +75,11 @@ MULTICAST_GROUPS: dict[str, tuple[tuple[Condition, ...], ...]] = {
         (IPV4, (IP_PROTO, 17, None), (IPV4_DST, 0xE00000FB, None), (UDP_DST, 5353, None)),
         (IPV6, (IP_PROTO, 17, None), (IPV6_DST, 0xFF02 << 112 | 0xFB, None), (UDP_DST, 5353, None)),
     ),
+    "dhcpv6": (
+        (IPV6, (IP_PROTO, 17, None), (IPV6_DST, 0xFF02 << 112 | 0x10002, None), (UDP_DST, 547, None)),
+    ),
 }
-"""What ``multicast:`` may name (RFC 9568 VRRP, RFC 6762 mDNS)."""
+"""What ``multicast:`` may name (RFC 9568 VRRP, RFC 6762 mDNS, RFC 8415 DHCPv6)."""
 
 Known = LocalEndpoint | RemoteEndpoint
 
