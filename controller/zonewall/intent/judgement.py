@@ -22,10 +22,10 @@ from zonewall.intent.crowds import (
     both,
     crowd,
     inside,
-    monitored_identities,
     named_zones,
 )
 from zonewall.intent.identity import Directory
+from zonewall.intent.monitoring import lines_under_mode, lines_watched
 from zonewall.policy.model import Action, Configuration, Mode, Peer, Rule, Tenant, Tier
 from zonewall.values.names import TenantName
 
@@ -169,7 +169,7 @@ class _Builder:
         name = f"{tenant.name}/default"
         monitored = tenant.mode is Mode.MONITOR
         default = Line(name, name, EVERYBODY, EVERYBODY, (), _OUTCOMES[tenant.default])
-        end = self._monitor(tenant, default, monitored)
+        end = lines_watched(self._directory, tenant, default, monitored)
         return Bank(tenant.name, tenant.name, self._sections(phases, tenant, tenant), tuple(end))
 
     def between(self, source_name: TenantName, destination_name: TenantName) -> Bank:
@@ -265,7 +265,10 @@ class _Builder:
             if sources.nobody or destinations.nobody:
                 continue
             line = Line(key, name, sources, destinations, rule.services, outcome, onward)
-            yield from self._monitored(reader, tier, rule, line, crossing)
+            if crossing:
+                yield line
+            else:
+                yield from lines_under_mode(self._directory, reader, tier, rule, line)
 
     def _pairs(
         self, name: str, rule: Rule, from_view: View, to_view: View
@@ -336,38 +339,6 @@ class _Builder:
                         return True
         return False
 
-    def _monitored(
-        self, reader: Tenant | None, tier: Tier, rule: Rule, line: Line, crossing: bool
-    ) -> Iterator[Line]:
-        mode = rule.mode or tier.mode
-        if line.outcome not in (Outcome.DROP, Outcome.REJECT) or crossing or mode is Mode.ENFORCE:
-            yield line
-        elif reader is None:
-            yield _as_monitored(line) if mode is Mode.MONITOR else line
-        else:
-            yield from self._monitor(reader, line, Mode.MONITOR in (mode, reader.mode))
-
-    def _monitor(self, tenant: Tenant, line: Line, everywhere: bool) -> Iterator[Line]:
-        """Yield the line; before it, what of it only counts because a zone or all is in monitor mode."""
-        if line.outcome not in (Outcome.DROP, Outcome.REJECT):
-            yield line
-            return
-        if everywhere:
-            yield _as_monitored(line)
-            return
-        watched = monitored_identities(self._directory, tenant)
-        if watched:
-            for mark, sources, destinations in (
-                ("~from", both(line.sources, watched), line.destinations),
-                ("~to", line.sources, both(line.destinations, watched)),
-            ):
-                if not (sources.nobody or destinations.nobody):
-                    part = Line(
-                        line.key + mark, line.rule, sources, destinations, line.services, line.outcome
-                    )
-                    yield _as_monitored(part)
-        yield line
-
 
 def _pairings(name: str, rule: Rule) -> Iterator[tuple[str, _Peers, _Peers]]:
     """Yield a rule's two sides, and for ``self`` each of its ``from`` peers with itself."""
@@ -377,12 +348,6 @@ def _pairings(name: str, rule: Rule) -> Iterator[tuple[str, _Peers, _Peers]]:
     if len(plain) < len(rule.destinations):
         for peer in rule.sources:
             yield f"{name}#self:{peer.tenant or ''}/{peer.zone or peer.kind}", (peer,), (peer,)
-
-
-def _as_monitored(line: Line) -> Line:
-    return Line(
-        line.key, line.rule, line.sources, line.destinations, line.services, Outcome.ALLOW, monitored=True
-    )
 
 
 def _of(tenant: Tenant) -> _Tiers:

@@ -55,47 +55,23 @@ GUARD: Final = Table(
     6,
     "May this endpoint say that: its own IPv4, IPv6, ARP and ND addresses only? Sets its identity.",
     (
-        "in_port",
-        "ipv4_src",
-        "ipv6_src",
-        "arp_spa",
-        "arp_sha",
-        "eth_type",
-        "udp_src",
-        "icmpv6_type",
-        "eth_dst",
-        "arp_op",
-        "ip_proto",
-        "udp_dst",
+        "in_port", "ipv4_src", "ipv6_src", "arp_spa", "arp_sha", "eth_type", "udp_src", "icmpv6_type",
+        "eth_dst", "arp_op", "ip_proto", "udp_dst",
     ),
     ("guard_nd", "source", "arp", "dhcp", "broadcast", "resolve", "bind"),
-)
+)  # fmt: skip
 GUARD_ND: Final = Table(
     "guard_nd",
     7,
     "Neighbour discovery: is the link-layer address in it the endpoint's own?",
-    (
-        "in_port",
-        "icmpv6_type",
-        "nd_sll",
-        "nd_tll",
-        "eth_type",
-        "ip_proto",
-    ),
+    ("in_port", "icmpv6_type", "nd_sll", "nd_tll", "eth_type", "ip_proto"),
     ("guard_nd_address", "broadcast"),
 )
 GUARD_ND_ADDRESS: Final = Table(
     "guard_nd_address",
     8,
     "Neighbour discovery: the address it speaks from, or for, is the endpoint's own.",
-    (
-        "in_port",
-        "icmpv6_type",
-        "ipv6_src",
-        "nd_target",
-        "eth_type",
-        "ip_proto",
-    ),
+    ("in_port", "icmpv6_type", "ipv6_src", "nd_target", "eth_type", "ip_proto"),
     ("nd", "broadcast"),
 )
 SOURCE: Final = Table(
@@ -103,106 +79,51 @@ SOURCE: Final = Table(
     9,
     "Who sent what came from a link, a tunnel, an uplink, a router or an appliance? Sets its identity.",
     (
-        "tenant",
-        "origin",
-        "ipv4_src",
-        "ipv6_src",
-        "eth_src",
-        "eth_type",
-        "eth_dst",
-        "arp_spa",
-        "arp_sha",
-        "ip_proto",
-        "udp_src",
-        "udp_dst",
-        "icmpv6_type",
-        "nd_target",
+        "tenant", "origin", "ipv4_src", "ipv6_src", "eth_src", "eth_type", "eth_dst", "arp_spa", "arp_sha",
+        "ip_proto", "udp_src", "udp_dst", "icmpv6_type", "nd_target",
     ),
     ("arp", "nd", "dhcp", "broadcast", "resolve", "bind"),
-)
+)  # fmt: skip
 ARP: Final = Table(
     "arp",
     10,
     "Whose address does this ARP ask for or answer? It is sent there only.",
-    (
-        "tenant",
-        "arp_tpa",
-        "arp_spa",
-        "eth_type",
-    ),
+    ("tenant", "arp_tpa", "arp_spa", "eth_type"),
     ("broadcast", "bind"),
 )
 ND: Final = Table(
     "nd",
     11,
     "Whose address does this neighbour discovery ask for? It is sent there only.",
-    (
-        "tenant",
-        "nd_target",
-        "ipv6_dst",
-        "icmpv6_type",
-        "eth_type",
-        "ip_proto",
-    ),
+    ("tenant", "nd_target", "ipv6_dst", "icmpv6_type", "eth_type", "ip_proto"),
     ("broadcast", "bind"),
 )
 RESOLVE: Final = Table(
     "resolve",
     12,
     "Which identity is the other end? Longest prefix, per tenant.",
-    (
-        "tenant",
-        "ipv4_dst",
-        "ipv6_dst",
-        "eth_type",
-        "ip_proto",
-        "udp_src",
-        "udp_dst",
-    ),
+    ("tenant", "ipv4_dst", "ipv6_dst", "eth_type", "ip_proto", "udp_src", "udp_dst"),
     ("multicast", "dhcp", "bind"),
 )
 MULTICAST: Final = Table(
     "multicast",
     13,
     "Multicast and broadcast: a known list, nothing else.",
-    (
-        "src_quarantined",
-        "ipv4_dst",
-        "ipv6_dst",
-        "ip_proto",
-        "udp_dst",
-        "eth_type",
-    ),
+    ("src_quarantined", "ipv4_dst", "ipv6_dst", "ip_proto", "udp_dst", "eth_type"),
     ("broadcast",),
 )
 DHCP: Final = Table(
     "dhcp",
     14,
     "Requests go to the tenant's DHCP servers, answers come from them only.",
-    (
-        "tenant",
-        "origin",
-        "in_port",
-        "udp_dst",
-        "eth_dst",
-        "eth_type",
-        "ip_proto",
-        "udp_src",
-    ),
+    ("tenant", "origin", "in_port", "udp_dst", "eth_dst", "eth_type", "ip_proto", "udp_src"),
     ("broadcast", "bind"),
 )
 BROADCAST: Final = Table(
     "broadcast",
     15,
     "What is flooded within the tenant passes the port's own meter first.",
-    (
-        "in_port",
-        "origin",
-        "src_quarantined",
-        "eth_type",
-        "icmpv6_type",
-        "ip_proto",
-    ),
+    ("in_port", "origin", "src_quarantined", "eth_type", "icmpv6_type", "ip_proto"),
     ("flood",),
 )
 BIND: Final = Table(
@@ -217,80 +138,38 @@ QUARANTINE: Final = Table(
     17,
     "Is either end isolated? Before tracking, so that isolation cuts live connections too.",
     (
-        "src_quarantined",
-        "dst_quarantined",
-        "src_identity",
-        "dst_identity",
-        "eth_type",
-        "ip_proto",
-        "udp_src",
-        "udp_dst",
-        "icmpv6_type",
+        "src_quarantined", "dst_quarantined", "src_identity", "dst_identity", "eth_type", "ip_proto",
+        "udp_src", "udp_dst", "icmpv6_type",
     ),
     ("track",),
     Miss.NEXT,
-)
+)  # fmt: skip
 TRACK: Final = Table(
     "track",
     18,
     "Look the connection up, in the zone of this bridge and tenant.",
     (
-        "bank",
-        "eth_type",
-        "origin",
-        "via",
-        "arrived",
-        "answer",
-        "src_local",
-        "ip_proto",
-        "ip_frag",
-        "udp_src",
-        "udp_dst",
-        "icmpv6_type",
+        "bank", "eth_type", "origin", "via", "arrived", "answer", "src_local", "ip_proto", "ip_frag",
+        "udp_src", "udp_dst", "icmpv6_type",
     ),
     ("judge", "deliver"),
-)
+)  # fmt: skip
 JUDGE: Final = Table(
     "judge",
     19,
     "Turn the packet to its connection's original direction and ask for the verdict, packet by packet.",
     (
-        "ct_state",
-        "eth_type",
-        "ip_proto",
-        "ip_frag",
-        "ct_zone",
-        "tcp_src",
-        "tcp_dst",
-        "udp_src",
-        "udp_dst",
-        "sctp_src",
-        "sctp_dst",
-        "tcp_flags",
-        "icmpv4_type",
-        "icmpv6_type",
-        "bank",
-        "src_moved",
-        "dst_moved",
-        "origin",
-        "via",
-        "label_turned",
+        "ct_state", "eth_type", "ip_proto", "ip_frag", "ct_zone", "tcp_src", "tcp_dst", "udp_src",
+        "udp_dst", "sctp_src", "sctp_dst", "tcp_flags", "icmpv4_type", "icmpv6_type", "bank", "src_moved",
+        "dst_moved", "origin", "via", "label_turned",
     ),
     ("take_up", "act"),
-)
+)  # fmt: skip
 TAKE_UP_TABLE: Final = Table(
     "take_up",
     20,
     "A connection in its middle after a move, or SCTP: allowed as it is, or as the answer of one that is?",
-    (
-        "verdict",
-        "ip_proto",
-        "answer",
-        "bank",
-        "src_identity",
-        "dst_identity",
-        "eth_type",
-    ),
+    ("verdict", "ip_proto", "answer", "bank", "src_identity", "dst_identity", "eth_type"),
     ("act",),
 )
 MIRROR_SELECT: Final = Table(
@@ -304,18 +183,10 @@ VERDICT_TABLE: Final = Table(
     22,
     "Subroutine: the first matching rule decides; pass goes on to the next section.",
     (
-        "bank",
-        "section",
-        "src_identity",
-        "dst_identity",
-        *SERVICES,
-        "conj_id",
-        "label_rule",
-        "ct_state",
-        "verdict",
-        "eth_type",
+        "bank", "section", "src_identity", "dst_identity", *SERVICES, "conj_id", "label_rule", "ct_state",
+        "verdict", "eth_type",
     ),
-)
+)  # fmt: skip
 ACT: Final = Table(
     "act",
     23,
@@ -327,14 +198,7 @@ MODIFY: Final = Table(
     "modify",
     24,
     "What the deciding rule asks beside allow: limit, mirror, chain.",
-    (
-        "rule",
-        "origin",
-        "answer",
-        "out_port",
-        "via",
-        "in_port",
-    ),
+    ("rule", "origin", "answer", "out_port", "via", "in_port"),
     ("admit",),
     Miss.NEXT,
 )
@@ -343,18 +207,10 @@ REJECT_TABLE: Final = Table(
     25,
     "Ask the controller for a RST or an ICMP error, by the port's own meter; never in answer to one.",
     (
-        "in_port",
-        "origin",
-        "answer",
-        "ip_proto",
-        "tcp_flags",
-        "icmpv4_type",
-        "icmpv6_type",
-        "ip_frag",
-        "eth_dst",
-        "eth_type",
+        "in_port", "origin", "answer", "ip_proto", "tcp_flags", "icmpv4_type", "icmpv6_type", "ip_frag",
+        "eth_dst", "eth_type",
     ),
-)
+)  # fmt: skip
 ADMIT: Final = Table(
     "admit",
     26,
@@ -375,89 +231,51 @@ CHAIN_TABLE: Final = Table(
     28,
     "Send it through the rule's service functions, in the connection's direction.",
     (
-        "chain",
-        "path",
-        "arrived",
-        "origin",
-        "answer",
-        "untracked",
-        "take_up",
-        "src_identity",
-        "via",
-        "gathered",
-        "ct_state",
-        "eth_type",
+        "chain", "path", "arrived", "origin", "answer", "untracked", "take_up", "src_identity", "via",
+        "gathered", "ct_state", "eth_type",
     ),
     ("deliver", "steer"),
     Miss.NEXT,
-)
+)  # fmt: skip
 SERVICE_RETURN: Final = Table(
     "service_return",
     29,
     "Out of an appliance: was this connection sent into it, in this direction?",
-    (
-        "in_port",
-        "leg_vlan",
-        "eth_type",
-        "tenant",
-    ),
+    ("in_port", "leg_vlan", "eth_type", "tenant"),
     ("service_known",),
 )
 SERVICE_KNOWN: Final = Table(
     "service_known",
     30,
     "Only connections that were sent in come out; then the next function, or on to the destination.",
-    (
-        "in_port",
-        "leg_vlan",
-        "ct_state",
-        "label_chain",
-        "label_turned",
-    ),
+    ("in_port", "leg_vlan", "ct_state", "label_chain", "label_turned"),
     ("steer",),
 )
 SERVICE_IN: Final = Table(
     "service_in",
     31,
     "A frame from another bridge for an appliance's leg here.",
-    (
-        "vlan_vid",
-        "chain",
-    ),
+    ("vlan_vid", "chain"),
     ("steer",),
 )
 STEER: Final = Table(
     "steer",
     32,
     "Out of an appliance's leg, remembered by the appliance's own conntrack zone.",
-    (
-        "out_port",
-        "leg_vlan",
-        "answer",
-        "eth_type",
-    ),
+    ("out_port", "leg_vlan", "answer", "eth_type"),
     ("steer_back",),
 )
 MIRROR_EMIT: Final = Table(
     "mirror_emit",
     33,
     "Subroutine: one copy to each target that is due and has none yet.",
-    (
-        "mirror_due",
-        "mirror_sent",
-        "origin",
-    ),
+    ("mirror_due", "mirror_sent", "origin"),
 )
 DELIVER: Final = Table(
     "deliver",
     34,
     "Out of a local port, over the fabric, through a tunnel or to the uplinks.",
-    (
-        "via",
-        "tenant",
-        "origin",
-        "out_port",
-    ),
+    ("via", "tenant", "origin", "out_port"),
     ("to_uplink",),
 )
 TO_UPLINK: Final = Table("to_uplink", 35, "With the tenant's VLAN, out of its uplinks.", ("tenant",))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 from zonewall.policy.document_models import (
@@ -17,7 +17,7 @@ from zonewall.policy.document_models import (
     TierPart,
     ZonePart,
 )
-from zonewall.policy.inventory import Inventory
+from zonewall.policy.lookups import PEER_WORDS, Lookup, Names
 from zonewall.policy.model import (
     Action,
     Assertion,
@@ -28,7 +28,6 @@ from zonewall.policy.model import (
     MirrorRule,
     Mode,
     OnChange,
-    Peer,
     Provider,
     ProviderLimits,
     Response,
@@ -38,150 +37,17 @@ from zonewall.policy.model import (
     Tier,
     Zone,
 )
-from zonewall.policy.notes import Notes, quoted, suggestion
-from zonewall.policy.service_terms import BUILT_IN, ServiceEntry, ServiceName
+from zonewall.policy.notes import Notes, quoted
 from zonewall.policy.yamltree import Path, Tree
 from zonewall.values.names import HostName, TenantName, ZoneName
-from zonewall.values.services import ServiceTerm
-
-_WORDS = ("any", "external", "self")
-MOST_LEVELS = 16
-"""How deep services may be made of services."""
 
 RESERVED_TENANTS = ("provider", "builtin")
 """Their names stand before those of other rules in verdicts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
-    """What a document may refer to.
-
-    Attributes:
-        zones: by tenant; a tenant's own include the local names of its imports.
-        own_zones: by tenant, without those.
-        endpoints: names by tenant.
-    """
-
-    inventory: Inventory
-    zones: Mapping[str, frozenset[str]]
-    own_zones: Mapping[str, frozenset[str]]
-    endpoints: Mapping[str, Collection[str]]
-
-
 @dataclass(slots=True)
-class Reader:
+class Reader(Lookup):
     """Reads one document."""
-
-    tree: Tree
-    names: Names
-    notes: Notes
-    tenant: str | None
-    services: dict[str, tuple[ServiceTerm, ...]] = field(default_factory=dict)
-
-    def define_services(self, written: Mapping[str, tuple[ServiceEntry, ...]]) -> None:
-        """Take the services of the document, which may name each other."""
-        for name in written:
-            if name in BUILT_IN:
-                message = f"{name!r} is a service already; choose another name"
-                self.notes.error("duplicate-name", self.tree.at_key("services", name), message)
-            self._define(name, written, ())
-
-    def _define(
-        self, name: str, written: Mapping[str, tuple[ServiceEntry, ...]], above: tuple[str, ...]
-    ) -> None:
-        if name in self.services:
-            return
-        if len(above) > MOST_LEVELS:
-            message = f"service {name!r} stands within {MOST_LEVELS} others; write what they are"
-            self.notes.error("too-deep", self.tree.at_key("services", name), message)
-            self.services[name] = ()
-            return
-        if name in above:
-            message = f"service {name!r} is made of itself; write what it is"
-            self.notes.error("cycle", self.tree.at_key("services", name), message)
-            self.services[name] = ()
-            return
-        terms: list[ServiceTerm] = []
-        for entry in written[name]:
-            if isinstance(entry, ServiceTerm):
-                terms.append(entry)
-            elif entry.name in written:
-                self._define(entry.name, written, (*above, name))
-                terms.extend(self.services[entry.name])
-            else:
-                self._unknown_service(entry, ("services", name))
-        self.services[name] = tuple(dict.fromkeys(terms))
-
-    def terms(self, entries: Iterable[ServiceEntry] | None, path: Path) -> tuple[ServiceTerm, ...]:
-        """Return the alternatives of a rule's services; empty is every protocol."""
-        terms: list[ServiceTerm] = []
-        for entry in entries or ():
-            if isinstance(entry, ServiceTerm):
-                terms.append(entry)
-            elif entry.name in self.services:
-                terms.extend(self.services[entry.name])
-            else:
-                self._unknown_service(entry, path)
-        return () if any(term.protocol is None for term in terms) else tuple(dict.fromkeys(terms))
-
-    def _unknown_service(self, entry: ServiceName, path: Path) -> None:
-        hint = suggestion(entry.name, self.services, "services of this document")
-        message = f"{entry.name!r} is no service; {hint}, or write it as tcp/443"
-        self.notes.error("unknown-service", self.tree.at(*path), message)
-
-    def peers(self, written: Iterable[str], path: Path) -> tuple[Peer, ...]:
-        """Return the peers of one side."""
-        return tuple(peer for text in written if (peer := self._peer(text, path)) is not None)
-
-    def _peer(self, text: str, path: Path) -> Peer | None:
-        if text in _WORDS:
-            kind: Literal["any", "external", "self"] = text  # type: ignore[assignment]
-            if text == "self" and path[-1] != "to":
-                self.notes.error("wrong-value", self.tree.at(*path), "`self` stands in `to` only")
-                return None
-            return Peer(kind)
-        owner, slash, zone = text.rpartition("/")
-        if slash and self.tenant is None:
-            return self._provider_peer(owner, zone, path)
-        if slash:
-            message = f"{quoted(text)}: another tenant's zone has to be imported; name it by its `as`"
-            self.notes.error("unknown-zone", self.tree.at(*path), message)
-            return None
-        known = self.names.zones.get(self.tenant or "", frozenset())
-        if self.tenant is None:
-            message = f"{quoted(text)}: in a provider's rules a zone is written tenant/zone, or */any"
-            self.notes.error("unknown-zone", self.tree.at(*path), message)
-            return None
-        if text not in known:
-            hint = suggestion(text, [*known, *_WORDS], "zones")
-            message = f"{text!r} is no zone of {self.tenant}; {hint}"
-            self.notes.error("unknown-zone", self.tree.at(*path), message)
-            return None
-        return Peer("zone", ZoneName(text))
-
-    def _provider_peer(self, owner: str, zone: str, path: Path) -> Peer | None:
-        if owner != "*" and owner not in self.names.zones:
-            hint = suggestion(owner, self.names.zones, "tenants")
-            self.notes.error("unknown-tenant", self.tree.at(*path), f"{owner!r} is no tenant; {hint}")
-            return None
-        tenant: TenantName | Literal["*"] = "*" if owner == "*" else TenantName(owner)
-        if zone in ("any", "external"):
-            return Peer("any" if zone == "any" else "external", None, tenant)
-        own = self.names.own_zones
-        known = frozenset[str]().union(*own.values()) if owner == "*" else own[owner]
-        if zone not in known:
-            hint = suggestion(zone, known, "zones")
-            self.notes.error("unknown-zone", self.tree.at(*path), f"{zone!r} is no zone of {owner}; {hint}")
-            return None
-        return Peer("zone", ZoneName(zone), tenant)
-
-    def known(self, names: Iterable[str], there: Collection[str], what: str, path: Path) -> tuple[str, ...]:
-        """Return names that must be among others."""
-        for name in names:
-            if name not in there:
-                hint = suggestion(name, there, f"{what}s")
-                self.notes.error("unknown-name", self.tree.at(*path), f"{name!r} is no {what}; {hint}")
-        return tuple(names)
 
     def tiers(self, key: str, parts: Iterable[TierPart], seen: set[str]) -> tuple[Tier, ...]:
         """Return tiers with their rules; ``seen`` are the names of the document's other tiers."""
@@ -327,7 +193,7 @@ def _check_names(tree: Tree, part: TenantDocument, notes: Notes) -> None:
     """Refuse names that mean something else, or that stand twice."""
     if part.tenant in RESERVED_TENANTS:
         notes.error("wrong-value", tree.at("tenant"), f"no tenant can be called {part.tenant!r}; rename it")
-    for word in _WORDS:
+    for word in PEER_WORDS:
         if word in part.zones:
             message = f"{word!r} means somebody in every rule; give the zone another name"
             notes.error("wrong-value", tree.at_key("zones", word), message)

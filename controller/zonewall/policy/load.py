@@ -9,10 +9,11 @@ from pathlib import Path
 
 from zonewall.errors import ConfigurationError
 from zonewall.policy.assemble_inventory import assemble_inventory
-from zonewall.policy.assemble_policy import Names, assemble_provider, assemble_tenant
+from zonewall.policy.assemble_policy import assemble_provider, assemble_tenant
 from zonewall.policy.document_models import Document, InventoryDocument, ProviderDocument, TenantDocument
 from zonewall.policy.files import read_files
 from zonewall.policy.findings import Finding, Location
+from zonewall.policy.lookups import Names
 from zonewall.policy.model import Configuration, Tenant
 from zonewall.policy.notes import Enough, Notes
 from zonewall.policy.shape import read_document
