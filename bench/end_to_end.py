@@ -26,8 +26,9 @@ from support.ovsdb_host import free_port
 from zonewall.api.control import ask
 from zonewall.errors import ControllerUnreachableError
 from zonewall.placement.model import BridgeKey
+from zonewall.policy.model import Configuration
 from zonewall.reconciler.controller import Controller
-from zonewall.reconciler.keeper import BridgeKeeper, InForce
+from zonewall.reconciler.keeper import BridgeKeeper
 from zonewall.store.options import Options as ControllerOptions
 from zonewall.values.names import BridgeName, HostName
 
@@ -124,16 +125,7 @@ class _Running:
 def _running(directory: Path, options: ControllerOptions) -> Iterator[_Running]:
     loop = asyncio.new_event_loop()
     running = _Running(_Observed(directory, options), loop)
-    keep = BridgeKeeper.__init__
-
-    def with_ear(keeper: BridgeKeeper, key: BridgeKey, latest: Any, report: Any, *more: Any) -> None:
-        def told(said: InForce) -> None:
-            running.confirmed.append(said.at)
-            report(said)
-
-        keep(keeper, key, latest, told, *more)
-
-    BridgeKeeper.__init__ = with_ear  # type: ignore[method-assign, assignment]
+    running.controller.reconciler.on_in_force.append(lambda said: running.confirmed.append(said.at))
     stop = asyncio.Event()
     thread = threading.Thread(target=lambda: loop.run_until_complete(running.controller.run(stop)))
     thread.start()
@@ -143,7 +135,6 @@ def _running(directory: Path, options: ControllerOptions) -> Iterator[_Running]:
         loop.call_soon_threadsafe(stop.set)
         thread.join()
         loop.close()
-        BridgeKeeper.__init__ = keep  # type: ignore[method-assign]
 
 
 class _Run:
@@ -201,16 +192,16 @@ class _Run:
         """Change a document on disk: from saving it, and from when it had been read, to in force."""
         read: list[float] = []
         reconciler = one.controller.reconciler
-        apply = reconciler.apply
+        amend = reconciler.amend
 
-        def noted(*words: Any) -> bool:
+        def noted(configuration: Configuration) -> Configuration:
             read.append(time.monotonic())
-            return apply(*words)
+            return amend(configuration)
 
-        reconciler.apply = noted  # type: ignore[method-assign]
+        reconciler.amend = noted
         begin = time.monotonic()
         whole = one.changed(begin, save)
-        reconciler.apply = apply  # type: ignore[method-assign]
+        reconciler.amend = amend
         found.setdefault(f"{what} (saved)", []).append(whole)
         found.setdefault(f"{what} (read)", []).append(whole - (read[0] - begin) * 1e3)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 import pytest
+from topologies.lab import Machine
 from topologies.probes import fetch, serve_files
 from topologies.url_filter import UrlFilter
 
@@ -17,8 +19,20 @@ pytestmark = pytest.mark.net
 SERVERS = ("a2", "b2")
 
 
+@dataclass(frozen=True)
+class Web:
+    """The site, and the proxy in its way."""
+
+    site: ServiceSite
+    url: UrlFilter
+
+    @property
+    def machines(self) -> dict[str, Machine]:
+        return self.site.machines
+
+
 @pytest.fixture(scope="module")
-def web(appliances: ServiceSite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceSite]:
+def web(appliances: ServiceSite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     """The site with squid beside hv1's machines, and web servers on both hosts; only squid may reach them."""
     site = appliances
     folder = tmp_path_factory.mktemp("www")
@@ -27,8 +41,8 @@ def web(appliances: ServiceSite, tmp_path_factory: pytest.TempPathFactory) -> It
     proxy = site.machine("proxy", "hv2", 9)
     clients = [site.machines[name] for name in ("a1", "b1")]
     with ExitStack() as stack:
-        site.url = UrlFilter(proxy, site.hosts["hv1"], "url", "10.0.0.250", clients, "^/forbidden")  # type: ignore[attr-defined]
-        stack.callback(site.url.squid.stop, 9)  # type: ignore[attr-defined]
+        url = UrlFilter(proxy, site.hosts["hv1"], "url", "10.0.0.250", clients, "^/forbidden")
+        stack.callback(url.squid.stop, 9)
         for name in SERVERS:
             stack.callback(serve_files(site.machines[name], folder, 80).stop)
         site.write_inventory(
@@ -38,13 +52,13 @@ def web(appliances: ServiceSite, tmp_path_factory: pytest.TempPathFactory) -> It
             {"from": "proxy", "to": list(SERVERS), "services": ["tcp/80"], "action": "allow"},
             {**through("url"), "to": list(SERVERS)},
         )
-        yield site
+        yield Web(site, url)
 
 
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("client", ["a1", "b1"])
 def test_what_the_proxy_allows_arrives_and_what_it_refuses_is_answered_with_its_page(
-    web: ServiceSite, client: str, server: str
+    web: Web, client: str, server: str
 ) -> None:
     ends = web.machines[client], web.machines[server]
     assert fetch(ends[0], f"{address(ends[1], 4)}/allowed") == ("200", "what the shop sells\n")
@@ -56,7 +70,7 @@ def test_what_the_proxy_allows_arrives_and_what_it_refuses_is_answered_with_its_
 
 
 def test_nothing_of_a_client_reaches_the_server_but_what_the_proxy_fetches_under_its_own_name(
-    web: ServiceSite,
+    web: Web,
 ) -> None:
     a1, server = web.machines["a1"], web.machines["b2"]
     with listening(server) as (arriving,):
@@ -66,24 +80,23 @@ def test_nothing_of_a_client_reaches_the_server_but_what_the_proxy_fetches_under
     assert {frame[26:30] for frame in frames} == {bytes([10, 0, 0, 9])}
 
 
-def test_with_the_proxy_away_there_is_no_way_around_it(web: ServiceSite) -> None:
+def test_with_the_proxy_away_there_is_no_way_around_it(web: Web) -> None:
     a1, server = web.machines["a1"], web.machines["a2"]
-    url = web.url  # type: ignore[attr-defined]
-    url.set_alive(alive=False)
+    web.url.set_alive(alive=False)
     try:
-        wait_until_away(web, "url")
+        wait_until_away(web.site, "url")
         with listening(server) as (arriving,):
             send(a1, [tcp(a1, server, 80, SYN, sport=50902)])
             assert arrived(arriving, lambda frame: transport(frame)[0] == 6) == []
     finally:
-        url.set_alive(alive=True)
-    wait_until_away(web)
+        web.url.set_alive(alive=True)
+    wait_until_away(web.site)
     assert fetch(a1, f"{address(server, 4)}/allowed")[0] == "200"
 
 
-def test_the_proxys_leg_cannot_ask_the_server_in_a_clients_name(web: ServiceSite) -> None:
+def test_the_proxys_leg_cannot_ask_the_server_in_a_clients_name(web: Web) -> None:
     a1, server = web.machines["a1"], web.machines["b2"]
     forged = [tcp(a1, server, 80, SYN, sport=50903), tcp(a1, server, 80, SYN, sport=50904, family=6)]
     with listening(server) as (arriving,):
-        web.url.send(forged)  # type: ignore[attr-defined]
+        web.url.send(forged)
         assert arrived(arriving, lambda frame: frame in forged) == []

@@ -20,8 +20,9 @@ from support.compiled import HERE
 from support.configurations import configure, endpoint, rule, tenant, tier, zone
 from support.openflow_bridge import admit_all
 from zonewall.flows.assembly import Assembler
+from zonewall.flows.diff import Change
 from zonewall.flows.encoded import BridgeState
-from zonewall.flows.staging import LARGE, Plan, plan
+from zonewall.flows.staging import LARGE, FlowTable, Plan, plan
 from zonewall.intent.fleet import Fleet, index_fleet, prepare
 from zonewall.intent.numbering import Numbering
 from zonewall.openflow.events import BridgeUp, Event
@@ -158,8 +159,14 @@ def in_one_bundle() -> Iterator[None]:
     """Have keepers make every change in one bundle, however large."""
     staged = keeper_module.plan
 
-    def whole(*words: object, large: int = LARGE) -> Plan:
-        return plan(*words, large=1_000_000)  # type: ignore[arg-type]
+    def whole(
+        change: Change,
+        installed: FlowTable,
+        wanted: FlowTable,
+        turned: frozenset[int] = frozenset(),
+        large: int = LARGE,
+    ) -> Plan:
+        return plan(change, installed, wanted, turned, large=max(large, 1_000_000))
 
     keeper_module.plan = whole
     try:

@@ -75,6 +75,7 @@ class Reconciler:
         self.revision = 1
         """Rises with each configuration that is applied; a refused one does not count."""
         self.on_configuration: list[Callable[[Configuration], None]] = []
+        self.on_in_force: list[Callable[[InForce], None]] = []
         self.amend: Callable[[Configuration], Configuration] = lambda configuration: configuration
         """What is in force beside the documents: measures against what an IDS has told."""
         self.told: set[HostName] = set()
@@ -332,6 +333,8 @@ class Reconciler:
             self.dispatch(Turn(then=frozenset(key for key in self.keepers if key.host == host)))
 
     def _confirmed(self, report: InForce) -> None:
+        for listener in self.on_in_force:
+            listener(report)
         self.post(lambda: self.in_force(report))
 
     async def _afterwards(

@@ -10,6 +10,7 @@ import pytest
 from support.compiled import FIRST, CompiledFleet, Port, Seen
 from support.configurations import configure, endpoint, probe, rule, tenant, tier, zone
 from zonewall.flows.diff import diff_state
+from zonewall.flows.encoded import BridgeState
 from zonewall.flows.ending import MOST_S, program_with_timeouts, seconds_left, with_timeouts
 from zonewall.flows.simulate.packet import Packet
 from zonewall.flows.wire import encode_program
@@ -164,7 +165,7 @@ def test_a_timeout_is_given_once_the_end_is_near_enough_to_be_said() -> None:
 
 
 def test_time_alone_changes_no_flow_and_another_end_changes_its_own() -> None:
-    def state(end: int, now: int):  # type: ignore[no-untyped-def]
+    def state(end: int, now: int) -> BridgeState:
         fleet = CompiledFleet(acme(app()), passing=Passing({"acme/t/app": end}))
         return with_timeouts(encode_program(fleet.programs[FIRST]), now)
 

@@ -6,7 +6,7 @@ import json
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -123,7 +123,7 @@ def test_only_what_collectors_want_is_sent_and_everything_goes_to_the_journal(tm
     kept: list[Entry] = []
 
     class Kept(Nowhere):
-        def put(self, entries, texts=None):  # type: ignore[no-untyped-def]
+        def put(self, entries: Iterable[Entry], texts: Mapping[str, bytes] | None = None) -> None:
             kept.extend(entries)
 
     file = tmp_path / "connections.json"
