@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from topologies.ledger import NETNS, Ledger
+from topologies.ledger import MARK, NETNS, Ledger
 
 CLONE_NEWNET = 0x40000000
 INTERFACE_NAME_MAX = 15
@@ -68,7 +68,8 @@ class Namespace:
         self.short_name = name
         self.name = f"{ledger.token}-{name}"
         ledger.namespace(self.name)
-        command("ip", "netns", "add", self.name)
+        # Marked, so that one that an interruption leaves running is found and ended before the namespace is.
+        command("ip", "netns", "add", self.name, env={MARK: ledger.token})
         for scope in ("default", "all"):
             self.sysctl(f"net.ipv6.conf.{scope}.disable_ipv6", int(not ipv6))
             self.sysctl(f"net.ipv6.conf.{scope}.accept_dad", 0)
