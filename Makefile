@@ -6,7 +6,7 @@ PYTHON := .venv/bin/python
 
 # What counts each packet or measures time under traffic has the machine to itself; the rest runs two files at a time.
 ALONE := tests/net/test_no_disruption.py tests/net/test_flood.py tests/net/test_large_change.py tests/net/test_moves.py \
-	tests/service/test_limits.py tests/service/test_closed_loop.py tests/ovs/test_compiled_on_switch.py
+	tests/service/test_limits.py tests/service/test_closed_loop.py
 CONFIGURATIONS ?= 3000
 SEED ?= random
 

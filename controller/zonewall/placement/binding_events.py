@@ -33,6 +33,7 @@ class Plugged:
 
     Attributes:
         remembered: the endpoint was active here when the controller stopped; nothing needs confirming.
+        window_until: with ``remembered``, until when connections that began elsewhere may still be taken up.
         faults: reasons not to believe the port that lie outside the endpoint's own record.
     """
 
@@ -44,6 +45,7 @@ class Plugged:
     vm_id: str | None = None
     faults: tuple[str, ...] = ()
     remembered: bool = False
+    window_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

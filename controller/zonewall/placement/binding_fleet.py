@@ -38,6 +38,7 @@ from zonewall.placement.binding_ports import (
     is_unchanged,
     still_unconfirmed,
     with_due,
+    without_ofport,
 )
 from zonewall.placement.binding_record import EndpointRecord, PortRef, bindings
 from zonewall.placement.migration import next_deadline, step
@@ -80,26 +81,22 @@ class FleetState:
 
     @staticmethod
     def start(
-        configuration: Configuration, timing: Timing | None = None, remembered: Iterable[Remembered] = ()
+        configuration: Configuration,
+        timing: Timing | None = None,
+        remembered: Iterable[Remembered] = (),
+        at: float = 0.0,
     ) -> FleetState:
         """Return the fleet before anything was heard: every endpoint is where it is remembered to be."""
         fleet = FleetState(configuration, lookup_of(configuration.inventory), timing or Timing())
-        for endpoint, port, ofport in remembered:
+        for one in remembered:
+            endpoint, port = one.endpoint, one.port
             if endpoint not in configuration.inventory.endpoints or port.bridge not in fleet.lookup.roles:
                 continue
-            facts = PortFacts(endpoint, None, ofport)
-            fleet, seen = fleet._with_port(port, ofport, {}, facts, remembered=True)
-            fleet, _ = fleet._plug(port, seen, 0.0, remembered=True)
+            facts = PortFacts(endpoint, None, one.ofport)
+            fleet, seen = fleet._with_port(port, one.ofport, {}, facts, remembered=True)
+            window = one.window_at(at, fleet.timing.window_s)
+            fleet, _ = fleet._plug(port, seen, at, remembered=True, window=window)
         return fleet
-
-    def remember(self) -> tuple[Remembered, ...]:
-        """Return where every endpoint is held, sorted by name: what ``start`` wants after a restart."""
-        holders = [(key, record.holder) for key, record in self.records.items()]
-        return tuple(
-            Remembered(key, holder.port, holder.ofport)
-            for key, holder in sorted(holders, key=lambda held: held[0])
-            if holder is not None and holder.ofport is not None
-        )
 
     def placement(self) -> Placement:
         """Return the fleet as the compiler reads it; it costs nothing."""
@@ -173,7 +170,7 @@ class FleetState:
         return replace(
             fleet,
             ports=fleet.ports.drop(port),
-            by_ofport=fleet._without_ofport(port, known),
+            by_ofport=without_ofport(fleet.by_ofport, port, known),
             roles=fleet.roles.drop((port.bridge, port.name)),
             unknown=fleet.unknown.drop(port),
             hosts=fleet.hosts.put(port.bridge.host, view),
@@ -262,7 +259,7 @@ class FleetState:
         same = known is not None and known.facts.endpoint == facts.endpoint
         newest = self.generation if same else self.generation + 1
         seen = SeenPort(ofport, dict(external_ids), known.generation if known and same else newest, facts)
-        by_ofport = self.by_ofport if known is None else self._without_ofport(port, known)
+        by_ofport = self.by_ofport if known is None else without_ofport(self.by_ofport, port, known)
         if facts.ofport is not None:
             by_ofport = by_ofport.put((port.bridge, facts.ofport), port)
         view = self.hosts.get(port.bridge.host, HostView())
@@ -278,14 +275,15 @@ class FleetState:
         )
         return fleet, seen
 
-    def _without_ofport(self, port: PortRef, known: SeenPort) -> FrozenMap[tuple[BridgeKey, OfPort], PortRef]:
-        """Return the ofports without the port's; a number that another port has by now stays."""
-        number = known.facts.ofport
-        if number is None or self.by_ofport.get((port.bridge, number)) != port:
-            return self.by_ofport
-        return self.by_ofport.drop((port.bridge, number))
-
-    def _plug(self, port: PortRef, seen: SeenPort, at: float, *, remembered: bool = False) -> Change:
+    def _plug(
+        self,
+        port: PortRef,
+        seen: SeenPort,
+        at: float,
+        *,
+        remembered: bool = False,
+        window: float | None = None,
+    ) -> Change:
         endpoint, facts = seen.facts.endpoint, seen.facts
         assert endpoint is not None
         known = self.records.get(endpoint)
@@ -299,8 +297,9 @@ class FleetState:
             fleet, effects = fleet._step(endpoint, event)
         judged = external_faults(fleet, endpoint, port, facts, at)
         plugged = Plugged(
-            port, facts.ofport, seen.generation, at, facts.attached_mac, facts.vm_id, judged, remembered
-        )
+            port, facts.ofport, seen.generation, at, facts.attached_mac, facts.vm_id, judged,
+            remembered, window,
+        )  # fmt: skip
         fleet, more = fleet._step(endpoint, plugged)
         fleet, last = fleet._judge_relatives(endpoint, facts.vm_id, at)
         return fleet, effects + more + last

@@ -17,11 +17,21 @@ TICKS_PER_S = 4
 
 
 class Remembered(NamedTuple):
-    """Where an endpoint was when the controller stopped."""
+    """Where an endpoint was when the controller stopped.
+
+    Attributes:
+        window_until: a reading of the machine's monotonic clock, which goes on when a process ends.
+    """
 
     endpoint: EndpointKey
     port: PortRef
     ofport: OfPort
+    window_until: float | None = None
+
+    def window_at(self, at: float, window_s: float) -> float | None:
+        """Return until when connections may still be taken up; None if not at all, or after a reboot."""
+        until = self.window_until
+        return until if until is not None and at < until <= at + window_s else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +53,33 @@ class HostView:
     unverified: frozenset[PortRef] = frozenset()
 
 
+def remembered_place(endpoint: EndpointKey, record: EndpointRecord) -> Remembered | None:
+    """Return where an endpoint is held, None if that is nowhere: it has to outlast the controller."""
+    holder = record.holder
+    if holder is None or holder.ofport is None:
+        return None
+    return Remembered(endpoint, holder.port, holder.ofport, record.window_until)
+
+
+def remembered_places(records: Mapping[EndpointKey, EndpointRecord]) -> tuple[Remembered, ...]:
+    """Return where every endpoint is held, sorted by name: what a fleet wants to start with."""
+    places = (remembered_place(key, record) for key, record in records.items())
+    return tuple(sorted(place for place in places if place is not None))
+
+
 def remembered_holds(records: Mapping[EndpointKey, EndpointRecord]) -> tuple[tuple[EndpointKey, str], ...]:
     """Return who is isolated as a whole, and each reason, sorted: it has to outlast the controller."""
     return tuple(sorted((key, hold.reason) for key, record in records.items() for hold in record.holds))
+
+
+def without_ofport(
+    by_ofport: FrozenMap[tuple[BridgeKey, OfPort], PortRef], port: PortRef, known: SeenPort
+) -> FrozenMap[tuple[BridgeKey, OfPort], PortRef]:
+    """Return the ofports without the port's; a number that another port has by now stays."""
+    number = known.facts.ofport
+    if number is None or by_ofport.get((port.bridge, number)) != port:
+        return by_ofport
+    return by_ofport.drop((port.bridge, number))
 
 
 def is_unchanged(lookup: Lookup, port: PortRef, seen: SeenPort) -> bool:

@@ -81,6 +81,7 @@ def _plug(record: EndpointRecord, event: Plugged, timing: Timing) -> Outcome:
     )
     record = with_place(record, place)
     if event.remembered and record.holder is None and is_live(record, place):
+        record = replace(record, window_until=event.window_until)
         return with_place(record, replace(place, role=Role.HOLDER, confirmed=True)), ""
     return _seat(record, event.at, timing), ""
 

@@ -10,7 +10,7 @@ import structlog
 
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.binding_map import FrozenMap
-from zonewall.placement.binding_ports import Remembered
+from zonewall.placement.binding_ports import remembered_place
 from zonewall.placement.binding_record import EndpointRecord
 from zonewall.placement.learnt import AddressBook
 from zonewall.store.memory_file import Memory, place_text, read_memory, write_memory
@@ -66,9 +66,8 @@ class MemoryKeeper:
         self._holds.pop(key, None)
         if record is None:
             return
-        holder = record.holder
-        if holder is not None and holder.ofport is not None:
-            self._places[key] = place_text(Remembered(key, holder.port, holder.ofport))
+        if (place := remembered_place(key, record)) is not None:
+            self._places[key] = place_text(place)
         if record.holds:
             self._holds[key] = tuple(hold.reason for hold in record.holds)
 

@@ -95,7 +95,7 @@ class Reconciler:
         self.addresses = Addresses(configuration, known.addresses, self.recorder)
         self._readdressing = False
         self._documents, configuration = configuration, self.addresses.configuration
-        fleet = FleetState.start(configuration, remembered=known.places)
+        fleet = FleetState.start(configuration, remembered=known.places, at=time.monotonic())
         for datapath_id, bridge in known.datapaths:
             fleet, _ = fleet.bridge_seen(bridge, datapath_id)
         for endpoint, reason in known.holds:

@@ -26,7 +26,7 @@ End = tuple[str, str, int]
 class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    places: list[tuple[str, str, str, str, int]] = []
+    places: list[tuple[str, str, str, str, int] | tuple[str, str, str, str, int, float | None]] = []
     links: list[tuple[End, End]] = []
     datapaths: list[tuple[int, str, str]] = []
     holds: list[tuple[str, str]] = []
@@ -59,8 +59,8 @@ def read_memory(path: Path) -> Memory:
         return Memory()
     return Memory(
         tuple(
-            Remembered(EndpointKey(endpoint), PortRef(_bridge(host, bridge), port), OfPort(ofport))
-            for endpoint, host, bridge, port, ofport in document.places
+            Remembered(EndpointKey(endpoint), PortRef(_bridge(host, bridge), port), OfPort(ofport), *until)
+            for endpoint, host, bridge, port, ofport, *until in document.places
         ),
         frozenset(Link(_end(a), _end(b)) for a, b in document.links),
         tuple((DatapathId(number), _bridge(host, bridge)) for number, host, bridge in document.datapaths),
@@ -72,7 +72,7 @@ def read_memory(path: Path) -> Memory:
 
 def place_text(one: Remembered) -> str:
     """Return one place as it stands in the file: it is made once, and written again as long as it holds."""
-    return _json((one.endpoint, *one.port.bridge, one.port.name, one.ofport))
+    return _json((one.endpoint, *one.port.bridge, one.port.name, one.ofport, one.window_until))
 
 
 def write_memory(path: Path, places: Iterable[str], rest: Memory) -> None:

@@ -23,8 +23,9 @@ from support.placement_fleet import (
     without,
 )
 from zonewall.placement.announcement import Announcement, AnnouncementKind
-from zonewall.placement.binding_events import EffectKind
+from zonewall.placement.binding_events import EffectKind, Timing
 from zonewall.placement.binding_fleet import FleetState
+from zonewall.placement.binding_ports import remembered_places
 from zonewall.placement.binding_record import State, state
 from zonewall.placement.model import BindingState, Link
 from zonewall.values.names import DatapathId, HostName, OfPort
@@ -234,7 +235,7 @@ def test_a_host_that_comes_back_loses_only_what_it_says_is_gone() -> None:
 def test_a_port_that_is_remembered_and_reported_stays_and_one_that_is_not_goes() -> None:
     before = seen(started(), "hv1", "tap0", 5, ids("web1", 1))
     before = confirmed(seen(before, "hv1", "tap1", 6, ids("db1", 2)), "hv1")
-    fleet = FleetState.start(configuration(), None, before.remember())
+    fleet = FleetState.start(configuration(), None, remembered_places(before.records))
     fleet, _ = fleet.host_seen(HV1, 0)
     fleet, effects = fleet.port_seen(HV1, BR_INT, "tap0", 5, ids("web1", 1), 0)
     fleet, _ = fleet.snapshot_complete(HV1, 1)
@@ -246,7 +247,7 @@ def test_a_port_that_is_remembered_and_reported_stays_and_one_that_is_not_goes()
 
 def test_a_controller_that_restarts_in_the_middle_of_a_migration_keeps_the_first_place() -> None:
     before = migrating()
-    fleet = FleetState.start(configuration(), None, before.remember())
+    fleet = FleetState.start(configuration(), None, remembered_places(before.records))
     assert where(fleet, "web1") == {"hv1": BindingState.ACTIVE}
 
     fleet, _ = fleet.host_seen(HV2, 0)
@@ -258,9 +259,31 @@ def test_a_controller_that_restarts_in_the_middle_of_a_migration_keeps_the_first
     assert where(fleet, "web1") == {"hv2": BindingState.ACTIVE}
 
 
+@pytest.mark.parametrize(
+    ("restarted_at", "goes_on"),
+    [
+        (20.0, True),
+        (39.0, True),
+        pytest.param(41.0, False, id="it had ended meanwhile"),
+        pytest.param(2.0, False, id="the machine's clock began anew: it was rebooted"),
+    ],
+)
+def test_the_window_after_a_move_outlasts_a_restart_of_the_controller_and_ends_when_it_should(
+    restarted_at: float, goes_on: bool
+) -> None:
+    """A controller that forgot it would take connections' flows away that are still to be taken up."""
+    moved, _ = migrating().announced(bridge("hv2"), OfPort(6), rarp(1), 10.0)
+    fleet = FleetState.start(configuration(), None, remembered_places(moved.records), restarted_at)
+
+    (binding,) = fleet.placement().bindings[key("web1")]
+    assert (str(binding.bridge.host), binding.midstream) == ("hv2", goes_on)
+    fleet, _ = fleet.tick(10.0 + Timing().window_s)
+    assert not fleet.placement().bindings[key("web1")][0].midstream
+
+
 def test_a_configuration_that_changes_before_a_host_is_heard_keeps_what_is_remembered() -> None:
     before = confirmed(seen(started(), "hv1", "tap0", 5, ids("web1", 1)), "hv1")
-    fleet = FleetState.start(configuration(), None, before.remember())
+    fleet = FleetState.start(configuration(), None, remembered_places(before.records))
 
     kept, effects = fleet.configure(configuration(endpoint("new", 40)), 1)
     assert effects == ()

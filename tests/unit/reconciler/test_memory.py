@@ -7,7 +7,7 @@ from pathlib import Path
 
 from support.placement_fleet import confirmed, endpoint, ids, key, ref, seen, started
 from zonewall.placement.binding_fleet import FleetState
-from zonewall.placement.binding_ports import remembered_holds
+from zonewall.placement.binding_ports import remembered_holds, remembered_places
 from zonewall.placement.learnt import AddressBook
 from zonewall.reconciler.memory import MemoryKeeper
 from zonewall.store.memory_file import read_memory
@@ -42,7 +42,7 @@ def test_the_file_says_what_the_fleet_says_after_any_changes(tmp_path: Path) -> 
         keeper.keep(now, AddressBook(), frozenset(), wait=True)
         if step % 20 == 19:
             found = read_memory(tmp_path / "places.json")
-            assert found.places == now.remember()
+            assert found.places == remembered_places(now.records)
             assert found.holds == remembered_holds(now.records)
 
 
