@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from topologies.lab import Lab
 from support.packets import build
 from support.raw_probes import MARKER_PORT, captures, ip_packet, mark, send
 from support.site import Site
+from zonewall.flows.leaving import REVALIDATION_S
 
 pytestmark = pytest.mark.net
 MACHINES = {"vm": ("hv1", "52:54:00:00:00:01", "10.0.0.1"), "peer": ("hv3", "52:54:00:00:00:03", "10.0.0.3")}
@@ -65,6 +67,7 @@ def test_a_bridge_that_has_not_heard_of_the_move_still_reaches_the_machine_at_it
             and all(not one["pending"] for one in status["bridges"] if one["bridge"] in told)
         )
     )
+    time.sleep(REVALIDATION_S)  # decisions that the datapath has cached are gone by then
     frames = [build(ip_packet(peer, vm, "udp", 5001, sport=47000 + at)) for at in range(20)]
     refused = build(ip_packet(peer, vm, "udp", 5002, sport=47100))
     with captures(vm) as caught:
