@@ -45,6 +45,7 @@ __all__ = [
 MANAGEMENT = "192.0.2"
 FIRST_HOST = 11
 MANAGEMENT_LEG = "mgmt0"
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LINK_MTU = 1508
 """In bytes: a frame between hosts carries two VLAN tags more than a machine sent."""
 
@@ -184,7 +185,8 @@ class Lab:
         """Make the controller's namespace, its management network and the patch panel."""
         self._catch_signals()
         try:
-            self.ledger = Ledger()
+            with _postponed():
+                self.ledger = Ledger()
             self.controller = Namespace(self.ledger, "controller")
             self.controller.ip(
                 "link add name mgmt type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
@@ -330,13 +332,22 @@ class Lab:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTIONS}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _postponed() -> Iterator[None]:
+    """Let an interruption wait: a record that nobody holds yet is a record that nobody undoes."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTIONS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:

@@ -49,16 +49,16 @@ class Ledger:
             self.folder = base / self.token
             path = base / f"{self.token}.ledger"
             is_first = not path.exists()
-            self._file = path.open("a")
-            fcntl.flock(self._file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-            if not is_first:
-                return
             try:
-                self.folder.mkdir(mode=0o700)
-                if build is not None:
-                    build(self)
+                self._file = path.open("a")
+                fcntl.flock(self._file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+                if is_first:
+                    self.folder.mkdir(mode=0o700)
+                    if build is not None:
+                        build(self)
             except BaseException:
-                _undo(path, self.folder)
+                if is_first and path.exists():
+                    _undo(path, self.folder)
                 raise
 
     def namespace(self, name: str) -> None:
@@ -133,9 +133,22 @@ def marked(token: str) -> set[int]:
     found = set()
     for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
-            if wanted in path.read_bytes().split(b"\0"):
+            if wanted in _environment(path).split(b"\0"):
                 found.add(int(path.parts[2]))
     return found - {os.getpid()}
+
+
+def _environment(path: Path) -> bytes:
+    # A child whose execve(2) is not through has none yet: this process waits until it shows whose it is.
+    late = time.monotonic() + GRACE_S
+    while not (found := path.read_bytes()) and _begins(path.with_name("stat")) and time.monotonic() < late:
+        time.sleep(0.001)
+    return found
+
+
+def _begins(path: Path) -> bool:
+    state, parent = path.read_text().rpartition(")")[2].split()[:2]
+    return int(parent) == os.getpid() and state not in "ZX"
 
 
 def _undo(ledger: Path, folder: Path) -> None:

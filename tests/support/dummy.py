@@ -198,10 +198,14 @@ class DummySwitch:
 
     def inject(self, port: str, frame: bytes | str) -> None:
         """Put a frame (bytes, or flow text) into a port; when this returns the switch is done with it."""
+        before, until = self._received(), time.monotonic() + STARTING_S
         self.appctl("netdev-dummy/receive", port, frame.hex() if isinstance(frame, bytes) else frame)
-        # One turn of the main loop hands the frame over, the next has seen it through.
-        self.appctl("version")
-        self.appctl("version")
+        # The thread that answers is the one that forwards: what it has counted it is done with.
+        while self._received() == before:
+            assert time.monotonic() < until, f"a frame into {port} was not taken"
+
+    def _received(self) -> int:
+        return int(re.findall(r"packets received: (\d+)", self.appctl("dpif-netdev/pmd-stats-show"))[0])
 
     def captured(self, port: str) -> list[bytes]:
         """Return the frames that left through a port since the last call."""

@@ -18,7 +18,7 @@ from topologies.ledger import NETNS, start_time
 from support.documents import ROOT
 
 SOON_S = 20.0
-# A shell's background jobs and nohup ignore signals, and hand that down; what is to be interrupted must not (env(1)).
+# A shell's background jobs ignore signals and hand that down; what is to be interrupted must not (env(1)).
 LISTENING = ("env", "--default-signal=INT,HUP,TERM")
 
 
@@ -30,7 +30,8 @@ class Interrupted:
         self._output = output
         with output.open("wb") as out:
             self.process = subprocess.Popen(
-                [*LISTENING, sys.executable, *words], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                [*LISTENING, sys.executable, *words],
+                cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 env={**os.environ, "ZONEWALL_LAB_DIR": str(base), "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,
             )  # fmt: skip

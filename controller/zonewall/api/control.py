@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import pwd
 import struct
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from socket import SO_PEERCRED, SOL_SOCKET
+from socket import AF_UNIX, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET, socket
 from typing import Any
 from urllib.parse import urlencode
 
@@ -26,7 +27,7 @@ class ControlServer:
 
     def __init__(
         self,
-        socket: Path,
+        path: Path,
         status: Callable[[], dict[str, Any]],
         act: Callable[[str, dict[str, Any], str], Awaitable[dict[str, Any]]],
         look: Callable[[str, Mapping[str, str]], Awaitable[dict[str, Any]]],
@@ -38,7 +39,7 @@ class ControlServer:
             act: does what is asked for by name, with what was said and by whom; raises ZonewallError.
             look: answers what is asked about by name, with the query's words; raises ZonewallError.
         """
-        self._socket = socket
+        self._socket = path
         application = web.Application()
         application.router.add_get("/status", self._status)
         application.router.add_post("/act/{name}", self._act)
@@ -60,8 +61,7 @@ class ControlServer:
             self._socket.unlink()
         self._socket.parent.mkdir(parents=True, exist_ok=True)
         await self._runner.setup()
-        await web.UnixSite(self._runner, str(self._socket)).start()
-        self._socket.chmod(0o600)
+        await web.SockSite(self._runner, _private_socket(self._socket)).start()
 
     async def stop(self) -> None:
         """Close the socket and take it away."""
@@ -105,6 +105,14 @@ def _caller(request: web.Request) -> str:
     except KeyError:
         name = f"uid {uid}"
     return f"{name} by command (process {pid})"
+
+
+def _private_socket(path: Path) -> socket:
+    # Its mode is set before it has a name: no moment in which others can connect (unix(7)).
+    made = socket(AF_UNIX, SOCK_STREAM)
+    os.fchmod(made.fileno(), 0o600)
+    made.bind(str(path))
+    return made
 
 
 async def _answers(socket: Path) -> bool:

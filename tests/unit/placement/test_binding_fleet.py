@@ -404,25 +404,30 @@ def test_an_earlier_fleet_stays_as_it_was() -> None:
     assert state(fleet.records[key("web1")]) is State.MIGRATING
 
 
-def test_a_move_costs_no_more_in_a_large_fleet() -> None:
-    """A hundred moves among 5,000 endpoints: far under a millisecond each, and twice that is no alarm."""
-    many = [endpoint(f"vm-{number}", 1000 + number) for number in range(5000)]
+def hundred_moves_s(endpoints: int) -> float:
+    """Move a hundred of so many endpoints, and return the seconds of the processor that it took."""
+    many = [endpoint(f"vm-{number}", 1000 + number) for number in range(endpoints)]
     fleet = FleetState.start(configuration(*many))
-    for number in range(5000):
+    for number in range(endpoints):
         said = ids(f"vm-{number}", 1000 + number, f"uuid-{number}")
         fleet = seen(fleet, "hv1", f"tap{number}", 10 + number, said)
     fleet = confirmed(fleet, "hv1")
     for number in range(100):
-        fleet = seen(
-            fleet, "hv2", f"tap{number}", 10 + number, ids(f"vm-{number}", 1000 + number, f"uuid-{number}")
-        )
+        said = ids(f"vm-{number}", 1000 + number, f"uuid-{number}")
+        fleet = seen(fleet, "hv2", f"tap{number}", 10 + number, said)
     fleet = confirmed(fleet, "hv2")
 
     began = time.process_time()
     for number in range(100):
         fleet, _ = fleet.announced(bridge("hv2"), OfPort(10 + number), rarp(1000 + number), 10)
-    took = (time.process_time() - began) / 100
+    took = time.process_time() - began
 
     assert where(fleet, "vm-99") == {"hv1": BindingState.LEAVING, "hv2": BindingState.ACTIVE}
-    assert took < 0.002
     assert fleet.configuration.tenants[ACME].name == "acme"
+    return took
+
+
+def test_a_move_costs_no_more_in_a_large_fleet() -> None:
+    """In one of 5,000 endpoints less than five times what it costs in one of 250, which is a twentieth."""
+    small = min(hundred_moves_s(250) for _ in range(3))
+    assert hundred_moves_s(5000) < 5 * small
