@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from bench.fleets import one_host
 from bench.harness import Figure, Options
 from support.dummy import DummySwitch, running_dummy_switch
 from support.ovsdb_host import free_port
-from zonewall.api.control import ask
+from zonewall.api.control import ask, look
 from zonewall.errors import ControllerUnreachableError
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
@@ -219,39 +220,52 @@ class _Run:
         )
 
     def _restarts(self) -> dict[str, list[float]]:
-        """Start it as a process of its own, on the bridge as it is."""
+        """Start it as a process of its own, on the bridge as it is.
+
+        The first start is not counted: modules are compiled there, as they are when a package is installed.
+        """
         found: dict[str, list[float]] = {}
-        for _ in range(min(3, self._runs)):
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(self._folder / "compiled")}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        for number in range(1 + min(3, self._runs)):
             words = ["run", str(self._directory), "--state", str(self._state)]
             words += ["--openflow", f"tcp:127.0.0.1:{self._openflow}"]
             words += ["--ovsdb", f"tcp:127.0.0.1:{self._ovsdb}"]
             command = Path(sys.executable).with_name("zonewall")
             begin = time.monotonic()
             with subprocess.Popen(
-                [str(command), *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                [str(command), *words],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=environment,
             ) as process:
                 status = self._settled()
                 found.setdefault("restarted to settled", []).append((time.monotonic() - begin) * 1e3)
+                known = ask(self._state / "control.sock", "/status")["endpoints"]
+                assert sum(bool(one["places"]) for one in known) >= ENDPOINTS
                 sent = status["bridges"][0]["changes_applied"]
                 found.setdefault("flows changed by a restart", []).append(float(sent))
                 time.sleep(2.0)
                 kept = Path(f"/proc/{process.pid}/status").read_text().partition("VmRSS:")[2].split()[0]
                 found.setdefault("resident memory", []).append(int(kept) / 1024)
                 process.terminate()
+            if number == 0:
+                assert found["flows changed by a restart"] == [0.0]
+                found = {}
         return found
 
     def _settled(self) -> dict[str, Any]:
+        """Wait until all is in force; what is asked often is not to cost the controller much."""
+        control = self._state / "control.sock"
         deadline = time.monotonic() + PATIENCE_S
-        status: dict[str, Any] = {}
+        bridges: dict[str, Any] = {}
         while time.monotonic() < deadline:
             with suppress(ControllerUnreachableError):
-                status = ask(self._state / "control.sock", "/status")
-                places = sum(bool(one["places"]) for one in status["endpoints"])
-                fine = all(one["state"] == "in-force" and not one["pending"] for one in status["bridges"])
-                if fine and places >= ENDPOINTS:
-                    return status
+                bridges = look(control, "bridges")
+                if all(one["state"] == "in-force" and not one["pending"] for one in bridges["bridges"]):
+                    return bridges
             time.sleep(0.01)
-        raise AssertionError(str(status)[:500])
+        raise AssertionError(str(bridges)[:500])
 
     def _plug(self, switch: DummySwitch, numbers: range) -> None:
         words: list[str] = []

@@ -16,8 +16,12 @@ EXIT_UNUSABLE = 2
 EXIT_UNREACHABLE = 3
 
 
-def build_app() -> typer.Typer:
-    """Return the application with every verb: each ``verb_*`` module here has ``register(app)``."""
+def build_app(asked: str = "") -> typer.Typer:
+    """Return the application with every verb: each ``verb_*`` module here has ``register(app)``.
+
+    Where a module is named after the verb that was ``asked`` for, with that one alone: reading all of them
+    takes longer than most verbs.
+    """
     app = typer.Typer(
         name="zonewall",
         no_args_is_help=True,
@@ -25,16 +29,22 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         help="A virtual firewall for Open vSwitch: zone policies that follow virtual machines.",
     )
-    for module_info in sorted(pkgutil.iter_modules(cli.__path__), key=lambda info: info.name):
-        if module_info.name.startswith("verb_"):
-            importlib.import_module(f"zonewall.cli.{module_info.name}").register(app)
+    app.callback()(_nothing)
+    names = sorted(info.name for info in pkgutil.iter_modules(cli.__path__) if info.name.startswith("verb_"))
+    for name in [name for name in names if name == f"verb_{asked}"] or names:
+        importlib.import_module(f"zonewall.cli.{name}").register(app)
     return app
+
+
+def _nothing() -> None:
+    # With a callback an application of one verb is still called with the verb's name.
+    return
 
 
 def main() -> None:
     """Run the command line; an expected error becomes its text on stderr and an exit code."""
     try:
-        build_app()()
+        build_app(sys.argv[1] if len(sys.argv) > 1 else "")()
     except ControllerUnreachableError as error:
         print(f"zonewall: {error}", file=sys.stderr)
         sys.exit(EXIT_UNREACHABLE)

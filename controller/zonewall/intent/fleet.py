@@ -112,9 +112,9 @@ class Fleet:
         return self.declared.on
 
     @cached_property
-    def graph(self) -> nx.Graph[BridgeKey]:
-        """Return the bridges and their live links."""
-        return graph_of(self.placement.links)
+    def graph(self) -> nx.Graph[BridgeKey] | None:
+        """Return the bridges and their live links; None where there are none."""
+        return graph_of(self.placement.links) if self.placement.links else None
 
     def bindings_on(self, key: BridgeKey) -> list[Binding]:
         """Return a bridge's bindings, sorted by port."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from zonewall.placement.model import BridgeKey, Link
 from zonewall.values.names import OfPort
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def graph_of(links: Iterable[Link]) -> nx.Graph[BridgeKey]:
@@ -15,6 +17,8 @@ def graph_of(links: Iterable[Link]) -> nx.Graph[BridgeKey]:
 
     An edge carries ``ports``: the ofport on each of its two bridges. A bridge's link to itself is left out.
     """
+    import networkx as nx  # noqa: PLC0415 - reading it takes longer than all that a fleet without links needs
+
     graph: nx.Graph[BridgeKey] = nx.Graph()
     for link in sorted(map(_in_order, links), key=lambda link: (link.a, link.b)):
         (a, a_port), (b, b_port) = link.a, link.b
@@ -33,10 +37,12 @@ def next_hops(links: Iterable[Link], from_bridge: BridgeKey) -> Mapping[BridgeKe
     return hops_in(graph_of(links), from_bridge)
 
 
-def hops_in(graph: nx.Graph[BridgeKey], from_bridge: BridgeKey) -> Mapping[BridgeKey, OfPort]:
-    """Return what ``next_hops`` does, over a graph that was made once for all bridges."""
-    if from_bridge not in graph:
+def hops_in(graph: nx.Graph[BridgeKey] | None, from_bridge: BridgeKey) -> Mapping[BridgeKey, OfPort]:
+    """Return what ``next_hops`` does, over a graph that was made once for all bridges; None: no links."""
+    if graph is None or from_bridge not in graph:
         return {}
+    import networkx as nx  # noqa: PLC0415 - as above
+
     first: dict[BridgeKey, OfPort] = {}
     for parent, child in nx.bfs_edges(graph, from_bridge, sort_neighbors=sorted):
         first[child] = (
@@ -50,6 +56,8 @@ def tree_ports(links: Iterable[Link]) -> Mapping[BridgeKey, frozenset[OfPort]]:
 
     The tree of a part of the fabric grows breadth-first from the bridge whose name comes first.
     """
+    import networkx as nx  # noqa: PLC0415 - as above
+
     graph = graph_of(links)
     ports: dict[BridgeKey, set[OfPort]] = {bridge: set() for bridge in sorted(graph)}
     for part in nx.connected_components(graph):

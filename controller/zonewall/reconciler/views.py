@@ -17,6 +17,7 @@ from zonewall.pipeline.compile import compile_bridge
 from zonewall.pipeline.cookie import is_compiled, is_ours
 from zonewall.reconciler.added import endpoint_rows
 from zonewall.reconciler.reconciler import Reconciler
+from zonewall.reconciler.status import bridge_rows
 from zonewall.store.placement_file import placement_document
 
 READ_S = 8.0
@@ -95,7 +96,14 @@ async def _endpoints(reconciler: Reconciler, words: Mapping[str, str]) -> dict[s
     return {"endpoints": endpoint_rows(reconciler)}
 
 
+async def _bridges(reconciler: Reconciler, words: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the status says of the bridges, for whoever asks often."""
+    del words
+    return {"bridges": bridge_rows(reconciler)}
+
+
 VIEWS: Mapping[str, Callable[[Reconciler, Mapping[str, str]], Awaitable[dict[str, Any]]]] = {
+    "bridges": _bridges,
     "endpoints": _endpoints,
     "in-force": _in_force,
     "held": _held,

@@ -1,0 +1,23 @@
+"""What a command reads before it begins: the start of a controller is a time without one."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import sys
+from zonewall.cli.app import build_app
+build_app("run")
+import zonewall.reconciler.controller
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+print(*sorted(name for name in sys.modules if name.startswith("zonewall.cli.verb_")))
+"""
+
+
+def test_a_controller_reads_no_library_before_it_is_needed() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+
+    packages, verbs = (line.split() for line in done.stdout.splitlines())
+
+    assert {"ovs", "asyncio", "zonewall"} <= set(packages)
+    assert not {"networkx", "eventlet", "os_ken"} & set(packages)
+    assert verbs == ["zonewall.cli.verb_run"]
