@@ -175,8 +175,12 @@ class JournalWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             journal = SqlJournal(self.path, writable=True)
-            self.path.chmod(0o600)
-            self._check_tail(journal)
+            try:
+                self.path.chmod(0o600)
+                self._check_tail(journal)
+            except BaseException:
+                journal.close()
+                raise
         except JournalDamagedError as error:
             aside = self._set_aside()
             journal = SqlJournal(self.path, writable=True)
