@@ -189,14 +189,11 @@ def index_fleet(policy: Policy, placement: Placement, before: Fleet | None = Non
 
     ``before``: the last one; of it is taken what has not changed.
     """
-    if (
-        before is not None
-        and before.policy.endpoints is policy.endpoints
-        and before.placement is placement
-        and before.policy.configuration.inventory.hosts is policy.configuration.inventory.hosts
-        and before.policy.configuration.tenants.keys() == policy.configuration.tenants.keys()
-    ):
-        return replace(before, policy=policy)
+    if before is not None and _same_places(before.policy, policy):
+        taken = replace(before, policy=policy)
+        if "graph" in before.__dict__:
+            taken.__dict__["graph"] = before.graph
+        return taken.follow(placement)
     here: dict[BridgeKey, dict[TenantName, dict[At, Binding]]] = {}
     place: dict[TenantName, dict[EndpointKey, Binding]] = {}
     bridges: dict[TenantName, dict[BridgeKey, int]] = {}
@@ -230,6 +227,20 @@ def index_fleet(policy: Policy, placement: Placement, before: Fleet | None = Non
         FrozenMap.of(here),
         FrozenMap.of(members),
         _declared_ports(policy.configuration, placement),
+    )
+
+
+def _same_places(one: Policy, other: Policy) -> bool:
+    """Say whether a placement means the same by both, as far as it is indexed."""
+    known, endpoints = one.endpoints, other.endpoints
+    return (
+        one.configuration.inventory.hosts is other.configuration.inventory.hosts
+        and one.configuration.tenants.keys() == other.configuration.tenants.keys()
+        and known.keys() == endpoints.keys()
+        and all(
+            last is facts or (last.tenant == facts.tenant and last.roles == facts.roles)
+            for last, facts in ((known[key], facts) for key, facts in endpoints.items())
+        )
     )
 
 

@@ -85,19 +85,33 @@ class Directory:
         return tuple(sorted(found, key=lambda identity: identity.name))
 
 
-def build_directory(configuration: Configuration) -> Directory:
-    """Return the identities of every endpoint and outside prefix; a function of the configuration alone."""
+def build_directory(
+    configuration: Configuration, before: tuple[Configuration, Directory] | None = None
+) -> Directory:
+    """Return the identities of every endpoint and outside prefix; a function of the configuration alone.
+
+    ``before``: a configuration with the same tenants, zones, exports and imports, and its directory; of it is
+    taken what has not changed, all of it where no endpoint has.
+    """
     resolvers = {
         name: _TenantResolver(configuration, tenant) for name, tenant in configuration.tenants.items()
     }
+    known: Mapping[EndpointKey, EndpointDeclaration] = before[0].inventory.endpoints if before else {}
     endpoints: dict[EndpointKey, EndpointIdentities] = {}
+    is_same = before is not None and known.keys() == configuration.inventory.endpoints.keys()
     for key, endpoint in configuration.inventory.endpoints.items():
+        last = known.get(key)
         resolver = resolvers.get(endpoint.tenant)
-        if resolver is None:
+        if before is not None and last is not None and (last is endpoint or last == endpoint):
+            endpoints[key] = before[1].endpoints[key]
+        elif resolver is None:
             nobody = Identity(endpoint.tenant, frozenset())
             endpoints[key] = EndpointIdentities(tuple((ip, nobody) for ip in endpoint.ips), nobody)
         else:
             endpoints[key] = resolver.endpoint(endpoint)
+        is_same = is_same and (last is endpoint or last == endpoint)
+    if before is not None:
+        return before[1] if is_same else Directory(endpoints, before[1].outside)
     return Directory(
         endpoints, {name: outside_table(tenant) for name, tenant in configuration.tenants.items()}
     )

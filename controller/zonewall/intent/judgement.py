@@ -31,8 +31,8 @@ from zonewall.values.names import TenantName
 
 _OUTCOMES = {Action.ALLOW: Outcome.ALLOW, Action.DROP: Outcome.DROP, Action.REJECT: Outcome.REJECT}
 
-MadeLines = Mapping[Hashable, Mapping[int, tuple[Rule, tuple[Line, ...]]]]
-"""The lines of each rule, by where its tier stands and the rule's ``id``; the rule is kept beside them."""
+MadeLines = Mapping[Hashable, Mapping[str, tuple[Rule, tuple[Line, ...]]]]
+"""The lines of each rule, by where its tier stands and the rule's name; the rule is kept beside them."""
 
 _Tiers = tuple[tuple[Tenant | None, Tier], ...]
 _Peers = tuple[Peer, ...]
@@ -95,14 +95,13 @@ def rule_records(
 ) -> dict[str, RuleRecord]:
     """Return what is known of each rule, default and built-in, by its name; those of ``before`` that hold."""
     records = {BETWEEN_TENANTS: RuleRecord(BETWEEN_TENANTS, None, None)}
-    for owner, tiers in _authors(configuration):
-        for tier in tiers:
-            prefix = f"{owner}/{tier.name}/"
-            for rule in tier.rules:
-                name = prefix + rule.name
-                known = before.get(name)
-                same = known is not None and known.rule is rule
-                records[name] = known if same and known else RuleRecord(name, rule.location, rule)
+    for owner, tier in tiers_of(configuration):
+        prefix = f"{owner}/{tier.name}/"
+        for rule in tier.rules:
+            name = prefix + rule.name
+            known = before.get(name)
+            same = known is not None and known.rule is rule
+            records[name] = known if same and known else RuleRecord(name, rule.location, rule)
     for tenant in configuration.tenants.values():
         name = f"{tenant.name}/default"
         records[name] = RuleRecord(name, tenant.default_location, None)
@@ -140,10 +139,13 @@ def _owners(peers: Sequence[Peer], tenants: Mapping[TenantName, Tenant]) -> set[
     return owners
 
 
-def _authors(configuration: Configuration) -> Iterator[tuple[str, tuple[Tier, ...]]]:
-    yield "provider", configuration.provider.before + configuration.provider.after
+def tiers_of(configuration: Configuration) -> Iterator[tuple[str, Tier]]:
+    """Yield every tier with its author's name, the provider's first."""
+    for tier in configuration.provider.before + configuration.provider.after:
+        yield "provider", tier
     for tenant in configuration.tenants.values():
-        yield tenant.name, tenant.tiers
+        for tier in tenant.tiers:
+            yield tenant.name, tier
 
 
 class _Builder:
@@ -160,7 +162,7 @@ class _Builder:
         self._directory = directory
         self._inactive = inactive
         self._before = before
-        self.made: dict[Hashable, dict[int, tuple[Rule, tuple[Line, ...]]]] = {}
+        self.made: dict[Hashable, dict[str, tuple[Rule, tuple[Line, ...]]]] = {}
 
     def within(self, tenant: Tenant) -> Bank:
         """Return the bank for connections in one tenant's view."""
@@ -220,7 +222,7 @@ class _Builder:
         destination: Tenant,
         after: int,
     ) -> list[Line]:
-        """Return a tier's lines; within a tenant, those of the very rules of before are taken as they are."""
+        """Return a tier's lines; within a tenant, those of rules that are as before are taken over."""
         reader, tier = place
         crossing = source is not destination
         context = (source.name, reader and (reader.name, reader.mode), tier.name, tier.mode, after)
@@ -228,11 +230,11 @@ class _Builder:
         made = self.made.setdefault(context, {})
         lines: list[Line] = []
         for rule in tier.rules:
-            known = before.get(id(rule))
-            if known is None:
+            known = before.get(rule.name)
+            if known is None or (known[0] is not rule and known[0] != rule):
                 known = (rule, tuple(self._lines(phase, place, rule, source, destination, after)))
             if not crossing:
-                made[id(rule)] = known
+                made[rule.name] = known
             lines += known[1]
         return lines
 

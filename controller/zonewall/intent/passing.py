@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from zonewall.intent.analysis.moments import changes_of_hours
 from zonewall.intent.banks import EVERYBODY, Bank, Line, Outcome
-from zonewall.intent.judgement import rule_records
+from zonewall.intent.judgement import rule_records, tiers_of
 from zonewall.intent.schedule import holds
 from zonewall.policy.model import Action, Configuration, Rule
 
@@ -80,11 +80,8 @@ def outliving_after(
         known: what outlived its rule before.
         now_s: seconds since 1970.
     """
-    old, new = _standing(*before), _standing(*after)
     kept = {one.rule: one for one in still_outliving(known, now_s)}
-    for name, rule in old.items():
-        if name in new and _about(new[name]) == _about(rule):
-            continue
+    for name, rule in _gone(before, after):
         kind = rule.on_change.kind
         if rule.action is not Action.ALLOW or kind == "cut" or rule.through:
             kept.pop(name, None)
@@ -124,12 +121,25 @@ def sections_with_outliving(
     return [tuple(lines) for lines in result]
 
 
-def _standing(configuration: Configuration, inactive: frozenset[str]) -> dict[str, Rule]:
-    return {
-        name: record.rule
-        for name, record in rule_records(configuration).items()
-        if record.rule is not None and name not in inactive
-    }
+def _gone(
+    before: tuple[Configuration, frozenset[str]], after: tuple[Configuration, frozenset[str]]
+) -> Iterator[tuple[str, Rule]]:
+    """Yield the rules that go, with their names; tiers that are the same objects are not looked into."""
+    held, holds_now = before[1], after[1]
+    tiers = {(owner, tier.name): tier for owner, tier in tiers_of(after[0])}
+    for owner, tier in tiers_of(before[0]):
+        now = tiers.get((owner, tier.name))
+        if now is tier and held == holds_now:
+            continue
+        rules = {} if now is None else {rule.name: rule for rule in now.rules}
+        for rule in tier.rules:
+            other = rules.get(rule.name)
+            if other is rule and held == holds_now:
+                continue
+            name = f"{owner}/{tier.name}/{rule.name}"
+            stays = other is not None and name not in holds_now and _about(other) == _about(rule)
+            if name not in held and not stays:
+                yield name, rule
 
 
 def _about(rule: Rule) -> object:

@@ -57,8 +57,8 @@ def _placed(
     else:
         priorities = allocate_priorities(keys, builder.mapping(Kind.PRIORITY, scope))
         builder.replace_mapping(Kind.PRIORITY, scope, priorities)
-        by_line = {id(placed.line): placed for placed in before}
-        kept = [by_line.get(id(line)) for line in lines]
+        by_key = {placed.line.key: placed for placed in before}
+        kept = [by_key.get(key) for key in keys]
     section = []
     for line, key, known in zip(lines, keys, kept, strict=True):
         placed = known
@@ -68,7 +68,7 @@ def _placed(
         priority = priorities[key] if priorities or placed is None else placed.priority
         if (
             placed is None
-            or placed.line is not line
+            or (placed.line is not line and placed.line != line)
             or placed.ends_at != ends_at
             or placed.priority != priority
         ):

@@ -120,9 +120,11 @@ def prepare(
     builder = NumberingBuilder(numbering)
     if before is not None and before.numbering is not numbering:
         before = None
-    ends = before if before is not None and _same_ends(before.configuration, configuration) else None
-    directory = build_directory(configuration) if ends is None else ends.directory
-    made = ends.made_lines if ends is not None and ends.inactive == inactive else {}
+    views = before if before is not None and _same_views(before.configuration, configuration) else None
+    directory = build_directory(configuration, (views.configuration, views.directory) if views else None)
+    ends = views if views is not None and directory is views.directory else None
+    alike = views if views is not None and (ends or directory.all == views.directory.all) else None
+    made = alike.made_lines if alike is not None and alike.inactive == inactive else {}
     banks, made_lines = banks_and_lines(configuration, directory, inactive, made)
     records = rule_records(configuration, before.records if before is not None else {})
     modified = tuple(
@@ -153,11 +155,11 @@ def prepare(
         endpoints=_all_facts(builder, configuration, directory, before) if ends is None else ends.endpoints,
         beyond={tenant: tuple(found) for tenant, found in beyond.items()},
         banks_of={tenant: tuple(found) for tenant, found in banks_of.items()},
-        outside=_outside(builder, directory) if ends is None else ends.outside,
+        outside=_outside(builder, directory) if alike is None else alike.outside,
         modified=modified,
-        identities=_identities(builder, directory) if ends is None else ends.identities,
-        outside_versions=_outside_versions(directory) if ends is None else ends.outside_versions,
-        outside_numbers=_outside_numbers(builder) if ends is None else ends.outside_numbers,
+        identities=_identities(builder, directory) if alike is None else alike.identities,
+        outside_versions=_outside_versions(directory) if alike is None else alike.outside_versions,
+        outside_numbers=_outside_numbers(builder) if alike is None else alike.outside_numbers,
         bridges={key: builder.number(Kind.DESTINATION, f"bridge:{key}") for key in bridges_of(configuration)},
         limits_ports=any(rule.limit is not None and rule.limit.per_endpoint for _, rule in modified),
         allowing=allowing,
@@ -168,16 +170,17 @@ def prepare(
     )
 
 
-def _same_ends(one: Configuration, other: Configuration) -> bool:
-    """Say whether both have the same endpoints in the same zones, and the same tenants joined."""
-    if one.tenants.keys() != other.tenants.keys() or one.inventory.endpoints != other.inventory.endpoints:
-        return False
-    if one.provider != other.provider:
+def _same_views(one: Configuration, other: Configuration) -> bool:
+    """Say whether both have the same zones in the same tenants, and the same tenants joined."""
+    if one.tenants.keys() != other.tenants.keys() or one.provider != other.provider:
         return False
     return all(
-        tenant.zones == other.tenants[name].zones
-        and tenant.exports == other.tenants[name].exports
-        and tenant.imports == other.tenants[name].imports
+        tenant is other.tenants[name]
+        or (
+            tenant.zones == other.tenants[name].zones
+            and tenant.exports == other.tenants[name].exports
+            and tenant.imports == other.tenants[name].imports
+        )
         for name, tenant in one.tenants.items()
     )
 
@@ -190,8 +193,18 @@ def _all_facts(
     hidden = hidden_from(configuration, linked_pairs(configuration))
     found = {}
     for key, endpoint in configuration.inventory.endpoints.items():
-        facts = _facts(builder, endpoint, directory, hidden.get(key, frozenset()))
-        found[key] = known[key] if known.get(key) == facts else facts
+        unseen, last = hidden.get(key, frozenset()), known.get(key)
+        if (
+            before is not None
+            and last is not None
+            and before.configuration.inventory.endpoints[key] is endpoint
+            and before.directory.endpoints[key] is directory.endpoints[key]
+            and not (unseen or last.hidden_from)
+        ):
+            found[key] = last
+            continue
+        facts = _facts(builder, endpoint, directory, unseen)
+        found[key] = last if last is not None and last == facts else facts
     return found
 
 

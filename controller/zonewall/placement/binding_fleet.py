@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from zonewall.placement.announcement import Announcement, Forged
 from zonewall.placement.binding import Lookup, PortFacts, identify, lookup_of
+from zonewall.placement.binding_again import judged_otherwise, ports_in_turn
 from zonewall.placement.binding_events import (
     Announced,
     ConfigurationChanged,
@@ -225,22 +226,22 @@ class FleetState:
         return self._step(endpoint, Release(at, reason))
 
     def configure(self, configuration: Configuration, at: float) -> Change:
-        """Take another configuration: every port is looked at again, every endpoint judged again."""
-        inventory = configuration.inventory
-        gone = [key for key in sorted(self.records) if key not in inventory.endpoints]
+        """Take another configuration: what it may mean otherwise is looked at and judged again."""
+        gone = [key for key in sorted(self.records) if key not in configuration.inventory.endpoints]
         fleet, effects = self._in_turn(lambda now, key: now._forget(key, at), gone)
-        fleet = replace(fleet, configuration=configuration, lookup=lookup_of(inventory))
-        for port, seen in sorted(fleet.ports.items(), key=lambda item: item[1].generation):
+        fleet = replace(fleet, configuration=configuration, lookup=lookup_of(configuration.inventory))
+        same_owners = not gone and fleet.lookup == self.lookup
+        for port, seen in ports_in_turn(fleet.ports, only_others=same_owners):
             remembered = port in fleet.hosts[port.bridge.host].unverified
             if port.bridge not in fleet.lookup.roles or (remembered and seen.facts.endpoint in gone):
                 fleet, more = fleet.port_gone(port, at)
             elif remembered or is_unchanged(fleet.lookup, port, seen):
                 continue
             else:
-                host, bridge = port.bridge
-                fleet, more = fleet.port_seen(host, bridge, port.name, seen.ofport, seen.external_ids, at)
+                fleet, more = fleet.port_seen(*port.bridge, port.name, seen.ofport, seen.external_ids, at)
             effects += more
-        fleet, more = fleet._in_turn(lambda now, key: now._judge(key, at), sorted(fleet.records))
+        judged = sorted(judged_otherwise(self, configuration) if same_owners else fleet.records)
+        fleet, more = fleet._in_turn(lambda now, key: now._judge(key, at), judged)
         return fleet, effects + more
 
     # Inside

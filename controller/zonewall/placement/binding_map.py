@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from typing import TypeVar
 
 K = TypeVar("K")
@@ -79,6 +79,14 @@ class FrozenMap(Mapping[K, V]):
         """Return the number of entries."""
         return self._length
 
+    def items(self) -> ItemsView[K, V]:
+        """Return every entry, without a look-up of each."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[V]:
+        """Return every value, without a look-up of each."""
+        return _Values(self)
+
     def __eq__(self, other: object) -> bool:
         """Say whether both have the same entries; quick where they share most of them."""
         if isinstance(other, FrozenMap):
@@ -110,6 +118,26 @@ class FrozenMap(Mapping[K, V]):
         copy._shards = (*self._shards[:number], shard, *self._shards[number + 1 :])
         copy._length = self._length + len(shard) - len(self._shards[number])
         return copy
+
+
+class _Items(ItemsView[K, V]):
+    def __init__(self, entries: FrozenMap[K, V]) -> None:
+        super().__init__(entries)
+        self._shards = entries._shards
+
+    def __iter__(self) -> Iterator[tuple[K, V]]:
+        for shard in self._shards:
+            yield from shard.items()
+
+
+class _Values(ValuesView[V]):
+    def __init__(self, entries: FrozenMap[K, V]) -> None:
+        super().__init__(entries)
+        self._shards = entries._shards
+
+    def __iter__(self) -> Iterator[V]:
+        for shard in self._shards:
+            yield from shard.values()
 
 
 def _shard(key: object) -> int:

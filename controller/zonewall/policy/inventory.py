@@ -1,9 +1,12 @@
-"""What an inventory says: hosts, bridges, ports, endpoints, mirror targets, service functions."""
+"""What an inventory says: hosts, bridges, ports, endpoints, mirror targets, service functions.
+
+Where a declaration stands is no part of what it is: an edit above it leaves it equal.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Address
 from typing import Literal
@@ -42,7 +45,7 @@ class PortDeclaration:
 
     name: str
     role: PortRole
-    location: Location
+    location: Location = field(compare=False)
     vlans: Mapping[int, TenantName] | None = None
     routers: tuple[MacAddress, ...] = ()
     dhcp: bool = False
@@ -79,7 +82,7 @@ class BridgeDeclaration:
     name: BridgeName
     attachment: Attachment
     ports: Mapping[str, PortDeclaration]
-    location: Location
+    location: Location = field(compare=False)
     datapath_id: int | None = None
     foreign_flows: ForeignFlows = ForeignFlows.REPORT
     flow_budget: int = FLOW_BUDGET
@@ -99,7 +102,7 @@ class HostDeclaration:
     system_id: str
     certificate: str
     bridges: Mapping[BridgeName, BridgeDeclaration]
-    location: Location
+    location: Location = field(compare=False)
     trust: str | None = None
     labels: Mapping[str, str] | None = None
     ovsdb: str | None = None
@@ -131,7 +134,7 @@ class EndpointDeclaration:
     name: str
     tenant: TenantName
     mac: MacAddress
-    location: Location
+    location: Location = field(compare=False)
     iface_id: str | None = None
     port: PortBinding | None = None
     ips: tuple[IpAddress, ...] = ()

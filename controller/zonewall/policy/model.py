@@ -1,12 +1,13 @@
 """The parsed documents as frozen values: all that the evaluator and the compiler share.
 
-Every name in it is already checked to exist (``policy.check``); order is the documents' order.
+Every name in it is already checked to exist (``policy.check``); order is the documents' order. Where
+something stands is no part of what it is: an edit above it leaves it equal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Literal
@@ -74,7 +75,7 @@ class Zone:
 
     name: ZoneName
     selector: Selector
-    location: Location
+    location: Location = field(compare=False)
     hosts: HostConstraint | None = None
     mode: Mode = Mode.ENFORCE
 
@@ -132,7 +133,7 @@ class Rule:
     destinations: tuple[Peer, ...]
     services: tuple[ServiceTerm, ...]
     action: Action
-    location: Location
+    location: Location = field(compare=False)
     log: Literal["connections", "none"] = "none"
     mirror: tuple[str, ...] = ()
     through: tuple[str, ...] = ()
@@ -152,7 +153,7 @@ class Tier:
 
     name: str
     rules: tuple[Rule, ...]
-    location: Location
+    location: Location = field(compare=False)
     mode: Mode | None = None
     tenants: tuple[TenantName, ...] | None = None
 
@@ -178,7 +179,7 @@ class Export:
 
     zone: ZoneName
     to: tuple[TenantName, ...]
-    location: Location
+    location: Location = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,7 @@ class Import:
     tenant: TenantName
     zone: ZoneName
     local_name: ZoneName
-    location: Location
+    location: Location = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +209,11 @@ class Tenant:
     """One tenant's policy."""
 
     name: TenantName
-    location: Location
+    location: Location = field(compare=False)
     zones: Mapping[ZoneName, Zone]
     tiers: tuple[Tier, ...] = ()
     default: Action = Action.DROP
-    default_location: Location | None = None
+    default_location: Location | None = field(default=None, compare=False)
     mode: Mode = Mode.ENFORCE
     mirrors: tuple[MirrorRule, ...] = ()
     exports: tuple[Export, ...] = ()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from zonewall.errors import ZonewallError
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.added import ADDED
+from zonewall.policy.carried import carried_over
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.budget import refusals
 from zonewall.reconciler.schedule import Schedule
@@ -22,6 +23,7 @@ async def accepted(
     schedule: Schedule,
     held: Mapping[BridgeKey, int],
     load: Callable[[], tuple[Configuration, Texts]],
+    before: Configuration,
 ) -> tuple[Configuration, Texts]:
     """Return what ``load`` gives, if it may be put in force.
 
@@ -30,12 +32,18 @@ async def accepted(
         schedule: says which rules hold.
         held: how many flows each bridge holds.
         load: reads and checks; it may take seconds.
+        before: what was read last; what has not changed of it is taken over.
 
     Raises:
         ZonewallError: it may not, and why.
     """
     loop = asyncio.get_running_loop()
-    configuration, texts = await loop.run_in_executor(None, load)
+
+    def read() -> tuple[Configuration, Texts]:
+        configuration, texts = load()
+        return carried_over(before, configuration), texts
+
+    configuration, texts = await loop.run_in_executor(None, read)
     inactive = schedule.changed(world, configuration)[0]
     over = await loop.run_in_executor(None, refusals, world, configuration, inactive, held)
     if over:

@@ -187,7 +187,7 @@ class Reconciler:
         self, load: Callable[[], tuple[Configuration, Mapping[str, bytes]]]
     ) -> tuple[Configuration, Mapping[str, bytes]]:
         held = {key: keeper.status.flows for key, keeper in self.keepers.items()}
-        return await accepted(self.world, self.schedule, held, load)
+        return await accepted(self.world, self.schedule, held, load, self._documents)
 
     def in_force(self, report: InForce) -> None:
         """Take a bridge's word for what it enforces.

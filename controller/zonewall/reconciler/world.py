@@ -69,11 +69,11 @@ class World:
         fleet: FleetState,
         inactive: frozenset[str],
         passing: Passing = NOTHING_PASSES,
-        before: Policy | None = None,
+        before: World | None = None,
     ) -> World:
-        """Return the world of a configuration; ``before`` as ``prepare`` says."""
-        policy = prepare(configuration, numbering, inactive, passing, before)
-        indexed = index_fleet(policy, fleet.placement())
+        """Return the world of a configuration; of the one ``before`` is taken what has not changed."""
+        policy = prepare(configuration, numbering, inactive, passing, before.policy if before else None)
+        indexed = index_fleet(policy, fleet.placement(), before.indexed if before else None)
         return World(policy, fleet, indexed, _relatives(configuration), _outward(configuration), inactive)
 
     @property
@@ -90,13 +90,13 @@ class World:
     ) -> tuple[World, tuple[Effect, ...]]:
         """Return the world under another configuration, with the same numbers for the same names."""
         fleet, effects = self.fleet.configure(configuration, at)
-        world = World.start(configuration, self.policy.numbering, fleet, inactive, passing, self.policy)
+        world = World.start(configuration, self.policy.numbering, fleet, inactive, passing, self)
         return (world.with_away(self.away) if self.away else world), effects
 
     def rescheduled(self, inactive: frozenset[str], passing: Passing = NOTHING_PASSES) -> World:
         """Return the world with other rules out of force."""
-        policy = self.policy
-        world = World.start(self.configuration, policy.numbering, self.fleet, inactive, passing, policy)
+        numbering = self.policy.numbering
+        world = World.start(self.configuration, numbering, self.fleet, inactive, passing, self)
         return world.with_away(self.away) if self.away else world
 
     def with_fleet(self, fleet: FleetState) -> World:
