@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from zonewall.api.control import ControlServer
+from zonewall.api.alone import refuse_second
+from zonewall.reconciler.doors import open_doors
 from zonewall.store.options import STATE_VARIABLE, Options, read_options
 
 SWITCH_S = 0.0005
@@ -72,7 +73,11 @@ def register(app: typer.Typer) -> None:
 
 async def serve(directory: Path, options: Options) -> None:
     """Run the controller and its control socket until a signal comes."""
-    from zonewall.reconciler.controller import Controller  # noqa: PLC0415 - other verbs need none of it
+    await refuse_second(options.control_socket)
+    doors = open_doors(options)
+    # What takes long to read is read while bridges and hosts connect.
+    from zonewall.api.server import ControlServer  # noqa: PLC0415
+    from zonewall.reconciler.controller import Controller  # noqa: PLC0415
 
     # What a bridge has told passes several threads, and must not wait for 5 ms of others' turns at each.
     sys.setswitchinterval(SWITCH_S)
@@ -80,7 +85,7 @@ async def serve(directory: Path, options: Options) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    controller = Controller(directory, options)
+    controller = Controller(directory, options, doors)
     control = ControlServer(options.control_socket, controller.status, controller.act, controller.look)
     await control.start()
     try:

@@ -87,17 +87,19 @@ class Listener:
         assert self._socket is not None
         return int(self._socket.getsockname()[1])
 
-    async def start(self) -> None:
-        """Listen.
+    async def start(self, listening: socket.socket | None = None) -> None:
+        """Listen, or take over a socket that does.
 
         Raises:
             OSError: the address is not to be had.
         """
-        family = socket.AF_INET6 if ":" in self.options.host else socket.AF_INET
-        self._socket = socket.create_server(
-            (self.options.host, self.options.port), family=family, backlog=256
-        )
-        self._socket.setblocking(False)
+        if listening is None:
+            family = socket.AF_INET6 if ":" in self.options.host else socket.AF_INET
+            listening = socket.create_server(
+                (self.options.host, self.options.port), family=family, backlog=256
+            )
+        listening.setblocking(False)
+        self._socket = listening
         self._accepting = asyncio.create_task(self._accept())
 
     async def stop(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Mapping
 
@@ -59,11 +60,19 @@ class OvsdbService:
         Raises:
             ZonewallError: the address or port cannot be had, or the TLS files cannot be used.
         """
-        context = Renewed(tls, server_context) if tls is not None else None
         listening = listening_socket(address, port)
-        self._loop.post(lambda: self._fleet.listen(listening, context))
+        self.listen_on(listening, tls)
         chosen: int = listening.getsockname()[1]
         return chosen
+
+    def listen_on(self, listening: socket.socket, tls: TlsFiles | None) -> None:
+        """Let hosts connect in at a socket that listens already and does not block.
+
+        Raises:
+            ZonewallError: the TLS files cannot be used.
+        """
+        context = Renewed(tls, server_context) if tls is not None else None
+        self._loop.post(lambda: self._fleet.listen(listening, context))
 
     def set_hosts(self, hosts: Mapping[HostName, HostDeclaration]) -> None:
         """Follow these hosts from now on, and no others."""

@@ -8,13 +8,12 @@ import secrets
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from zonewall.errors import AdmissionError, ZonewallError
+from zonewall.errors import ZonewallError
 from zonewall.flows.encoded import BridgeState
 from zonewall.openflow.listener import Admission, Listener, ListenerOptions
 from zonewall.openflow.session import Session
@@ -30,6 +29,7 @@ from zonewall.reconciler.added import AddedEndpoints
 from zonewall.reconciler.bridges import BridgeEvents
 from zonewall.reconciler.connection_log import ConnectionLog
 from zonewall.reconciler.counters import EVERY_S, Counters
+from zonewall.reconciler.doors import Doors, open_doors
 from zonewall.reconciler.garbage import Garbage
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.intake import Intake
@@ -62,13 +62,14 @@ _log = structlog.get_logger()
 class Controller:
     """Owns every listener and task; ``run`` works until told to stop."""
 
-    def __init__(self, directory: Path, options: Options) -> None:
-        """Read the configuration.
+    def __init__(self, directory: Path, options: Options, doors: Doors | None = None) -> None:
+        """Read the configuration; where there are no ``doors`` yet, ``run`` opens them.
 
         Raises:
             ZonewallError: the configuration, the options or the state folder cannot be used.
         """
         self.options = options
+        self._doors = doors
         key = discovery_key(options.state / "discovery.key")
         self.journal = JournalWriter(options.state / "journal.db")
         applied = options.state / "applied.json"
@@ -193,34 +194,21 @@ class Controller:
         return await views.look(self.reconciler, name, words)
 
     async def _open(self) -> None:
+        doors = self._doors or open_doors(self.options)
         self.databases.start()
-        for place in self.options.ovsdb:
-            kind, address, port = parse_remote(place)
-            tls = _ovsdb_tls(self.options.tls) if kind == "ssl" else None
-            self._check(kind, address, place)
-            self.databases.listen(address, port, tls)
         self._follow_hosts(self.reconciler.world.configuration)
+        for door in doors.ovsdb:
+            self.databases.listen_on(door.listening, _ovsdb_tls(self.options.tls) if door.is_tls else None)
         generation_id = int(time.time() * 1000)
-        for place in self.options.openflow:
-            kind, address, port = parse_remote(place)
-            self._check(kind, address, place)
-            tls_files = _openflow_tls(self.options.tls) if kind == "ssl" else None
+        for door in doors.openflow:
+            _, address, port = parse_remote(door.place)
+            tls = _openflow_tls(self.options.tls) if door.is_tls else None
             options = ListenerOptions(
-                address, port, generation_id, tls=tls_files, allow_plain=self.options.allow_plain
+                address, port, generation_id, tls=tls, allow_plain=self.options.allow_plain
             )
             listener = Listener(options, self._admit, self._bridge_event)
-            try:
-                await listener.start()
-            except OSError as error:
-                raise ZonewallError(f"{place}: cannot be listened on: {error.strerror or error}") from error
+            await listener.start(door.listening)
             self._listeners.append(listener)
-
-    def _check(self, kind: str, address: str, place: str) -> None:
-        """Refuse to listen in plain where others can reach it, unless that was asked for."""
-        if kind == "ssl" and self.options.tls is None:
-            raise AdmissionError(f"{place}: no certificates; say --tls-certificate, --tls-key and --tls-ca")
-        if kind == "tcp" and not self.options.allow_plain and not ip_address(address).is_loopback:
-            raise AdmissionError(f"{place}: plain TCP beyond loopback; use ssl:, or say --allow-plain")
 
     def _follow_hosts(self, configuration: Configuration) -> None:
         hosts = configuration.inventory.hosts

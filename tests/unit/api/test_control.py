@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from zonewall.api.control import ControlServer, tell
+from zonewall.api.control import tell
+from zonewall.api.server import ControlServer
 from zonewall.errors import ZonewallError
 
 
