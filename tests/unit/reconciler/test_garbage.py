@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from zonewall.reconciler.garbage import AT_LEAST_BYTES, Garbage, resident_bytes
+from zonewall.reconciler.garbage import AT_LEAST_BYTES, PATIENCE, Garbage, resident_bytes
 
 
 class Knot:
@@ -35,19 +35,40 @@ def test_what_is_there_is_looked_through_no_more() -> None:
     assert not any(id(one) in looked_at for one in kept)
 
 
-def test_what_went_in_knots_is_freed_when_memory_has_doubled() -> None:
+def test_what_went_in_knots_is_freed_when_memory_has_doubled_and_rests() -> None:
     size = 100 << 20
     garbage = Garbage(lambda: size)
+    gone = _knot_out_of_sight(garbage)
+    garbage.look()
+    assert gone() is not None
+    size = (size << 1) + AT_LEAST_BYTES + 1
+    garbage.look()
+    assert gone() is not None
+    garbage.look()
+    assert gone() is None
+
+
+def test_what_grows_on_is_looked_through_all_the_same() -> None:
+    size = 100 << 20
+    garbage = Garbage(lambda: size)
+    gone = _knot_out_of_sight(garbage)
+    size = (size << 1) + AT_LEAST_BYTES + 1
+    for _ in range(PATIENCE):
+        garbage.look()
+        size *= 2
+    assert gone() is not None
+    garbage.look()
+    assert gone() is None
+
+
+def _knot_out_of_sight(garbage: Garbage) -> weakref.ref[Knot]:
+    """Return a knot that is gone, and that the collector does not see."""
     knot = Knot()
     gone = weakref.ref(knot)
     garbage.look()
     del knot
     gc.collect()
-    garbage.look()
-    assert gone() is not None
-    size = (size << 1) + AT_LEAST_BYTES + 1
-    garbage.look()
-    assert gone() is None
+    return gone
 
 
 def test_memory_is_measured() -> None:
