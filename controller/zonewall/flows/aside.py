@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from enum import IntEnum
 
 from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
@@ -96,7 +95,7 @@ def _drop(
 
 
 def _dropping(flow: EncodedFlow) -> EncodedFlow:
-    return replace(flow, instructions=b"")
+    return flow._replace(instructions=b"")
 
 
 def _is_clause(flow: EncodedFlow) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from zonewall.flows.encoded import BridgeState, EncodedFlow, EncodedGroup, FlowKey
 from zonewall.flows.layers import Layers
@@ -72,7 +72,7 @@ def _is_right(held: EncodedFlow | None, wanted: EncodedFlow) -> bool:
     apart = held.hard_timeout_s - wanted.hard_timeout_s
     if held.ends_at and wanted.ends_at:
         apart = held.ends_at - wanted.ends_at
-    return abs(apart) <= TIMEOUT_SLACK_S and replace(held, hard_timeout_s=wanted.hard_timeout_s) == wanted
+    return abs(apart) <= TIMEOUT_SLACK_S and held._replace(hard_timeout_s=wanted.hard_timeout_s) == wanted
 
 
 def by_key(flows: tuple[EncodedFlow, ...]) -> dict[FlowKey, EncodedFlow]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from zonewall.flows.diff import FlowTable, diff
 from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
@@ -74,7 +74,7 @@ def _was_asked(key: FlowKey, held: EncodedFlow | None, maybe: FlowTable, is_aske
     wanted = maybe.get(key)
     if held is None or wanted is None:
         return is_asked and held is wanted
-    return replace(held, hard_timeout_s=0) == replace(wanted, hard_timeout_s=0)
+    return held._replace(hard_timeout_s=0) == wanted._replace(hard_timeout_s=0)
 
 
 def _meters(found: BridgeState, confirmed: BridgeState, asked: BridgeState | None) -> tuple[int, ...]:

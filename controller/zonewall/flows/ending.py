@@ -20,7 +20,7 @@ def seconds_left(ends_at: int, now_s: float) -> int:
 def with_timeouts(state: BridgeState, now_s: float) -> BridgeState:
     """Return the same flows, those that end soon with the seconds that are left."""
     flows = {
-        key: replace(flow, hard_timeout_s=seconds_left(flow.ends_at, now_s)) if flow.ends_at else flow
+        key: flow._replace(hard_timeout_s=seconds_left(flow.ends_at, now_s)) if flow.ends_at else flow
         for key, flow in state.flows.items()
     }
     return replace(state, flows=flows)

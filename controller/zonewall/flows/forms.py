@@ -34,11 +34,13 @@ class Blank:
 class _Row(NamedTuple):
     """One flow of a form and where it lies; instructions without blanks are held as they are."""
 
-    sample: EncodedFlow
+    table: int
+    priority: int
     start: int
     middle: int
     end: int
     instructions: bytes | None
+    rest: tuple[int, int, int]
 
 
 class Form:
@@ -61,18 +63,20 @@ class Form:
                 return None
             number += value * places
         raw = number.to_bytes(self._size, "big")
+        new = tuple.__new__
         return tuple(
             [
-                EncodedFlow(
-                    sample.table,
-                    sample.priority,
-                    raw[start:middle],
-                    raw[middle:end] if instructions is None else instructions,
-                    sample.cookie,
-                    sample.hard_timeout_s,
-                    sample.ends_at,
+                new(
+                    EncodedFlow,
+                    (
+                        table,
+                        priority,
+                        raw[start:middle],
+                        raw[middle:end] if instructions is None else instructions,
+                        *rest,
+                    ),
                 )
-                for sample, start, middle, end, instructions in self._rows
+                for table, priority, start, middle, end, instructions, rest in self._rows
             ]
         )
 
@@ -148,6 +152,8 @@ def _rows(flows: Sequence[EncodedFlow], bits: str) -> list[_Row]:
         middle = start + len(flow.match)
         end = middle + len(flow.instructions)
         fixed = "x" not in bits[middle * 8 : end * 8]
-        rows.append(_Row(flow, start, middle, end, flow.instructions if fixed else None))
+        instructions = flow.instructions if fixed else None
+        rest = flow.cookie, flow.hard_timeout_s, flow.ends_at
+        rows.append(_Row(flow.table, flow.priority, start, middle, end, instructions, rest))
         start = end
     return rows

@@ -268,11 +268,13 @@ def _families_between(policy: Policy, families: tuple[int, ...], line: Line) -> 
 def _mirror_lines(
     policy: Policy, bank: Bank, source_here: frozenset[str], destination_here: frozenset[str]
 ) -> Iterable[MirrorLine]:
-    bits = mirror_bits(policy.configuration)
     tenants = policy.configuration.tenants
     source, destination = tenants[bank.source], tenants[bank.destination]
     crossing = source is not destination
     readers = [source, destination] if crossing else [source]
+    if not any(reader.mirrors for reader in readers):
+        return
+    bits = mirror_bits(policy.configuration)
     for reader in readers:
         for mirror in reader.mirrors:
             views = View(reader, source, crossing), View(reader, destination, crossing)

@@ -1,8 +1,8 @@
 """Collecting garbage without stopping: a full collection over a large fleet takes most of a second.
 
-Reference counts free nearly all that goes. What is new is looked through once; what the collector would look
-through again and again is put out of its sight (``gc.freeze``). Only when memory has grown to twice of what it
-was, and grows no more, everything is looked through: what grows is mostly a fleet that is being compiled.
+Reference counts free nearly all that goes. What is new is looked through once; what the collector would
+look through again and again is put out of its sight (``gc.freeze``). Only when memory has grown to twice of
+what it was, and grows no more, everything is looked through: what grows is mostly a fleet that is compiled.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 YOUNG, OFTEN = 20_000, 1_000
-"""New objects between two collections of the youngest, and how many of these before an older one: none between
-two calls of ``look``."""
+"""New objects between two collections of the youngest, and how many of these before an older one: more than
+there are between two calls of ``look``."""
 
 GROWTH, AT_LEAST_BYTES = 2, 64 << 20
 AT_REST = 1.01
 """Memory that has grown by less than this between two looks is at rest."""
 
 PATIENCE = 30
-"""How many looks in a row memory may have grown, and grow on, until everything is looked through all the same."""
+"""How many looks in a row memory may grow on until everything is looked through all the same."""
 
 
 class Garbage:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from zonewall.flows.diff import Delta, by_key, diff
@@ -30,15 +28,15 @@ def test_what_is_not_wanted_is_deleted_by_key() -> None:
 
 @pytest.mark.parametrize("change", [{"cookie": 5}, {"instructions": b"j"}, {"hard_timeout_s": 9}])
 def test_a_flow_that_changed_is_put_once_and_not_deleted(change: dict[str, int]) -> None:
-    changed = replace(ONE, **change)
+    changed = ONE._replace(**change)
     assert diff(by_key((ONE,)), by_key((changed,))) == Delta(put=(changed,))
 
 
 def test_a_flow_that_ends_soon_enough_is_left_alone() -> None:
-    assert not diff(by_key((ENDING,)), by_key((replace(ENDING, hard_timeout_s=97),)))
-    assert diff(by_key((ENDING,)), by_key((replace(ENDING, hard_timeout_s=50),)))
+    assert not diff(by_key((ENDING,)), by_key((ENDING._replace(hard_timeout_s=97),)))
+    assert diff(by_key((ENDING,)), by_key((ENDING._replace(hard_timeout_s=50),)))
 
 
 def test_two_flows_of_one_key_are_refused() -> None:
     with pytest.raises(ValueError, match="same table"):
-        by_key((ONE, replace(ONE, cookie=1)))
+        by_key((ONE, ONE._replace(cookie=1)))
