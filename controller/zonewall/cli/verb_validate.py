@@ -13,6 +13,7 @@ from zonewall.cli.app import EXIT_FINDING, EXIT_UNUSABLE
 from zonewall.intent.analysis.acceptance import accept
 from zonewall.policy.findings import Finding
 from zonewall.policy.load import read_directory
+from zonewall.policy.notes import MORE
 
 
 def register(app: typer.Typer) -> None:
@@ -33,10 +34,11 @@ def register(app: typer.Typer) -> None:
         else:
             for finding in result.findings:
                 print(finding)
-            errors = sum(finding.is_error for finding in result.findings)
-            warnings = len(result.findings) - errors
+            shown = [finding for finding in result.findings if finding.code != MORE]
+            errors = sum(finding.is_error for finding in shown)
             said = "can be used" if result.configuration is not None else "cannot be used"
-            print(f"{directory}: {said}, {errors} error(s), {warnings} warning(s)")
+            more = "" if len(shown) == len(result.findings) else " shown"
+            print(f"{directory}: {said}, {errors} error(s), {len(shown) - errors} warning(s){more}")
         if result.configuration is None:
             raise typer.Exit(EXIT_UNUSABLE)
         if strict and result.findings:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from zonewall.policy.appliances import check_functions
 from zonewall.policy.document_models import BridgePart, EndpointPart, HostPart, InventoryDocument, PortPart
+from zonewall.policy.findings import Location
 from zonewall.policy.inventory import (
     Attachment,
     BridgeDeclaration,
@@ -20,7 +21,7 @@ from zonewall.policy.inventory import (
     PortRole,
     ServiceFunction,
 )
-from zonewall.policy.notes import Notes, suggestion
+from zonewall.policy.notes import Notes
 from zonewall.policy.yamltree import Tree
 from zonewall.values.names import BridgeName, EndpointKey, HostName, TenantName
 
@@ -70,7 +71,8 @@ def assemble_inventory(read: Read, notes: Notes) -> Inventory:
 
 def _once(twice: bool, what: str, name: str, tree: Tree, path: tuple[str | int, ...], notes: Notes) -> None:
     if twice:
-        notes.error("duplicate-name", tree.at_key(*path), f"there is a {what} {name!r} already; rename one")
+        message = f"there is {'an' if what[0] in 'aeiou' else 'a'} {what} {str(name)!r} already; rename one"
+        notes.error("duplicate-name", tree.at_key(*path), message)
 
 
 def _host(tree: Tree, name: str, part: HostPart, notes: Notes) -> HostDeclaration:
@@ -154,7 +156,7 @@ def _check_port(port: PortDeclaration, inventory: Inventory, notes: Notes) -> No
     if port.role is PortRole.SERVICE and port.leg is None:
         notes.error("incomplete", port.location, "a service port says its `leg`: in, out or only")
     if port.target is not None and port.target not in inventory.mirror_targets:
-        hint = suggestion(port.target, inventory.mirror_targets, "mirror targets")
+        hint = notes.hint(port.target, inventory.mirror_targets, "mirror targets")
         notes.error("unknown-name", port.location, f"{port.target!r} is no mirror target; {hint}")
     target = inventory.mirror_targets.get(port.target or "")
     if (
@@ -168,7 +170,7 @@ def _check_port(port: PortDeclaration, inventory: Inventory, notes: Notes) -> No
         message = f"a port of role {port.role.value} has no `target`: a mirror-target or an uplink has"
         notes.error("wrong-value", port.location, message)
     if port.function is not None and port.function not in inventory.service_functions:
-        hint = suggestion(port.function, inventory.service_functions, "service functions")
+        hint = notes.hint(port.function, inventory.service_functions, "service functions")
         notes.error("unknown-name", port.location, f"{port.function!r} is no service function; {hint}")
 
 
@@ -198,8 +200,11 @@ def _check_endpoints(inventory: Inventory, notes: Notes) -> None:
             if prefix.prefixlen == prefix.max_prefixlen and owner != key:
                 message = f"{prefix} is {owner}'s own address; what two share is in the ranges of both"
                 notes.error("duplicate-address", endpoint.location, message)
-    for host in {e.port.host for e in inventory.endpoints.values() if e.port and e.port.host}:
+    hosts: dict[str, Location] = {}
+    for endpoint in inventory.endpoints.values():
+        if endpoint.port is not None and endpoint.port.host:
+            hosts.setdefault(endpoint.port.host, endpoint.location)
+    for host, place in hosts.items():
         if host not in inventory.hosts:
-            place = next(e.location for e in inventory.endpoints.values() if e.port and e.port.host == host)
-            hint = suggestion(host, inventory.hosts, "hosts")
+            hint = notes.hint(host, inventory.hosts, "hosts")
             notes.error("unknown-name", place, f"{host!r} is no host; {hint}")

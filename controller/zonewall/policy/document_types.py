@@ -175,8 +175,10 @@ class Part(BaseModel):
             return handler(value)
         if patience.left <= 0:
             return cls.__new__(cls)
+        before = patience.left
         try:
             return handler(value)
         except ValidationError as error:
-            patience.left -= error.error_count()
+            # What is wrong with parts of this one is counted already, and in here again.
+            patience.left = before - error.error_count()
             raise

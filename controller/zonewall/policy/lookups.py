@@ -8,7 +8,7 @@ from typing import Literal
 
 from zonewall.policy.inventory import Inventory
 from zonewall.policy.model import Peer
-from zonewall.policy.notes import Notes, quoted, suggestion
+from zonewall.policy.notes import Notes, quoted
 from zonewall.policy.service_terms import BUILT_IN, ServiceEntry, ServiceName
 from zonewall.policy.yamltree import Path, Tree
 from zonewall.values.names import TenantName, ZoneName
@@ -94,7 +94,7 @@ class Lookup:
         return () if any(term.protocol is None for term in terms) else tuple(dict.fromkeys(terms))
 
     def _unknown_service(self, entry: ServiceName, path: Path) -> None:
-        hint = suggestion(entry.name, self.services, "services of this document")
+        hint = self.notes.hint(entry.name, self.services, "services of this document")
         message = f"{entry.name!r} is no service; {hint}, or write it as tcp/443"
         self.notes.error("unknown-service", self.tree.at(*path), message)
 
@@ -122,7 +122,7 @@ class Lookup:
             self.notes.error("unknown-zone", self.tree.at(*path), message)
             return None
         if text not in known:
-            hint = suggestion(text, [*known, *PEER_WORDS], "zones")
+            hint = self.notes.hint(text, [*known, *PEER_WORDS], "zones")
             message = f"{text!r} is no zone of {self.tenant}; {hint}"
             self.notes.error("unknown-zone", self.tree.at(*path), message)
             return None
@@ -130,7 +130,7 @@ class Lookup:
 
     def _provider_peer(self, owner: str, zone: str, path: Path) -> Peer | None:
         if owner != "*" and owner not in self.names.zones:
-            hint = suggestion(owner, self.names.zones, "tenants")
+            hint = self.notes.hint(owner, self.names.zones, "tenants")
             self.notes.error("unknown-tenant", self.tree.at(*path), f"{owner!r} is no tenant; {hint}")
             return None
         tenant: TenantName | Literal["*"] = "*" if owner == "*" else TenantName(owner)
@@ -139,7 +139,7 @@ class Lookup:
         own = self.names.own_zones
         known = frozenset[str]().union(*own.values()) if owner == "*" else own[owner]
         if zone not in known:
-            hint = suggestion(zone, known, "zones")
+            hint = self.notes.hint(zone, known, "zones")
             self.notes.error("unknown-zone", self.tree.at(*path), f"{zone!r} is no zone of {owner}; {hint}")
             return None
         return Peer("zone", ZoneName(zone), tenant)
@@ -148,6 +148,6 @@ class Lookup:
         """Return names that must be among others."""
         for name in names:
             if name not in there:
-                hint = suggestion(name, there, f"{what}s")
+                hint = self.notes.hint(name, there, f"{what}s")
                 self.notes.error("unknown-name", self.tree.at(*path), f"{name!r} is no {what}; {hint}")
         return tuple(names)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from itertools import islice
+from typing import NoReturn
 
 from zonewall.policy.findings import Finding, Location, Severity
 
 MOST_ERRORS = 500
-"""After so many errors a run ends: who has that many knows what to do first."""
+"""So many are shown: who has that many knows what to do first."""
+
+MOST_COUNTED = 10_000
+"""After so many errors a run ends; those that are not shown are only counted."""
+
+MORE = "more-errors"
+"""The code of a finding that says how many there are beside those shown."""
 
 _MOST_NAMES_LISTED = 12
 _MOST_NAMES_COMPARED = 100
@@ -22,7 +29,7 @@ _QUOTED = re.compile("['\"]([^'\"]*)")
 
 
 class Enough(Exception):  # noqa: N818 - it ends the reading of a configuration that is hopeless anyway
-    """There are ``MOST_ERRORS`` errors."""
+    """There are ``MOST_COUNTED`` errors, or one that nothing can be read after."""
 
 
 class Notes:
@@ -32,23 +39,58 @@ class Notes:
         """Begin with nothing."""
         self.findings: list[Finding] = []
         self.doubts: set[str] = set()
-        self._errors = 0
+        self._errors: set[Finding] = set()
         self._warnings = 0
+        self._ended = False
 
     def error(self, code: str, location: Location, message: str) -> None:
         """Add what makes the configuration unusable, unless it may only follow from another error.
 
         Raises:
-            Enough: it is the last one that is looked for.
+            Enough: it is the last one that is counted.
         """
         if code in _ABOUT_NAMES and self._is_doubtful(message):
             return
-        self._errors += 1
-        if self._errors == MOST_ERRORS:
-            message = f"there are {MOST_ERRORS} errors and maybe more; mend these first"
-            self.findings.append(Finding(Severity.ERROR, "too-many", location, message))
+        finding = Finding(Severity.ERROR, code, location, message)
+        if finding in self._errors:
+            return
+        self._errors.add(finding)
+        if len(self._errors) <= MOST_ERRORS:
+            self.findings.append(finding)
+        if len(self._errors) >= MOST_COUNTED:
+            self._ended = True
             raise Enough
+
+    def give_up(self, code: str, location: Location, message: str) -> NoReturn:
+        """Add, and show, the error that nothing is read after.
+
+        Raises:
+            Enough: always.
+        """
         self.findings.append(Finding(Severity.ERROR, code, location, message))
+        self._ended = True
+        raise Enough
+
+    @property
+    def has_errors(self) -> bool:
+        """Say whether the configuration is unusable by now."""
+        return bool(self._errors)
+
+    def more(self) -> Iterator[Finding]:
+        """Yield how many errors, and how many warnings, there are beside those shown, if there are any."""
+        least = "at least " if self._ended else ""
+        for count, severity, what in (
+            (len(self._errors), Severity.ERROR, f"{least}{len(self._errors) - MOST_ERRORS} more errors"),
+            (self._warnings, Severity.WARNING, f"{self._warnings - MOST_ERRORS} more warnings"),
+        ):
+            if count > MOST_ERRORS:
+                last = max(finding.location for finding in self.findings if finding.severity is severity)
+                message = f"there are {what} beside the {MOST_ERRORS} shown; mend these first"
+                yield Finding(severity, MORE, last, message)
+
+    def hint(self, wrong: str, right: Iterable[str], what: str) -> str:
+        """Return ``suggestion``'s answer for an error that will be shown, nothing for one that will not."""
+        return "" if len(self._errors) >= MOST_ERRORS else suggestion(wrong, right, what)
 
     def doubt(self, names: Iterable[str]) -> None:
         """From now on tell nobody that these names are unknown: what named them was not read."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from zonewall.policy.document_models import KINDS, Document
 from zonewall.policy.document_types import Patience, written_as
-from zonewall.policy.notes import MOST_ERRORS, Notes, quoted, suggestion
+from zonewall.policy.notes import MOST_COUNTED, Notes, quoted
 from zonewall.policy.salvage import names_in, without
 from zonewall.policy.yamltree import Node, Path, Scalar, Sequence, Tree
 
@@ -42,7 +42,7 @@ def read_document(tree: Tree, notes: Notes) -> tuple[Tree, Document] | None:
     left = tree
     for cuts in range(_MOST_CUTS):
         try:
-            return left, model.model_validate(plain(left.root), context=Patience(MOST_ERRORS))
+            return left, model.model_validate(plain(left.root), context=Patience(MOST_COUNTED))
         except ValidationError as error:
             errors = error.errors(include_url=False)
         if not cuts:
@@ -83,7 +83,7 @@ def _note(tree: Tree, model: type[BaseModel], error: Any, notes: Notes) -> None:
     kind = error["type"]
     if kind == "extra_forbidden":
         known = _keys_at(model, path[:-1])
-        hint = suggestion(str(path[-1]), known, "keys")
+        hint = notes.hint(str(path[-1]), known, "keys")
         notes.error(
             "unknown-key", tree.at_key(*path), f"the key {quoted(str(path[-1]))} is not known; {hint}"
         )

@@ -7,7 +7,7 @@ from operator import itemgetter
 
 from zonewall.policy.appliances import check_appliances
 from zonewall.policy.model import Configuration, Peer, Rule, Selector, Tenant, Tier
-from zonewall.policy.notes import Notes, suggestion
+from zonewall.policy.notes import Notes
 from zonewall.policy.visibility import check_ambiguous
 from zonewall.values.names import TenantName, ZoneName
 from zonewall.values.services import ServiceTerm
@@ -17,7 +17,7 @@ def check(configuration: Configuration, notes: Notes) -> None:
     """Add what is wrong to the notes: errors that refuse it, warnings for what surely was not meant."""
     for endpoint in configuration.inventory.endpoints.values():
         if endpoint.tenant not in configuration.tenants:
-            hint = suggestion(endpoint.tenant, configuration.tenants, "tenants")
+            hint = notes.hint(endpoint.tenant, configuration.tenants, "tenants")
             message = f"{endpoint.tenant!r} is no tenant; {hint}"
             notes.error("unknown-tenant", endpoint.location, message)
     _check_uplinks(configuration, notes)
@@ -33,7 +33,7 @@ def check(configuration: Configuration, notes: Notes) -> None:
     for tier in configuration.provider.before + configuration.provider.after:
         _check_self(tier, notes)
         _check_shadowed(tier, notes)
-    if not any(finding.is_error for finding in notes.findings):
+    if not notes.has_errors:
         check_ambiguous(configuration, notes)
 
 
@@ -43,7 +43,7 @@ def _check_uplinks(configuration: Configuration, notes: Notes) -> None:
             for port in bridge.ports.values():
                 for owner in (port.vlans or {}).values():
                     if owner not in configuration.tenants:
-                        hint = suggestion(owner, configuration.tenants, "tenants")
+                        hint = notes.hint(owner, configuration.tenants, "tenants")
                         notes.error("unknown-tenant", port.location, f"{owner!r} is no tenant; {hint}")
 
 

@@ -8,6 +8,7 @@ bounded here: size, depth, nodes, keys of one mapping, and what aliases may mult
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -84,12 +85,16 @@ class Tree:
         return Location(self.file, node.line, node.column)
 
     def at_key(self, *path: str | int) -> Location:
-        """Return where the key that the path ends with stands, or the nearest thing around it."""
+        """Return where the key or the item that the path ends with stands, or the nearest thing around it."""
         parent = find(self.root, path[:-1])
         if path and isinstance(parent, Mapping) and path[-1] in parent.entries:
             key = parent.entries[str(path[-1])][0]
             return Location(self.file, key.line, key.column)
-        return Location(self.file, parent.line, parent.column)
+        return (
+            self.at(*path)
+            if isinstance(parent, Sequence)
+            else Location(self.file, parent.line, parent.column)
+        )
 
 
 class Refused(Exception):  # noqa: N818 - it ends the reading of one file, and never leaves this module
@@ -161,8 +166,9 @@ def _syntax_finding(file: str, error: yaml.YAMLError) -> Finding:
 
 def _mark(event: yaml.Event) -> tuple[int, int]:
     """Return an event's line and column, both from 1."""
-    assert event.start_mark is not None
-    return event.start_mark.line + 1, event.start_mark.column + 1
+    mark = event.start_mark
+    assert mark is not None
+    return mark.line + 1, mark.column + 1
 
 
 class _Composer:
@@ -174,6 +180,7 @@ class _Composer:
         self._nodes = 0
         self._documents = 0
         self._aliased = 0
+        self._line = 0
         self._open: list[tuple[Sequence | Mapping, Scalar | None]] = []
         self._anchors: dict[str, Node] = {}
         self._unfinished: set[int] = set()
@@ -181,17 +188,23 @@ class _Composer:
 
     def documents(self, text: str) -> Iterator[Tree]:
         """Yield each document that is not empty."""
-        for event in yaml.parse(text, Loader=_LOADER):
-            if isinstance(event, yaml.ScalarEvent):
-                self._add(self._scalar(event), event.anchor)
-            elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-                self._begin(event)
-            elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
-                self._end()
-            elif isinstance(event, yaml.AliasEvent):
-                self._alias(event)
-            elif isinstance(event, yaml.DocumentEndEvent):
-                yield from self._finished()
+        parser = _LOADER(text)
+        try:
+            # Millions of events: what each is, its type says soonest.
+            while (event := parser.get_event()) is not None:
+                kind = type(event)
+                if kind is yaml.ScalarEvent:
+                    self._add(self._scalar(event), event.anchor)
+                elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+                    self._begin(event)
+                elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+                    self._end()
+                elif kind is yaml.AliasEvent:
+                    self._alias(event)
+                elif kind is yaml.DocumentEndEvent:
+                    yield from self._finished()
+        finally:
+            parser.dispose()
 
     def _finished(self) -> Iterator[Tree]:
         self._documents += 1
@@ -220,12 +233,20 @@ class _Composer:
         if len(event.value) > MAX_SCALAR_CHARACTERS:
             message = f"a value has {len(event.value)} characters; {MAX_SCALAR_CHARACTERS} are allowed"
             raise self._refuse("too-large", event, message)
-        wrong = _UNPRINTABLE.search(event.value)
+        # The text has none; only what is written as an escape can be one.
+        wrong = _UNPRINTABLE.search(event.value) if event.style == '"' else None
         if wrong is not None:
             message = f"a control character (U+{ord(wrong.group()):04X}) has no place here; remove it"
             raise self._refuse("bad-encoding", event, message)
         plain = not event.style and event.tag is None
-        return Scalar(event.value, plain, *_mark(event))
+        return Scalar(event.value, plain, *self._place(event))
+
+    def _place(self, event: yaml.Event) -> tuple[int, int]:
+        """Return line and column; the line is one object for all that stands in it, which may be much."""
+        line, column = _mark(event)
+        if line != self._line:
+            self._line = line
+        return self._line, column
 
     def _begin(self, event: yaml.CollectionStartEvent) -> None:
         if event.tag not in (None, "!"):
@@ -235,7 +256,7 @@ class _Composer:
         if len(self._open) >= MAX_DEPTH:
             raise self._refuse("too-deep", event, f"values are nested deeper than {MAX_DEPTH} levels")
         kind = Mapping if isinstance(event, yaml.MappingStartEvent) else Sequence
-        node = kind(*_mark(event))
+        node = kind(*self._place(event))
         self._unfinished.add(id(node))
         self._add(node, event.anchor)
         self._open.append((node, None))
@@ -277,7 +298,8 @@ class _Composer:
             parent.weight += 1
         if isinstance(parent, Sequence):
             parent.items.append(node)
-            self._bound(parent, len(parent.items), MAX_ITEMS, "items")
+            if len(parent.items) > MAX_ITEMS:
+                raise self._too_many(parent, MAX_ITEMS, "items")
         elif key is None:
             self._open[-1] = (parent, self._key(node))
         else:
@@ -286,24 +308,28 @@ class _Composer:
 
     def _key(self, node: Node) -> Scalar:
         if isinstance(node, Scalar):
+            # The same few words, again and again.
+            node.text = sys.intern(node.text)
             return node
         location = Location(self._file, node.line, node.column)
         raise Refused("wrong-type", location, "a key is a single word, not a list or a mapping")
 
     def _entry(self, parent: Mapping, key: Scalar, value: Node) -> None:
-        location = Location(self._file, key.line, key.column)
-        if key.plain and key.text == "<<":
+        if key.text == "<<" and key.plain:
+            location = Location(self._file, key.line, key.column)
             raise Refused("yaml-merge", location, "merge keys (<<) are not read; write the keys out")
         first = parent.entries.get(key.text)
         if first is not None:
+            location = Location(self._file, key.line, key.column)
             message = f"the key {key.text!r} stands here twice, first in line {first[0].line}; keep one"
             self._findings.append(Finding(Severity.ERROR, "duplicate-key", location, message))
-            self._bound(parent, len(self._findings), MAX_DUPLICATE_KEYS, "duplicate keys")
+            if len(self._findings) > MAX_DUPLICATE_KEYS:
+                raise self._too_many(parent, MAX_DUPLICATE_KEYS, "duplicate keys")
             return
         parent.entries[key.text] = (key, value)
-        self._bound(parent, len(parent.entries), MAX_KEYS, "keys")
+        if len(parent.entries) > MAX_KEYS:
+            raise self._too_many(parent, MAX_KEYS, "keys")
 
-    def _bound(self, node: Sequence | Mapping, count: int, most: int, what: str) -> None:
-        if count > most:
-            location = Location(self._file, node.line, node.column)
-            raise Refused("too-large", location, f"this has more than {most} {what}; split it")
+    def _too_many(self, node: Sequence | Mapping, most: int, what: str) -> Refused:
+        location = Location(self._file, node.line, node.column)
+        return Refused("too-large", location, f"this has more than {most} {what}; split it")

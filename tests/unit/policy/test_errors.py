@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pytest
 
 from zonewall.policy.load import LoadResult, load_texts
-from zonewall.policy.notes import MOST_ERRORS
+from zonewall.policy.notes import MORE, MOST_COUNTED, MOST_ERRORS
 
 INVENTORY = """kind: inventory
 hosts:
@@ -144,14 +144,64 @@ def test_all_errors_of_a_run_are_told_at_once_in_the_order_of_the_documents() ->
     assert len(found) == 7
 
 
-def test_a_hopeless_run_ends_after_some_hundred_errors_and_says_so() -> None:
-    rules = "".join(
-        f"      - {{name: r{n}, from: n{n}, to: any, action: drop}}\n" for n in range(MOST_ERRORS * 2)
-    )
-    result = load(acme=f"{ACME}tiers:\n  - name: t\n    rules:\n{rules}")
+def tier(name: str, count: int, form: str) -> str:
+    return f"  - name: {name}\n    rules:\n" + "".join(f"      - {form.format(n)}\n" for n in range(count))
 
-    assert sum(finding.is_error for finding in result.findings) == MOST_ERRORS
-    assert any(finding.code == "too-many" for finding in result.findings)
+
+@pytest.fixture(
+    params=[
+        "{{name: r{0}, from: n{0}, to: any, action: drop}}",
+        "{{name: r{0}, from: any, to: any, action: permit}}",
+    ],
+    ids=["no zone", "no action"],
+)
+def form(request: pytest.FixtureRequest) -> str:
+    """A rule with one error: of its names, or of its words."""
+    return str(request.param)
+
+
+def shown(result: LoadResult) -> list[str]:
+    return [str(finding) for finding in result.findings if finding.is_error and finding.code != MORE]
+
+
+@pytest.mark.parametrize("more", [1, 700])
+def test_so_many_errors_are_shown_and_the_last_line_says_how_many_more_there_are(
+    form: str, more: int
+) -> None:
+    tiers = tier("t", MOST_ERRORS - 100, form) + tier("u", 99 + more, form)
+    result = load(acme=f"{ACME}tiers:\n{tiers}", blue=f"{BLUE}defualt: drop\n")
+
+    assert len(shown(result)) == MOST_ERRORS
+    assert f"there are {more} more errors beside the 500 shown; mend these" in str(result.findings[-1])
+
+
+def test_exactly_as_many_errors_as_are_shown_are_all(form: str) -> None:
+    result = load(acme=f"{ACME}tiers:\n{tier('t', MOST_ERRORS, form)}")
+
+    assert len(shown(result)) == MOST_ERRORS
+    assert all(finding.code != MORE for finding in result.findings)
+
+
+def test_a_hopeless_run_counts_to_some_thousand_errors_and_says_at_least(form: str) -> None:
+    result = load(acme=f"{ACME}tiers:\n{tier('t', MOST_COUNTED + 1000, form)}")
+
+    assert len(shown(result)) == MOST_ERRORS
+    assert f"there are at least {MOST_COUNTED - MOST_ERRORS} more errors" in str(result.findings[-1])
+
+
+def test_warnings_that_are_not_shown_are_counted_too() -> None:
+    zones = "".join(f"  z{n}: {{labels: {{nobody: has}}}}\n" for n in range(MOST_ERRORS + 7))
+    result = load(acme=f"kind: tenant\ntenant: acme\nzones:\n{zones}")
+
+    assert result.configuration is not None
+    # One of the warnings is the inventory's.
+    assert "warning: there are 8 more warnings beside the 500 shown" in str(result.findings[-1])
+
+
+def test_a_duplicate_in_a_list_is_told_where_it_stands() -> None:
+    result = load(x=INVENTORY.partition("hosts:")[0] + "endpoints:\n" + INVENTORY.split("\n")[4] + "\n")
+
+    assert "x.yaml:3:5: there is an endpoint 'acme/web1' already; rename one" in map(str, result.findings)
 
 
 def test_an_address_that_two_imported_zones_hold_is_reachable_in_two_ways() -> None:
@@ -213,4 +263,5 @@ def test_a_document_whose_every_part_is_wrong_ends_after_some_hundred_errors() -
     ends = "".join(f"  - {{name: e{number}, nope: 1}}\n" for number in range(5_000))
     result = load(inventory=f"kind: inventory\nendpoints:\n{ends}")
 
-    assert sum(finding.is_error for finding in result.findings) == MOST_ERRORS
+    assert sum(finding.is_error for finding in result.findings) == MOST_ERRORS + 1
+    assert "there are at least" in result.findings[-1].message
