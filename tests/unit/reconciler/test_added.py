@@ -153,7 +153,7 @@ def test_documents_that_say_the_same_endpoint_later_are_refused_and_what_was_add
     line = '  - {name: db1, tenant: acme, iface-id: db1, mac: "52:54:00:00:00:02"}\n'
     scene.document.write_text(INVENTORY.replace("---\n", line + "---\n"))
     asyncio.run(scene.reconciler.reload())
-    assert "(added by command):3:1: there is an endpoint 'acme/db1'" in scene.reconciler.refused_configuration
+    assert "(added by command):3:3: there is an endpoint 'acme/db1'" in scene.reconciler.refused_configuration
     assert scene.names == ["acme/db1", "acme/web1"]
     scene.add(DB2)
     assert "acme/db1" in scene.reconciler.refused_configuration, "the documents are refused still"
