@@ -317,13 +317,13 @@ class _Step:
         remote_view = for_remotes(view)
         by_uplink = goes_by_uplink(policy, key, tenant)
         seen: dict[TenantName, Seen] = {}
-        if fleet.of(name).present - {key}:
+        if _is_elsewhere(fleet.of(name).present, key):
             seen[name] = Seen(self._shared.group(fleet, name, remote_view, by_uplink), key)
         guests: dict[EndpointKey, Own] = {}
         for bank in policy.beyond.get(name, ()):
             other, number = bank.destination, policy.number(Kind.BANK, bank.name)
             other_number = policy.number(Kind.TENANT, other)
-            if fleet.of(other).present - {key}:
+            if _is_elsewhere(fleet.of(other).present, key):
                 group = self._shared.guests(fleet, other, remote_view, other_number, number)
                 seen[other] = Seen(group, key)
             self._add_guests(guests, before, view, other, other_number, number)
@@ -392,6 +392,11 @@ class _Step:
                 foreign = ForeignEndpoint(local_endpoint(facts, binding), tenant, bank)
                 kept = Own(facts, binding, Block(self._shared.forms.foreign(view, foreign)))
             guests[at[1]] = kept
+
+
+def _is_elsewhere(present: frozenset[BridgeKey], key: BridgeKey) -> bool:
+    """Say whether there is any bridge among some beside this one."""
+    return len(present) > (key in present)
 
 
 def _same_entries(one: Mapping[K, V], other: Mapping[K, V]) -> bool:

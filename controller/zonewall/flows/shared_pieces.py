@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from zonewall.flows.encoded import EncodedFlow
 from zonewall.flows.endpoint_forms import EndpointForms
 from zonewall.flows.layers import BankLayer, Block, Group, Step
-from zonewall.flows.line_pieces import LinePieces
+from zonewall.flows.line_pieces import LinePieces, Marks
 from zonewall.flows.wire import encode_flow, encode_flows
 from zonewall.intent.fleet import Fleet
 from zonewall.intent.lines import BankHere
@@ -96,6 +96,8 @@ class SharedPieces:
         self._frames: Aging[Hashable, tuple[TenantIntent, Block]] = Aging()
         self._banks: Aging[Hashable, tuple[BankHere, _Placed, BankLayer]] = Aging()
         self._lines: Aging[int, LinePieces] = Aging()
+        self._sections: Aging[int, tuple[tuple[PlacedLine, ...], Marks, list[LinePieces]]] = Aging()
+        self._marks: Aging[str, Marks] = Aging()
         self._ranges: Aging[tuple[int, int, tuple[int, ...], bool], EncodedFlow] = Aging()
         self._take_ups: Aging[BridgeIntent, Block] = Aging()
         self._paths: Aging[Destination, Block] = Aging()
@@ -110,6 +112,8 @@ class SharedPieces:
                 memory.age()
             for pieces in (self._ranges, self._take_ups, self._paths, self._bank_frames):
                 pieces.age()
+            for lines in (self._sections, self._marks):
+                lines.age()
 
     def flood(self, fleet: Fleet, tenant: TenantName) -> tuple[int, ...]:
         """Return the destinations of a tenant's bridges, the same object while they are the same."""
@@ -178,7 +182,9 @@ class SharedPieces:
             via = VIA_UPLINK if by_uplink else via_bridge(policy, place.bridge)
             return Block(self.forms.known(view, remote_endpoint(facts, via)))
 
-        return self._group((owner, view, by_uplink), fleet, owner, block)
+        # Of a view of those elsewhere only these are set: a hash of it takes longer than theirs.
+        key = (owner, view.tenant, view.bank, view.by_mac, view.routers, by_uplink)
+        return self._group(key, fleet, owner, block)
 
     def guests(self, fleet: Fleet, owner: TenantName, view: View, tenant: int, bank: int) -> Group:
         """Return a tenant's endpoints as another tenant sees them on bridges that do not have them."""
@@ -245,34 +251,45 @@ class SharedPieces:
     ) -> Mapping[str, Block]:
         """Return a section's lines; those that were there before are taken as they were."""
         before, blocks = known
+        marks = self._marks_of(here)
         others = [pair for pair in zip(section, before, strict=False) if pair[0] is not pair[1]]
         if len(section) == len(before) and all(one.line.key == other.line.key for one, other in others):
-            made = dict(blocks)
+            changed = [self._line(placed, marks) for placed, _ in others]
+            new = LinePieces.blocks_here(changed, policy, here, index, marks)
+            made = {**blocks, **new}
             for placed, _ in others:
-                block = self._line(policy, here, index, placed)
-                if block is not None:
-                    made[placed.line.key] = block
-                else:
+                if placed.line.key not in new:
                     made.pop(placed.line.key, None)
             return made
-        made = {}
+        if not before:
+            return LinePieces.blocks_here(self._lines_of(section, marks), policy, here, index, marks)
         kept = {id(placed) for placed in before}
-        for placed in section:
-            key = placed.line.key
-            block = blocks.get(key) if id(placed) in kept else self._line(policy, here, index, placed)
-            if block is not None:
-                made[key] = block
-        return made
+        changed = [self._line(placed, marks) for placed in section if id(placed) not in kept]
+        new = LinePieces.blocks_here(changed, policy, here, index, marks)
+        keys = [placed.line.key for placed in section]
+        return {
+            key: new[key] if key in new else blocks[key]
+            for key, placed in zip(keys, section, strict=True)
+            if (key in blocks if id(placed) in kept else key in new)
+        }
 
-    def _line(self, policy: Policy, here: BankHere, index: int, placed: PlacedLine) -> Block | None:
-        """Return a line's flows: made once for all bridges where the same ends are."""
-        ends = here.ends_of(placed.line)
-        if ends is None:
-            return None
+    def _marks_of(self, here: BankHere) -> Marks:
+        return self._marks.get(here.bank.name) or self._marks.put(here.bank.name, Marks())
+
+    def _lines_of(self, section: tuple[PlacedLine, ...], marks: Marks) -> list[LinePieces]:
+        """Return what is remembered of a section's lines."""
+        known = self._sections.get(id(section))
+        if known is None or known[1] is not marks:
+            lines = [self._line(placed, marks) for placed in section]
+            known = self._sections.put(id(section), (section, marks, lines))
+        return known[2]
+
+    def _line(self, placed: PlacedLine, marks: Marks) -> LinePieces:
+        """Return what is remembered of a line: flows made once for all bridges where the same ends are."""
         known = self._lines.get(id(placed))
-        if known is None:
-            known = self._lines.put(id(placed), LinePieces(placed))
-        return known.block(policy, here, index, ends)
+        if known is None or known.marks is not marks:
+            known = self._lines.put(id(placed), LinePieces(placed, marks))
+        return known
 
 
 def _followed(

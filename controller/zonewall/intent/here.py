@@ -5,11 +5,13 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from zonewall.intent.fleet import DELIVERING
 from zonewall.intent.policy import EndpointFacts
 from zonewall.placement.model import Binding
 
+K = TypeVar("K")
 Bound = tuple[EndpointFacts, Binding]
 
 
@@ -68,16 +70,13 @@ def same_crowd(one: Locals | None, other: Locals | None) -> bool:
     )
 
 
-def _count(
-    counts: dict[str, int] | dict[int, int], names: frozenset[str] | frozenset[int], step: int
-) -> None:
-    counted: dict[object, int] = counts  # type: ignore[assignment]
+def _count(counts: dict[K, int], names: frozenset[K], step: int) -> None:
     for name in names:
-        total = counted.get(name, 0) + step
+        total = counts.get(name, 0) + step
         if total:
-            counted[name] = total
+            counts[name] = total
         else:
-            del counted[name]
+            del counts[name]
 
 
 def _in_or_out(values: list[int] | list[tuple[int, bool]], value: int | tuple[int, bool], step: int) -> None:

@@ -80,7 +80,10 @@ class Directory:
     @cached_property
     def all(self) -> tuple[Identity, ...]:
         """Return every identity once, sorted by name."""
-        found = {identity for of in self.endpoints.values() for identity in of.all}
+        # Most endpoints share theirs with others: first by object, which costs less than by value.
+        each = {id(i): i for of in self.endpoints.values() for _, i in of.by_address}
+        each.update((id(of.otherwise), of.otherwise) for of in self.endpoints.values())
+        found = set(each.values())
         found.update(identity for table in self.outside.values() for _, identity in table)
         return tuple(sorted(found, key=lambda identity: identity.name))
 
@@ -139,11 +142,15 @@ def outside_table(tenant: Tenant) -> tuple[tuple[IpPrefix, Identity], ...]:
 
 
 class _TenantResolver:
-    """Zones of one tenant's endpoints; zones that ask for labels alone are remembered by labels."""
+    """Zones of one tenant's endpoints; zones that ask for labels alone are remembered by labels.
+
+    Endpoints in the same zones have the same identity, the same object.
+    """
 
     def __init__(self, configuration: Configuration, tenant: Tenant) -> None:
         self._tenant = tenant
         self._by_labels: dict[tuple[tuple[str, str], ...], frozenset[ZoneName]] = {}
+        self._by_zones: dict[frozenset[ZoneKey], Identity] = {}
         label_only = {name: zone for name, zone in tenant.zones.items() if _labels_alone(tenant, name)}
         self._labels_only = Tenant(tenant.name, tenant.location, label_only)
         self._others = [zone for name, zone in tenant.zones.items() if name not in label_only]
@@ -168,6 +175,8 @@ class _TenantResolver:
     def _identity(
         self, endpoint: EndpointDeclaration, base: frozenset[ZoneName], address: IpAddress | None
     ) -> Identity:
+        if not self._others and (address is None or not self._partners):
+            return self._known(frozenset([(self._tenant.name, zone) for zone in base]))
         own = base | {
             zone.name
             for zone in self._others
@@ -181,7 +190,13 @@ class _TenantResolver:
                     for name, zone in partner.zones.items()
                     if outside_matches(partner, zone.selector, host_prefix(address), foreign=True)
                 )
-        return Identity(self._tenant.name, frozenset(zones))
+        return self._known(frozenset(zones))
+
+    def _known(self, zones: frozenset[ZoneKey]) -> Identity:
+        identity = self._by_zones.get(zones)
+        if identity is None:
+            identity = self._by_zones[zones] = Identity(self._tenant.name, zones)
+        return identity
 
 
 def _labels_alone(tenant: Tenant, name: ZoneName) -> bool:
@@ -202,7 +217,9 @@ def _partners(configuration: Configuration, tenant: Tenant) -> list[Tenant]:
 
     Either end's agreement lets both tenants' rules see the connection, and with it this tenant's end.
     """
-    others = (other for other in configuration.tenants.values() if other.name != tenant.name)
+    named = {one.tenant for one in tenant.imports} | {name for export in tenant.exports for name in export.to}
+    # Who is named by neither side's documents has no agreement with the other.
+    others = (other for other in configuration.tenants.values() if other.name in named - {tenant.name})
     return [other for other in others if _exports_to(tenant, other) or _exports_to(other, tenant)]
 
 

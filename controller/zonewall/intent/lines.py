@@ -26,10 +26,6 @@ _VERSIONS = {_IPV4: 4, _IPV6: 6}
 _BOTH = frozenset({4, 6})
 
 
-EndsHere = tuple[frozenset[str] | None, frozenset[str] | None]
-"""For both sides of a line the identities to which it is narrowed on a bridge; None: it stays whole."""
-
-
 @dataclass(frozen=True, slots=True)
 class BankHere:
     """A bank on a bridge, its lines not yet looked at.
@@ -56,14 +52,6 @@ class BankHere:
             and self.destinations == other.destinations
             and self.frame == other.frame
         )
-
-    def ends_of(self, line: Line) -> EndsHere | None:
-        """Return who of a line's ends is here, as far as its flows depend on it; None where nobody is."""
-        source = _touches(line.sources, self.sources)
-        destination = _touches(line.destinations, self.destinations)
-        if source:
-            return (None if destination else line.sources.identities & self.sources), None
-        return (None, line.destinations.identities & self.destinations) if destination else None
 
     def rejects(self, policy: Policy) -> bool:
         """Say whether a line that concerns this bridge rejects."""

@@ -31,10 +31,11 @@ class Kind(Enum):
     LIMIT = ("limit", 32769, 40960)  # meters of rules and tenants; above them those of a rule's ports
     PRIORITY = ("priority", 1, 65000)
 
-    @property
-    def word(self) -> str:
-        """Return the kind's name in a numbering file."""
-        return self.value[0]
+    def __init__(self, word: str, first: int, last: int) -> None:
+        """Name the parts: ``word`` is the kind's name in a numbering file."""
+        self.word = word
+        self.first = first
+        self.last = last
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,15 @@ class NumberingBuilder:
         Raises:
             CompileError: the kind's numbers are used up.
         """
-        word, first, last = kind.value
+        word = kind.word
         key = f"{word}/{scope}" if scope else word
-        names = self._numbers.setdefault(key, {})
+        names = self._numbers.get(key)
+        if names is None:
+            names = self._numbers[key] = {}
         known = names.get(name)
         if known is not None:
             return known
+        first, last = kind.first, kind.last
         upcoming = self._next.get(key)
         if upcoming is None:
             upcoming = max(names.values(), default=first - 1) + 1
@@ -109,7 +113,7 @@ class NumberingBuilder:
 
         Where the kind has no room for that, nothing is given.
         """
-        word, first, last = kind.value
+        word, first, last = kind.word, kind.first, kind.last
         names = self._numbers.setdefault(word, {})
         size = 1 << max(offsets.values(), default=0).bit_length()
         base = -(-(max(names.values(), default=first - 1) + 1) // size) * size

@@ -41,14 +41,28 @@ def hops_in(graph: nx.Graph[BridgeKey] | None, from_bridge: BridgeKey) -> Mappin
     """Return what ``next_hops`` does, over a graph that was made once for all bridges; None: no links."""
     if graph is None or from_bridge not in graph:
         return {}
-    import networkx as nx  # noqa: PLC0415 - as above
-
+    # Breadth first by hand: it is asked for each bridge, and networkx sorts the neighbours anew for each.
+    neighbours = _sorted_neighbours(graph)
     first: dict[BridgeKey, OfPort] = {}
-    for parent, child in nx.bfs_edges(graph, from_bridge, sort_neighbors=sorted):
-        first[child] = (
-            graph.edges[from_bridge, child]["ports"][from_bridge] if parent == from_bridge else first[parent]
-        )
+    pending = []
+    for child in neighbours[from_bridge]:
+        first[child] = graph.edges[from_bridge, child]["ports"][from_bridge]
+        pending.append(child)
+    for parent in pending:
+        port = first[parent]
+        for child in neighbours[parent]:
+            if child not in first and child != from_bridge:
+                first[child] = port
+                pending.append(child)
     return dict(sorted(first.items()))
+
+
+def _sorted_neighbours(graph: nx.Graph[BridgeKey]) -> Mapping[BridgeKey, list[BridgeKey]]:
+    """Return each bridge's neighbours, sorted once for a graph."""
+    known: dict[BridgeKey, list[BridgeKey]] | None = graph.graph.get("neighbours")
+    if known is None:
+        known = graph.graph["neighbours"] = {bridge: sorted(graph.adj[bridge]) for bridge in graph}
+    return known
 
 
 def tree_ports(links: Iterable[Link]) -> Mapping[BridgeKey, frozenset[OfPort]]:

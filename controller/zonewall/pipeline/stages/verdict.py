@@ -60,6 +60,19 @@ def onward_flows(bank: BankFrame) -> Iterator[Flow]:
 
 def line_flows(bank: BankFrame, index: int, line: VerdictLine) -> Iterator[Flow]:
     """Yield the flows of one line, all of one priority and one conjunction number."""
+    return (line_flow(line, match, actions) for match, actions in line_rows(bank, index, line))
+
+
+def line_flow(line: VerdictLine, match: tuple[Condition, ...], actions: tuple[Action, ...]) -> Flow:
+    """Return one row of a line as a flow."""
+    made = flow(VERDICT_TABLE, line.priority, match, *actions, category=Category.RULE, rule=line.rule)
+    return replace(made, ends_at=line.ends_at) if line.ends_at else made
+
+
+def line_rows(
+    bank: BankFrame, index: int, line: VerdictLine
+) -> Iterator[tuple[tuple[Condition, ...], tuple[Action, ...]]]:
+    """Yield match and actions of each of a line's flows; those in a row that do the same, the same object."""
     where: tuple[Condition, ...] = ((BANK, bank.number, None), (SECTION, index, None))
     decide = decision(line)
     services = service_conditions(line.services, line.families)
@@ -75,10 +88,7 @@ def line_flows(bank: BankFrame, index: int, line: VerdictLine) -> Iterator[Flow]
     if line.outlives:
         where += ((LABEL_RULE, line.rule, None), (CT_STATE, CT_TRK, CT_TRK | CT_NEW | CT_INV))
     for match, actions in spread(clauses, line.conjunction, decide):
-        made = flow(
-            VERDICT_TABLE, line.priority, (*where, *match), *actions, category=Category.RULE, rule=line.rule
-        )
-        yield replace(made, ends_at=line.ends_at) if line.ends_at else made
+        yield where + match, actions
 
 
 def decision(line: VerdictLine) -> tuple[Action, ...]:
@@ -119,8 +129,9 @@ def spread(
             yield match, decide
         return
     for number, clause in enumerate(best, 1):
+        takes_part = (Conjunction(conjunction, number, len(best)),)
         for match in clause:
-            yield match, (Conjunction(conjunction, number, len(best)),)
+            yield match, takes_part
     yield ((CONJ_ID, conjunction, None),), decide
 
 
