@@ -7,6 +7,7 @@ import errno
 import selectors
 import signal
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterable
@@ -20,6 +21,11 @@ from topologies.namespace import LabError, Namespace, Process
 REFUSALS = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.EACCES, errno.ENETUNREACH, errno.ECONNRESET}
 PROBE_S = 1.0
 LISTENS_WITHIN_S = 20.0
+ANSWERED_WITHIN_S = 60.0
+"""Longer than any test cuts a connection off that is to go on afterwards."""
+LAST_ANSWER_S = 15.0
+_INFO_BYTES, _TOTAL_RETRANS, _DSACK_DUPS = 224, 100, 216
+"""Size and offsets of struct tcp_info, linux/tcp.h."""
 
 
 class EchoServer(threading.Thread):
@@ -97,12 +103,16 @@ def probe_ping(machine: Machine, address: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """How a stream fared: round trips that were made, the longest pause between two, whether it ended."""
+    """How a stream fared: round trips that were made, the longest pause between two, whether it ended.
+
+    ``lost`` are segments of the asking end that were sent again because they, or their answers, did not come.
+    """
 
     round_trips: int
     longest_ms: float
     longest_at: float
     broken: str
+    lost: int
 
 
 class Stream(threading.Thread):
@@ -113,7 +123,7 @@ class Stream(threading.Thread):
         super().__init__(daemon=True)
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._socket = machine.socket(family, socket.SOCK_STREAM)
-        self._socket.settimeout(10.0)
+        self._socket.settimeout(ANSWERED_WITHIN_S)
         self._socket.connect((address, port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._every_s = every_s
@@ -146,15 +156,33 @@ class Stream(threading.Thread):
         """Return when the last answer came, as a reading of ``time.monotonic()``; 0 before the first."""
         return self._arrivals[-1] if self._arrivals else 0.0
 
+    def goes_on(self, patience_s: float = 20.0) -> bool:
+        """Say whether there is another answer in time; TCP repeats ever less often."""
+        before, deadline = self.last(), time.monotonic() + patience_s
+        while self.last() <= before:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
+
     def stop(self) -> Gap:
         """End, and say how it went."""
         self._stopping.set()
-        self.join(15.0)
+        self.join(LAST_ANSWER_S)
+        broken = self._broken or ("no answer came to the last question" if self.is_alive() else "")
+        lost = lost_segments(self._socket)
         with contextlib.suppress(OSError):
             self._socket.close()
         pauses = [(b - a, a) for a, b in pairwise(self._arrivals)]
         longest, at = max(pauses, default=(0.0, 0.0))
-        return Gap(len(self._arrivals), longest * 1000, at, self._broken)
+        return Gap(len(self._arrivals), longest * 1000, at, broken, lost)
+
+
+def lost_segments(one: socket.socket) -> int:
+    """Return how many segments a TCP socket sent again, less those that the other end had twice then."""
+    info = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+    again, needlessly = (struct.unpack_from("=I", info, at)[0] for at in (_TOTAL_RETRANS, _DSACK_DUPS))
+    return max(0, int(again - needlessly))
 
 
 class Pings:

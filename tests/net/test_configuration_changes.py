@@ -119,7 +119,7 @@ def test_a_change_elsewhere_in_the_policy_disturbs_no_connection(site: SharedSit
     server.stop()
     assert gap.broken == ""
     assert gap.round_trips > 50
-    assert gap.longest_ms < 200  # less than TCP waits before it repeats a lost packet
+    assert gap.lost == 0
 
 
 def test_a_rule_that_goes_takes_its_connections_along(site: SharedSite) -> None:
@@ -129,9 +129,10 @@ def test_a_rule_that_goes_takes_its_connections_along(site: SharedSite) -> None:
     stream = Stream(site.machines["acme-web1"], "10.0.0.3", 7000)
     stream.start()
     site.change(acme=acme())
-    revoked = time.monotonic()
     time.sleep(1.0)
     last = stream.last()
+    time.sleep(1.0)  # TCP repeats within this time
+    silent = stream.last() == last
     site.change(acme=acme(OPEN))  # and it comes back to life where it is allowed again
     deadline = time.monotonic() + 10
     while stream.last() == last and time.monotonic() < deadline:
@@ -139,7 +140,7 @@ def test_a_rule_that_goes_takes_its_connections_along(site: SharedSite) -> None:
     alive = stream.last() > last
     gap = stream.stop()
     server.stop()
-    assert last < revoked + 0.2  # an answer that still passed is noted by a thread, which takes its turn
+    assert silent
     assert alive
     assert gap.broken == ""
 

@@ -16,6 +16,7 @@ from topologies.lab import Lab, Machine
 
 from support import flood, steady
 from support.raw_probes import send
+from support.service_frames import eventually
 from support.site import Site
 
 pytestmark = [pytest.mark.net, pytest.mark.timeout(300)]
@@ -81,7 +82,7 @@ class Felt:
 def steadily(source: Machine, target: Machine, port: int, arrivals: Path) -> Iterator[None]:
     """Send numbered datagrams from one machine to another within the block."""
     receiver = target.start(sys.executable, steady.__file__, "receive", str(port), str(arrivals))
-    time.sleep(0.3)
+    eventually(arrivals.exists)  # it is made when somebody listens
     address = target.ips[0]
     sender = source.start(sys.executable, steady.__file__, "send", address, str(port), str(PER_S))
     try:

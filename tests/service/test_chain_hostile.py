@@ -9,7 +9,7 @@ import pytest
 from topologies.probes import EchoServer
 
 from support.chain_site import PLAIN, Talks, arrived, send_from, through, udp_echo, wait_until_away
-from support.service_frames import ACK, SYN, address, gather, listening, send, tcp, udp
+from support.service_frames import ACK, SYN, address, eventually, gather, listening, send, tcp, udp
 from support.service_site import ServiceSite
 
 pytestmark = pytest.mark.net
@@ -56,7 +56,7 @@ def test_in_a_connection_that_passes_it_it_cannot_speak_as_a_third(
     a1, a2, b1 = (site.machines[name] for name in ("a1", "a2", "b1"))
     talks = Talks(a1, address(b1, 4), ECHO, 1, PORT)
     try:
-        time.sleep(0.3)
+        eventually(lambda: min(talks.answered().values()) > 0)
         third = [
             udp(a2, b1, ECHO, b"third one", sport=PORT), udp(b1, a2, PORT, b"third one", sport=ECHO),
             udp(a1, b1, ECHO + 1, b"third one", sport=PORT), udp(a1, a2, ECHO, b"third one", sport=PORT),
@@ -89,7 +89,7 @@ def test_a_machine_on_the_firewalls_vlans_cannot_begin_anything_nor_speak_as_any
     stranger = site.strangers["stranger"]
     talks = Talks(a1, address(b1, 4), ECHO, 1, PORT + 1)
     try:
-        time.sleep(0.3)
+        eventually(lambda: min(talks.answered().values()) > 0)
         forged = [
             udp(a2, b1, ECHO, b"from beside", sport=PORT + 1), tcp(a1, b1, 80, SYN, sport=50223),
             tcp(b1, a1, 81, SYN, sport=50224), tcp(stranger, a1, 81, SYN, sport=50225),

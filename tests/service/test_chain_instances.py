@@ -21,7 +21,7 @@ from support.chain_site import (
     udp_echo,
     wait_until_away,
 )
-from support.service_frames import address, gather, listening
+from support.service_frames import address, eventually, gather, listening
 from support.service_site import ServiceSite, Status
 
 pytestmark = pytest.mark.net
@@ -49,9 +49,17 @@ def places(
     """Return the appliances that each flow passes now, in both directions, by the client's port."""
     found: dict[int, set[str]] = {port: set() for port in ports}
     with all_legs(pool, members) as legs:
-        time.sleep(0.4)
-        for name, captures in zip(members, legs, strict=True):
-            there, back = (seen & set(ports) for seen in ports_seen(captures, server_port, UDP))
+        seen: list[list[set[int]]] = []
+
+        def all_passed() -> bool:
+            seen[:] = [
+                [found & set(ports) for found in ports_seen(captures, server_port, UDP)] for captures in legs
+            ]
+            whole = all(there == back for there, back in seen)
+            return whole and set().union(*(there for there, _ in seen)) == set(ports)
+
+        eventually(all_passed)
+        for name, (there, back) in zip(members, seen, strict=True):
             assert there == back, "an answer passes where its question did"
             for port in there:
                 found[port].add(name)
@@ -83,7 +91,6 @@ def test_a_tcp_connection_passes_one_appliance_whole(pool: ServiceSite) -> None:
     with all_legs(pool) as legs:
         for _ in range(12):
             assert probe_tcp(pool.machines["a1"], address(pool.machines["b1"], 4), 80) == "allow"
-        time.sleep(0.3)
         seen = [ports_seen(captures, 80, 6) for captures in legs]
     assert all(there == back for there, back in seen)
     every = [port for there, _ in seen for port in there]
@@ -182,13 +189,13 @@ def test_who_passed_by_a_dead_appliance_goes_on_so_when_it_is_back_and_loses_not
     try:
         wait_until_away(pool, "dpi")
         talks = Talks(pool.machines["a1"], address(b1, 4), ECHO, 3, 45000)
-        time.sleep(0.3)
+        eventually(lambda: min(talks.answered().values()) > 0)
     finally:
         dpi.set_alive(alive=True)
     wait_until_away(pool)
     fresh = Talks(pool.machines["a1"], address(b1, 4), ECHO, 3, 46000)
     with both_legs(dpi) as legs:
-        time.sleep(0.4)
+        eventually(lambda: ports_seen(legs, ECHO, UDP) == (set(fresh.ports), set(fresh.ports)))
         there, back = ports_seen(legs, ECHO, UDP)
     assert there == back == set(fresh.ports), "old ones pass by, new ones pass through"
     assert set(talks.stop().values()) == {0}

@@ -12,7 +12,7 @@ import pytest
 from topologies.lab import Capture, Host, Lab, Namespace
 
 from support.chain_site import Talks, both_legs, ports_seen, udp_echo
-from support.service_frames import address, gather, listening, send, transport, udp
+from support.service_frames import address, eventually, gather, listening, send, transport, udp
 from support.service_site import ServiceSite
 
 pytestmark = pytest.mark.net
@@ -157,8 +157,14 @@ def test_over_geneve_connections_are_shared_among_appliances_and_pass_one_both_w
     with udp_echo(server, 7), contextlib.ExitStack() as stack:
         talks = Talks(client, address(server, 4), 7, 8, 43000)
         legs = [stack.enter_context(both_legs(pool.appliances[f"pool/{name}"])) for name in ("one", "two")]
-        time.sleep(0.4)
-        seen = [ports_seen(captures, 7, 17) for captures in legs]
+        seen: list[tuple[set[int], set[int]]] = []
+
+        def all_passed() -> bool:
+            seen[:] = [ports_seen(captures, 7, 17) for captures in legs]
+            each = [port for there, _ in seen for port in there]
+            return all(there == back for there, back in seen) and sorted(each) == talks.ports
+
+        eventually(all_passed)
         assert set(talks.stop().values()) == {0}
     assert all(there == back for there, back in seen)
     assert all(there for there, _ in seen)

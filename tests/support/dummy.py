@@ -6,7 +6,6 @@ Frames are put into a port by hand and read from what the port's ``tx_pcap`` fil
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 import struct
@@ -17,8 +16,10 @@ from pathlib import Path
 
 from ovs.unixctl import client as unixctl_client
 
+from support.ovsdb_host import accepts
+
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
-STARTING_S = 20.0
+STARTING_S = 60.0
 PCAP_HEADER_BYTES = 24
 
 
@@ -68,14 +69,11 @@ class DummySwitch:
             f"--unixctl={control}",
         )
         self._await(control, self._vswitchd)
-        until = time.monotonic() + STARTING_S
-        # The socket's file is there a moment before anybody listens on it.
-        while (created := unixctl_client.UnixctlClient.create(str(control)))[0] == errno.ECONNREFUSED:
-            assert time.monotonic() < until, f"nobody answers at {control}"
-            time.sleep(0.01)
-        error, self._control = created
+        error, self._control = unixctl_client.UnixctlClient.create(str(control))
         assert error == 0, os.strerror(error)
-        self._vsctl("--timeout=20", "get", "Open_vSwitch", ".", "next_cfg")
+        # Reading waits for nothing: what the database says of bridges is there when they can be spoken to.
+        for bridge in self._vsctl("--timeout=20", "list-br").split():
+            self._await(self.run_dir / f"{bridge}.mgmt", self._vswitchd)
 
     def stop_vswitchd(self) -> None:
         """End ``ovs-vswitchd`` and leave the database running."""
@@ -279,7 +277,7 @@ class DummySwitch:
 
     def _await(self, path: Path, daemon: subprocess.Popen[bytes]) -> None:
         until = time.monotonic() + STARTING_S
-        while not path.exists():
+        while not accepts(path):
             assert daemon.poll() is None, f"ended at once; see the logs in {self.run_dir}"
             assert time.monotonic() < until, f"{path} did not appear; see the logs in {self.run_dir}"
             time.sleep(0.01)

@@ -22,7 +22,7 @@ from zonewall.policy.inventory import Attachment, BridgeDeclaration, HostDeclara
 from zonewall.values.names import BridgeName, HostName
 
 _SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
-_STARTING_S = 10.0
+_STARTING_S = 60.0
 Kind = TypeVar("Kind")
 NOWHERE = Location("inventory.yaml", 1, 1)
 IMPATIENT = Patience(handshake_s=2.0, snapshot_s=5.0, probe_s=1.0)
@@ -147,7 +147,7 @@ class DatabaseHost:
 
     def _await(self, path: Path) -> None:
         until = time.monotonic() + _STARTING_S
-        while not _accepts(path):
+        while not accepts(path):
             assert time.monotonic() < until, f"{path} did not appear; see the logs in {self.folder}"
             time.sleep(0.01)
 
@@ -157,7 +157,8 @@ class DatabaseHost:
         return done.stdout
 
 
-def _accepts(path: Path) -> bool:
+def accepts(path: Path) -> bool:
+    """Say whether somebody listens at a socket: its file is there a moment before (unix(7))."""
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(str(path)) == 0
 

@@ -14,7 +14,7 @@ from topologies.lab import Capture, Machine
 from topologies.machine import CARD
 
 SYN, RST, ACK, FIN = 0x02, 0x04, 0x10, 0x01
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 QUIET_S = 0.3
 
 
@@ -86,6 +86,13 @@ def gather(capture: Capture, wanted: Callable[[bytes], bool], count: int) -> lis
         time.sleep(0.01)
     time.sleep(QUIET_S)
     return [frame for frame in capture.drain() if wanted(frame)]
+
+
+def eventually(condition: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+    """Wait until a condition holds, or so long in vain; the caller asserts what it is about."""
+    deadline = time.monotonic() + patience_s
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def transport(frame: bytes) -> tuple[int, bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from zonewall.api.control import ask
 from zonewall.errors import ControllerUnreachableError
 
 ZONEWALL = Path(sys.executable).with_name("zonewall")
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 Status = dict[str, Any]
 Document = dict[str, Any]
@@ -83,8 +84,16 @@ class ServiceSite:
 
     def restart(self) -> None:
         """Stop the controller and start it as before."""
+        self.end()
+        self.begin()
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End the controller with a signal."""
         assert self.controller is not None
-        self.controller.stop()
+        self.controller.stop(number, PATIENCE_S)
+
+    def begin(self) -> None:
+        """Start the controller as before, and wait until all is as it should be."""
         self._run()
         self.wait_for(self.is_settled, 60)
 

@@ -19,6 +19,7 @@ from itertools import pairwise
 from multiprocessing.connection import Connection
 
 from topologies.lab import Machine
+from topologies.probes import lost_segments
 
 from support.raw_probes import address_of
 
@@ -28,8 +29,6 @@ SHORT_PATIENCE_S = 20.0
 CHUNK = bytes(1000)
 BUFFER = 4 << 20
 DRAIN_S = 1.0
-TCP_INFO_BYTES, TCP_TOTAL_RETRANS, TCP_DSACK_DUPS = 224, 100, 216
-"""Offsets in struct tcp_info, linux/tcp.h."""
 
 
 @dataclass
@@ -324,11 +323,7 @@ class _Loop:
 
     def _count_repeated(self) -> None:
         for name, caller in self._senders.items():
-            info = caller.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
-            repeated, needlessly = (
-                struct.unpack_from("=I", info, offset)[0] for offset in (TCP_TOTAL_RETRANS, TCP_DSACK_DUPS)
-            )
-            self.report.repeated[name] = max(0, repeated - needlessly)
+            self.report.repeated[name] = lost_segments(caller)
 
     def _opener(self, server: Machine, family: int) -> Callable[[], None]:
         """Return what opens one short connection: asks, is answered, closes."""
