@@ -5,19 +5,25 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from topologies.lab import Capture
+from topologies.machine import CARD
 from topologies.probes import EchoServer
 
-from support.service_frames import address, gather, listening, send, transport, udp
+from support.service_frames import address, eventually, gather, listening, send, transport, udp
 from support.service_site import ServiceSite
 from support.stand_in_ids import StandIn, alert, write
+from zonewall.api.control import tell
 
 pytestmark = pytest.mark.net
 ALLOW = {"from": "any", "to": "any", "action": "allow"}
-QUICK_MS = 40.0
-"""What the quickest of five is below while others use the machine; ``python -m bench`` measures alone."""
+SILENT_S = 0.4
+EVERY_S = 0.0005
+TIMES_A_COMMAND = 5
 
 
 def respond(*rules: dict[str, Any]) -> dict[str, Any]:
@@ -33,55 +39,74 @@ def others(at: int) -> list[dict[str, Any]]:
     ]
 
 
-def test_from_the_alerts_line_to_the_last_packet_is_a_matter_of_milliseconds(site: ServiceSite) -> None:
-    site.policy(ALLOW, provider=respond({"action": "quarantine", "expires": "1s"}))
+def to_silence_ms(site: ServiceSite, isolate: Callable[[], object]) -> float:
+    """Return the milliseconds from what isolates a1 until the last of its packets arrives at b1."""
     a1, b1 = site.machines["a1"], site.machines["b1"]
-    frames = [udp(a1, b1, 7777, b"%06d" % number) for number in range(10_000)]
-    took = []
-    for run in range(5):
-        with listening(b1) as (capture,):
-            stop = threading.Event()
-            last = [0.0]
+    frames = [udp(a1, b1, 7777, b"%06d" % number) for number in range(20_000)]
+    stop = threading.Event()
 
-            def stream(stop: threading.Event = stop) -> None:
-                for frame in frames:
-                    if stop.is_set():
-                        return
-                    send(a1, [frame])
-                    time.sleep(0.0005)
+    def stream() -> None:
+        with a1.socket(socket.AF_PACKET, socket.SOCK_RAW) as card:
+            card.bind((CARD, 0))
+            for frame in frames:
+                if stop.is_set():
+                    return
+                card.send(frame)
+                time.sleep(EVERY_S)
 
-            thread = threading.Thread(target=stream)
-            thread.start()
-            time.sleep(0.15)
-            assert capture.drain()
-            written = time.monotonic()
-            write(site.events, *others(run), alert("10.0.0.1", "10.0.0.3", flow_id=run))
-            seen = len(capture.drain())
-            while time.monotonic() < written + 0.4:
-                now = len(capture.drain())
-                if now != seen:
-                    seen, last[0] = now, time.monotonic()
-                time.sleep(0.0005)
+    with listening(b1) as (capture,), ThreadPoolExecutor(2) as threads:
+        streaming = threads.submit(stream)
+        try:
+            eventually(lambda: len(arrived(capture)) > 20)
+            begun = last = time.monotonic()
+            isolating = threads.submit(isolate)
+            seen = len(arrived(capture))
+            while time.monotonic() < last + SILENT_S:
+                if (now := len(arrived(capture))) != seen:
+                    seen, last = now, time.monotonic()
+                time.sleep(EVERY_S)
+            isolating.result()
+        finally:
             stop.set()
-            thread.join()
-            took.append(max(0.0, last[0] - written) * 1000)
-        site.wait_for(lambda status: not status["events"]["standing"])
+        streaming.result()
+    return max(EVERY_S, last - begun) * 1000
+
+
+def arrived(capture: Capture) -> list[bytes]:
+    """Return the datagrams of the stream that have arrived."""
+    return [frame for frame in capture.drain() if transport(frame)[1][2:4] == (7777).to_bytes(2, "big")]
+
+
+def test_an_alert_isolates_as_soon_as_a_command_does(site: ServiceSite) -> None:
+    """No disk is waited for, and nothing is looked at now and then: a command is a peer."""
+    site.policy(ALLOW, provider=respond({"action": "quarantine", "expires": "3s"}))
+    alerts, commands, control = [], [], site.state / "control.sock"
+    for run in range(5):
+        events = (*others(run), alert("10.0.0.1", "10.0.0.3", flow_id=run))
+        alerts.append(to_silence_ms(site, lambda events=events: write(site.events, *events)))
+        site.wait_for(lambda status: not status["events"]["standing"] and site.is_settled(status))
+        said = {"endpoint": "acme/a1", "reason": "by hand"}
+        commands.append(to_silence_ms(site, lambda said=said: tell(control, "quarantine", said)))
+        tell(control, "release", said)
         site.wait_for(site.is_settled)
-    assert min(took) < QUICK_MS, took
+    # Of the run that other work disturbed least; ``python -m bench`` measures medians on a quiet machine.
+    assert min(alerts) < TIMES_A_COMMAND * min(commands), (alerts, commands)
 
 
 @pytest.mark.parametrize("family", [4, 6])
 def test_a_request_seen_on_the_mirrored_port_isolates_who_made_it(site: ServiceSite, family: int) -> None:
     site.policy(
         {**ALLOW, "mirror": ["near"]},
-        provider=respond({"signature": "STAND-IN *", "severity": 1, "action": "quarantine", "expires": "2s"}),
+        provider=respond(
+            {"signature": "STAND-IN *", "severity": 1, "action": "quarantine", "expires": "15s"}
+        ),
     )
     a1, b1 = site.machines["a1"], site.machines["b1"]
     server = EchoServer(b1, [80])
     server.start()
     ids = StandIn(site.sinks["near"], site.events)
     try:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while not ids.is_listening() and time.monotonic() < deadline:
             time.sleep(0.05)
         _request(a1, address(b1, family), "/etc/passwd")
@@ -138,12 +163,44 @@ def test_a_dry_run_an_exemption_and_a_cap_leave_the_traffic_alone(site: ServiceS
     site.wait_for(lambda status: not status["events"]["standing"] and site.is_settled(status))
 
 
+def test_no_more_machines_are_cut_off_in_an_hour_than_the_rule_allows(site: ServiceSite) -> None:
+    """Forged alerts about every machine of a tenant isolate two of them, and no more when those are back."""
+    pairs = [("a1", "b2"), ("a2", "b2"), ("b1", "b2"), ("b2", "b1")]
+    cap = {"name": "capped", "signature": "STAND-IN flood", "action": "quarantine", "at-most": "2/h"}
+    site.policy(ALLOW, provider=respond({**cap, "expires": "1h"}))
+
+    def forge() -> None:
+        before = site.status()["events"]["events"]
+        for number in range(1, 5):
+            event = alert(f"10.0.0.{number}", "10.0.0.77", flow_id=number, n=before)
+            event["alert"]["signature"] = "STAND-IN flood"
+            write(site.events, event)
+        site.wait_for(lambda status: status["events"]["events"] == before + 4 and site.is_settled(status))
+
+    def reached() -> list[bool]:
+        machines = site.machines
+        return [machines[one].ping(address(machines[other], 4), count=3) > 0 for one, other in pairs]
+
+    assert reached() == [True] * 4
+    forge()
+    assert reached() == [False, False, True, True]
+    site.restart()
+    site.wait_for(lambda status: len(status["events"]["standing"]) == 2)
+    assert reached() == [False, False, True, True]
+    for name in ("a1", "a2"):
+        tell(site.state / "control.sock", "release", {"endpoint": f"acme/{name}"})
+    site.wait_for(site.is_settled)
+    forge()
+    assert reached() == [True] * 4
+    site.policy(ALLOW, provider={})
+
+
 def test_more_is_copied_of_whom_an_alert_is_about_and_it_is_limited(site: ServiceSite) -> None:
     site.policy(
         ALLOW,
         provider=respond(
-            {"signature": "STAND-IN odd", "action": "mirror", "target": "far", "expires": "4s"},
-            {"signature": "STAND-IN odd", "action": "limit", "limit": "50pps", "expires": "4s"},
+            {"signature": "STAND-IN odd", "action": "mirror", "target": "far", "expires": "15s"},
+            {"signature": "STAND-IN odd", "action": "limit", "limit": "50pps", "expires": "15s"},
         ),
     )
     a1, a2, b1 = (site.machines[name] for name in ("a1", "a2", "b1"))
@@ -155,11 +212,13 @@ def test_more_is_copied_of_whom_an_alert_is_about_and_it_is_limited(site: Servic
         site.wait_for(lambda status: len(status["events"]["standing"]) == 2 and site.is_settled(status))
         sent = [udp(a1, b1, 53, b"after %d" % number) for number in range(300)]
         send(a2, [udp(a2, b1, 53, b"somebody else")])
+        began = time.monotonic()
         send(a1, sent, 0.001)
+        lasted_s = time.monotonic() - began
         copies = gather(ids, lambda frame: transport(frame)[0] == 17, 50)
         arrived = [frame for frame in receiver.drain() if frame in set(sent)]
     assert copies == arrived
-    assert 40 <= len(arrived) <= 150
+    assert 40 <= len(arrived) <= 60 + 55 * lasted_s
     site.wait_for(lambda status: not status["events"]["standing"] and site.is_settled(status))
 
 

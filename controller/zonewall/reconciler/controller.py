@@ -129,6 +129,7 @@ class Controller:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self.intake.finish()
             self.reconciler.recorder.stopped()
             for stopping in (self.records.stop, self.journal.stop):
                 await asyncio.get_running_loop().run_in_executor(None, stopping)
@@ -141,7 +142,7 @@ class Controller:
         return {**document, "events": self.intake.status(), "connections": logged}
 
     async def act(self, name: str, said: dict[str, Any], who: str) -> dict[str, Any]:
-        """Do what an operator asks for; answered once the journal has it, or cannot have it.
+        """Do what an operator asks for; answered once a restart knows it and the journal has it, or cannot.
 
         Raises:
             ZonewallError: there is no such thing to do, or it is not said well.
@@ -155,6 +156,7 @@ class Controller:
             self.trials.confirm(who)
         else:
             actions.carry_out(self.reconciler, name, said, who)
+            await asyncio.wrap_future(self.reconciler.remembered())
         try:
             head = await asyncio.wait_for(asyncio.wrap_future(self.journal.durable()), JOURNAL_S)
         except (ZonewallError, TimeoutError):

@@ -32,6 +32,7 @@ class Intake:
         """
         self._reconciler = reconciler
         self.responder = Responder(reconciler, state / "responses.json")
+        self._under_way = 0
         self._sources = [self._source(place, state) for place in places]
 
     async def run(self) -> None:
@@ -56,10 +57,25 @@ class Intake:
         if kind == "unix":
             return SocketSource(path, lambda lines: self._take(lines, parse))
         kept = state / f"events-{hashlib.sha256(str(path).encode()).hexdigest()[:12]}.json"
-        return FileSource(path, kept, lambda lines: self._take(lines, parse))
+        return FileSource(path, kept, lambda lines: self._take(lines, parse), self._is_settled)
+
+    def finish(self) -> None:
+        """Write down how far was read, once nothing works any more."""
+        for source in self._sources:
+            if isinstance(source, FileSource):
+                source.keep()
 
     def _take(self, lines: list[bytes], parse: Parser) -> None:
-        self._reconciler.post(lambda: self.responder.take(lines, parse))
+        self._under_way += 1
+        self._reconciler.post(lambda: self._taken(lines, parse))
+
+    def _taken(self, lines: list[bytes], parse: Parser) -> None:
+        self._under_way -= 1
+        self.responder.take(lines, parse)
+
+    def _is_settled(self) -> bool:
+        """Say whether all that follows from the lines that were read is done and written down."""
+        return not self._under_way and self.responder.settle()
 
     async def _read(self, source: FileSource | SocketSource) -> None:
         try:

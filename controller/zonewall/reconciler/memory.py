@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +28,24 @@ class MemoryKeeper:
         self.at_start = read_memory(file)
         self._seen: tuple[Any, ...] = ()
         self._writer = ThreadPoolExecutor(1, "zonewall-memory")
+        self._last: Future[None] = self._writer.submit(lambda: None)
         # Only the thread touches what follows: what it has of each endpoint, and what it wrote.
         self._records: FrozenMap[EndpointKey, EndpointRecord] = FrozenMap()
         self._places: dict[EndpointKey, str] = {}
         self._holds: dict[EndpointKey, tuple[str, ...]] = {}
         self._written: tuple[Any, ...] = ()
 
-    def keep(self, fleet: FleetState, book: AddressBook, away: frozenset[str], *, wait: bool) -> None:
-        """Have the file say how things are; nothing is done for what has not changed since."""
+    def keep(self, fleet: FleetState, book: AddressBook, away: frozenset[str]) -> Future[None]:
+        """Have the file say how things are; nothing is done for what has not changed since.
+
+        Returns:
+            What is done once the file says so, or cannot.
+        """
         made_of = (fleet.records, fleet.links, fleet.datapaths, book, away)
-        if len(self._seen) == len(made_of) and all(map(_is, made_of, self._seen)):
-            return
-        self._seen = made_of
-        written = self._writer.submit(self._write, fleet, book, away)
-        if wait:
-            written.result()
+        if len(self._seen) != len(made_of) or not all(map(_is, made_of, self._seen)):
+            self._seen = made_of
+            self._last = self._writer.submit(self._write, fleet, book, away)
+        return self._last
 
     def _write(self, fleet: FleetState, book: AddressBook, away: frozenset[str]) -> None:
         """Write the file, if anything in it is to be another; a move costs one line, not the whole fleet."""

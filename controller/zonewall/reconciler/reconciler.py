@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,7 @@ class Reconciler:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            self._remember(wait=True)
+            self.remembered().result()
 
     # Events
 
@@ -147,7 +148,7 @@ class Reconciler:
     def appliances_away(self, away: frozenset[str]) -> None:
         """Have every bridge look: appliances of service functions went away or came back."""
         self.world = self.world.with_away(away)
-        self._remember()
+        self.remembered()
         self.dispatch(self._everywhere())
 
     def roles_changed(self) -> None:
@@ -201,7 +202,7 @@ class Reconciler:
         self.take(change, f"bridge {report.bridge} confirmed")
 
     def quarantine(self, endpoint: EndpointKey, reason: str, who: str) -> None:
-        """Isolate an endpoint.
+        """Isolate an endpoint: first on its bridges, ``remembered`` says when a restart knows it, too.
 
         Raises:
             ZonewallError: the inventory does not have it.
@@ -209,7 +210,7 @@ class Reconciler:
         self._require(endpoint)
         self.recorder.note(Kind.ADMIN, who, endpoint=endpoint, action="quarantine", reason=reason)
         self.take(self.world.fleet.quarantine(endpoint, reason, time.monotonic()), who)
-        self._remember(wait=True)
+        self.remembered()
 
     def release(self, endpoint: EndpointKey, reason: str | None, who: str) -> None:
         """Lift an endpoint's isolation: what was imposed for one reason, or all that can be lifted.
@@ -220,7 +221,7 @@ class Reconciler:
         self._require(endpoint)
         self.recorder.note(Kind.ADMIN, who, endpoint=endpoint, action="release", reason=reason or "")
         self.take(self.world.fleet.release(endpoint, time.monotonic(), reason), who)
-        self._remember(wait=True)
+        self.remembered()
 
     def _require(self, endpoint: EndpointKey) -> None:
         if endpoint not in self.world.configuration.inventory.endpoints:
@@ -251,7 +252,7 @@ class Reconciler:
         log_effects(effects)
         self.recorder.moved(self.world.fleet, effects, "addresses")
         self.dispatch(self._everywhere())
-        self._remember()
+        self.remembered()
 
     def amend_again(self) -> None:
         """Have other measures in force beside the same documents."""
@@ -362,7 +363,7 @@ class Reconciler:
         self.readdress(self.addresses.time_passes())
         if self.finder.expire(at):
             self.links_changed()
-        self._remember()
+        self.remembered()
         inactive, passing = self.schedule.changed(self.world, self.world.configuration)
         if (inactive, passing) != (self.world.inactive, self.world.policy.passing):
             _log.info("rules_rescheduled", out_of_force=sorted(inactive))
@@ -370,14 +371,14 @@ class Reconciler:
             self.schedule.keep(passing)
             self.dispatch(self._everywhere())
 
-    def _remember(self, *, wait: bool = False) -> None:
-        """Write down where everything is, if that is not what is written; ``wait`` until it is."""
-        self.memory.keep(self.world.fleet, self.addresses.book, self.world.away, wait=wait)
+    def remembered(self) -> Future[None]:
+        """Have written down where everything is; the result is done once it is, however slow the disk."""
+        return self.memory.keep(self.world.fleet, self.addresses.book, self.world.away)
 
     def links_changed(self) -> None:
         """Take the links as they are found now; written down before flows follow, for whoever starts next."""
         self.world = self.world.with_fleet(self.world.fleet.with_links(self.finder.links))
-        self._remember()
+        self.remembered()
         self.dispatch(self._everywhere())
 
     def _start(self, coroutine: Any) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class Responder:
         self._reconciler = reconciler
         self._kept = kept
         self._engine = Engine()
+        self._is_kept = True
         self._owners: dict[IpAddress, list[EndpointDeclaration]] = {}
         self._indexed: Configuration | None = None
         self.outcomes: Counter[str] = Counter()
@@ -63,8 +65,19 @@ class Responder:
         over = self._engine.expire(time.time())
         for name, endpoint in over:
             self._undo(name, endpoint, rules.get(name))
-        if over:
-            self._keep()
+        self._is_kept = self._is_kept and not over
+        self.settle()
+
+    def settle(self) -> bool:
+        """Write down what is in force, once the isolation that belongs to it is; say whether all is written.
+
+        In this order a controller that is killed in between reads the alert once more, and isolates.
+        """
+        if not self._reconciler.remembered().done():
+            return False
+        if not self._is_kept:
+            self._is_kept = self._keep()
+        return True
 
     def status(self) -> dict[str, Any]:
         """Return what was taken and what is in force."""
@@ -80,13 +93,13 @@ class Responder:
 
     def _alert(self, alert: Alert) -> None:
         rules = self._reconciler.world.configuration.provider.respond
+        self._forget_what_was_released(rules)
         for decision in self._engine.take(alert, rules, self._find, self._is_exempt, time.time()):
             self.outcomes[decision.outcome.value] += 1
             rule = next(one for one in rules if one.name == decision.rule)
             if decision.outcome is Outcome.ACT and decision.endpoint is not None:
                 self._carry_out(rule, decision.endpoint)
-            if decision.outcome is not Outcome.COUNTED:
-                self._keep()
+            self._is_kept = self._is_kept and decision.outcome is Outcome.COUNTED
             if decision.outcome not in QUIET:
                 self._tell(rule, decision)
 
@@ -95,6 +108,15 @@ class Responder:
             self._reconciler.quarantine(endpoint, _reason(rule.name), f"response {rule.name}")
         else:
             self._reconciler.amend_again()
+
+    def _forget_what_was_released(self, rules: Iterable[Response]) -> None:
+        """Forget isolations that somebody has lifted by hand: the next alert isolates again."""
+        isolating = {rule.name for rule in rules if rule.action == "quarantine"}
+        records = self._reconciler.world.fleet.records
+        for name, endpoint in [one for one in self._engine.standing if one[0] in isolating]:
+            record = records.get(endpoint)
+            if record is None or _reason(name) not in {hold.reason for hold in record.holds}:
+                del self._engine.standing[name, endpoint]
 
     def _undo(self, name: str, endpoint: EndpointKey, rule: Response | None) -> None:
         if rule is not None and rule.action != "quarantine":
@@ -156,23 +178,31 @@ class Responder:
         declared = configuration.inventory.endpoints[endpoint]
         return any(_is_peer(configuration, peer, declared) for peer in rule.exempt)
 
-    def _keep(self) -> None:
-        standing = [[rule, key, until] for (rule, key), until in sorted(self._engine.standing.items())]
+    def _keep(self) -> bool:
+        standing = [[*key, until] for key, until in sorted(self._engine.standing.items())]
+        done = [[*key, list(times)] for key, times in sorted(self._engine.done.items()) if times]
         new = self._kept.with_suffix(".new")
         try:
-            new.write_text(json.dumps(standing))
+            new.write_text(json.dumps({"standing": standing, "done": done}))
             new.replace(self._kept)
         except OSError as error:
             _log.error("responses_not_kept", file=str(self._kept), error=error.strerror)
+            return False
+        return True
 
     def _restore(self) -> None:
         try:
-            for rule, key, until in json.loads(self._kept.read_text()):
+            said = json.loads(self._kept.read_text())
+            if isinstance(said, list):
+                said = {"standing": said, "done": []}  # written before the cap was kept
+            for rule, key, until in said["standing"]:
                 end = None if until is None else float(until)
                 self._engine.standing[str(rule), EndpointKey(str(key))] = end
+            for rule, tenant, times in said["done"]:
+                self._engine.done[str(rule), str(tenant)] = deque(sorted(map(float, times)))
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             _log.error("responses_not_read", file=str(self._kept), error=str(error))
 
 

@@ -55,11 +55,12 @@ class Engine:
 
     Attributes:
         standing: when each measure ends, by rule and endpoint; None is never.
+        done: when measures were taken within the last hour, by rule and tenant.
     """
 
     standing: dict[tuple[str, EndpointKey], float | None] = field(default_factory=dict)
+    done: dict[tuple[str, str], deque[float]] = field(default_factory=dict)
     _counts: dict[tuple[str, EndpointKey], deque[float]] = field(default_factory=dict)
-    _done: dict[tuple[str, str], deque[float]] = field(default_factory=dict)
 
     def take(
         self, alert: Alert, rules: Iterable[Response], find: Find, exempt: Exempt,
@@ -124,7 +125,7 @@ class Engine:
     def _below_cap(self, rule: Response, endpoint: EndpointKey, now: float) -> bool:
         """Say whether the tenant has had fewer endpoints restrained in the hour than the rule allows."""
         tenant = endpoint.partition("/")[0]
-        done = self._done.setdefault((rule.name, tenant), deque())
+        done = self.done.setdefault((rule.name, tenant), deque())
         while done and done[0] <= now - HOUR_S:
             done.popleft()
         if rule.at_most is not None and len(done) >= rule.at_most:

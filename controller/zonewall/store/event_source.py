@@ -104,11 +104,25 @@ class KnownLines:
 class FileSource:
     """Follows one file from where it was left, or from its end at the very first start."""
 
-    def __init__(self, path: Path, kept: Path, take: Callable[[list[bytes]], None]) -> None:
-        """Hand lines of ``path`` to ``take``; ``kept`` is the file that says how far it was read."""
+    def __init__(
+        self,
+        path: Path,
+        kept: Path,
+        take: Callable[[list[bytes]], None],
+        is_settled: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Hand lines of ``path`` to ``take``.
+
+        Args:
+            path: the file that is read.
+            kept: the file that says how far it was read, which goes there once ``is_settled``.
+            take: what lines are handed on to.
+            is_settled: says whether what follows from the lines that were handed on is written down.
+        """
         self.name = f"file:{path}"
         self.counts = SourceCounts()
-        self._path, self._kept, self._take = path, kept, take
+        self._path, self._kept, self._take, self._is_settled = path, kept, take, is_settled
+        self._later: asyncio.TimerHandle | None = None
         self._splitter = LineSplitter(self.counts)
         self._known = KnownLines()
         self._file: int | None = None
@@ -134,9 +148,11 @@ class FileSource:
             if watch is not None:
                 loop.remove_reader(watch)
                 os.close(watch)
+            if self._later is not None:
+                self._later.cancel()
             if self._file is not None:
                 os.close(self._file)
-                self._keep()
+                self.keep()
 
     def _follow(self) -> None:
         try:
@@ -188,8 +204,7 @@ class FileSource:
             if fresh:
                 self._take(fresh)
         if self._offset != began:
-            # What follows from the lines goes first.
-            asyncio.get_running_loop().call_later(KEEP_AFTER_S, self._keep)
+            self._keep_later()
 
     def _restore(self) -> None:
         try:
@@ -203,14 +218,28 @@ class FileSource:
         except (OSError, ValueError, KeyError, TypeError):
             self._inode = self._offset = 0
 
-    def _keep(self) -> None:
-        """Write down how far whole lines were read; the disk being full stops nothing."""
+    def _keep_later(self) -> None:
+        if self._later is None:
+            self._later = asyncio.get_running_loop().call_later(KEEP_AFTER_S, self._keep_now)
+
+    def _keep_now(self) -> None:
+        self._later = None
+        if not self.keep():
+            self._keep_later()
+
+    def keep(self) -> bool:
+        """Write down how far whole lines were read, if all is settled; the disk being full stops nothing."""
+        if not self._inode:
+            return True  # there was no file yet
+        if not self._is_settled():
+            return False
         offset = self._offset - self._splitter.waiting
         content = json.dumps({"inode": self._inode, "offset": offset, "known": self._known.to_plain()})
         new = self._kept.with_suffix(".new")
         with contextlib.suppress(OSError):
             new.write_text(content)
             new.replace(self._kept)
+        return True
 
 
 class SocketSource:

@@ -61,9 +61,11 @@ def test_who_asked_and_why_is_recorded_before_what_came_of_it(tmp_path: Path) ->
 def test_an_isolated_endpoint_is_isolated_after_the_controller_was_killed(tmp_path: Path) -> None:
     reconciler, _ = controller(tmp_path)
     carry_out(reconciler, "quarantine", {"endpoint": "acme/web1", "reason": "odd traffic"}, "root")
+    reconciler.remembered().result()  # as who asked is answered then
     restarted, _ = controller(tmp_path)
     assert reasons(restarted) == ["odd traffic"]
     carry_out(restarted, "release", {"endpoint": "acme/web1"}, "root")
+    restarted.remembered().result()
     again, _ = controller(tmp_path)
     assert reasons(again) == []
 

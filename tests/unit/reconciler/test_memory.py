@@ -39,7 +39,7 @@ def test_the_file_says_what_the_fleet_says_after_any_changes(tmp_path: Path) -> 
     keeper = MemoryKeeper(tmp_path / "places.json")
     for step in range(200):
         now = changed(now, chance, float(step))
-        keeper.keep(now, AddressBook(), frozenset(), wait=True)
+        keeper.keep(now, AddressBook(), frozenset()).result()
         if step % 20 == 19:
             found = read_memory(tmp_path / "places.json")
             assert found.places == remembered_places(now.records)
@@ -49,10 +49,10 @@ def test_the_file_says_what_the_fleet_says_after_any_changes(tmp_path: Path) -> 
 def test_what_changes_nothing_of_it_is_not_written_again(tmp_path: Path) -> None:
     file = tmp_path / "places.json"
     keeper, now = MemoryKeeper(file), confirmed(seen(fleet(), "hv1", "vm0", 1, ids("vm0", 100)), "hv1")
-    keeper.keep(now, AddressBook(), frozenset(), wait=True)
+    keeper.keep(now, AddressBook(), frozenset()).result()
     written = file.stat().st_ino
-    keeper.keep(seen(now, "hv2", "vm0", 3, ids("vm0", 100)), AddressBook(), frozenset(), wait=True)
+    keeper.keep(seen(now, "hv2", "vm0", 3, ids("vm0", 100)), AddressBook(), frozenset()).result()
     assert file.stat().st_ino == written, "a place that waits is not remembered"
-    keeper.keep(now.port_gone(ref("hv1", "vm0"), 1.0)[0], AddressBook(), frozenset(), wait=True)
+    keeper.keep(now.port_gone(ref("hv1", "vm0"), 1.0)[0], AddressBook(), frozenset()).result()
     assert file.stat().st_ino != written
     assert read_memory(file).places == ()

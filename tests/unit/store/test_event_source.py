@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from zonewall.store.event_source import MOST_LINE_BYTES, FileSource, SocketSource
+from zonewall.store.event_source import KEEP_AFTER_S, MOST_LINE_BYTES, FileSource, SocketSource
 
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 
 
 class Read:
@@ -184,3 +184,42 @@ def test_a_socket_takes_lines_of_several_connections(tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert sorted(lines) == [b"line 0", b"line 1", b"line 2", b"same"]
+
+
+def test_how_far_was_read_is_written_down_once_what_follows_is(tmp_path: Path) -> None:
+    path, kept = tmp_path / "eve.json", tmp_path / "kept.json"
+    path.touch()
+    lines: list[bytes] = []
+    settled = False
+    source = FileSource(path, kept, lines.extend, lambda: settled)
+
+    async def work() -> None:
+        nonlocal settled
+        task = asyncio.create_task(source.run())
+        append(path, b"an alert")
+        await until(lambda: lines)
+        await asyncio.sleep(5 * KEEP_AFTER_S)
+        assert not kept.exists(), "who is killed now reads the line once more"
+        settled = True
+        await until(kept.exists)
+        task.cancel()
+
+    asyncio.run(work())
+    again: list[bytes] = []
+    follow_again = FileSource(path, kept, again.extend)
+
+    async def work_again() -> None:
+        task = asyncio.create_task(follow_again.run())
+        append(path, b"another")
+        await until(lambda: again)
+        task.cancel()
+
+    asyncio.run(work_again())
+    assert (lines, again) == ([b"an alert"], [b"another"])
+
+
+async def until(condition: Callable[[], object]) -> None:
+    deadline = asyncio.get_running_loop().time() + PATIENCE_S
+    while not condition() and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(0.005)
+    assert condition()
