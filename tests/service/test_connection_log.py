@@ -5,100 +5,24 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from support.chain_site import through
-from support.service_frames import gather, listening, transport
+from support.logged import PATIENCE_S, look, of_port, opened, receive, records, rules, talk, until
+from support.service_frames import eventually, gather, listening, transport
 from support.service_site import ServiceSite
-from zonewall.api.control import ask
 
 pytestmark = pytest.mark.net
-
-Record = dict[str, Any]
-
-
-def rules(*more: dict[str, Any]) -> list[dict[str, Any]]:
-    allowed = {"services": ["tcp/80"], "action": "allow"}
-    return [
-        {"name": "web", "from": "a1", "to": "b1", **allowed, "log": "connections"},
-        {"name": "near", "from": "a1", "to": "a2", **allowed, "log": "connections"},
-        {"name": "silent", "from": "a1", "to": "b2", **allowed},
-        *more,
-    ]  # fmt: skip
-
-
-def records(site: ServiceSite, kind: str = "connection") -> list[Record]:
-    """Return what the controller has written to its file of JSON lines."""
-    text = site.records.read_text() if site.records.is_file() else ""
-    lines = text.rpartition("\n")[0].splitlines()  # the last line may be under way
-    return [found for line in lines if (found := json.loads(line))["kind"] == kind]
-
-
-def of_port(site: ServiceSite, sport: int) -> list[Record]:
-    """Return the records of the connections from a source port."""
-    return [one for one in records(site) if one["details"]["source"].get("service") == sport]
-
-
-def until(site: ServiceSite, sport: int, wanted: Callable[[list[Record]], bool]) -> list[Record]:
-    """Return the records of a source port once they are as wanted."""
-    deadline = time.monotonic() + 15
-    while not wanted(found := of_port(site, sport)) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert wanted(found), found
-    return found
-
-
-def look(site: ServiceSite) -> Record:
-    """Have the controller look at the bridges' rows, twice and apart, and return the rules' counters."""
-    for _ in range(2):
-        rows = ask(site.state / "control.sock", "/look/counters")["rules"]
-        time.sleep(0.6)
-    return {row["rule"].rpartition("/")[2]: (row["packets"], row["bytes"]) for row in rows}
-
-
-@contextmanager
-def opened(site: ServiceSite, to: str, sport: int) -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Open a connection to port 80; both ends are closed at the end."""
-    client, server = site.machines["a1"], site.machines[to]
-    address = server.ips[0].partition("/")[0]
-    with server.socket(socket.AF_INET, socket.SOCK_STREAM) as door:
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        door.bind((address, 80))
-        door.listen(8)
-        with client.socket(socket.AF_INET, socket.SOCK_STREAM) as caller:
-            caller.settimeout(10)
-            caller.bind(("10.0.0.1", sport))
-            caller.connect((address, 80))
-            peer, _ = door.accept()
-            with peer:
-                peer.settimeout(10)
-                yield caller, peer
-
-
-def receive(one: socket.socket, size: int) -> None:
-    while size:
-        size -= len(one.recv(size))
-
-
-def talk(site: ServiceSite, to: str, sport: int, size: int = 5000) -> None:
-    """Open a connection to port 80, send and receive so many bytes, and close it."""
-    with opened(site, to, sport) as (caller, peer):
-        caller.sendall(b"q" * size)
-        receive(peer, size)
-        peer.sendall(b"a" * size)
-        receive(caller, size)
 
 
 def test_a_connection_leaves_one_record_when_it_starts_and_one_when_it_ends(site: ServiceSite) -> None:
     site.policy(*rules())
+    before = time.monotonic()
     talk(site, "b1", 43001)
     start, end = until(site, 43001, lambda found: len(found) == 2)
+    passed_s = time.monotonic() - before
     assert [start["details"]["event"], end["details"]["event"]] == ["start", "end"]
     for one in (start, end):
         said = one["details"]
@@ -129,7 +53,7 @@ def test_a_connection_leaves_one_record_when_it_starts_and_one_when_it_ends(site
     assert said["how"] == "idle"
     assert said["packets"] >= 10
     assert said["bytes"] > 10_000
-    assert 0 <= said["seconds"] < 5
+    assert 0 <= said["seconds"] <= passed_s + 0.001  # the record says milliseconds
 
 
 def test_what_no_logged_rule_allows_leaves_no_record(site: ServiceSite) -> None:
@@ -210,7 +134,7 @@ def test_what_began_and_ended_while_no_controller_ran_is_counted_in_a_gap_record
             talk(site, "b1", sport, 10)
     time.sleep(3.5)  # their rows end
     site.restart()
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while len(gaps := records(site, "gap")) == known and time.monotonic() < deadline:
         look(site)
     lost = sum(one["details"]["connections"] for one in gaps[known:])
@@ -227,21 +151,34 @@ def test_a_collector_of_ipfix_reads_back_the_connections_of_logged_rules(site: S
     collector = site.lab.controller.start(
         "nfcapd", "-w", str(folder), "-b", address, "-p", "4739", "-t", "60"
     )
+    fields = [word for name in ("srcport", "dstport") for word in ("-e", f"cflow.{name}")]
+    wire = site.lab.controller.start(
+        "tshark", "-n", "-l", "-i", "any", "-f", "udp port 4739", "-d", "udp.port==4739,cflow",
+        "-T", "fields", *fields,
+    )  # fmt: skip
+    eventually(lambda: "Capture started" in wire.output(), PATIENCE_S)
     site.write_inventory(**{"flow-export": {"collectors": [f"{address}:4739"]}})
     try:
         site.policy(*rules())
         site.wait_for(lambda _: "4739" in site.hosts["hv1"].vsctl("list", "IPFIX"))
         with opened(site, "b2", 43071):
             pass
+        talk(site, "a2", 43072)
         talk(site, "b1", 43070)
         found = until(site, 43070, lambda found: len(found) == 2)
-        time.sleep(4.5)  # the bridge tells of a flow after five seconds
+        other = until(site, 43072, lambda found: len(found) == 2)
+        bridge = next(one for one in site.status()["bridges"] if one["bridge"] == "hv1/br-int")["number"]
+        told = json.loads(site.command("counters", "--output", "json"))
+        numbers = {row["rule"].rpartition("/")[2]: row["number"] for row in told}
+        wanted = {tuple(ways) for port in ("43070", "43072") for ways in ((port, "80"), ("80", port))}
+        eventually(lambda: wanted <= told_ports(wire.output()), PATIENCE_S)
     finally:
+        wire.stop()
         collector.stop()
         del site.inventory["flow-export"]
         site.write_inventory()
     text = site.lab.controller.run(
-        "nfdump", "-R", str(folder), "-o", "fmt:%sa %sp %da %dp %pr %pkt %byt", "-q", "-N"
+        "nfdump", "-R", str(folder), "-o", "fmt:%sa %sp %da %dp %odid %opid %pkt %byt", "-q", "-N"
     )
     rows = [line.split() for line in text.splitlines() if line.strip()]
     there = [row for row in rows if row[:4] == ["10.0.0.1", "43070", "10.0.0.3", "80"]]
@@ -249,5 +186,17 @@ def test_a_collector_of_ipfix_reads_back_the_connections_of_logged_rules(site: S
     assert there
     assert back
     assert not [row for row in rows if "43071" in row]
+    # Domain and point are numbers that `zonewall` tells: which bridge, and which rule let it pass.
+    near = [row for row in rows if "43072" in row]
+    assert {tuple(int(one, 16) for one in row[4:6]) for row in there + back} == {(bridge, numbers["web"])}
+    assert {tuple(int(one, 16) for one in row[4:6]) for row in near} == {(bridge, numbers["near"])}
+    assert numbers["web"] != numbers["near"]
     # Open vSwitch sends a flow's own numbers and the exporter's totals; nfdump 1.7 shows the totals.
-    assert max(int(row[5]) for row in (*there, *back)) == found[1]["details"]["packets"]
+    recorded = sum(one[1]["details"]["packets"] for one in (found, other))
+    assert max(int(row[6]) for row in (*there, *back, *near)) == recorded
+
+
+def told_ports(output: str) -> set[tuple[str, ...]]:
+    """Return the ports of the flows in what tshark prints: a packet a line, its flows with commas between."""
+    columns = [line.split("\t") for line in output.splitlines() if line.count("\t") == 1]
+    return {ends for one in columns for ends in zip(*(column.split(",") for column in one), strict=False)}

@@ -159,7 +159,7 @@ def sample_text(action: SamplePacket) -> str:
     """Return a sample action as ``ovs-ofctl`` reads it."""
     return (
         f"sample(probability={action.probability},collector_set_id={action.collectors},"
-        f"obs_domain_id={action.domain},obs_point_id=0)"
+        f"obs_domain_id={action.domain},obs_point_id={action.point})"
     )
 
 

@@ -282,10 +282,11 @@ def _learn(action: Learn) -> bytes:
 
 
 def _sample(action: SamplePacket) -> bytes:
-    """NXAST_SAMPLE; the observation point is not used."""
+    """NXAST_SAMPLE (nicira-ext.h)."""
     if not 0 < action.probability <= _PORT_CONTROLLER_MAX:
         raise EncodingError(f"sample: {action.probability} is not in 1 to 65535")
-    return _nicira(29, struct.pack("!HIII", action.probability, action.collectors, action.domain, 0))
+    numbers = (action.probability, action.collectors, action.domain, action.point)
+    return _nicira(29, struct.pack("!HIII", *numbers))
 
 
 def _learn_number(field: Field, value: int, use: int) -> bytes:

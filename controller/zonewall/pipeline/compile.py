@@ -122,6 +122,7 @@ def own_flows(frame: BridgeIntent) -> Iterator[Flow]:
     """Yield the flows of a bridge as a whole that name it."""
     yield from classify.fabric_flows(frame)
     yield from chains.arrival_flows(frame)
+    yield from connection_log.export_flows(frame)
 
 
 def alike(frame: BridgeIntent) -> BridgeIntent:

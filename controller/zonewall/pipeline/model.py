@@ -262,11 +262,13 @@ class SamplePacket:
         probability: of 65,535, that a packet is.
         collectors: number of the set of collectors in the bridge's database.
         domain: observation domain that the collectors are told.
+        point: observation point that they are told.
     """
 
     probability: int
     collectors: int
     domain: int
+    point: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -339,6 +339,12 @@ LOG_ROWS: Final = Table(
     "A row for each recorded connection, made by the bridge itself: it counts, and tells when it ends.",
     (),
 )
+LOG_EXPORT: Final = Table(
+    "log_export",
+    47,
+    "Subroutine: IPFIX is told of the packet, and which rule lets it pass.",
+    ("rule",),
+)
 
 PIPELINE: Final = Pipeline(
     tables=(
@@ -348,6 +354,7 @@ PIPELINE: Final = Pipeline(
         CHAIN_TABLE,
         SERVICE_RETURN, SERVICE_KNOWN, SERVICE_IN, STEER, MIRROR_EMIT, DELIVER, TO_UPLINK, FLOOD, FLOOD_LOCAL,
         MIRROR_SAMPLE, CHAIN_PICK, STEER_BACK, LOG, LOG_TURN, LOG_BEGIN, LOG_COMMIT, LOG_FIRST, LOG_ROWS,
+        LOG_EXPORT,
     ),
     fields=FIELDS,
     shared_bits=frozenset(

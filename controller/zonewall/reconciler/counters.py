@@ -211,6 +211,7 @@ class Counters:
         """Return the totals of the rules in force, for commands."""
         policy = self._policy
         now = time.time()
+        numbers = policy.numbering.numbers.get("rule", {}) if policy is not None else {}
         rows = []
         for name, record in (policy.records if policy is not None else {}).items():
             total = self._ledger.totals.setdefault(name, Total(since=now))
@@ -218,6 +219,7 @@ class Counters:
             rows.append(
                 {
                     "rule": name,
+                    "number": numbers.get(name),
                     "place": str(record.location) if record.location is not None else None,
                     "action": rule.action.value if rule is not None else None,
                     "from": [peer_text(peer) for peer in rule.sources] if rule is not None else [],

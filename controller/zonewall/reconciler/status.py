@@ -8,6 +8,7 @@ from typing import Any
 
 from zonewall.intent.connection_limits import host_command
 from zonewall.intent.fleet import bridges_of
+from zonewall.intent.numbering import Kind
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.binding_record import Place
 from zonewall.placement.model import Binding
@@ -109,6 +110,7 @@ def _bridge(reconciler: Reconciler, key: Any) -> dict[str, Any]:
     status = keeper.status
     return {
         "bridge": str(key),
+        "number": reconciler.world.policy.number(Kind.DESTINATION, f"bridge:{key}"),
         "state": status.state,
         "pending": keeper.is_pending,
         "flows": status.flows,

@@ -10,7 +10,9 @@ from support.everything import ATTACHMENTS, write_everything
 from zonewall.intent.fleet import bridges_of, index_fleet, prepare
 from zonewall.intent.numbering import Numbering
 from zonewall.pipeline.compile import compile_bridge
-from zonewall.pipeline.model import Action, Clone, Ct, Flow, Goto, Resubmit
+from zonewall.pipeline.cookie import rule_of
+from zonewall.pipeline.model import Action, Clone, Ct, Flow, Goto, Resubmit, SamplePacket
+from zonewall.pipeline.registers import RULE
 from zonewall.pipeline.tables import PIPELINE
 from zonewall.policy.load import load_directory
 from zonewall.store.placement_file import read_placement
@@ -44,6 +46,13 @@ def test_no_flow_matches_a_field_that_its_table_does_not_declare(flows: list[Flo
         if field.name not in flow.table.matches
     }
     assert undeclared == set()
+
+
+def test_collectors_are_told_the_bridges_own_number_and_the_rules(flows: list[Flow]) -> None:
+    told = [(flow, one) for flow in flows for one in flow.actions if isinstance(one, SamplePacket)]
+    assert len({one.domain for _, one in told} - {0}) == len({one.domain for _, one in told}) >= 2
+    assert all(flow.match == ((RULE, one.point, None),) for flow, one in told)
+    assert all(rule_of(flow.cookie) == one.point for flow, one in told)
 
 
 def test_no_flow_leads_where_its_table_does_not_say(flows: list[Flow]) -> None:

@@ -67,7 +67,16 @@ from zonewall.pipeline.registers import (
     VIA_UPLINK,
 )
 from zonewall.pipeline.stages.asking import remembered, state_condition
-from zonewall.pipeline.tables import CHAIN_TABLE, LOG, LOG_BEGIN, LOG_COMMIT, LOG_FIRST, LOG_ROWS, LOG_TURN
+from zonewall.pipeline.tables import (
+    CHAIN_TABLE,
+    LOG,
+    LOG_BEGIN,
+    LOG_COMMIT,
+    LOG_EXPORT,
+    LOG_FIRST,
+    LOG_ROWS,
+    LOG_TURN,
+)
 
 COLLECTORS = 0x5A57
 """Number of the set of IPFIX collectors in a bridge's database."""
@@ -111,13 +120,24 @@ def log_flows(intent: BridgeIntent) -> Iterator[Flow]:
     yield from _commits()
 
 
+def export_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows that tell IPFIX of packets: the action takes numbers only, no field.
+
+    They name the bridge, and so are its own where all others are alike.
+    """
+    if not (intent.logs and intent.export):
+        return
+    probability = max(1, 0xFFFF // intent.export)
+    for rule in [modifier.rule for modifier in intent.modifiers if modifier.logged]:
+        told = SamplePacket(probability, COLLECTORS, intent.number, rule)
+        yield flow(LOG_EXPORT, 100, ((RULE, rule, None),), told, category=Category.MODIFIER, rule=rule)
+
+
 def _where(intent: BridgeIntent) -> Iterator[Flow]:
     """Yield where packets count: first directions where they enter, answers where they leave for good."""
     logged: Condition = (LOGGED, 1, None)
     category = Category.CONNECTION_LOG
-    export: tuple[Action, ...] = ()
-    if intent.export:
-        export = (SamplePacket(max(1, 0xFFFF // intent.export), COLLECTORS, intent.number),)
+    export: tuple[Action, ...] = (Resubmit(LOG_EXPORT),) if intent.export else ()
     turn = (*export, Resubmit(LOG_TURN))
     yield flow(LOG, 200, (logged, state_condition(CT_REL)), category=category)
     for family in (IPV4, IPV6):
