@@ -16,6 +16,9 @@ from typing import Any
 APART_US = 500_000
 """What one look finds and the next, at least so much later, still does is no message that is under way."""
 
+LATE_US = 5_000_000
+"""A bridge is heard later than it speaks, by less: a row younger than its connection is another one."""
+
 _LOOKS = 3
 """How many looks later a connection that was begun must have been recorded."""
 
@@ -79,11 +82,12 @@ Finding = Beginning | Ending | Missed
 
 @dataclass(slots=True)
 class Open:
-    """A connection that has begun; what was counted at the last look."""
+    """A connection that has begun; what its row said at the last look, and when that was."""
 
     began_us: int
     packets: int = 0
     bytes: int = 0
+    age_us: int = 0
     seen_us: int = 0
 
 
@@ -126,11 +130,23 @@ class Connections:
     def ended(self, key: RowKey, told: Told, now_us: int, how: Ended, *, is_whole: bool) -> Iterable[Finding]:
         """Take that a row has ended; one that nobody told of is recorded as begun, too."""
         began_us = now_us - told.age_us
+        yield from self._made_anew(key, told, now_us)
         if key not in self.open:
             yield from self.begun(key, began_us, is_whole=is_whole)
         known = self.open.pop(key)
         until_us = max(known.began_us, now_us - told.idle_us)
         yield Ending(key, known.began_us, until_us, told.packets, told.bytes, how)
+
+    def _made_anew(self, key: RowKey, told: Told, now_us: int) -> Iterable[Finding]:
+        """End what is open if its row went untold, and the same connection has made one again since."""
+        one = self.open.get(key)
+        if one is None:
+            return
+        is_less = told.packets < one.packets or told.bytes < one.bytes
+        # The bridge's own clock says it best; of a row that no look has found there is ours alone.
+        if is_less or told.age_us < (one.age_us or now_us - one.began_us - LATE_US):
+            del self.open[key]
+            yield Ending(key, one.began_us, one.seen_us, one.packets, one.bytes, Ended.UNSEEN)
 
     def looked(self, bridge: str, rows: Mapping[bytes, tuple[Told, bool]], now_us: int) -> Iterable[Finding]:
         """Take all rows of a bridge, each with whether it is whole; what two looks find counts."""
@@ -139,8 +155,15 @@ class Connections:
         self._unknown[bridge], self._absent[bridge] = {}, {}
         for match, (told, is_whole) in rows.items():
             if match in known:
+                yield from self._made_anew((bridge, match), told, now_us)
+                yield from self.begun((bridge, match), now_us - told.age_us, is_whole=is_whole)
                 one = self.open[bridge, match]
-                one.packets, one.bytes, one.seen_us = told.packets, told.bytes, now_us
+                one.packets, one.bytes, one.age_us, one.seen_us = (
+                    told.packets,
+                    told.bytes,
+                    told.age_us,
+                    now_us,
+                )
                 continue
             since = unknown.get(match, now_us)
             if now_us - since < APART_US:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zonewall.journal.connections import Beginning, Connections, Ended, Ending, Finding, Missed, Told
+from zonewall.journal.connections import Beginning, Connections, Ended, Ending, Finding, Missed, Open, Told
 
 S = 1_000_000
 BRIDGE = "hv1/br-int"
@@ -110,3 +110,40 @@ def test_a_restart_goes_on_with_the_numbers_that_were_kept() -> None:
     after.restore(before.to_plain())
     found = [one for at_s in range(30, 90, 10) for one in counted(after, 4, at_s)]
     assert found == [Missed(BRIDGE, 3)]
+
+
+def test_a_row_that_a_switch_made_anew_is_a_connection_of_its_own() -> None:
+    connections = log()
+    list(connections.begun(KEY, 1 * S, is_whole=True))
+    list(connections.looked(BRIDGE, {b"row": (Told(50, 5000, 9 * S), True)}, 10 * S))
+    found = list(connections.looked(BRIDGE, {b"row": (Told(60, 6000, 7 * S), False)}, 20 * S))
+    assert found == [Ending(KEY, 1 * S, 10 * S, 50, 5000, Ended.UNSEEN), Beginning(KEY, 13 * S, False)]
+    assert list(connections.looked(BRIDGE, {b"row": (Told(70, 7000, 17 * S), False)}, 30 * S)) == []
+    told = Told(80, 8000, 27 * S, 2 * S)
+    (end,) = connections.ended(KEY, told, 40 * S, Ended.IDLE, is_whole=False)
+    assert end == Ending(KEY, 13 * S, 38 * S, 80, 8000, Ended.IDLE)
+
+
+def test_the_end_of_a_row_that_was_made_anew_unseen_ends_both() -> None:
+    connections = log()
+    list(connections.begun(KEY, 1 * S, is_whole=True))
+    list(connections.looked(BRIDGE, {b"row": (Told(50, 5000, 9 * S), True)}, 10 * S))
+    found = list(connections.ended(KEY, Told(3, 300, 4 * S, 2 * S), 20 * S, Ended.IDLE, is_whole=False))
+    assert kinds(found) == [Ending, Beginning, Ending]
+    assert [one.packets for one in found if isinstance(one, Ending)] == [50, 3]
+
+
+def test_a_connection_that_a_record_says_is_open_and_whose_row_is_younger_went_while_nobody_listened() -> (
+    None
+):
+    connections = log()
+    connections.open[KEY] = Open(1 * S, seen_us=1 * S)
+    found = list(connections.looked(BRIDGE, {b"row": (Told(5, 500, 20 * S), True)}, 100 * S))
+    assert found == [Ending(KEY, 1 * S, 1 * S, 0, 0, Ended.UNSEEN), Beginning(KEY, 80 * S, True)]
+
+
+def test_a_clock_that_is_set_forward_ends_nothing_that_a_look_has_found() -> None:
+    connections = log()
+    list(connections.begun(KEY, 1 * S, is_whole=True))
+    list(connections.looked(BRIDGE, {b"row": (Told(5, 500, 9 * S), True)}, 10 * S))
+    assert list(connections.looked(BRIDGE, {b"row": (Told(6, 600, 19 * S), True)}, 3600 * S)) == []
