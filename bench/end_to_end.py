@@ -161,10 +161,19 @@ class _Run:
         with running_dummy_switch(self._folder / "switch", HOST) as switch:
             switch.add_bridge(BRIDGE, datapath_id=0xA1)
             self._plug(switch, range(ENDPOINTS))
+            alone = [self._alone(switch) for _ in range(self._runs)]
             with _running(self._directory, options) as one:
                 found = self._changes(switch, one)
             found.update(self._restarts())
-        return found
+        return {**found, "a port plugged by ovs-vsctl, nobody connected": alone}
+
+    def _alone(self, switch: DummySwitch) -> float:
+        """Return how long ovs-vsctl(8) takes by itself for one port more: the switch looks at all of them."""
+        begin = time.monotonic()
+        self._plug(switch, range(ENDPOINTS, ENDPOINTS + 1))
+        took = (time.monotonic() - begin) * 1e3
+        switch.del_port(BRIDGE, str(self._ends[ENDPOINTS]["name"]))
+        return took
 
     def _changes(self, switch: DummySwitch, one: _Running) -> dict[str, list[float]]:
         switch.vsctl("set-manager", f"tcp:127.0.0.1:{self._ovsdb}")

@@ -17,10 +17,11 @@ from support.openflow_bridge import connected, listening
 from zonewall.errors import AdmissionError
 from zonewall.flows.diff import Change, Delta, diff_state
 from zonewall.flows.encoded import BridgeState
+from zonewall.flows.staging import plan
 from zonewall.flows.wire import encode_flow, encode_program
 from zonewall.flows.wire_actions import encode_actions
-from zonewall.openflow.bundle import apply
-from zonewall.openflow.errors import BundleRefused, RequestRefused, SessionClosed
+from zonewall.openflow.bundle import apply, apply_plan
+from zonewall.openflow.errors import BundleRefused, MeterRefused, RequestRefused, SessionClosed
 from zonewall.openflow.events import (
     BridgeDown,
     BridgeUp,
@@ -134,6 +135,24 @@ def test_a_meter_is_changed_in_place_and_one_that_exists_is_refused(dummy_switch
         assert bridge.run(bridge.session.read_meters()) == {1: changed}
         bridge.run(apply(bridge.session, diff_state(wanted, EMPTY)))
         assert bridge.run(bridge.session.read_meters()) == {}
+
+
+def test_a_meter_that_is_refused_keeps_the_flows_that_were_sent_with_it_out(
+    dummy_switch: DummySwitch,
+) -> None:
+    meters = tuple(MeterEntry(number, MeterUnit.PPS, 10, 20) for number in (1, 2, 3))
+    flows = tuple(_rules(3).flows.values())
+    change = Change(Delta(flows), put_meters=meters)
+    with connected(dummy_switch) as bridge:
+        bridge.run(apply(bridge.session, Change(put_meters=meters[1:2])))
+        with pytest.raises(MeterRefused, match=r"meter 2: .*METER_EXISTS"):
+            bridge.run(apply_plan(bridge.session, change, plan(change, {}, _rules(3).flows)))
+        assert bridge.run(bridge.session.read_flows()) == {}
+        bridge.run(apply(bridge.session, Change(delete_meters=(1, 2, 3))))
+
+        bridge.run(apply_plan(bridge.session, change, plan(change, {}, _rules(3).flows)))
+        assert bridge.run(bridge.session.read_meters()) == {meter.number: meter for meter in meters}
+        assert bridge.run(bridge.session.read_flows()).keys() == {flow.key for flow in flows}
 
 
 def test_a_frame_comes_up_with_its_reason_and_registers_and_goes_out_where_it_is_told(

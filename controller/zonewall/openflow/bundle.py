@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 from zonewall.flows.diff import Change
@@ -15,24 +16,23 @@ from zonewall.flows.staging import Plan
 from zonewall.flows.wire import (
     FLOW_MOD,
     GROUP_MOD,
-    METER_MOD,
-    MeterCommand,
     flow_delete_body,
     flow_mod_body,
     group_delete_body,
     group_put_body,
     message,
-    meter_delete_body,
-    meter_mod_body,
 )
 from zonewall.openflow import messages, parse
-from zonewall.openflow.errors import BundleRefused, MeterRefused, Refusal, RequestRefused
+from zonewall.openflow.errors import BundleRefused, MeterRefused, Refusal
 from zonewall.openflow.messages import BundleStep
+from zonewall.openflow.meters import MeterStep, meters_after, meters_before, put_meters
 from zonewall.openflow.parse import Header
 from zonewall.openflow.session import Session, Waiter
 
 CHUNK = 200
 """Messages in one bundle of a change that need not be atomic: more at once stalls the datapath."""
+AHEAD = 2
+"""So many of them are on their way at once."""
 WAITING_S = 0.05
 """So long a bundle waits, all but committed, for another bridge's."""
 GENTLE_CHUNK = 50
@@ -65,12 +65,12 @@ async def apply(session: Session, change: Change, *, atomic: bool = True) -> Non
         SessionClosed: the session ended; how much was done is to be read back.
     """
     async with session.applying:
-        await _meters_before(session, change)
+        await put_meters(session, meters_before(change))
         steps = tuple(_steps(change))
         size = max(1, len(steps)) if atomic else CHUNK
         for start in range(0, len(steps), size):
             await _bundle(session, steps[start : start + size])
-        await _meters_after(session, change)
+        await put_meters(session, meters_after(change))
 
 
 async def apply_plan(
@@ -84,7 +84,10 @@ async def apply_plan(
         BundleRefused, MeterRefused, SessionClosed: as ``apply``; what was done before is to be read back.
     """
     async with session.applying:
-        await _meters_before(session, change)
+        meters = meters_before(change)
+        if change.put_groups or not planned.stages or not planned.stages[0].is_whole:
+            await put_meters(session, meters)
+            meters = ()
         before = tuple(_steps(Change(put_groups=change.put_groups)))
         if before:
             await _bundle(session, before)
@@ -95,7 +98,8 @@ async def apply_plan(
                 await asyncio.sleep(min(wait_s, LONGEST_REVALIDATION_S))
             steps = _steps(Change(stage.delta))
             if stage.is_whole:
-                await _whole(session, tuple(steps), when)
+                await _whole(session, tuple(steps), when, meters)
+                meters = ()
             elif stage.is_gentle:
                 slowest_s = max(slowest_s, await _trickle(session, steps))
             else:
@@ -103,7 +107,7 @@ async def apply_plan(
         after = tuple(_steps(Change(delete_groups=change.delete_groups)))
         if after:
             await _bundle(session, after)
-        await _meters_after(session, change)
+        await put_meters(session, meters_after(change))
 
 
 def _chunks(steps: Iterator[_Step], size: int) -> Iterator[tuple[_Step, ...]]:
@@ -129,42 +133,23 @@ async def _trickle(session: Session, steps: Iterator[_Step]) -> float:
 
 
 async def _stream(session: Session, steps: Iterator[_Step]) -> None:
-    """Send small bundles, the next one on its way while the bridge carries out the one before."""
-    waiting: asyncio.Task[None] | None = None
+    """Send small bundles, the next ones on their way while the bridge carries out those before.
+
+    They are committed in their order; of those behind one that is refused some may be in force, too.
+    """
+    waiting: deque[asyncio.Task[None]] = deque()
     try:
         for chunk in _chunks(steps, CHUNK):
-            following = asyncio.create_task(_bundle(session, chunk))
+            if len(waiting) == AHEAD:
+                await waiting.popleft()
+            waiting.append(asyncio.create_task(_bundle(session, chunk)))
             await asyncio.sleep(0)
-            if waiting is not None:
-                done, waiting = waiting, following
-                await done
-            waiting = following
-        if waiting is not None:
-            await waiting
+        while waiting:
+            await waiting.popleft()
     finally:
-        if waiting is not None and not waiting.done():
-            waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
-
-
-async def _meters_before(session: Session, change: Change) -> None:
-    for meter in change.put_meters:
-        await _meter(session, meter.number, f"meter {meter.number}", meter_mod_body(meter))
-    for meter in change.modify_meters:
-        body = meter_mod_body(meter, MeterCommand.MODIFY)
-        await _meter(session, meter.number, f"to change meter {meter.number}", body)
-
-
-async def _meters_after(session: Session, change: Change) -> None:
-    for number in change.delete_meters:
-        await _meter(session, number, f"to remove meter {number}", meter_delete_body(number))
-
-
-async def _meter(session: Session, number: int, what: str, body: bytes) -> None:
-    try:
-        await session.request(what, lambda xid: message(METER_MOD, xid, body), barrier=True)
-    except RequestRefused as error:
-        raise MeterRefused(number, what, error.kind, error.code) from None
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
 
 def _steps(change: Change) -> Iterator[_Step]:
@@ -181,13 +166,15 @@ def _steps(change: Change) -> Iterator[_Step]:
         yield _Step(GROUP_MOD, group_delete_body(number), None, f"to remove group {number}")
 
 
-async def _whole(session: Session, steps: Sequence[_Step], when: asyncio.Event | None) -> None:
+async def _whole(
+    session: Session, steps: Sequence[_Step], when: asyncio.Event | None, meters: Sequence[MeterStep]
+) -> None:
     """Carry out all steps or none: in a bundle, but for a single one, which is whole by itself."""
-    if len(steps) == 1:
+    if len(steps) == 1 and not meters:
         await _reached(when)
         await _single(session, steps[0])
     else:
-        await _bundle(session, steps, when)
+        await _bundle(session, steps, when, meters)
 
 
 async def _reached(when: asyncio.Event | None) -> None:
@@ -215,16 +202,28 @@ async def _single(session: Session, step: _Step) -> None:
         raise BundleRefused(tuple(refusals))
 
 
-async def _bundle(session: Session, steps: Sequence[_Step], when: asyncio.Event | None = None) -> None:
-    """Send one bundle: opened, filled and closed at once; committed only if nothing was refused."""
+async def _bundle(
+    session: Session,
+    steps: Sequence[_Step],
+    when: asyncio.Event | None = None,
+    meters: Sequence[MeterStep] = (),
+) -> None:
+    """Send one bundle: opened, filled and closed at once; committed only if nothing was refused.
+
+    Meters that its flows use go before it, on the same way: the bridge has done them when it has the bundle.
+    """
     count = len(steps)
     refusals: list[Refusal] = []
+    refused: list[MeterRefused] = []
     wanted_reply = BundleStep.CLOSE
 
     def take(header: Header, body: bytes) -> None:
         if header.kind == messages.ERROR:
-            kind, code = parse.parse_error(body)
             index = header.xid - waiter.first_xid
+            if index >= count + 4:
+                refused.append(meters[index - count - 4].refused(body))
+                return
+            kind, code = parse.parse_error(body)
             if 0 <= index < count:
                 refusals.append(Refusal(steps[index].what, kind, code, steps[index].flow))
                 return
@@ -233,14 +232,15 @@ async def _bundle(session: Session, steps: Sequence[_Step], when: asyncio.Event 
         elif header.kind == messages.BUNDLE_CONTROL and int.from_bytes(body[4:6], "big") == wanted_reply + 1:
             waiter.done.set()
 
-    # The steps' xids come first, so that an index is an xid; then open, close, commit, discard.
-    async with session.waiting(count + 4, take) as waiter:
+    # The steps' xids come first, so that an index is an xid; then open, close, commit, discard; then meters'.
+    async with session.waiting(count + 4 + len(meters), take) as waiter:
         bundle_id = waiter.first_xid
         open_xid = waiter.first_xid + count
-        await session.send_all(_filled(steps, waiter, bundle_id, open_xid))
+        before = (meter.sent(xid) for xid, meter in enumerate(meters, open_xid + 4))
+        await session.send_all(chain(before, _filled(steps, waiter, bundle_id, open_xid)))
         await session.wait(waiter, "a bundle")
         waiter.done.clear()
-        if not refusals:
+        if not refusals and not refused:
             await _reached(when)
             wanted_reply = BundleStep.COMMIT
             await session.send_all([messages.bundle_control(open_xid + 2, bundle_id, wanted_reply)])
@@ -248,6 +248,8 @@ async def _bundle(session: Session, steps: Sequence[_Step], when: asyncio.Event 
             wanted_reply = BundleStep.DISCARD
             await session.send_all([messages.bundle_control(open_xid + 3, bundle_id, wanted_reply)])
         await session.wait(waiter, "the end of a bundle")
+    if refused:
+        raise refused[0]
     if refusals:
         raise BundleRefused(tuple(refusals))
 

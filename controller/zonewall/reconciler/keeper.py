@@ -95,6 +95,7 @@ class BridgeKeeper:
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._when: asyncio.Event | None = None
+        self._is_prepared = False
         self._retry_s = FIRST_RETRY_S
         self.holdings = Holdings(key)
         self.aside = SetAside()
@@ -103,6 +104,7 @@ class BridgeKeeper:
     def connect(self, link: BridgeLink) -> None:
         """Take up a session: what the bridge holds is read before anything is sent."""
         self.link = link
+        self._is_prepared = True
         self.holdings.begin()
         self._retry_s = FIRST_RETRY_S
         self._set_state("syncing")
@@ -155,12 +157,21 @@ class BridgeKeeper:
             self._wake.clear()
             link, fleet = self.link, self._latest()
             if link is None or fleet is None:
+                await self._prepare_for(fleet)
                 continue
             try:
                 await self._bring_about(link, fleet)
                 self._retry_s = FIRST_RETRY_S
             except (ZonewallError, ConnectionError, TimeoutError) as error:
                 self._failed(error)
+
+    async def _prepare_for(self, fleet: Fleet | None) -> None:
+        """Compile once for a bridge that is still to connect: nothing is sent, but it is remembered how."""
+        if fleet is None or self._is_prepared:
+            return
+        self._is_prepared = True
+        with contextlib.suppress(ZonewallError):  # it is told when there is a bridge that it matters for
+            await self._compiler.wanted(fleet, self.key, lambda _: None)
 
     async def _bring_about(self, link: BridgeLink, fleet: Fleet) -> None:
         when, self._when = self._when, None

@@ -16,7 +16,7 @@ from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
 from zonewall.flows.staging import Plan
 from zonewall.intent.fleet import Fleet, index_fleet
 from zonewall.pipeline.model import MeterEntry
-from zonewall.placement.model import Placement
+from zonewall.placement.model import BridgeKey, Placement
 from zonewall.reconciler import holdings as holdings_module
 from zonewall.reconciler import keeper as keeper_module
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
@@ -97,6 +97,35 @@ def test_an_empty_bridge_gets_everything_in_one_bundle_and_then_nothing() -> Non
         await kept.settle()
         assert len(bridge.bundles) == 1
         assert kept.reports[0].placement is kept.fleet.placement
+        await kept.stop()
+
+    asyncio.run(scene())
+
+
+def test_what_a_bridge_will_need_is_compiled_once_before_it_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[Fleet] = []
+    made = Assembler.state
+
+    def state(self: Assembler, fleet: Fleet, key: BridgeKey) -> BridgeState:
+        compiled.append(fleet)
+        return made(self, fleet, key)
+
+    monkeypatch.setattr(Assembler, "state", state)
+
+    async def scene() -> None:
+        kept, bridge = Kept(), Bridge()
+        kept.keeper.wake()
+        async with asyncio.timeout(20.0):
+            while not compiled:
+                await asyncio.sleep(0.01)
+        for _ in range(10):
+            kept.keeper.wake()
+            await asyncio.sleep(0.01)
+        assert kept.keeper.is_pending
+        kept.keeper.connect(bridge)
+        await kept.settle()
+        assert bridge.flows
+        assert len(compiled) == 2
         await kept.stop()
 
     asyncio.run(scene())
