@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -176,6 +177,54 @@ def test_a_revoked_rule_ends_its_transfers_within_a_second_on_every_bridge_and_t
     print(f"\ncut after {', '.join(f'{cut * 1000:.0f}' for cut in cuts)} ms: {run.report}")
     assert set(run.report.transfers_broken.values()) == {""}
     assert run.report.leaked == 0
+    told = cut_connections(site)
+    for server in ("acme/far", "acme/near"):
+        transfers = [one for one in told if one["destination"]["endpoint"] == server and is_transfer(one)]
+        assert [(one["rule"], one["by"]) for one in transfers] == [("acme/application/first",) * 2] * 3
+        assert {one["source"]["endpoint"] for one in transfers} == {"acme/client"}
+    assert all(one["protocol"] in ("tcp", "udp") for one in told)
+
+
+def cut_connections(site: Site) -> list[dict[str, Any]]:
+    """Return what the journal tells of connections that were cut, oldest first."""
+    done = site.command("journal", "--state", str(site.state), "--kind", "cut", "--output", "json")
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line)["details"] for line in done.stdout.splitlines()]
+
+
+def is_transfer(cut: dict[str, Any]) -> bool:
+    """Say whether it is the long transfer, whose server listens on a port of its own."""
+    return (cut["protocol"], cut["destination"]["service"]) == ("tcp", LONG_PORT)
+
+
+def test_where_a_rule_says_so_its_connections_are_drained_or_kept(another_site: Site) -> None:
+    """The rule to ``far`` is drained in two seconds, that to ``near`` kept; only what goes is told."""
+    site, drained_s = another_site, 2.0
+    policy = acme()
+    policy["zones"] |= {name: {"endpoints": [name]} for name in ("far", "near")}
+    rule = policy["tiers"][0]["rules"][0]
+    policy["tiers"][0]["rules"] = [
+        {**rule, "name": "to-far", "to": "far", "on-change": f"drain {drained_s:.0f}"},
+        {**rule, "name": "to-near", "to": "near", "on-change": "keep"},
+    ]
+    site.change(acme=policy)
+    with traffic(site) as run:
+        time.sleep(1)
+        policy["tiers"][0]["rules"] = []
+        revoked = time.monotonic()
+        site.change(acme=policy)
+        gone = time.monotonic()
+        time.sleep(drained_s + 2)
+        seen = run.so_far()
+        far, near = (seen.transfers[name] for name in ("acme-far", "acme-near"))
+        assert since(far, gone, gone + drained_s / 2), "a drained connection lives on for its time"
+        assert not since(far, gone + drained_s + 1.0), "and no longer"
+        assert since(near, gone + drained_s + 1.0), "a kept one lives on"
+        assert since(near, revoked, gone)
+    transfers = [one for one in cut_connections(site) if is_transfer(one)]
+    assert [(one["rule"], one["destination"]["endpoint"]) for one in transfers] == [
+        ("acme/application/to-far", "acme/far")
+    ]
 
 
 def test_a_controller_that_is_killed_20_times_loses_nothing_and_sends_no_flow_where_nothing_changed(

@@ -59,6 +59,7 @@ class Seen:
     through: list[str] = field(default_factory=list)
     arrived: list[tuple[Port, Packet]] = field(default_factory=list)
     announced: bool = False
+    cut: bool = False
     trail: list[tuple[BridgeKey, Flow]] = field(default_factory=list)
 
 
@@ -170,6 +171,7 @@ class CompiledFleet:
             if copy.userdata[0] == Reason.REJECT:
                 seen.verdict = "reject"
             seen.announced |= copy.userdata[0] == Reason.ANNOUNCEMENT
+            seen.cut |= copy.userdata[0] == Reason.CUT
         for number, together in _by_port(outcome.sent, len(parts)):
             self._follow((bridge, number), together, seen, depth)
 

@@ -41,6 +41,7 @@ class Kind(Enum):
     INTRUDED = "mirror-target-sent"  # a port that should only receive has sent
     ALERT = "alert"  # an IDS has told something that a response is about
     CONNECTION = "connection"  # a connection of a logged rule began or ended
+    CUT = "cut"  # a connection that had been allowed is refused from now on
     DENIED = "denied"  # attempts that a logged rule refused, counted
     SERVICE_LEG = "service-leg"  # an appliance of a service function went away or came back
     ADMIN = "admin"  # somebody asked for something

@@ -68,6 +68,7 @@ class PacketIn:
     Attributes:
         in_port: 0 when the bridge did not say.
         registers: those that are not zero, by number.
+        label: what its connection is remembered by (ct_label), 0 without one.
         full_len: bytes of the whole frame, of which ``frame`` may be the beginning.
     """
 
@@ -77,6 +78,7 @@ class PacketIn:
     userdata: bytes
     in_port: int
     registers: tuple[tuple[int, int], ...]
+    label: int
     full_len: int
     frame: bytes
 

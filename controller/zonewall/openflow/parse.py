@@ -38,6 +38,7 @@ class Header(NamedTuple):
 _HEADER = struct.Struct("!BBHI")
 _FLOW_DESC = struct.Struct("!HxxBxHHHHHQ")
 _TWO_SHORTS = struct.Struct("!HH")
+_CT_LABEL = 108
 
 
 def parse_header(data: bytes | bytearray, offset: int = 0) -> Header:
@@ -277,7 +278,7 @@ def parse_packet_in(datapath_id: int, body: bytes) -> PacketIn:
             raise Malformed("a packet-in has a property twice")
         found[kind] = body[position + 4 : position + length]
         position += (length + 7) & ~7
-    in_port, registers = _metadata(found.get(6, b""))
+    in_port, registers, label = _metadata(found.get(6, b""))
     frame = found.get(0, b"")
     return PacketIn(
         datapath_id,
@@ -286,14 +287,15 @@ def parse_packet_in(datapath_id: int, body: bytes) -> PacketIn:
         userdata=found.get(7, b""),
         in_port=in_port,
         registers=registers,
+        label=label,
         full_len=int.from_bytes(found.get(1, b"")[:4], "big") or len(frame),
         frame=frame,
     )
 
 
-def _metadata(fields: bytes) -> tuple[int, tuple[tuple[int, int], ...]]:
-    """Return the port and the registers of a packet's OXM fields."""
-    in_port, registers = 0, []
+def _metadata(fields: bytes) -> tuple[int, tuple[tuple[int, int], ...], int]:
+    """Return the port, the registers and the connection's label of a packet's OXM fields."""
+    in_port, registers, label = 0, [], 0
     position = 0
     while position + 4 <= len(fields):
         header = int.from_bytes(fields[position : position + 4], "big")
@@ -312,7 +314,9 @@ def _metadata(fields: bytes) -> tuple[int, tuple[tuple[int, int], ...]]:
             registers += [(number * 2, value >> 32), (number * 2 + 1, value & 0xFFFFFFFF)]
         elif oxm_class == 1 and number < 16:
             registers.append((number, value))
-    return in_port, tuple((number, value) for number, value in sorted(registers) if value)
+        elif oxm_class == 1 and number == _CT_LABEL:
+            label = value
+    return in_port, tuple((number, value) for number, value in sorted(registers) if value), label
 
 
 def _need(body: bytes, size: int, what: str) -> None:

@@ -29,6 +29,7 @@ from zonewall.pipeline.stages import (
     chains,
     classify,
     connection_log,
+    cut,
     deliver,
     dhcp,
     guard,
@@ -163,6 +164,7 @@ def frame_meters(frame: BridgeIntent) -> Iterator[MeterEntry]:
     """Yield the meters that belong to the bridge as a whole."""
     if frame.rejects:
         yield from act.reject_meters(frame.uplink_ports)
+    yield from cut.cut_meters(frame)
     yield from act.limit_meters(frame)
     yield from mirror.silent_meters(frame)
     yield from chains.probe_meters(frame)

@@ -41,6 +41,7 @@ class Reason(IntEnum):
     DHCP = 5
     ADDRESS = 6
     PROBE = 7
+    CUT = 8
 
 
 def cookie(category: Category, rule: int = 0) -> int:

@@ -74,6 +74,8 @@ LABEL_CHAIN: Final = Field("label_chain", "ct_label", 96, 16, 128)
 """In a tenant's zone the way that the connection takes, in a function's the one that brought it there."""
 LABEL_TURNED: Final = Field("label_turned", "ct_label", 112, 1, 128)
 """Tracking knows the connection from an answer on: its first direction is the other one."""
+LABEL_BEGUN: Final = Field("label_begun", "ct_label", 113, 1, 128)
+"""Its packets were allowed, and nobody was told that they are no longer."""
 LABEL_FIRST_MAC: Final = Field("label_first_mac", "ct_label", 0, 48, 128)
 LABEL_OTHER_MAC: Final = Field("label_other_mac", "ct_label", 48, 48, 128)
 """In a function's zone, where frames have other MACs on their way: those of who began, and of the other."""
@@ -111,5 +113,6 @@ FIELDS: Final = (
     CHAIN, DST_ENDPOINT, OUT_PORT,
     TRACK_ZONE, MIRROR_ALLOWED, MIRROR_DROPPED, MIRROR_DUE, MIRROR_SENT, MIRROR_STEP, MIRROR_PICK,
     PATH, ARRIVED, PICK, LEG_VLAN, GATHER_ZONE, GATHERED, FRESH, LOGGED, LOG_KNOWN, LOG_DUE,
-    LABEL_RULE, LABEL_SRC, LABEL_DST, LABEL_CHAIN, LABEL_TURNED, LABEL_FIRST_MAC, LABEL_OTHER_MAC,
+    LABEL_RULE, LABEL_SRC, LABEL_DST, LABEL_CHAIN, LABEL_TURNED, LABEL_BEGUN, LABEL_FIRST_MAC,
+    LABEL_OTHER_MAC,
 )  # fmt: skip

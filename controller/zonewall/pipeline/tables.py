@@ -191,7 +191,7 @@ ACT: Final = Table(
     "act",
     23,
     "Carry the verdict out, of a datagram's fragments together: allow, drop, reject; undecided drops.",
-    ("verdict", "ct_state", "origin", "gathered", "ip_frag", "eth_type"),
+    ("verdict", "ct_state", "origin", "gathered", "ip_frag", "eth_type", "ip_proto", "label_begun"),
     ("modify", "reject", "admit"),
 )
 MODIFY: Final = Table(
@@ -223,9 +223,12 @@ COMMIT: Final = Table(
     "commit",
     27,
     "Remember a new connection with its rule and both identities.",
-    ("fresh", "gathered", "chain", "eth_type", "take_up", "untracked", "turned", "logged"),
+    (
+        "fresh", "gathered", "chain", "eth_type", "take_up", "untracked", "turned", "logged", "ct_state",
+        "label_begun",
+    ),
     ("chain", "log_commit"),
-)
+)  # fmt: skip
 CHAIN_TABLE: Final = Table(
     "chain",
     28,

@@ -41,6 +41,7 @@ from zonewall.placement.learnt import heard_address
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.inventory import PortRole
 from zonewall.reconciler.connection_log import ConnectionLog
+from zonewall.reconciler.cuts import Cuts
 from zonewall.reconciler.health import Health
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.intruders import Intruders
@@ -93,6 +94,7 @@ class BridgeEvents:
         self.refused: dict[str, str] = {}
         self._told: dict[str, tuple[float, str]] = {}
         self.intruders = Intruders(reconciler.recorder)
+        self._cuts = Cuts(reconciler)
         self.health = Health(reconciler)
 
     def take(self, event: Event) -> None:
@@ -244,6 +246,8 @@ class BridgeEvents:
             self._address(key, event)
         elif event.userdata[0] == Reason.PROBE:
             self.health.heard(key, event)
+        elif event.userdata[0] == Reason.CUT:
+            self._cuts.take(key, event)
 
     def _announcement(self, key: BridgeKey, event: PacketIn) -> None:
         announcement = parse_announcement(event.frame)

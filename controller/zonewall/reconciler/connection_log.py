@@ -14,9 +14,6 @@ import structlog
 from zonewall.errors import JournalError, ZonewallError
 from zonewall.flows.connection_rows import is_row, makes_rows, read_row
 from zonewall.flows.encoded import FlowKey
-from zonewall.intent.identity import Identity
-from zonewall.intent.numbering import Kind as Numbered
-from zonewall.intent.policy import Policy
 from zonewall.journal.connections import Beginning, Connections, Ended, Ending, Finding, Missed, Open, Told
 from zonewall.journal.keeping import JournalReader, Query
 from zonewall.journal.record import Kind, Record
@@ -24,9 +21,8 @@ from zonewall.openflow.events import FlowCount, FlowRemoved, FlowUpdate
 from zonewall.pipeline.cookie import Category, cookie, rule_of
 from zonewall.pipeline.stages.connection_log import BEGINS
 from zonewall.placement.model import BridgeKey
+from zonewall.reconciler.naming import Names, protocol_word, written
 from zonewall.reconciler.reconciler import Reconciler
-from zonewall.values.addresses import IpAddress
-from zonewall.values.names import EndpointKey, TenantName
 
 MOST_PER_S = 2_000
 """Beginnings and ends that are taken from all bridges, half of what one core can take (``bench.log``).
@@ -38,7 +34,6 @@ MOST_REMEMBERED = 200_000
 """So many of the newest records are read at a start, to know which connections are open."""
 
 _REMOVED_BY_SOMEBODY = 2
-_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 47: "gre", 50: "esp", 58: "icmp6", 132: "sctp"}
 
 _log = structlog.get_logger()
 
@@ -58,7 +53,7 @@ class ConnectionLog:
         self._reconciler = reconciler
         self._kept = kept
         self._connections = Connections(_now_us())
-        self._names: _Names | None = None
+        self._names: Names | None = None
         self._second, self._taken = 0, 0
         self._looking = asyncio.Lock()
 
@@ -193,9 +188,9 @@ class ConnectionLog:
         destination = names.end(row.destination, row.destination_identity)
         details: dict[str, Any] = {
             "bridge": name, "verdict": "allow", "rule": rule, "place": names.places.get(rule),
-            "protocol": _PROTOCOLS.get(row.protocol, str(row.protocol)),
-            **_written("source", row.source, row.sport, source),
-            **_written("destination", row.destination, row.dport, destination),
+            "protocol": protocol_word(row.protocol),
+            **written("source", row.source, row.sport, source),
+            **written("destination", row.destination, row.dport, destination),
             "row": match.hex(), "began_us": finding.began_us,
         }  # fmt: skip
         if isinstance(finding, Ending):
@@ -210,10 +205,10 @@ class ConnectionLog:
             Kind.CONNECTION, f"rule {rule}", endpoint=endpoint, host=host, **details
         )
 
-    def _current_names(self) -> _Names:
+    def _current_names(self) -> Names:
         policy = self._reconciler.world.policy
         if self._names is None or self._names.policy is not policy:
-            self._names = _Names(policy, self._reconciler)
+            self._names = Names(policy, self._reconciler)
         return self._names
 
     def _keep(self) -> None:
@@ -224,52 +219,6 @@ class ConnectionLog:
             new.replace(self._kept)
         except OSError as error:
             _log.error("connections_not_kept", file=str(self._kept), error=error.strerror)
-
-
-class _Names:
-    """How numbers and addresses are called under one policy; found once for it."""
-
-    def __init__(self, policy: Policy, reconciler: Reconciler) -> None:
-        self.policy = policy
-        self._reconciler = reconciler
-        self.rules = {n: name for name, n in policy.numbering.numbers.get(Numbered.RULE.word, {}).items()}
-        self.places = {
-            name: None if record.location is None else str(record.location)
-            for name, record in policy.records.items()
-        }
-        self._identities: dict[int, Identity] = {
-            policy.identities[one.name]: one for one in policy.directory.all if one.name in policy.identities
-        }
-        self._owners: dict[tuple[TenantName, IpAddress], EndpointKey] = {
-            (one.tenant, ip): key
-            for key, one in policy.configuration.inventory.endpoints.items()
-            for ip in one.ips
-        }
-
-    def end(self, address: IpAddress, number: int) -> dict[str, Any]:
-        """Return who is at one end, in which zones and where."""
-        identity = self._identities.get(number)
-        if identity is None:
-            return {"tenant": None, "zones": [], "endpoint": None, "port": None}
-        zones = sorted(
-            zone if tenant == identity.tenant else f"{tenant}/{zone}" for tenant, zone in identity.zones
-        )
-        owner = None if identity.outside else self._owners.get((identity.tenant, address))
-        record = None if owner is None else self._reconciler.world.fleet.records.get(owner)
-        holder = None if record is None else record.holder
-        return {
-            "tenant": str(identity.tenant),
-            "zones": [str(zone) for zone in zones],
-            "endpoint": None if owner is None else str(owner),
-            "port": None if holder is None else str(holder.port),
-        }
-
-
-def _written(word: str, address: IpAddress, port: int | None, end: Mapping[str, Any]) -> dict[str, Any]:
-    said = {"address": str(address), **{key: value for key, value in end.items() if value}}
-    if port is not None:
-        said["service"] = port
-    return {word: said}
 
 
 def _is_whole(value: int) -> bool:

@@ -51,6 +51,7 @@ from zonewall.pipeline.registers import (
     FROM_FABRIC,
     FROM_SERVICE,
     FROM_UPLINK,
+    LABEL_BEGUN,
     LABEL_DST,
     LABEL_RULE,
     LABEL_SRC,
@@ -93,7 +94,12 @@ BEGINS = 0
 TAKEN_UP = 1
 """In the cookie's rule number: the row was made with a connection's first packet, or in its middle."""
 
-LABEL = (Move(RULE, LABEL_RULE), Move(SRC_IDENTITY, LABEL_SRC), Move(DST_IDENTITY, LABEL_DST))
+LABEL = (
+    Move(RULE, LABEL_RULE),
+    Move(SRC_IDENTITY, LABEL_SRC),
+    Move(DST_IDENTITY, LABEL_DST),
+    SetField(LABEL_BEGUN, 1),
+)
 """What a connection is remembered by when it is committed."""
 
 _ADDRESSES = ((IPV4, IPV4_SRC, IPV4_DST), (IPV6, IPV6_SRC, IPV6_DST))

@@ -79,6 +79,7 @@ from zonewall.pipeline.stages.asking import (
     state_condition,
 )
 from zonewall.pipeline.stages.connection_log import LABEL, counting
+from zonewall.pipeline.stages.cut import marks_again
 from zonewall.pipeline.stages.guard import DHCP_REPLY, DHCP_REQUEST, nd_type
 from zonewall.pipeline.stages.take_up import other_direction_flows, turned_flows
 from zonewall.pipeline.tables import (
@@ -262,4 +263,6 @@ def commit_flows(intent: BridgeIntent) -> Iterator[Flow]:
             yield flow(COMMIT, 120, (*together, (CHAIN, 0, None)), *remember, category=Category.TRACK)
             yield flow(COMMIT, 110, together, *copies, back, category=Category.TRACK)
     rest = (*counted, *copies, Goto(CHAIN_TABLE))
+    for known, mark in marks_again():
+        yield flow(COMMIT, 60, ((FRESH, 0, None), *known), *mark, *rest, category=Category.TRACK)
     yield flow(COMMIT, 50, ((FRESH, 0, None),), *rest, category=Category.TRACK)

@@ -1,0 +1,87 @@
+"""Connections that a rule let in and that the policy of the moment refuses: each is told once.
+
+A packet is refused by what is in force now, whatever its connection was. That the connection had been allowed
+is remembered with it (``label_begun``); with the first packet that is refused a copy goes to the controller,
+and the mark is taken away, so that a busy transfer that is cut makes one report, however much it sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zonewall.intent.model import BridgeIntent
+from zonewall.pipeline.cookie import Category, Reason
+from zonewall.pipeline.make import flow
+from zonewall.pipeline.matches import IPV4, IPV6
+from zonewall.pipeline.model import (
+    Action,
+    Condition,
+    Flow,
+    Goto,
+    Meter,
+    MeterEntry,
+    MeterUnit,
+    SetField,
+    ToController,
+)
+from zonewall.pipeline.packet_fields import CT_INV, CT_NEW, CT_REL, IP_PROTO
+from zonewall.pipeline.registers import (
+    DROP,
+    FROM_ENDPOINT,
+    FROM_UPLINK,
+    GATHERED,
+    LABEL_BEGUN,
+    ORIGIN,
+    REJECT,
+    VERDICT,
+)
+from zonewall.pipeline.stages.asking import remembered, state_condition
+from zonewall.pipeline.tables import ACT, REJECT_TABLE
+
+UNDECIDED = 0
+
+CUT_METER = 32765
+"""Between the ports' meters and those of limits."""
+
+CUT_RATE_PPS = 500
+"""Reports a second of a bridge, and as many at once; beyond that a connection's next packet tells."""
+
+CUT_BYTES = 128
+
+
+def cut_flows(intent: BridgeIntent, copies: tuple[Action, ...]) -> Iterator[Flow]:
+    """Yield the flows of act for what is refused of connections that had begun.
+
+    Where a packet enters only, so that a refused packet is told by one bridge. Not of SCTP, which user space
+    tracks by addresses alone: another association of the two is no part of one that was allowed.
+    """
+    tell = (
+        Meter(CUT_METER),
+        remembered((SetField(LABEL_BEGUN, 0),)),
+        ToController(bytes([Reason.CUT]), max_len=CUT_BYTES),
+    )
+    state = state_condition(0, CT_INV | CT_REL)
+    for verdict in (UNDECIDED, DROP, REJECT):
+        decided: Condition = (VERDICT, verdict, None)
+        copy = () if verdict == UNDECIDED else copies
+        answer: tuple[Action, ...] = (Goto(REJECT_TABLE),) if verdict == REJECT else ()
+        for family in (IPV4, IPV6):
+            yield flow(ACT, 160, (decided, family, (IP_PROTO, 132, None)), *copy, *answer)
+            for origin in (FROM_ENDPOINT, FROM_UPLINK):
+                begun = (decided, family, state, (ORIGIN, origin, None), (LABEL_BEGUN, 1, None))
+                match = (*begun, (GATHERED, 0, None))
+                yield flow(ACT, 150, match, *copy, *tell, *answer, category=Category.TRACK)
+
+
+def marks_again() -> Iterator[tuple[tuple[Condition, ...], tuple[Action, ...]]]:
+    """Yield what commit does for a connection that is allowed again, or is older than the mark."""
+    mark: Action = remembered((SetField(LABEL_BEGUN, 1),))
+    known = (state_condition(0, CT_NEW | CT_INV | CT_REL), (LABEL_BEGUN, 0, None), (GATHERED, 0, None))
+    for family in (IPV4, IPV6):
+        yield (*known, family), (mark,)
+
+
+def cut_meters(intent: BridgeIntent) -> Iterator[MeterEntry]:
+    """Yield the meter of a bridge's reports."""
+    if intent.judges:
+        yield MeterEntry(CUT_METER, MeterUnit.PPS, CUT_RATE_PPS, CUT_RATE_PPS)

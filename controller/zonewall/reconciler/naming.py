@@ -1,0 +1,68 @@
+"""How connections are told of: rules by name and place, ends by tenant, zones, endpoint and port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zonewall.intent.identity import Identity
+from zonewall.intent.numbering import Kind as Numbered
+from zonewall.intent.policy import Policy
+from zonewall.reconciler.reconciler import Reconciler
+from zonewall.values.addresses import IpAddress
+from zonewall.values.names import EndpointKey, TenantName
+
+_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 47: "gre", 50: "esp", 58: "icmp6", 132: "sctp"}
+
+
+class Names:
+    """How numbers and addresses are called under one policy; found once for it."""
+
+    def __init__(self, policy: Policy, reconciler: Reconciler) -> None:
+        """Look names up in ``policy``, and places in what ``reconciler`` knows at the time."""
+        self.policy = policy
+        self._reconciler = reconciler
+        self.rules = {n: name for name, n in policy.numbering.numbers.get(Numbered.RULE.word, {}).items()}
+        self.places = {
+            name: None if record.location is None else str(record.location)
+            for name, record in policy.records.items()
+        }
+        self._identities: dict[int, Identity] = {
+            policy.identities[one.name]: one for one in policy.directory.all if one.name in policy.identities
+        }
+        self._owners: dict[tuple[TenantName, IpAddress], EndpointKey] = {
+            (one.tenant, ip): key
+            for key, one in policy.configuration.inventory.endpoints.items()
+            for ip in one.ips
+        }
+
+    def end(self, address: IpAddress, number: int) -> dict[str, Any]:
+        """Return who is at one end, in which zones and where."""
+        identity = self._identities.get(number)
+        if identity is None:
+            return {"tenant": None, "zones": [], "endpoint": None, "port": None}
+        zones = sorted(
+            zone if tenant == identity.tenant else f"{tenant}/{zone}" for tenant, zone in identity.zones
+        )
+        owner = None if identity.outside else self._owners.get((identity.tenant, address))
+        record = None if owner is None else self._reconciler.world.fleet.records.get(owner)
+        holder = None if record is None else record.holder
+        return {
+            "tenant": str(identity.tenant),
+            "zones": [str(zone) for zone in zones],
+            "endpoint": None if owner is None else str(owner),
+            "port": None if holder is None else str(holder.port),
+        }
+
+
+def written(word: str, address: IpAddress, port: int | None, end: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one end of a connection as records say it; what does not apply is left out."""
+    said = {"address": str(address), **{key: value for key, value in end.items() if value}}
+    if port is not None:
+        said["service"] = port
+    return {word: said}
+
+
+def protocol_word(number: int) -> str:
+    """Return what records call a protocol: its name, or its number."""
+    return _PROTOCOLS.get(number, str(number))
