@@ -56,7 +56,6 @@ def cut_flows(intent: BridgeIntent, copies: tuple[Action, ...]) -> Iterator[Flow
     tracks by addresses alone: another association of the two is no part of one that was allowed.
     """
     tell = (
-        Meter(CUT_METER),
         remembered((SetField(LABEL_BEGUN, 0),)),
         ToController(bytes([Reason.CUT]), max_len=CUT_BYTES),
     )
@@ -70,7 +69,7 @@ def cut_flows(intent: BridgeIntent, copies: tuple[Action, ...]) -> Iterator[Flow
             for origin in (FROM_ENDPOINT, FROM_UPLINK):
                 begun = (decided, family, state, (ORIGIN, origin, None), (LABEL_BEGUN, 1, None))
                 match = (*begun, (GATHERED, 0, None))
-                yield flow(ACT, 150, match, *copy, *tell, *answer, category=Category.TRACK)
+                yield flow(ACT, 150, match, Meter(CUT_METER), *copy, *tell, *answer, category=Category.TRACK)
 
 
 def marks_again() -> Iterator[tuple[tuple[Condition, ...], tuple[Action, ...]]]:
