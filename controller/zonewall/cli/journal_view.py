@@ -65,10 +65,23 @@ def _what(kind: Kind, said: Mapping[str, Any], host: str) -> str:
         return " ".join(filter(None, (where, _plain(state), _plain(said.get("reason")))))
     if kind is Kind.POLICY:
         return f"configuration {str(said.get('configuration', ''))[:12]}, {said.get('endpoints')} endpoints"
-    return " ".join(f"{key}={_plain(value)}" for key, value in said.items() if key not in _STANDING)
+    between = ""
+    if isinstance(said.get("source"), dict) and isinstance(said.get("destination"), dict):
+        between = f"{_plain(said.get('protocol'))} {_end(said['source'])} -> {_end(said['destination'])} "
+        said = {key: value for key, value in said.items() if key not in _CONNECTION}
+    rest = " ".join(f"{key}={_plain(value)}" for key, value in said.items() if key not in _STANDING)
+    return between + rest
 
 
 _STANDING = ("places", "quarantine")
+_CONNECTION = ("protocol", "source", "destination", "row", "began_us")
+
+
+def _end(said: Mapping[str, Any]) -> str:
+    """Return one end of a connection: who, and by which address and port."""
+    service = "" if said.get("service") is None else f" port {_plain(said['service'])}"
+    name = said.get("endpoint") or said.get("tenant")
+    return f"{_plain(name)} ({_plain(said.get('address'))}{service})".strip()
 
 
 def _is(place: Any, host: str, said: Mapping[str, Any]) -> bool:
