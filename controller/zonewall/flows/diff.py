@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from zonewall.flows.encoded import BridgeState, EncodedFlow, EncodedGroup, FlowKey
 from zonewall.flows.layers import Layers
@@ -17,10 +17,15 @@ TIMEOUT_SLACK_S = 5
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """Changes to one bridge; falsy when the bridge is already right."""
+    """Changes to one bridge; falsy when the bridge is already right.
+
+    Attributes:
+        cookies: of the flows to delete, in their order, where that is known.
+    """
 
     put: tuple[EncodedFlow, ...] = ()
     delete: tuple[FlowKey, ...] = ()
+    cookies: tuple[int, ...] = field(default=(), compare=False)
 
     def __bool__(self) -> bool:
         """Say whether there is anything to change."""
@@ -59,9 +64,9 @@ def _diff_layers(installed: Layers, wanted: Layers) -> Delta:
 
 def _diff_tables(installed: FlowTable, wanted: FlowTable) -> Delta:
     put = [flow for key, flow in wanted.items() if not _is_right(installed.get(key), flow)]
-    gone = installed.keys() - wanted.keys()
+    gone = sorted(installed.keys() - wanted.keys())
     put.sort(key=lambda flow: (-flow.table, -flow.priority, flow.match))
-    return Delta(tuple(put), tuple(sorted(gone)))
+    return Delta(tuple(put), tuple(gone), tuple(installed[key].cookie for key in gone))
 
 
 def _is_right(held: EncodedFlow | None, wanted: EncodedFlow) -> bool:

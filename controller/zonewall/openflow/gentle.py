@@ -9,7 +9,7 @@ own counts say whether that was all.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
@@ -98,16 +98,19 @@ class GentleReader:
             return await session.read_counts((flow_desc_body(cookie, mask),))
         return await self.read_counts_of({key: n for key, n in sizes.items() if key[0] & mask == cookie})
 
-    async def read_counts_of(self, sizes: Sizes) -> list[FlowCount]:
-        """Return the counters of the flows of these cookies.
+    async def read_counts_of(
+        self, sizes: Sizes, sent: Callable[[], object] = lambda: None
+    ) -> list[FlowCount]:
+        """Return the counters of the flows of these cookies; ``sent`` is called when all are asked for.
 
         Raises:
             RequestRefused, SessionClosed: as the session does.
         """
         counts: list[FlowCount] = []
-        for batch in pieces(sizes):
+        *batches, last = list(pieces(sizes)) or [[]]
+        for batch in batches:
             counts.extend(await self._session.read_counts(_asking(batch)))
-        return counts
+        return counts + (await self._session.read_counts(_asking(last), sent) if last else [])
 
 
 def _asking(batch: Iterable[tuple[int, int]]) -> list[bytes]:

@@ -20,6 +20,9 @@ from zonewall.openflow.messages import Multipart
 from zonewall.openflow.parse import Header
 from zonewall.pipeline.model import MeterEntry
 
+_Call = Callable[[], object]
+_Take = Callable[[bytes], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -234,7 +237,7 @@ class Session:
         await self._multiparts(what, kind, (body,), take_part)
 
     async def _multiparts(
-        self, what: str, kind: Multipart, bodies: Sequence[bytes], take_part: Callable[[bytes], None]
+        self, what: str, kind: Multipart, bodies: Sequence[bytes], take_part: _Take, sent: _Call | None = None
     ) -> None:
         """Ask several questions at once; their answers are taken as they come."""
         size, left = 0, len(bodies)
@@ -259,6 +262,8 @@ class Session:
             await self._send(
                 messages.multipart(waiter.first_xid + at, kind, body) for at, body in enumerate(bodies)
             )
+            if sent is not None:
+                sent()
             await self.wait(waiter, what)
 
     async def read_flows(self, cookie: int = 0, cookie_mask: int = 0) -> dict[FlowKey, EncodedFlow]:
@@ -286,11 +291,14 @@ class Session:
         await self._multipart("the tables' counts", Multipart.TABLE, b"", take)
         return sum(counts)
 
-    async def read_counts(self, asked: Sequence[bytes]) -> list[FlowCount]:
-        """Return the counters of the flows that several questions (``messages.flow_desc_body``) ask for."""
+    async def read_counts(self, asked: Sequence[bytes], sent: _Call | None = None) -> list[FlowCount]:
+        """Return the counters of the flows that several questions (``messages.flow_desc_body``) ask for.
+
+        ``sent`` is called once they are on their way: what is sent after that changes no answer.
+        """
         counts: list[FlowCount] = []
         await self._multiparts(
-            "counters", Multipart.FLOW_DESC, asked, lambda part: counts.extend(parse.parse_counts(part))
+            "counters", Multipart.FLOW_DESC, asked, lambda part: counts.extend(parse.parse_counts(part)), sent
         )
         return counts
 

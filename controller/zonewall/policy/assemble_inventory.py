@@ -41,7 +41,7 @@ def assemble_inventory(read: Read, notes: Notes) -> Inventory:
             _once(name in hosts, "host", name, tree, ("hosts", name), notes)
             hosts[HostName(name)] = _host(tree, name, host, notes)
         for index, part in enumerate(document.endpoints):
-            endpoint = _endpoint(tree, index, part, notes)
+            endpoint = assembled_endpoint(tree, index, part, notes)
             _once(endpoint.key in endpoints, "endpoint", endpoint.key, tree, ("endpoints", index), notes)
             endpoints[endpoint.key] = endpoint
         for name, target in document.mirror_targets.items():
@@ -63,10 +63,15 @@ def assemble_inventory(read: Read, notes: Notes) -> Inventory:
             unknown = document.admission.unknown
     admit: Literal["drop", "quarantine"] = "drop" if unknown == "drop" else "quarantine"
     inventory = Inventory(hosts, endpoints, targets, functions, admit, export)
+    check_inventory(inventory, notes)
+    return inventory
+
+
+def check_inventory(inventory: Inventory, notes: Notes) -> None:
+    """Add what is wrong with all inventories together."""
     _check_ports(inventory, notes)
     check_functions(inventory, notes)
     _check_endpoints(inventory, notes)
-    return inventory
 
 
 def _once(twice: bool, what: str, name: str, tree: Tree, path: tuple[str | int, ...], notes: Notes) -> None:
@@ -111,7 +116,8 @@ def _port(tree: Tree, path: tuple[str, ...], name: str, part: PortPart) -> PortD
     )  # fmt: skip
 
 
-def _endpoint(tree: Tree, index: int, part: EndpointPart, notes: Notes) -> EndpointDeclaration:
+def assembled_endpoint(tree: Tree, index: int, part: EndpointPart, notes: Notes) -> EndpointDeclaration:
+    """Return an endpoint by its place among those of a document."""
     at = tree.at("endpoints", index)
     binding = None
     if part.port is not None:

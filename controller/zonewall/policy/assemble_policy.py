@@ -74,10 +74,11 @@ class Reader(Lookup):
                 message = f"there is a rule {part.name!r} in this tier already; rename one"
                 self.notes.error("duplicate-name", self.tree.at(*at, "name"), message)
             seen.add(part.name)
-            rules.append(self._rule(part, at))
+            rules.append(self.rule(part, at))
         return tuple(rules)
 
-    def _rule(self, part: RulePart, at: Path) -> Rule:
+    def rule(self, part: RulePart, at: Path) -> Rule:
+        """Return a rule."""
         inventory = self.names.inventory
         if part.through and part.action != "allow":
             message = f"only what is allowed can go through {part.through[0]!r}; make the action allow"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,11 +14,12 @@ from zonewall.policy.assemble_policy import assemble_provider, assemble_tenant
 from zonewall.policy.document_models import Document, InventoryDocument, ProviderDocument, TenantDocument
 from zonewall.policy.files import read_files
 from zonewall.policy.findings import Finding, Location
+from zonewall.policy.inventory import Inventory
 from zonewall.policy.lookups import Names
 from zonewall.policy.model import Configuration, Tenant
 from zonewall.policy.notes import MORE, Enough, Notes
 from zonewall.policy.shape import read_document
-from zonewall.policy.soundness import check, empty_zones
+from zonewall.policy.soundness import Shadows, check, empty_zones
 from zonewall.policy.yamltree import Tree, read_trees
 from zonewall.values.names import TenantName
 
@@ -35,6 +36,10 @@ class LoadResult:
     texts: Mapping[str, bytes] = field(default_factory=dict)
 
 
+Read = tuple[Tree, Document]
+Load = Callable[[Mapping[str, bytes]], LoadResult]
+
+
 def load_directory(path: Path) -> Configuration:
     """Return the configuration below a directory.
 
@@ -47,36 +52,78 @@ def load_directory(path: Path) -> Configuration:
     return result.configuration
 
 
-def read_directory(path: Path, beside: Mapping[str, bytes] | None = None) -> LoadResult:
-    """Return what the documents below a directory say, together with others ``beside`` them."""
+def read_directory(
+    path: Path, beside: Mapping[str, bytes] | None = None, load: Load | None = None
+) -> LoadResult:
+    """Return what the documents below a directory say, together with others ``beside`` them.
+
+    ``load``: does what ``load_texts`` does.
+    """
     texts, findings = read_files(path)
     if not texts:
         return LoadResult(None, tuple(findings))
     texts |= beside or {}
-    result = load_texts(texts)
+    result = (load or load_texts)(texts)
     found = tuple(sorted((*findings, *result.findings), key=_place))
     return LoadResult(None if findings else result.configuration, found, texts)
 
 
 def load_texts(texts: Mapping[str, bytes]) -> LoadResult:
     """Return what documents say, by file name; pure."""
+    return read_texts(texts)[0]
+
+
+def read_texts(
+    texts: Mapping[str, bytes], shadows: Shadows | None = None
+) -> tuple[LoadResult, Mapping[str, list[Read]]]:
+    """Return what ``load_texts`` does, and each file's documents; ``shadows`` as ``soundness.check`` says."""
     notes = Notes()
+    read: dict[str, list[Read]] = {file: [] for file in texts}
     configuration = None
     with _without_collections(), suppress(Enough):
-        configuration = _read_all(texts, notes)
-    found = tuple(sorted((*dict.fromkeys(notes.findings), *notes.more()), key=_place))
+        configuration = _read_all(texts, notes, read, shadows)
+    found = in_order([*notes.findings, *notes.more()])
     if configuration is None or any(finding.is_error for finding in found):
-        return LoadResult(None, found)
-    return LoadResult(replace(configuration, warnings=found), found)
+        return LoadResult(None, found), read
+    return LoadResult(replace(configuration, warnings=found), found), read
 
 
-def _read_all(texts: Mapping[str, bytes], notes: Notes) -> Configuration:
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings by where they are, each once."""
+    return tuple(sorted(dict.fromkeys(findings), key=_place))
+
+
+def check_whole(configuration: Configuration, notes: Notes, shadows: Shadows | None = None) -> None:
+    """Add what is wrong with a configuration of documents in each of which nothing was."""
+    check(configuration, notes, shadows)
+    _warn_of_empty(configuration, notes)
+
+
+def names_of(configuration: Configuration) -> Names:
+    """Return what a document of a configuration may refer to."""
+    own: dict[str, frozenset[str]] = {}
+    zones: dict[str, frozenset[str]] = {}
+    for name, tenant in configuration.tenants.items():
+        own[name] = frozenset(tenant.zones)
+        zones[name] = frozenset([*tenant.zones, *(one.local_name for one in tenant.imports)])
+    return Names(configuration.inventory, zones, own, _endpoint_names(configuration.inventory))
+
+
+def _endpoint_names(inventory: Inventory) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for endpoint in inventory.endpoints.values():
+        found.setdefault(endpoint.tenant, set()).add(endpoint.name)
+    return found
+
+
+def _read_all(
+    texts: Mapping[str, bytes], notes: Notes, into: Mapping[str, list[Read]], shadows: Shadows | None
+) -> Configuration:
     """Return what documents say, to be used only if nothing wrong was noted.
 
     Raises:
         Enough: so much is wrong that the rest is not looked at.
     """
-    read: list[tuple[Tree, Document]] = []
     values = 0
     for file, content in texts.items():
         trees, findings = read_trees(file, content)
@@ -89,24 +136,27 @@ def _read_all(texts: Mapping[str, bytes], notes: Notes) -> Configuration:
         for tree in trees:
             document = read_document(tree, notes)
             if document is not None:
-                read.append(document)
-    configuration = _assemble(read, notes)
+                into[file].append(document)
+    configuration = _assemble([one for documents in into.values() for one in documents], notes)
     if not notes.has_errors:
-        check(configuration, notes)
-    for tenant, zone in () if notes.doubts else empty_zones(configuration):
-        location = tenant.zones[zone].location
-        notes.warning("empty-zone", location, f"nobody is in zone {zone!r}: no endpoint has its labels")
+        check(configuration, notes, shadows)
+    if not notes.doubts:
+        _warn_of_empty(configuration, notes)
     return configuration
 
 
-def _assemble(read: list[tuple[Tree, Document]], notes: Notes) -> Configuration:
+def _warn_of_empty(configuration: Configuration, notes: Notes) -> None:
+    for tenant, zone in empty_zones(configuration):
+        location = tenant.zones[zone].location
+        notes.warning("empty-zone", location, f"nobody is in zone {zone!r}: no endpoint has its labels")
+
+
+def _assemble(read: list[Read], notes: Notes) -> Configuration:
     inventory = assemble_inventory([(t, d) for t, d in read if isinstance(d, InventoryDocument)], notes)
     tenants = [(t, d) for t, d in read if isinstance(d, TenantDocument)]
     zones = {d.tenant: frozenset([*d.zones, *(one.as_ for one in d.import_)]) for _, d in tenants}
-    endpoints: dict[str, set[str]] = {}
-    for endpoint in inventory.endpoints.values():
-        endpoints.setdefault(endpoint.tenant, set()).add(endpoint.name)
-    names = Names(inventory, zones, {d.tenant: frozenset(d.zones) for _, d in tenants}, endpoints)
+    own = {d.tenant: frozenset(d.zones) for _, d in tenants}
+    names = Names(inventory, zones, own, _endpoint_names(inventory))
     made: dict[TenantName, Tenant] = {}
     for tree, document in tenants:
         tenant = assemble_tenant(tree, document, names, notes)

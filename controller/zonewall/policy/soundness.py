@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from operator import itemgetter
+from collections.abc import Iterator, Mapping
 
 from zonewall.policy.appliances import check_appliances
-from zonewall.policy.model import Configuration, Peer, Rule, Selector, Tenant, Tier
+from zonewall.policy.model import Configuration, Selector, Tenant, Tier
 from zonewall.policy.notes import Notes
+from zonewall.policy.shadowed import shadowed, shadowed_after
 from zonewall.policy.visibility import check_ambiguous
 from zonewall.values.names import TenantName, ZoneName
-from zonewall.values.services import ServiceTerm
+
+Shadows = dict[tuple[str, str], tuple[Tier, Mapping[str, str]]]
+"""What was found of tiers by their author and name: rules that are never reached, and by which one."""
 
 
-def check(configuration: Configuration, notes: Notes) -> None:
-    """Add what is wrong to the notes: errors that refuse it, warnings for what surely was not meant."""
+def check(configuration: Configuration, notes: Notes, shadows: Shadows | None = None) -> None:
+    """Add what is wrong to the notes: errors that refuse it, warnings for what surely was not meant.
+
+    ``shadows``: what was found before, from which less is to be looked at; it is kept up.
+    """
+    known: Shadows = {} if shadows is None else shadows
     for endpoint in configuration.inventory.endpoints.values():
         if endpoint.tenant not in configuration.tenants:
             hint = notes.hint(endpoint.tenant, configuration.tenants, "tenants")
@@ -29,10 +35,10 @@ def check(configuration: Configuration, notes: Notes) -> None:
         _check_exported(configuration, tenant, notes)
         for tier in tenant.tiers:
             _check_self(tier, notes)
-            _check_shadowed(tier, notes)
+            _check_shadowed((tenant.name, tier), notes, known)
     for tier in configuration.provider.before + configuration.provider.after:
         _check_self(tier, notes)
-        _check_shadowed(tier, notes)
+        _check_shadowed(("provider", tier), notes, known)
     if not notes.has_errors:
         check_ambiguous(configuration, notes)
 
@@ -118,92 +124,16 @@ def _check_self(tier: Tier, notes: Notes) -> None:
             notes.error("wrong-value", rule.location, message)
 
 
-def _check_shadowed(tier: Tier, notes: Notes) -> None:
+def _check_shadowed(place: tuple[str, Tier], notes: Notes, shadows: Shadows) -> None:
     """Warn of rules that an earlier one of the tier always decides first."""
-    most = min(_NEAR, _MOST_COMPARED // (len(tier.rules) or 1))
-    before = _Earlier()
-    for rule in tier.rules:
-        alike = before.that_may_cover(rule, most) if most else ()
-        earlier = next((one for _, one in alike if _covers(one, rule)), None)
-        if earlier is not None:
-            message = f"rule {rule.name!r} is never reached: {earlier.name!r} decides all of it before"
+    owner, tier = place
+    before, known = shadows.get((owner, tier.name), (None, {}))
+    found = shadowed(tier) if before is None else shadowed_after(tier, before, known)
+    shadows[owner, tier.name] = tier, found
+    for rule in tier.rules if found else ():
+        if rule.name in found:
+            message = f"rule {rule.name!r} is never reached: {found[rule.name]!r} decides all of it before"
             notes.warning("unreachable-rule", rule.location, message)
-        before.add(rule)
-
-
-_NEAR = 300
-_MOST_COMPARED = 1_500_000
-"""How many rules a rule is held against at most, and how many pairs; `zonewall lint` looks at all."""
-
-_ANY = Peer("any")
-_MOST_PAIRS = 64
-
-
-class _Earlier:
-    """The rules so far, by whom they name: one that covers another names its first peers, or `any`."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._by_pair: dict[tuple[Peer, Peer], list[tuple[int, Rule]]] = {}
-        self._wide: list[tuple[int, Rule]] = []
-
-    def add(self, rule: Rule) -> None:
-        """Take a rule; one that names very many is held against every later one."""
-        numbered = self._count, rule
-        self._count += 1
-        if rule.hours is not None or rule.expires is not None:
-            return
-        if len(rule.sources) * len(rule.destinations) > _MOST_PAIRS:
-            self._wide.append(numbered)
-            return
-        for source in dict.fromkeys(rule.sources):
-            for destination in dict.fromkeys(rule.destinations):
-                self._by_pair.setdefault((source, destination), []).append(numbered)
-
-    def that_may_cover(self, rule: Rule, most: int) -> list[tuple[int, Rule]]:
-        """Return rules before this one that may decide all of it: the last ``most``, the first one first."""
-        if not rule.sources or not rule.destinations:
-            return []
-        found = dict(self._wide[-most:])
-        for source in (rule.sources[0], _ANY):
-            for destination in (rule.destinations[0], _ANY):
-                found.update(self._by_pair.get((source, destination), [])[-most:])
-        return sorted(found.items(), key=itemgetter(0))[-most:]
-
-
-def _covers(first: Rule, second: Rule) -> bool:
-    return (
-        _peers_cover(first.sources, second.sources)
-        and _peers_cover(first.destinations, second.destinations)
-        and _services_cover(first.services, second.services)
-    )
-
-
-def _peers_cover(first: tuple[Peer, ...], second: tuple[Peer, ...]) -> bool:
-    if _ANY in first:
-        return True
-    return "self" not in {p.kind for p in (*first, *second)} and set(second) <= set(first)
-
-
-def _services_cover(first: tuple[ServiceTerm, ...], second: tuple[ServiceTerm, ...]) -> bool:
-    return not first or (bool(second) and all(any(_term_covers(a, b) for a in first) for b in second))
-
-
-def _term_covers(first: ServiceTerm, second: ServiceTerm) -> bool:
-    if first.protocol is not None and first.protocol != second.protocol:
-        return False
-    if first.icmp_type is not None and (first.icmp_type, first.icmp_code) != (
-        second.icmp_type,
-        second.icmp_code if first.icmp_code is not None else None,
-    ):
-        return False
-    return _ranges_cover(first.ports, second.ports) and _ranges_cover(first.source_ports, second.source_ports)
-
-
-def _ranges_cover(first: tuple[tuple[int, int], ...], second: tuple[tuple[int, int], ...]) -> bool:
-    if not first:
-        return True
-    return bool(second) and all(any(a <= c and d <= b for a, b in first) for c, d in second)
 
 
 def empty_zones(configuration: Configuration) -> Iterator[tuple[Tenant, ZoneName]]:

@@ -27,6 +27,9 @@ MAX_DOCUMENTS = 10_000
 MAX_DUPLICATE_KEYS = 400
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+LONG_LISTS = frozenset({"endpoints", "rules"})
+"""Keys of lists that have thousands of items."""
+
 _STRING_TAGS = frozenset({None, "!", "tag:yaml.org,2002:str"})
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
@@ -50,12 +53,18 @@ class Scalar:
 
 @dataclass(slots=True)
 class Sequence:
-    """A list."""
+    """A list; of a long one it is noted where each item begins, in characters.
+
+    Attributes:
+        in_brackets: it is written with them.
+    """
 
     line: int
     column: int
     items: list[Node] = field(default_factory=list)
     weight: int = 1
+    starts: list[int] | None = None
+    in_brackets: bool = False
 
 
 @dataclass(slots=True)
@@ -74,10 +83,11 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """One document of a file."""
+    """One document of a file; ``has_anchors``: part of the file may stand for another."""
 
     file: str
     root: Mapping
+    has_anchors: bool = False
 
     def at(self, *path: str | int) -> Location:
         """Return where the value at the path begins, or the nearest thing around it that is there."""
@@ -183,6 +193,7 @@ class _Composer:
         self._line = 0
         self._open: list[tuple[Sequence | Mapping, Scalar | None]] = []
         self._anchors: dict[str, Node] = {}
+        self._has_anchors = False
         self._unfinished: set[int] = set()
         self._root: Node | None = None
 
@@ -194,7 +205,7 @@ class _Composer:
             while (event := parser.get_event()) is not None:
                 kind = type(event)
                 if kind is yaml.ScalarEvent:
-                    self._add(self._scalar(event), event.anchor)
+                    self._add(self._scalar(event), event)
                 elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
                     self._begin(event)
                 elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
@@ -213,7 +224,7 @@ class _Composer:
             raise Refused("too-large", Location(self._file, 1, 1), message)
         root, self._root, self._anchors = self._root, None, {}
         if isinstance(root, Mapping):
-            yield Tree(self._file, root)
+            yield Tree(self._file, root, self._has_anchors)
         elif root is not None and not (isinstance(root, Scalar) and root.is_null):
             message = "a document is a mapping that begins with `kind: inventory`, `provider` or `tenant`"
             raise Refused("wrong-type", Location(self._file, root.line, root.column), message)
@@ -255,10 +266,13 @@ class _Composer:
             )
         if len(self._open) >= MAX_DEPTH:
             raise self._refuse("too-deep", event, f"values are nested deeper than {MAX_DEPTH} levels")
-        kind = Mapping if isinstance(event, yaml.MappingStartEvent) else Sequence
-        node = kind(*self._place(event))
+        node: Sequence | Mapping = Mapping(*self._place(event))
+        if isinstance(event, yaml.SequenceStartEvent):
+            key = self._open[-1][1] if self._open else None
+            starts: list[int] | None = [] if key is not None and key.text in LONG_LISTS else None
+            node = Sequence(*self._place(event), in_brackets=bool(event.flow_style), starts=starts)
         self._unfinished.add(id(node))
-        self._add(node, event.anchor)
+        self._add(node, event)
         self._open.append((node, None))
 
     def _end(self) -> None:
@@ -278,18 +292,19 @@ class _Composer:
         if self._aliased > MAX_ALIASED_NODES:
             message = f"aliases multiply to more than {MAX_ALIASED_NODES} values; write less with them"
             raise self._refuse("yaml-alias", event, message)
-        self._add(node, None)
+        self._add(node, event)
         if self._open and not isinstance(node, Scalar):
             self._open[-1][0].weight += weight
 
-    def _add(self, node: Node, anchor: str | None) -> None:
+    def _add(self, node: Node, event: yaml.NodeEvent) -> None:
         """Put a node where the parser stands: as root, item, key, or value of the key before it."""
         self._nodes += 1
         if self._nodes > MAX_NODES:
             message = f"the file has more than {MAX_NODES} values; split it"
             raise Refused("too-large", Location(self._file, node.line, node.column), message)
-        if anchor is not None:
-            self._anchors[anchor] = node
+        if event.anchor is not None:
+            self._has_anchors = True
+            self._anchors[event.anchor] = node
         if not self._open:
             self._root = node
             return
@@ -298,6 +313,8 @@ class _Composer:
             parent.weight += 1
         if isinstance(parent, Sequence):
             parent.items.append(node)
+            if parent.starts is not None and event.start_mark is not None:
+                parent.starts.append(event.start_mark.index)
             if len(parent.items) > MAX_ITEMS:
                 raise self._too_many(parent, MAX_ITEMS, "items")
         elif key is None:

@@ -181,8 +181,8 @@ class Controller:
             if (key := world.bridge_of(DatapathId(number))) is not None
         }
         self.counters.follow(world.policy, sessions, list(self.reconciler.keepers))
-        await self.counters.look(world.bridge_of(only) if only is not None else None, cookies)
         await self.bridges.connections.look(sessions)
+        await self.counters.look(world.bridge_of(only) if only is not None else None, cookies)
 
     async def look(self, name: str, words: Mapping[str, str]) -> dict[str, Any]:
         """Return what is known about something that commands need.

@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,15 +68,21 @@ class Ledger:
         now: float,
         *,
         partly: bool = False,
+        but: Set[FlowKey] = frozenset(),
     ) -> dict[str, tuple[int, int]]:
         """Add what a bridge has counted since the last look; return it by rule.
 
-        ``partly``: these are not all of its flows; of the others the last look stays.
+        Args:
+            partly: these are not all of its flows; of the others the last look stays.
+            but: flows that were looked at since these were asked for: what is told of them is older.
         """
         before = self.looks.get(bridge, {})
+        kept = {key: before[key] for key in but if key in before}
         added: dict[str, tuple[int, int]] = {}
         look: dict[FlowKey, FlowCount] = {}
         for count in counts:
+            if count.key in but:
+                continue
             look[count.key] = count
             name = names.get(rule_of(count.cookie))
             if name is None:
@@ -93,7 +99,7 @@ class Ledger:
                 total.last_hit = now
                 known = added.get(name, (0, 0))
                 added[name] = (known[0] + packets, known[1] + size)
-        self.looks[bridge] = {**before, **look} if partly else look
+        self.looks[bridge] = {**before, **look} if partly else {**look, **kept}
         return added
 
     def to_plain(self) -> dict[str, Any]:
@@ -134,6 +140,17 @@ def _began_anew(last: FlowCount, now: FlowCount) -> bool:
     return now.age_s < last.age_s or now.packets < last.packets
 
 
+async def _read(
+    bridge: BridgeKey, session: Counting, cookies: frozenset[int] | None
+) -> list[FlowCount] | None:
+    """Return counters of a bridge, None if it does not tell."""
+    try:
+        return await session.read_counts(cookies)
+    except (ZonewallError, ConnectionError, TimeoutError) as error:
+        _log.debug("counters_not_read", bridge=str(bridge), error=str(error))
+        return None
+
+
 class Counters:
     """Looks at every bridge now and then, and whenever somebody asks."""
 
@@ -145,6 +162,7 @@ class Counters:
         self._sessions: dict[BridgeKey, Counting] = {}
         self._policy: Policy | None = None
         self._looking: defaultdict[BridgeKey, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._partly: defaultdict[BridgeKey, set[FlowKey]] = defaultdict(set)
         self._is_to_keep = False
         self._document: Any = None
         try:
@@ -194,18 +212,20 @@ class Counters:
         session: Counting,
         cookies: frozenset[int] | None,
     ) -> None:
-        """Read one bridge's counters; one that hangs holds up no other."""
+        """Read one bridge's counters; one that hangs holds up no other, and a look at all no look at few."""
+        if cookies is not None:
+            counts = await _read(bridge, session, cookies)
+            self._partly[bridge].update(count.key for count in counts or ())
+            added = self._ledger.take(bridge, counts or (), names, time.time(), partly=True)
+            self._denied(policy, bridge, added)
+            return
         async with self._looking[bridge], a_turn():
-            try:
-                counts = await session.read_counts(cookies)
-            except (ZonewallError, ConnectionError, TimeoutError) as error:
-                _log.debug("counters_not_read", bridge=str(bridge), error=str(error))
-                return
-            self._denied(
-                policy,
-                bridge,
-                self._ledger.take(bridge, counts, names, time.time(), partly=cookies is not None),
-            )
+            self._partly[bridge] = set()
+            counts = await _read(bridge, session, None)
+            if counts is not None:
+                but = self._partly[bridge]
+                added = self._ledger.take(bridge, counts, names, time.time(), but=but)
+                self._denied(policy, bridge, added)
 
     def document(self) -> dict[str, Any]:
         """Return the totals of the rules in force, for commands."""

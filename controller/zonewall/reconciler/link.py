@@ -27,7 +27,13 @@ class SessionLink:
         """Speak through ``session``."""
         self.session = session
         self.before_rules_go: Callable[[frozenset[int]], Awaitable[None]] | None = None
-        """Called with rules' cookies before flows of theirs, and what those have counted, are removed."""
+        """Called with rules' cookies before flows of theirs, and what those have counted, are removed.
+
+        The change waits until ``read_counts`` has asked for them, not for the answer: the bridge counts until
+        it has read the change, which comes after the question.
+        """
+        self._asked = asyncio.Event()
+        self._looking: set[asyncio.Future[None]] = set()
         self.confirmed: Callable[[], BridgeState | None] = lambda: None
         """Returns what the bridge has confirmed, by which its counters are read in pieces."""
         self._reader = GentleReader(session)
@@ -42,7 +48,7 @@ class SessionLink:
         """Return the counters of every flow that decides, or of those with some cookies."""
         if only is not None:
             one_each = dict.fromkeys(((each, VERDICT_TABLE.number) for each in only), 1)
-            return await self._reader.read_counts_of(one_each)
+            return await self._reader.read_counts_of(one_each, self._asked.set)
         confirmed = self.confirmed()
         sizes = await asyncio.to_thread(sizes_of, () if confirmed is None else (confirmed,))
         counts = await self._reader.read_counts(cookie(Category.RULE), 0xFFFFFF << 40, sizes)
@@ -65,12 +71,22 @@ class SessionLink:
         Raises:
             BridgeError: it refused, or the session ended.
         """
-        going = [key for key in change.flows.delete if key.table == VERDICT_TABLE.number]
+        flows = zip(change.flows.delete, change.flows.cookies, strict=False)
+        going = frozenset(cookie for key, cookie in flows if key.table == VERDICT_TABLE.number)
         if self.before_rules_go is not None and going:
-            confirmed = self.confirmed()
-            held = confirmed.flows if confirmed is not None else {}
-            await self.before_rules_go(frozenset(held[key].cookie for key in going if key in held))
+            await self._look_first(self.before_rules_go(going))
         await bundle.apply_plan(self.session, change, planned, when)
+
+    async def _look_first(self, look: Awaitable[None]) -> None:
+        """Begin a look at what rules have counted, and wait until the bridge is asked."""
+        self._asked.clear()
+        asked, looking = asyncio.ensure_future(self._asked.wait()), asyncio.ensure_future(look)
+        self._looking.add(looking)
+        looking.add_done_callback(self._looking.discard)
+        try:
+            await asyncio.wait((asked, looking), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()
 
     async def packet_out(self, in_port: int, actions: bytes, frame: bytes) -> None:
         """Have the bridge do actions with a frame."""

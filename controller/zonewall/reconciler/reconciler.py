@@ -24,6 +24,7 @@ from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.added import ADDED
 from zonewall.policy.model import Configuration
+from zonewall.policy.reread import Rereader
 from zonewall.reconciler.addresses import Addresses
 from zonewall.reconciler.compiler import Compiler
 from zonewall.reconciler.effect_log import log_effects
@@ -88,8 +89,9 @@ class Reconciler:
         self.changing = asyncio.Lock()
         """Held by whoever reads a configuration and puts it in force, so that none undoes another's."""
         self.added_file = state / "endpoints.yaml"
-        known_beside = beside(read_added(self.added_file))
-        configuration, self.texts = load_accepted(directory, datetime.now(UTC), known_beside)
+        self._read = Rereader().load
+        now, known_beside = datetime.now(UTC), beside(read_added(self.added_file))
+        configuration, self.texts = load_accepted(directory, now, known_beside, self._read)
         numbering = read_numbering(self.numbering_file)
         known = self.memory.at_start
         self.finder.remember(known.links, time.monotonic())
@@ -172,8 +174,8 @@ class Reconciler:
         Raises:
             ZonewallError: it may not, and why.
         """
-        added = beside(self.texts.get(ADDED, b""))
-        return await self._accepted(lambda: load_accepted(directory, datetime.now(UTC), added))
+        added, read = beside(self.texts.get(ADDED, b"")), self._read
+        return await self._accepted(lambda: load_accepted(directory, datetime.now(UTC), added, read))
 
     async def read_with(self, added: bytes) -> tuple[Configuration, Mapping[str, bytes]]:
         """Return what is in force with another document of what was added by command, if it may be.
@@ -182,7 +184,7 @@ class Reconciler:
             ZonewallError: it may not, and why.
         """
         texts = with_added(self.texts, added)
-        return await self._accepted(lambda: accepted_texts(texts, datetime.now(UTC)))
+        return await self._accepted(lambda: accepted_texts(texts, datetime.now(UTC), self._read))
 
     async def _accepted(
         self, load: Callable[[], tuple[Configuration, Mapping[str, bytes]]]

@@ -9,6 +9,9 @@ from pathlib import Path
 from watchfiles import Change, awatch
 
 SETTLE_MS = 200
+"""Documents that do not come to rest are read all the same after this time."""
+QUIET_MS = 20
+"""A document that others write piece by piece is read when nothing has changed for so long."""
 
 
 def _is_document(change: Change, path: str) -> bool:
@@ -18,5 +21,7 @@ def _is_document(change: Change, path: str) -> bool:
 
 async def changes(directory: Path, stop: asyncio.Event) -> AsyncIterator[None]:
     """Yield once after each burst of changes to documents below the directory, until ``stop`` is set."""
-    async for _ in awatch(directory, watch_filter=_is_document, debounce=SETTLE_MS, stop_event=stop):
+    async for _ in awatch(
+        directory, watch_filter=_is_document, debounce=SETTLE_MS, step=QUIET_MS, stop_event=stop
+    ):
         yield

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zonewall.errors import ConfigurationError
 from zonewall.intent.analysis.assertions import assertion_findings
-from zonewall.policy.load import LoadResult, load_texts, read_directory
+from zonewall.policy.load import Load, LoadResult, load_texts, read_directory
 from zonewall.policy.model import Configuration
 
 
@@ -25,25 +25,27 @@ def accept(result: LoadResult, at: datetime) -> LoadResult:
 
 
 def load_accepted(
-    path: Path, at: datetime, beside: Mapping[str, bytes] | None = None
+    path: Path, at: datetime, beside: Mapping[str, bytes] | None = None, load: Load | None = None
 ) -> tuple[Configuration, Mapping[str, bytes]]:
     """Return the configuration below a directory if it may be applied, and the documents by file name.
 
-    Documents ``beside`` it, by name, count as if they lay in it.
+    Documents ``beside`` it, by name, count as if they lay in it. ``load`` does what ``load_texts`` does.
 
     Raises:
         ConfigurationError: anything is wrong, or an assertion does not hold; it carries every finding.
     """
-    return _accepted(read_directory(path, beside), at)
+    return _accepted(read_directory(path, beside, load), at)
 
 
-def accepted_texts(texts: Mapping[str, bytes], at: datetime) -> tuple[Configuration, Mapping[str, bytes]]:
+def accepted_texts(
+    texts: Mapping[str, bytes], at: datetime, load: Load | None = None
+) -> tuple[Configuration, Mapping[str, bytes]]:
     """Return what documents say if it may be applied, and them.
 
     Raises:
         ConfigurationError: as ``load_accepted``.
     """
-    return _accepted(replace(load_texts(texts), texts=texts), at)
+    return _accepted(replace((load or load_texts)(texts), texts=texts), at)
 
 
 def _accepted(read: LoadResult, at: datetime) -> tuple[Configuration, Mapping[str, bytes]]:

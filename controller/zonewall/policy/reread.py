@@ -1,0 +1,237 @@
+"""Documents that are read again and again: what an edit leaves as it was is not parsed, nor checked, again.
+
+The result is that of ``load_texts``, to the last location; what is remembered makes it quick and nothing
+else. An edit of a few rules of a tenant or of a few endpoints is read by itself. Any other, and every one in
+which something is wrong, is read with all documents: there is one place only where errors are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from zonewall.policy.assemble_inventory import assembled_endpoint, check_inventory
+from zonewall.policy.assemble_policy import Reader
+from zonewall.policy.document_models import EndpointPart, InventoryDocument, RulePart, TenantDocument
+from zonewall.policy.document_types import Patience
+from zonewall.policy.editing import KEY, Edit, Listed, difference, find_edit
+from zonewall.policy.findings import Location
+from zonewall.policy.inventory import EndpointDeclaration
+from zonewall.policy.load import LoadResult, check_whole, in_order, names_of, read_texts
+from zonewall.policy.model import Configuration, Rule
+from zonewall.policy.notes import MOST_ERRORS, Enough, Notes
+from zonewall.policy.service_terms import ServiceEntry
+from zonewall.policy.shape import plain
+from zonewall.policy.shifted import Move, at_place, shifted_inventory, shifted_tenant
+from zonewall.policy.soundness import Shadows
+from zonewall.policy.yamltree import Mapping as YamlMapping
+from zonewall.policy.yamltree import Node, Sequence, Tree, find
+from zonewall.values.names import EndpointKey, TenantName
+
+_Lists = Mapping[int | None, Listed]
+"""A file's long lists: rules by the number of their tier, endpoints under None."""
+_Texts = Mapping[str, bytes]
+_Parts = tuple[Rule, ...] | tuple[EndpointDeclaration, ...]
+_P = TypeVar("_P", RulePart, EndpointPart)
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file of one document: whose policy it is (None: an inventory), its services, its lists."""
+
+    tenant: TenantName | None
+    services: Mapping[str, tuple[ServiceEntry, ...]]
+    lists: _Lists
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """What was read last, without errors."""
+
+    texts: _Texts
+    configuration: Configuration
+    files: Mapping[str, _File]
+
+
+@dataclass(slots=True)
+class Rereader:
+    """Remembers what documents said; for one reading at a time."""
+
+    _last: _Last | None = None
+    _shadows: Shadows = field(default_factory=dict)
+
+    def load(self, texts: _Texts) -> LoadResult:
+        """Return what ``load_texts`` does."""
+        again = None if self._last is None else _again(self._last, texts, self._shadows)
+        if again is not None:
+            self._last, result = again
+            return result
+        result, read = read_texts(texts, self._shadows)
+        configuration = result.configuration
+        self._last = None
+        if configuration is not None:
+            files = {file: _file(*documents[0]) for file, documents in read.items() if len(documents) == 1}
+            self._last = _Last(dict(texts), configuration, files)
+        return result
+
+
+def _file(tree: Tree, document: object) -> _File:
+    lists: dict[int | None, Listed] = {}
+    if isinstance(document, TenantDocument) and not tree.has_anchors:
+        for number in range(len(document.tiers)):
+            _take_list(tree, ("tiers", number, "rules"), number, lists)
+        return _File(TenantName(document.tenant), document.services, lists)
+    if isinstance(document, InventoryDocument) and not tree.has_anchors:
+        _take_list(tree, ("endpoints",), None, lists)
+    return _File(None, {}, lists)
+
+
+def _take_list(
+    tree: Tree, path: tuple[str | int, ...], key: int | None, lists: dict[int | None, Listed]
+) -> None:
+    above, node = find(tree.root, path[:-1]), find(tree.root, path)
+    if isinstance(above, YamlMapping) and path[-1] in above.entries and isinstance(node, Sequence):
+        lists[key] = Listed(tuple(node.starts), node.in_brackets)
+
+
+def _again(last: _Last, texts: _Texts, shadows: Shadows) -> tuple[_Last, LoadResult] | None:
+    """Return what was read and what follows, where only a few items of one list are others."""
+    if list(texts) != list(last.texts):
+        return None
+    others = [file for file, content in texts.items() if content != last.texts[file]]
+    if not others:
+        return last, LoadResult(last.configuration, last.configuration.warnings)
+    known = last.files.get(others[0])
+    if len(others) > 1 or known is None:
+        return None
+    made = _edited(last, others[0], known, texts)
+    if made is None:
+        return None
+    configuration, file = made
+    notes = Notes()
+    try:
+        check_inventory(configuration.inventory, notes)
+        check_whole(configuration, notes, shadows)
+    except Enough:
+        return None
+    if any(finding.is_error for finding in notes.findings) or len(notes.findings) >= MOST_ERRORS:
+        return None
+    configuration = replace(configuration, warnings=in_order(notes.findings))
+    now = _Last(dict(texts), configuration, {**last.files, others[0]: file})
+    return now, LoadResult(configuration, configuration.warnings)
+
+
+def _edited(last: _Last, name: str, file: _File, texts: _Texts) -> tuple[Configuration, _File] | None:
+    """Return the configuration with what an edit of one list says, not checked as a whole yet."""
+    try:
+        both = difference(last.texts[name].decode("utf-8-sig"), texts[name].decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return None
+    begun = [key for key, one in file.lists.items() if one.starts and one.starts[0] <= both.begin]
+    if not begun:
+        return None
+    key = max(begun, key=lambda each: file.lists[each].starts[0])
+    listed = file.lists[key]
+    parts: _Parts = _parts(last.configuration, name, file.tenant, key)
+    if len(parts) != len(listed.starts):
+        return None
+    edit = find_edit(name, both, listed, lambda at: parts[at].location)
+    if edit is None:
+        return None
+    configuration = _put(last.configuration, name, file, key, edit)
+    if configuration is None:
+        return None
+    starts = (
+        *listed.starts[: edit.first], *edit.starts,
+        *(start + both.grown for start in listed.starts[edit.last :]),
+    )  # fmt: skip
+    lists = {
+        each: Listed(
+            tuple(start + both.grown if start >= both.end else start for start in one.starts), one.in_brackets
+        )
+        for each, one in file.lists.items()
+    }
+    return configuration, replace(file, lists={**lists, key: Listed(starts, listed.in_brackets)})
+
+
+def _parts(configuration: Configuration, name: str, tenant: TenantName | None, key: int | None) -> _Parts:
+    """Return what the items of a list were made into."""
+    if tenant is None or key is None:
+        return tuple(one for one in configuration.inventory.endpoints.values() if one.location.file == name)
+    return configuration.tenants[tenant].tiers[key].rules
+
+
+def _put(before: Configuration, name: str, file: _File, key: int | None, edit: Edit) -> Configuration | None:
+    """Return the configuration with the items of an edit in their place; None if there is anything wrong."""
+
+    def move(at: Location) -> Location:
+        return edit.shift(at) if at.file == name else at
+
+    notes, tree = Notes(), edit.fragment.tree
+    nodes = edit.fragment.items.items
+    try:
+        if file.tenant is None or key is None:
+            ends = [_checked(EndpointPart, node) for node in nodes]
+            endpoints = [assembled_endpoint(tree, at, part, notes) for at, part in enumerate(ends)]
+            made = [_put_place(one, name, edit) for one in endpoints]
+            return None if notes.findings else _with_endpoints(before, name, made, edit, move)
+        reader = Reader(tree, names_of(before), notes, file.tenant)
+        reader.define_services(file.services)
+        written = [_checked(RulePart, node) for node in nodes]
+        rules = [_put_place(reader.rule(part, (KEY, at)), name, edit) for at, part in enumerate(written)]
+        return None if notes.findings else _with_rules(before, (file.tenant, key), rules, edit, move)
+    except (ValidationError, Enough):
+        return None
+
+
+def _checked(model: type[_P], node: Node) -> _P:
+    """Return what an item says.
+
+    Raises:
+        ValidationError: something is wrong with it.
+    """
+    return model.model_validate(plain(node), context=Patience(MOST_ERRORS))
+
+
+def _put_place(one: V, name: str, edit: Edit) -> V:
+    return at_place(one, lambda at: Location(name, *edit.fragment.place(at.line, at.column)))
+
+
+def _with_rules(
+    before: Configuration, where: tuple[TenantName, int], made: list[Rule], edit: Edit, move: Move
+) -> Configuration | None:
+    tenant = before.tenants[where[0]]
+    if edit.shift:
+        tenant = shifted_tenant(tenant, move)
+    tiers = list(tenant.tiers)
+    rules = tiers[where[1]].rules
+    rules = (*rules[: edit.first], *made, *rules[edit.last :])
+    if len({rule.name for rule in rules}) < len(rules):
+        return None
+    tiers[where[1]] = replace(tiers[where[1]], rules=rules)
+    tenants = {**before.tenants, where[0]: replace(tenant, tiers=tuple(tiers))}
+    return replace(before, tenants=tenants)
+
+
+def _with_endpoints(
+    before: Configuration, name: str, made: list[EndpointDeclaration], edit: Edit, move: Move
+) -> Configuration | None:
+    """Return the configuration with other endpoints; with one fewer it is not sure that nothing named it."""
+    inventory = shifted_inventory(before.inventory, move) if edit.shift else before.inventory
+    own = [one for one in inventory.endpoints.values() if one.location.file == name]
+    if not {one.key for one in own[edit.first : edit.last]} <= {one.key for one in made}:
+        return None
+    now = [*own[: edit.first], *made, *own[edit.last :]]
+    endpoints: dict[EndpointKey, EndpointDeclaration] = {}
+    for key, one in inventory.endpoints.items():
+        if one.location.file != name:
+            endpoints[key] = one
+        elif one is own[0]:
+            endpoints.update((each.key, each) for each in now)
+    if len(endpoints) != len(inventory.endpoints) - len(own) + len(now):
+        return None
+    return replace(before, inventory=replace(inventory, endpoints=endpoints))

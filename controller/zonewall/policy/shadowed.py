@@ -1,0 +1,157 @@
+"""Rules that an earlier one of their tier always decides first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
+from types import MappingProxyType
+
+from zonewall.policy.model import Peer, Rule, Tier
+from zonewall.values.services import ServiceTerm
+
+Pair = tuple[Peer, Peer]
+
+_NEAR = 300
+_MOST_COMPARED = 1_500_000
+"""How many rules a rule is held against at most, and how many pairs; `zonewall lint` looks at all."""
+
+_ANY = Peer("any")
+_MOST_PAIRS = 64
+_FEW = 20
+"""So many rules may differ for a tier to be looked at in part."""
+
+
+def shadowed(tier: Tier) -> dict[str, str]:
+    """Return rules that are never reached, each with the one that decides all of it before."""
+    return _shadowed(tier.rules, range(len(tier.rules)), _most(tier))
+
+
+def shadowed_after(
+    tier: Tier, before: Tier, known: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
+    """Return ``shadowed`` of a tier, given that of the tier ``before``: few rules that differ cost little."""
+    if tier is before:
+        return dict(known)
+    last = {rule.name: rule for rule in before.rules}
+    now = {rule.name: rule for rule in tier.rules}
+    changed = [rule for rule in before.rules if not _same(now.get(rule.name), rule)]
+    come = [rule for rule in tier.rules if not _same(last.get(rule.name), rule)]
+    kept = [rule.name for rule in tier.rules if rule.name in last]
+    in_order = kept == [rule.name for rule in before.rules if rule.name in now]
+    if not in_order or _most(tier) != _most(before) or len(changed) + len(come) > _FEW:
+        return shadowed(tier)
+    changed += come
+    asked = [place for place, rule in enumerate(tier.rules) if any(_concerns(one, rule) for one in changed)]
+    again = {tier.rules[place].name for place in asked}
+    found = {name: earlier for name, earlier in known.items() if name in now and name not in again}
+    return {**found, **_shadowed(tier.rules, asked, _most(tier))}
+
+
+def _shadowed(rules: Sequence[Rule], asked: Sequence[int], most: int) -> dict[str, str]:
+    """Return which of the rules at some places are never reached."""
+    found: dict[str, str] = {}
+    if not most or not asked:
+        return found
+    is_asked = frozenset(asked)
+    before = _Earlier({pair for place in asked for pair in _looked_up(rules[place])})
+    for place, rule in enumerate(rules[: asked[-1] + 1]):
+        if place in is_asked:
+            alike = before.that_may_cover(rule, most)
+            earlier = next((one for _, one in alike if _covers(one, rule)), None)
+            if earlier is not None:
+                found[rule.name] = earlier.name
+        before.add(place, rule)
+    return found
+
+
+def _same(one: Rule | None, other: Rule) -> bool:
+    return one is other or one == other
+
+
+def _most(tier: Tier) -> int:
+    return min(_NEAR, _MOST_COMPARED // (len(tier.rules) or 1))
+
+
+def _concerns(one: Rule, rule: Rule) -> bool:
+    """Say whether a rule may be among those that another is held against, or is that one."""
+    if len(one.sources) * len(one.destinations) > _MOST_PAIRS or one.name == rule.name:
+        return True
+    return bool(
+        rule.sources
+        and rule.destinations
+        and (rule.sources[0] in one.sources or _ANY in one.sources)
+        and (rule.destinations[0] in one.destinations or _ANY in one.destinations)
+    )
+
+
+def _looked_up(rule: Rule) -> list[Pair]:
+    """Return the pairs of peers under which rules stand that may cover one."""
+    if not rule.sources or not rule.destinations:
+        return []
+    return [(s, d) for s in (rule.sources[0], _ANY) for d in (rule.destinations[0], _ANY)]
+
+
+class _Earlier:
+    """The rules so far, by whom they name: one that covers another names its first peers, or `any`."""
+
+    def __init__(self, pairs: Iterable[Pair]) -> None:
+        """Remember rules under these pairs of peers only; the others are not asked for."""
+        self._by_pair: dict[Pair, list[tuple[int, Rule]]] = {pair: [] for pair in pairs}
+        self._sources = {source for source, _ in self._by_pair}
+        self._wide: list[tuple[int, Rule]] = []
+
+    def add(self, place: int, rule: Rule) -> None:
+        """Take a rule; one that names very many is held against every later one."""
+        if rule.hours is not None or rule.expires is not None:
+            return
+        if len(rule.sources) * len(rule.destinations) > _MOST_PAIRS:
+            self._wide.append((place, rule))
+            return
+        for source in dict.fromkeys(rule.sources):
+            for destination in dict.fromkeys(rule.destinations) if source in self._sources else ():
+                numbered = self._by_pair.get((source, destination))
+                if numbered is not None:
+                    numbered.append((place, rule))
+
+    def that_may_cover(self, rule: Rule, most: int) -> list[tuple[int, Rule]]:
+        """Return rules before this one that may decide all of it: the last ``most``, the first one first."""
+        pairs = _looked_up(rule)
+        found = dict(self._wide[-most:]) if pairs else {}
+        for pair in pairs:
+            found.update(self._by_pair[pair][-most:])
+        return sorted(found.items(), key=itemgetter(0))[-most:]
+
+
+def _covers(first: Rule, second: Rule) -> bool:
+    return (
+        _peers_cover(first.sources, second.sources)
+        and _peers_cover(first.destinations, second.destinations)
+        and _services_cover(first.services, second.services)
+    )
+
+
+def _peers_cover(first: tuple[Peer, ...], second: tuple[Peer, ...]) -> bool:
+    if _ANY in first:
+        return True
+    return "self" not in {p.kind for p in (*first, *second)} and set(second) <= set(first)
+
+
+def _services_cover(first: tuple[ServiceTerm, ...], second: tuple[ServiceTerm, ...]) -> bool:
+    return not first or (bool(second) and all(any(_term_covers(a, b) for a in first) for b in second))
+
+
+def _term_covers(first: ServiceTerm, second: ServiceTerm) -> bool:
+    if first.protocol is not None and first.protocol != second.protocol:
+        return False
+    if first.icmp_type is not None and (first.icmp_type, first.icmp_code) != (
+        second.icmp_type,
+        second.icmp_code if first.icmp_code is not None else None,
+    ):
+        return False
+    return _ranges_cover(first.ports, second.ports) and _ranges_cover(first.source_ports, second.source_ports)
+
+
+def _ranges_cover(first: tuple[tuple[int, int], ...], second: tuple[tuple[int, int], ...]) -> bool:
+    if not first:
+        return True
+    return bool(second) and all(any(a <= c and d <= b for a, b in first) for c, d in second)

@@ -1,0 +1,146 @@
+"""What is read of an edit alone is what a reading of all documents gives, to the last location."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+
+import pytest
+import yaml
+
+from property.test_read_again import Documents, first_documents
+from zonewall.policy import reread
+from zonewall.policy.load import load_texts
+from zonewall.policy.reread import Rereader
+from zonewall.values.names import EndpointKey
+
+FRAGMENTS = (
+    "\n", "  ", " ", "- ", "---\n", "#", "# x\n", "'", '"', "{", "}", "[", "]", ",", ":", ": ", "&a ", "*a ",
+    "|\n", ">\n", "!t ", "? ", "\t", "x", "web", "tcp/1", "\n  - {}\n", "\n- name: q\n", "é", "\u2028",
+    "\r\n", "\x85", "~", "default: drop\n", "...\n",
+    "  - name: new\n    from: web\n    to: db\n    action: allow\n",
+)  # fmt: skip
+
+
+def block(document: object) -> str:
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+def indented(document: object) -> str:
+    """Return block style whose lists stand further to the right than their keys."""
+
+    class Dumper(yaml.SafeDumper):
+        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+            super().increase_indent(flow, False)
+
+    return yaml.dump(document, Dumper=Dumper, sort_keys=False, explicit_start=True)
+
+
+def one_line(document: object) -> str:
+    return json.dumps(document)
+
+
+def spread(document: object) -> str:
+    return json.dumps(document, indent=1)
+
+
+STYLES: tuple[Callable[[object], str], ...] = (block, indented, one_line, spread)
+
+
+def assert_same(reader: Rereader, texts: dict[str, bytes]) -> bool:
+    """Hold a reading after others against one from nothing; return whether there was a configuration."""
+    again, fresh = reader.load(texts), load_texts(texts)
+    assert again.findings == fresh.findings
+    assert (again.configuration is None) == (fresh.configuration is None)
+    # Locations are no part of equality; they are of the text.
+    assert str(again.configuration) == str(fresh.configuration)
+    return fresh.configuration is not None
+
+
+def edited(draw: random.Random, documents: Documents) -> None:
+    acme, ends = documents["acme.yaml"], documents["inventory.yaml"]["endpoints"]
+    rules = acme["tiers"][draw.randrange(2)]["rules"]
+    place = draw.randrange(20)
+    match draw.randrange(7):
+        case 0 if rules:
+            rules[place % len(rules)]["services"] = [f"tcp/{draw.choice((7, 70, 700))}"]
+        case 1 if rules:
+            rules.pop(place % len(rules))
+        case 2:
+            new = {"name": f"n{draw.randrange(10**6)}", "from": "web", "to": ["db", "ops"], "action": "drop"}
+            rules.insert(place % (len(rules) + 1), new)
+        case 3:
+            ends[place % len(ends)]["labels"] = {"role": draw.choice(("web", "db", "none"))}
+        case 4:
+            number = draw.randrange(10, 250)
+            mac, address = f"02:00:00:00:01:{number:02x}", f"10.0.3.{number}"
+            ends.insert(
+                place % (len(ends) + 1),
+                {
+                    "name": f"x{number}",
+                    "tenant": "acme",
+                    "iface-id": f"x{number}",
+                    "mac": mac,
+                    "ips": [address],
+                },
+            )
+        case 5 if len(ends) > 3:
+            ends.pop(place % len(ends))
+        case _:
+            acme["default"] = draw.choice(("drop", "reject"))
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("seed", range(6))
+def test_documents_edited_in_order_are_read_as_from_nothing(
+    style: Callable[[object], str], seed: int
+) -> None:
+    draw = random.Random(seed)
+    documents = first_documents()
+    reader = Rereader()
+    for _ in range(12):
+        texts = {name: style(document).encode() for name, document in documents.items()}
+        assert_same(reader, texts)
+        edited(draw, documents)
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("seed", range(8))
+def test_texts_edited_at_random_are_read_as_from_nothing(style: Callable[[object], str], seed: int) -> None:
+    draw = random.Random(1000 + seed)
+    good = {name: style(document).encode() for name, document in first_documents().items()}
+    reader = Rereader()
+    assert assert_same(reader, good)
+    for _ in range(40):
+        name = draw.choice(("acme.yaml", "inventory.yaml"))
+        text = good[name].decode()
+        place = draw.randrange(len(text) + 1)
+        gone = draw.choice((0, 0, 1, 2, 5, 40))
+        texts = {**good, name: (text[:place] + draw.choice(FRAGMENTS) + text[place + gone :]).encode()}
+        if assert_same(reader, texts):
+            good = texts
+        else:
+            assert assert_same(reader, good)
+
+
+def test_an_edited_rule_or_endpoint_is_read_without_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = first_documents()
+    reader = Rereader()
+    before = reader.load({name: block(document).encode() for name, document in documents.items()})
+    documents["acme.yaml"]["tiers"][1]["rules"][1]["services"] = ["tcp/4711"]
+    texts = {name: block(document).encode() for name, document in documents.items()}
+    wanted = load_texts(texts)
+    monkeypatch.setattr(reread, "read_texts", None)
+    found = reader.load(texts)
+    assert str(found.configuration) == str(wanted.configuration)
+    assert found.configuration is not None
+    assert before.configuration is not None
+    assert found.configuration.inventory is before.configuration.inventory
+    documents["inventory.yaml"]["endpoints"][2]["labels"] = {"role": "web"}
+    again = reader.load({name: block(document).encode() for name, document in documents.items()})
+    assert again.configuration is not None
+    assert again.configuration.tenants == found.configuration.tenants
+    assert dict(again.configuration.inventory.endpoints[EndpointKey("acme/e2")].labels or {}) == {
+        "role": "web"
+    }
