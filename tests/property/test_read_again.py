@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from zonewall.flows.assembly import Assembler
 from zonewall.flows.diff import diff_state
 from zonewall.flows.encoded import BridgeState
+from zonewall.flows.leaving import retired
 from zonewall.flows.wire import encode_program
 from zonewall.intent.fleet import Fleet, index_fleet, prepare
 from zonewall.intent.numbering import Numbering
@@ -164,6 +165,7 @@ def test_documents_read_again_are_prepared_and_assembled_as_from_nothing(data: s
             assert wanted.meters == compiled.meters
             change = diff_state(held[key], wanted)
             table = {flow.key: flow for flow in held[key].flows.values()}
+            assert retired(held[key].flows, wanted.flows) == retired(table, compiled.flows)
             table.update({flow.key: flow for flow in change.flows.put})
             for gone in change.flows.delete:
                 del table[gone]

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
 from zonewall.flows.generation import is_out_of_force
+from zonewall.flows.layers import Layers
 from zonewall.flows.wire_actions import encode_actions
 from zonewall.flows.wire_match import encode_match
 from zonewall.pipeline.cookie import rule_of
 from zonewall.pipeline.model import SetField
 from zonewall.pipeline.registers import DST_IDENTITY, SRC_IDENTITY
 from zonewall.pipeline.tables import MIRROR_SELECT, VERDICT_TABLE
+
+FlowTable = Mapping[FlowKey, EncodedFlow]
 
 REVALIDATION_S = 0.5
 """After so long no decision cached in the datapath is older than the last change."""
@@ -57,35 +60,53 @@ def _number(value: int, mask: int) -> int | None:
     return -1 if mask else None
 
 
-def identities_set(flows: Iterable[EncodedFlow]) -> frozenset[int]:
-    """Return every identity that some flow gives to a packet."""
+def identities_set(flows: Iterable[EncodedFlow], asked: Set[int]) -> frozenset[int]:
+    """Return the identities among those asked for that some flow gives to a packet; it stops at the last."""
     found: set[int] = set()
-    for flow in flows:
+    left = set(asked)
+    for flow in flows if left else ():
         if any(head in flow.instructions for head in _HEADS):
-            found.update(int.from_bytes(a or b, "big") for a, b in _SETS.findall(flow.instructions))
+            given = left.intersection(
+                int.from_bytes(a or b, "big") for a, b in _SETS.findall(flow.instructions)
+            )
+            if given:
+                found |= given
+                left -= given
+                if not left:
+                    break
     return frozenset(found)
 
 
-def retired(installed: Mapping[FlowKey, EncodedFlow], wanted: Mapping[FlowKey, EncodedFlow]) -> set[FlowKey]:
+def going(installed: FlowTable, wanted: FlowTable) -> list[EncodedFlow]:
+    """Return the flows that go; of states made of pieces, by the pieces that differ."""
+    if isinstance(installed, Layers) and isinstance(wanted, Layers):
+        gone, come = wanted.changed_since(installed)
+        stays = {flow.key for block in come for flow in block.flows}
+        return [flow for block in gone for flow in block.flows if flow.key not in stays]
+    return [flow for key, flow in installed.items() if key not in wanted]
+
+
+def retired(installed: FlowTable, wanted: FlowTable) -> set[FlowKey]:
     """Return the rows that go, and that no packet can need but for decisions cached before."""
-    going = [flow for key, flow in installed.items() if key not in wanted and not is_out_of_force(key.match)]
-    searched = [flow for flow in going if flow.table in SEARCHED]
+    gone = [flow for flow in going(installed, wanted) if not is_out_of_force(flow.match)]
+    searched = [flow for flow in gone if flow.table in SEARCHED]
     if not searched:
         return set()
-    given = identities_set(wanted.values())
+    asked = {number for flow in searched for number in identities_matched(flow.match)}
+    given = identities_set(wanted.values(), {number for number in asked if number not in (None, -1)})
     lines: dict[tuple[int, int, int], list[EncodedFlow]] = defaultdict(list)
     for flow in searched:
         lines[flow.table, flow.priority, flow.cookie].append(flow)
-    staying = {(flow.table, flow.priority, flow.cookie) for flow in wanted.values() if flow.table in SEARCHED}
-    found: set[FlowKey] = set()
-    for line, flows in lines.items():
-        if line not in staying and _is_for_nobody(flows, given):
-            found.update(flow.key for flow in flows)
-        else:
-            found.update(flow.key for flow in flows if _has_retired(flow, given))
-    rules = {rule_of(installed[key].cookie) for key in found} - {rule_of(f.cookie) for f in wanted.values()}
-    behind = (f for f in going if f.table > VERDICT_TABLE.number and rule_of(f.cookie) in rules - {0})
-    return found | {flow.key for flow in behind}
+    found = {flow.key: flow for flow in searched if _has_retired(flow, given)}
+    for_nobody = {line for line, flows in lines.items() if _is_for_nobody(flows, given)}
+    if for_nobody:
+        for_nobody -= {(f.table, f.priority, f.cookie) for f in wanted.values() if f.table in SEARCHED}
+        found.update((flow.key, flow) for line in for_nobody for flow in lines[line])
+    if not found:
+        return set()
+    rules = {rule_of(flow.cookie) for flow in found.values()} - {rule_of(f.cookie) for f in wanted.values()}
+    behind = (f for f in gone if f.table > VERDICT_TABLE.number and rule_of(f.cookie) in rules - {0})
+    return {*found, *(flow.key for flow in behind)}
 
 
 @dataclass(slots=True)

@@ -145,17 +145,22 @@ def _edited(last: _Last, name: str, file: _File, texts: _Texts) -> tuple[Configu
     configuration = _put(last.configuration, name, file, key, edit)
     if configuration is None:
         return None
+    grown = both.grown
     starts = (
-        *listed.starts[: edit.first], *edit.starts,
-        *(start + both.grown for start in listed.starts[edit.last :]),
-    )  # fmt: skip
-    lists = {
-        each: Listed(
-            tuple(start + both.grown if start >= both.end else start for start in one.starts), one.in_brackets
-        )
-        for each, one in file.lists.items()
-    }
+        *listed.starts[: edit.first],
+        *edit.starts,
+        *(start + grown for start in listed.starts[edit.last :]),
+    )
+    lists = {each: _moved_on(one, both.end, grown) for each, one in file.lists.items() if each != key}
     return configuration, replace(file, lists={**lists, key: Listed(starts, listed.in_brackets)})
+
+
+def _moved_on(listed: Listed, end: int, grown: int) -> Listed:
+    """Return a list after an edit of another one that ends at a character."""
+    if not grown or not listed.starts or listed.starts[-1] < end:
+        return listed
+    starts = tuple(start + grown if start >= end else start for start in listed.starts)
+    return Listed(starts, listed.in_brackets)
 
 
 def _parts(configuration: Configuration, name: str, tenant: TenantName | None, key: int | None) -> _Parts:

@@ -40,8 +40,8 @@ def shadowed_after(
     in_order = kept == [rule.name for rule in before.rules if rule.name in now]
     if not in_order or _most(tier) != _most(before) or len(changed) + len(come) > _FEW:
         return shadowed(tier)
-    changed += come
-    asked = [place for place, rule in enumerate(tier.rules) if any(_concerns(one, rule) for one in changed)]
+    about = {(rule.name, rule.sources, rule.destinations): rule for rule in (*changed, *come)}.values()
+    asked = [place for place, rule in enumerate(tier.rules) if any(_concerns(one, rule) for one in about)]
     again = {tier.rules[place].name for place in asked}
     found = {name: earlier for name, earlier in known.items() if name in now and name not in again}
     return {**found, **_shadowed(tier.rules, asked, _most(tier))}

@@ -42,7 +42,8 @@ def test_identities_are_read_from_matches_and_actions() -> None:
     assert identities_matched(row(1, dst(6)).match) == (None, 6)
     assert identities_matched(row(1, (SRC_IDENTITY, 0, OUTSIDE_BIT), dst(6)).match) == (-1, 6)
     assert identities_matched(who(1, 5).match) == (None, None)
-    assert identities_set([who(1, 5), who(2, 0x80000007), row(1, src(9))]) == {5, 0x80000007}
+    given = [who(1, 5), who(2, 0x80000007), row(1, src(9)), who(3, 6)]
+    assert identities_set(given, {5, 0x80000007, 9}) == {5, 0x80000007}
 
 
 def test_a_row_of_a_number_that_is_given_to_nobody_goes_later_and_any_other_at_once() -> None:
