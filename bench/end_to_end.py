@@ -1,13 +1,12 @@
 """OVN's workload end to end: a whole controller, a real switch and database, 1,000 endpoints, 5,000 rules.
 
 Beside each figure stands what was recorded for OVN 23.03 on a machine of two cores (docs/benchmarks.md).
-"Saved" is from the document on disk; "read" leaves out the reading of documents.
+"Saved" is from the document on disk, written as people write it; "read" leaves out the reading of documents.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -19,6 +18,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from bench.fleets import one_host
 from bench.harness import Figure, Options
@@ -151,8 +152,8 @@ class _Run:
         self._rules = [_rule(one) for one in next(iter(self._configuration.tenants.values())).tiers[0].rules]
 
     def measure(self) -> dict[str, list[float]]:
-        self._save_inventory()
-        self._save_rules()
+        self._inventory_written()()
+        self._rules_written()()
         options = ControllerOptions(
             openflow=(f"tcp:127.0.0.1:{self._openflow}",),
             ovsdb=(f"tcp:127.0.0.1:{self._ovsdb}",),
@@ -191,13 +192,13 @@ class _Run:
             self._plugged(switch, one, ENDPOINTS + number, found)
         for number in range(self._runs):
             self._rules[number]["services"] = [f"tcp/{7 + number}"]
-            self._timed(one, "a rule changed", self._save_rules, found)
+            self._timed(one, "a rule changed", self._rules_written(), found)
             self._ends[number]["labels"] = {"zone": f"zone{(number + 1) % 20}"}
-            self._timed(one, "a zone's member changed", self._save_inventory, found)
+            self._timed(one, "a zone's member changed", self._inventory_written(), found)
         return found
 
     def _timed(
-        self, one: _Running, what: str, save: Callable[[], None], found: dict[str, list[float]]
+        self, one: _Running, what: str, save: Callable[[], object], found: dict[str, list[float]]
     ) -> None:
         """Change a document on disk: from saving it, and from when it had been read, to in force."""
         read: list[float] = []
@@ -284,19 +285,20 @@ class _Run:
             words += [f"external_ids:iface-id={name}"]
         switch.vsctl(*words[1:])
 
-    def _save_inventory(self) -> None:
+    def _inventory_written(self) -> Callable[[], object]:
         hosts = {HOST: {"bridges": {BRIDGE: {"attachment": "fabric", "datapath-id": f"{0xA1:016x}"}}}}
-        self._save("inventory", {"kind": "inventory", "hosts": hosts, "endpoints": self._ends})
+        return self._written("inventory", {"kind": "inventory", "hosts": hosts, "endpoints": self._ends})
 
-    def _save_rules(self) -> None:
+    def _rules_written(self) -> Callable[[], object]:
         zones = {f"zone{number}": {"labels": {"zone": f"zone{number}"}} for number in range(20)}
         tiers = [{"name": "application", "rules": self._rules}]
-        self._save("acme", {"kind": "tenant", "tenant": "acme", "zones": zones, "tiers": tiers})
+        return self._written("acme", {"kind": "tenant", "tenant": "acme", "zones": zones, "tiers": tiers})
 
-    def _save(self, name: str, document: dict[str, Any]) -> None:
+    def _written(self, name: str, document: dict[str, Any]) -> Callable[[], object]:
+        """Write a document beside its place; return what puts it there."""
         new = self._folder / "new"
-        new.write_text(json.dumps(document))
-        new.replace(self._directory / f"{name}.yaml")
+        new.write_text(yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False))
+        return lambda: new.replace(self._directory / f"{name}.yaml")
 
 
 def _endpoint(one: Any) -> dict[str, Any]:
