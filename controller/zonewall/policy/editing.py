@@ -132,11 +132,12 @@ def find_edit(file: str, texts: Difference, listed: Listed, place: Callable[[int
         return None
     if len(starts) + len(after.items.items) > MAX_ITEMS:
         return None
-    inner = starts[first] - after.items.starts[0]
+    inside = after.items.starts or []
+    inner = starts[first] - inside[0]
     shift = NOWHERE
     if before.mark is not None and after.mark is not None:
         shift = Shift(before.place(*before.mark), after.place(*after.mark))
-    return Edit(first, last, after, tuple(start + inner for start in after.items.starts), shift)
+    return Edit(first, last, after, tuple(start + inner for start in inside), shift)
 
 
 def _begin(text: str, start: int, in_brackets: bool) -> int | None:
@@ -168,12 +169,12 @@ def _parsed(file: str, text: str, first: Location, indent: int | None, is_follow
     place = None
     if is_followed:
         last = items.items.pop() if items.items else None
-        items.starts.pop()
         if not isinstance(last, Scalar) or last.text != _MARK or last.plain:
             return None
         place = (last.line, last.column)
-    if not items.items:
+    if not items.items or items.starts is None:
         return None
+    del items.starts[len(items.items) :]
     return Fragment(trees[0], items, place, (first.line, first.column))
 
 

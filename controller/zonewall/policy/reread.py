@@ -20,7 +20,7 @@ from zonewall.policy.document_types import Patience
 from zonewall.policy.editing import KEY, Edit, Listed, difference, find_edit
 from zonewall.policy.findings import Location
 from zonewall.policy.inventory import EndpointDeclaration
-from zonewall.policy.load import LoadResult, check_whole, in_order, names_of, read_texts
+from zonewall.policy.load import MOST_VALUES, LoadResult, check_whole, in_order, names_of, read_texts
 from zonewall.policy.model import Configuration, Rule
 from zonewall.policy.notes import MOST_ERRORS, Enough, Notes
 from zonewall.policy.service_terms import ServiceEntry
@@ -50,11 +50,12 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class _Last:
-    """What was read last, without errors."""
+    """What was read last, without errors, of how many values (or more)."""
 
     texts: _Texts
     configuration: Configuration
     files: Mapping[str, _File]
+    values: int
 
 
 @dataclass(slots=True)
@@ -75,7 +76,8 @@ class Rereader:
         self._last = None
         if configuration is not None:
             files = {file: _file(*documents[0]) for file, documents in read.items() if len(documents) == 1}
-            self._last = _Last(dict(texts), configuration, files)
+            values = sum(tree.root.weight for documents in read.values() for tree, _ in documents)
+            self._last = _Last(dict(texts), configuration, files, values)
         return result
 
 
@@ -95,7 +97,7 @@ def _take_list(
 ) -> None:
     above, node = find(tree.root, path[:-1]), find(tree.root, path)
     if isinstance(above, YamlMapping) and path[-1] in above.entries and isinstance(node, Sequence):
-        lists[key] = Listed(tuple(node.starts), node.in_brackets)
+        lists[key] = Listed(tuple(node.starts or ()), node.in_brackets)
 
 
 def _again(last: _Last, texts: _Texts, shadows: Shadows) -> tuple[_Last, LoadResult] | None:
@@ -111,22 +113,24 @@ def _again(last: _Last, texts: _Texts, shadows: Shadows) -> tuple[_Last, LoadRes
     made = _edited(last, others[0], known, texts)
     if made is None:
         return None
-    configuration, file = made
+    configuration, file, more = made
+    if last.values + more > MOST_VALUES:
+        return None
     notes = Notes()
     try:
         check_inventory(configuration.inventory, notes)
         check_whole(configuration, notes, shadows)
     except Enough:
         return None
-    if any(finding.is_error for finding in notes.findings) or len(notes.findings) >= MOST_ERRORS:
+    if notes.has_errors or len(notes.findings) >= MOST_ERRORS:
         return None
     configuration = replace(configuration, warnings=in_order(notes.findings))
-    now = _Last(dict(texts), configuration, {**last.files, others[0]: file})
+    now = _Last(dict(texts), configuration, {**last.files, others[0]: file}, last.values + more)
     return now, LoadResult(configuration, configuration.warnings)
 
 
-def _edited(last: _Last, name: str, file: _File, texts: _Texts) -> tuple[Configuration, _File] | None:
-    """Return the configuration with what an edit of one list says, not checked as a whole yet."""
+def _edited(last: _Last, name: str, file: _File, texts: _Texts) -> tuple[Configuration, _File, int] | None:
+    """Return the configuration with what an edit of one list says, not checked as a whole; and its values."""
     try:
         both = difference(last.texts[name].decode("utf-8-sig"), texts[name].decode("utf-8-sig"))
     except UnicodeDecodeError:
@@ -152,7 +156,8 @@ def _edited(last: _Last, name: str, file: _File, texts: _Texts) -> tuple[Configu
         *(start + grown for start in listed.starts[edit.last :]),
     )
     lists = {each: _moved_on(one, both.end, grown) for each, one in file.lists.items() if each != key}
-    return configuration, replace(file, lists={**lists, key: Listed(starts, listed.in_brackets)})
+    now = replace(file, lists={**lists, key: Listed(starts, listed.in_brackets)})
+    return configuration, now, edit.fragment.tree.root.weight
 
 
 def _moved_on(listed: Listed, end: int, grown: int) -> Listed:
