@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from zonewall.policy.assemble_inventory import assembled_endpoint, check_inventory
 from zonewall.policy.assemble_policy import Reader
+from zonewall.policy.carried import carried_over
 from zonewall.policy.document_models import EndpointPart, InventoryDocument, RulePart, TenantDocument
 from zonewall.policy.document_types import Patience
 from zonewall.policy.editing import KEY, Edit, Listed, difference, find_edit
@@ -63,18 +64,24 @@ class Rereader:
     """Remembers what documents said; for one reading at a time."""
 
     _last: _Last | None = None
+    _known: Configuration | None = None
     _shadows: Shadows = field(default_factory=dict)
 
     def load(self, texts: _Texts) -> LoadResult:
-        """Return what ``load_texts`` does."""
+        """Return what ``load_texts`` does, of the objects of the last time as far as nothing has changed."""
         again = None if self._last is None else _again(self._last, texts, self._shadows)
         if again is not None:
             self._last, result = again
+            self._known = self._last.configuration
             return result
         result, read = read_texts(texts, self._shadows)
         configuration = result.configuration
         self._last = None
         if configuration is not None:
+            if self._known is not None:
+                configuration = carried_over(self._known, configuration)
+                result = replace(result, configuration=configuration)
+            self._known = configuration
             files = {file: _file(*documents[0]) for file, documents in read.items() if len(documents) == 1}
             values = sum(tree.root.weight for documents in read.values() for tree, _ in documents)
             self._last = _Last(dict(texts), configuration, files, values)
