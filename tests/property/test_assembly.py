@@ -17,6 +17,8 @@ from zonewall.flows.diff import diff, diff_state, with_meters
 from zonewall.flows.encoded import BridgeState
 from zonewall.flows.wire import encode_program
 from zonewall.intent.fleet import Fleet, index_fleet, prepare
+from zonewall.intent.judgement import rule_records
+from zonewall.intent.passing import Passing
 from zonewall.intent.semantics import Probe
 from zonewall.pipeline.compile import compile_bridge
 from zonewall.placement.binding_map import FrozenMap
@@ -179,9 +181,14 @@ def test_an_edit_prepared_from_what_was_there_is_as_prepared_from_nothing(
     fleet = index_fleet(before, compiled.placement)
     for _ in range(3):
         edited = edit(before.configuration, data)
-        policy = prepare(edited, before.numbering, before=before)
-        plain = prepare(edited, before.numbering)
+        names = [record.name for record in rule_records(edited).values() if record.rule is not None]
+        ending = data.draw(st.one_of(st.none(), st.sampled_from(names))) if names else None
+        passing = Passing({} if ending is None else {ending: 2_000_000_000})
+        policy = prepare(edited, before.numbering, passing=passing, before=before)
+        plain = prepare(edited, before.numbering, passing=passing)
         assert policy.numbering == plain.numbering
+        assert list(policy.records.items()) == list(plain.records.items())
+        assert (policy.modified, policy.banks, policy.placed) == (plain.modified, plain.banks, plain.placed)
         fleet = index_fleet(policy, fleet.placement, before=fleet)
         for key in BRIDGES:
             assert_same(assembler.state(fleet, key), from_nothing(index_fleet(plain, fleet.placement), key))
@@ -189,15 +196,27 @@ def test_an_edit_prepared_from_what_was_there_is_as_prepared_from_nothing(
 
 
 def edit(configuration: Configuration, data: st.DataObject) -> Configuration:
-    """Return the configuration with a tier's rules drawn anew from what it has: fewer, in another order."""
+    """Return the configuration with a tier's rules drawn anew from what it has.
+
+    Fewer in another order, or in their places with what another one asks for.
+    """
     tenants = dict(configuration.tenants)
     name = data.draw(st.sampled_from(sorted(tenants)))
     tiers = list(tenants[name].tiers)
     if tiers:
         place = data.draw(st.integers(0, len(tiers) - 1))
-        rules = data.draw(st.permutations(tiers[place].rules))[: data.draw(st.integers(0, 9))]
-        mode = data.draw(st.sampled_from([tiers[place].mode, Mode.MONITOR]))
-        tiers[place] = replace(tiers[place], rules=tuple(rules), mode=mode)
+        had = tiers[place].rules
+        if data.draw(st.booleans()):
+            rules = data.draw(st.permutations(had))[: data.draw(st.integers(0, 9))]
+            mode = data.draw(st.sampled_from([tiers[place].mode, Mode.MONITOR]))
+            tiers[place] = replace(tiers[place], rules=tuple(rules), mode=mode)
+        else:
+            drawn = [data.draw(st.sampled_from([one, one, *had])) for one in had]
+            rules = [
+                one if other is one else replace(other, name=one.name)
+                for one, other in zip(had, drawn, strict=True)
+            ]
+            tiers[place] = replace(tiers[place], rules=tuple(rules))
     return replace(configuration, tenants={**tenants, name: replace(tenants[name], tiers=tuple(tiers))})
 
 

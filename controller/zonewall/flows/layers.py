@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, compress
+from operator import eq, is_not
 from typing import Generic, NamedTuple, TypeVar
 
 from zonewall.flows.encoded import EncodedFlow, FlowKey
@@ -277,6 +278,13 @@ def _compare_blocks(
     come: list[Block],
 ) -> None:
     if now is then:
+        return
+    if len(now) == len(then) and all(map(eq, now, then)):
+        # Most are the same, under the same keys in the same order: those are not stepped through.
+        places = map(is_not, now.values(), then.values())
+        for new, old in compress(zip(now.values(), then.values(), strict=True), places):
+            come.append(new)
+            gone.append(old)
         return
     for key, block in now.items():
         other = then.get(key)

@@ -23,6 +23,7 @@ from zonewall.intent.model import (
 from zonewall.intent.places import PlacedLine
 from zonewall.intent.policy import EndpointFacts, Policy
 from zonewall.intent.resolve import VIA_UPLINK, flood_of, remote_endpoint, via_bridge
+from zonewall.intent.sameness import differing
 from zonewall.pipeline.compile import (
     alike,
     alike_flows,
@@ -252,14 +253,14 @@ class SharedPieces:
         """Return a section's lines; those that were there before are taken as they were."""
         before, blocks = known
         marks = self._marks_of(here)
-        others = [pair for pair in zip(section, before, strict=False) if pair[0] is not pair[1]]
-        if len(section) == len(before) and all(one.line.key == other.line.key for one, other in others):
-            changed = [self._line(placed, marks) for placed, _ in others]
+        others = differing(section, before) if len(section) == len(before) else None
+        if others is not None and all(section[at].line.key == before[at].line.key for at in others):
+            changed = [self._line(section[at], marks) for at in others]
             new = LinePieces.blocks_here(changed, policy, here, index, marks)
             made = {**blocks, **new}
-            for placed, _ in others:
-                if placed.line.key not in new:
-                    made.pop(placed.line.key, None)
+            for line in changed:
+                if line.placed.line.key not in new:
+                    made.pop(line.placed.line.key, None)
             return made
         if not before:
             return LinePieces.blocks_here(self._lines_of(section, marks), policy, here, index, marks)

@@ -25,14 +25,12 @@ from zonewall.intent.crowds import (
     named_zones,
 )
 from zonewall.intent.identity import Directory
+from zonewall.intent.made_lines import MadeLines, MadeTier, tier_of
 from zonewall.intent.monitoring import lines_under_mode, lines_watched
 from zonewall.policy.model import Action, Configuration, Mode, Peer, Rule, Tenant, Tier
 from zonewall.values.names import TenantName
 
 _OUTCOMES = {Action.ALLOW: Outcome.ALLOW, Action.DROP: Outcome.DROP, Action.REJECT: Outcome.REJECT}
-
-MadeLines = Mapping[Hashable, Mapping[str, tuple[Rule, tuple[Line, ...]]]]
-"""The lines of each rule, by where its tier stands and the rule's name; the rule is kept beside them."""
 
 _Tiers = tuple[tuple[Tenant | None, Tier], ...]
 _Peers = tuple[Peer, ...]
@@ -162,7 +160,7 @@ class _Builder:
         self._directory = directory
         self._inactive = inactive
         self._before = before
-        self.made: dict[Hashable, dict[str, tuple[Rule, tuple[Line, ...]]]] = {}
+        self.made: dict[Hashable, MadeTier] = {}
 
     def within(self, tenant: Tenant) -> Bank:
         """Return the bank for connections in one tenant's view."""
@@ -226,17 +224,15 @@ class _Builder:
         reader, tier = place
         crossing = source is not destination
         context = (source.name, reader and (reader.name, reader.mode), tier.name, tier.mode, after)
-        before = {} if crossing else self._before.get(context, {})
-        made = self.made.setdefault(context, {})
-        lines: list[Line] = []
-        for rule in tier.rules:
-            known = before.get(rule.name)
-            if known is None or (known[0] is not rule and known[0] != rule):
-                known = (rule, tuple(self._lines(phase, place, rule, source, destination, after)))
-            if not crossing:
-                made[rule.name] = known
-            lines += known[1]
-        return lines
+        before = None if crossing else self._before.get(context)
+
+        def lines_of(rule: Rule) -> tuple[Line, ...]:
+            return tuple(self._lines(phase, place, rule, source, destination, after))
+
+        made = tier_of(tier.rules, before, lines_of)
+        if not crossing:
+            self.made[context] = made
+        return made.lines
 
     def _lines(
         self,

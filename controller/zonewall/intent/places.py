@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from zonewall.intent.banks import Bank, Line
 from zonewall.intent.numbering import Kind, NumberingBuilder
 from zonewall.intent.passing import Passing, sections_with_outliving
 from zonewall.intent.priority import allocate_priorities
+from zonewall.intent.sameness import differing
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,11 @@ def _placed(
 ) -> tuple[PlacedLine, ...]:
     """Return a section's lines in their places; those of before that stay are taken as they are."""
     ends, until = moments
+    ends_anyhow = ends or until or any(map(attrgetter("ends_at"), before))
+    if before and len(lines) == len(before) and not ends_anyhow:
+        kept_all = _exchanged(builder, scope, lines, before)
+        if kept_all is not None:
+            return kept_all
     keys = [line.key for line in lines]
     priorities: Mapping[str, int] = {}
     if before and keys == [placed.line.key for placed in before]:
@@ -76,6 +83,21 @@ def _placed(
             conjunction = builder.number(Kind.CONJUNCTION, f"{scope}/{key}")
             placed = PlacedLine(line, priority, rule, conjunction, ends_at)
         section.append(placed)
+    return tuple(section)
+
+
+def _exchanged(
+    builder: NumberingBuilder, scope: str, lines: Sequence[Line], before: tuple[PlacedLine, ...]
+) -> tuple[PlacedLine, ...] | None:
+    """Return a section in which lines were exchanged in their places; None: it is more than that."""
+    section = list(before)
+    for place in differing(lines, [placed.line for placed in before]):
+        line, known = lines[place], before[place]
+        if line.key != known.line.key:
+            return None
+        if known.line != line:
+            rule = builder.number(Kind.RULE, line.rule)
+            section[place] = PlacedLine(line, known.priority, rule, known.conjunction)
     return tuple(section)
 
 

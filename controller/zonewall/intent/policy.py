@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from zonewall.intent.banks import Bank, Line, Outcome, RuleRecord
 from zonewall.intent.blocks import FEW, layout
 from zonewall.intent.identity import Directory, build_directory
-from zonewall.intent.judgement import MadeLines, banks_and_lines, linked_pairs, rule_records
+from zonewall.intent.judgement import banks_and_lines, linked_pairs
+from zonewall.intent.made_lines import MadeLines
 from zonewall.intent.model import Address
 from zonewall.intent.numbering import Kind, Numbering, NumberingBuilder
 from zonewall.intent.passing import NOTHING_PASSES, Passing
 from zonewall.intent.places import PlacedLine, bank_sections, place_lines
+from zonewall.intent.records import Records, records_of
 from zonewall.intent.ways import number_chain
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.inventory import EndpointDeclaration
@@ -126,12 +128,8 @@ def prepare(
     alike = views if views is not None and (ends or directory.all == views.directory.all) else None
     made = alike.made_lines if alike is not None and alike.inactive == inactive else {}
     banks, made_lines = banks_and_lines(configuration, directory, inactive, made)
-    records = rule_records(configuration, before.records if before is not None else {})
-    modified = tuple(
-        (name, record.rule)
-        for name, record in records.items()
-        if record.rule is not None and _asks_more(record.rule)
-    )
+    known = None if before is None else (before.configuration, Records(before.records, before.modified))
+    records, modified = records_of(configuration, known)
     if ends is None:
         _number_ends(builder, configuration, directory)
     numbered = before.records if before is not None else {}
@@ -230,10 +228,6 @@ def _outside_numbers(builder: NumberingBuilder) -> dict[TenantName, tuple[int, .
     for name, number in builder.numbers_of(Kind.OUTSIDE).items():
         found.setdefault(TenantName(name.partition("!{")[0]), []).append(number)
     return {tenant: tuple(sorted(numbers)) for tenant, numbers in found.items()}
-
-
-def _asks_more(rule: Rule) -> bool:
-    return bool(rule.mirror or rule.through or rule.limit or rule.log == "connections")
 
 
 def _identities(builder: NumberingBuilder, directory: Directory) -> dict[str, int]:
