@@ -49,15 +49,18 @@ def asserted(draw: DrawFn) -> tuple[Configuration, Tenant, Assertion]:
     )
 
 
-def is_about(connection: Connection, tenant: Tenant, assertion: Assertion) -> bool:
-    """Say whether an assertion speaks of a connection; of another tenant's ends unseen, only a never does."""
+def is_about(connection: Connection, tenant: Tenant, assertion: Assertion, decided: Action) -> bool:
+    """Say whether an assertion speaks of a connection.
+
+    Of what is let across unseen, only a never does; of what is not, none.
+    """
     if not _serves(assertion.services, connection.probe):
         return False
     if tenant.name not in (connection.source.tenant.name, connection.destination.tenant.name):
         return False
     peers = assertion.sources, assertion.destinations
     if connection.crosses and not connection.agreements:
-        if assertion.quantifier != "never":
+        if assertion.quantifier != "never" or decided is not Action.ALLOW:
             return False
         sides = []
         for end, side in zip((connection.source, connection.destination), peers, strict=True):
@@ -74,7 +77,7 @@ def is_about(connection: Connection, tenant: Tenant, assertion: Assertion) -> bo
 def breaks(configuration: Configuration, tenant: Tenant, assertion: Assertion, probe: Probe) -> bool:
     """Say, by the evaluator alone, whether a probe shows that the assertion does not hold."""
     ends = find_ends(configuration, probe)
-    if not isinstance(ends, tuple) or not is_about(connect(*ends, probe), tenant, assertion):
+    if not isinstance(ends, tuple):
         return False
     said = verdict(configuration, probe)
     assert isinstance(said, Verdict)
@@ -82,6 +85,8 @@ def breaks(configuration: Configuration, tenant: Tenant, assertion: Assertion, p
     if said.monitored:
         rule = rule_records(configuration)[said.rule].rule
         decided = configuration.tenants[said.rule.split("/")[0]].default if rule is None else rule.action
+    if not is_about(connect(*ends, probe), tenant, assertion, decided):
+        return False
     return (decided is assertion.verdict) is (assertion.quantifier == "never")
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from support.chain_site import through
 from support.logged import PATIENCE_S, look, of_port, opened, receive, records, rules, talk, until
 from support.service_frames import eventually, gather, listening, transport
-from support.service_site import ServiceSite
+from support.service_site import ZONEWALL, ServiceSite
 
 pytestmark = pytest.mark.net
 
@@ -54,6 +57,33 @@ def test_a_connection_leaves_one_record_when_it_starts_and_one_when_it_ends(site
     assert said["packets"] >= 10
     assert said["bytes"] > 10_000
     assert 0 <= said["seconds"] <= passed_s + 0.001  # the record says milliseconds
+
+
+def test_a_plan_against_the_controller_finds_in_its_journal_which_connections_would_be_cut(
+    site: ServiceSite, tmp_path: Path
+) -> None:
+    site.policy(*rules())
+    talk(site, "a2", 43061)
+    with opened(site, "b1", 43060):
+        until(site, 43060, lambda found: len(found) == 1)
+        until(site, 43061, lambda found: len(found) == 2)
+        site.wait_for(lambda status: status["journal"]["waiting"] == 0)
+        new = tmp_path / "new"
+        shutil.copytree(site.directory, new)
+        policy = new / "acme.yaml"
+        policy.write_text(policy.read_text().replace("tcp/80", "tcp/81"))
+        words = ["plan", str(new), "--state", str(site.state), "--output", "json"]
+        done = subprocess.run(
+            [str(ZONEWALL), *words], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 2, done.stderr
+        plan = json.loads(done.stdout)
+
+    turned = {one["connection"]["sport"]: one for one in plan["connections"]["flips"]}
+    assert [one["source"] for one in plan["connections"]["sources"]] == ["journal"]
+    assert (turned[43060]["turn"], turned[43060]["open"]) == ("cut", True)
+    assert turned[43060]["before"]["rule"].endswith("/web")
+    assert (turned[43061]["turn"], turned[43061]["open"]) == ("cut", False)
 
 
 def test_what_no_logged_rule_allows_leaves_no_record(site: ServiceSite) -> None:

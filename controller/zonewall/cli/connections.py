@@ -1,8 +1,9 @@
-"""Connections that a plan is asked about: recorded in a file, or live on the hosts."""
+"""Connections that a plan is asked about: recorded in a file or in the journal, or live on the hosts."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,48 @@ from zonewall.errors import ZonewallError
 from zonewall.flows.live_connections import read_connections
 from zonewall.intent.fleet import Policy
 from zonewall.intent.semantics import Probe
+from zonewall.journal.keeping import JournalReader, Query
 from zonewall.journal.record import Kind
 
 KEYS = frozenset({"tenant", "src", "dst", "proto", "sport", "dport", "icmp", "src_ip", "dst_ip"})
 """What of a record says which connection it is; all else is passed over."""
 
+MOST_RECORDS = 100_000
+"""So many of the journal's newest ``connection`` records are read."""
 
-def recorded(path: Path) -> list[Probe]:
-    """Return the connections of a file of JSON Lines, each once: probes, or what the journal printed.
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Connections that somebody knows of, each once.
+
+    Attributes:
+        source: who: ``file``, ``journal`` or ``hosts``.
+        name: which file, or the command that asks the hosts.
+        found: the connections; whether they are open now, None where that is not said.
+        unclear: records that say too little to tell which connection it was.
+        complete: there was no more to be read.
+    """
+
+    source: str
+    name: str
+    found: dict[Probe, bool | None] = field(default_factory=dict)
+    unclear: int = 0
+    complete: bool = True
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return what a plan says of them (docs/commands.md)."""
+        return {
+            "source": self.source,
+            "name": self.name,
+            "connections": len(self.found),
+            "open": sum(one is True for one in self.found.values()),
+            "unclear": self.unclear,
+            "complete": self.complete,
+        }
+
+
+def recorded(path: Path) -> Known:
+    """Return the connections of a file of JSON Lines: probes, or what the journal printed.
 
     Of the journal's lines only its ``connection`` records count (docs/services.md).
 
@@ -28,16 +63,50 @@ def recorded(path: Path) -> list[Probe]:
         ZonewallError: the file cannot be read, or a line is no connection.
     """
     now = datetime.now(UTC)
-    found: dict[Probe, None] = {}
+    known = Known("file", str(path))
     try:
         with path.open(encoding="utf-8", errors="replace") as stream:
             for number, line in enumerate(stream, 1):
                 probe = _record(line, now, f"{path}:{number}") if line.strip() else None
                 if probe is not None:
-                    found.setdefault(probe)
+                    known.found.setdefault(probe)
     except OSError as error:
         raise ZonewallError(f"cannot read the connections in {path}: {error.strerror}") from error
-    return list(found)
+    return known
+
+
+def journalled(journal: JournalReader, name: str, since_us: int) -> Known:
+    """Return the connections that a journal has recorded: those that are open, and those since a time.
+
+    Args:
+        journal: read only.
+        name: which file it is.
+        since_us: connections that ended before are passed over; microseconds since 1970.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    now = datetime.now(UTC)
+    query = Query(kinds=frozenset({Kind.CONNECTION}), newest_first=True, most=MOST_RECORDS)
+    found: dict[Probe, bool | None] = {}
+    ended: set[tuple[object, ...]] = set()
+    count = unclear = 0
+    for record in journal.select(query):
+        count += 1
+        said = record.entry.said
+        key = (record.entry.host, said.get("bridge"), said.get("row"), said.get("began_us"))
+        is_end = said.get("event") == "end"
+        if is_end:
+            ended.add(key)
+        is_open = not is_end and key not in ended
+        if not is_open and record.entry.at_us < since_us:
+            continue
+        probe = parse_probe(json.dumps(_journalled(said)), now)
+        if not isinstance(probe, Probe):
+            unclear += 1
+            continue
+        found[probe] = found.get(probe, False) or is_open
+    return Known("journal", name, found, unclear, count < MOST_RECORDS)
 
 
 def _record(line: str, now: datetime, where: str) -> Probe | None:
@@ -82,8 +151,8 @@ _AS_PROBES_SAY: dict[str, str | int] = {"icmp6": "icmpv6", "gre": 47, "esp": 50}
 _ECHO = {"icmp": [8, 0], "icmpv6": [128, 0]}
 
 
-def live(command: str, policy: Policy) -> list[Probe]:
-    """Return what every host's datapath tracks, each connection once.
+def live(command: str, policy: Policy) -> Known:
+    """Return what every host's datapath tracks.
 
     Raises:
         ZonewallError: a host cannot be asked.
@@ -98,4 +167,4 @@ def live(command: str, policy: Policy) -> list[Probe]:
                 one.source_port, one.destination_port, one.icmp,
             )  # fmt: skip
             found.setdefault(key, one)
-    return list(found.values())
+    return Known("hosts", command, dict.fromkeys(found.values(), True))

@@ -10,7 +10,7 @@ from typing import Any
 from zonewall.cli.times import from_us
 from zonewall.journal.keeping import JournalReader
 from zonewall.journal.record import Kind, Record
-from zonewall.store.options import read_options
+from zonewall.store.options import JOURNAL_FILE, read_options
 
 
 def open_journal(options: Path | None, state: Path | None, journal: Path | None) -> JournalReader:
@@ -21,7 +21,7 @@ def open_journal(options: Path | None, state: Path | None, journal: Path | None)
     """
     from zonewall.store.sql_journal import SqlJournal  # noqa: PLC0415 - other verbs need none of it
 
-    return SqlJournal(journal or read_options(options, {"state": state}).state / "journal.db")
+    return SqlJournal(journal or read_options(options, {"state": state}).state / JOURNAL_FILE)
 
 
 def as_json(record: Record) -> str:

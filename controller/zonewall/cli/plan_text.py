@@ -80,8 +80,12 @@ def _some(names: list[str]) -> str:
 
 def _connections(console: Console, known: dict[str, Any]) -> None:
     if known["known"] is None:
-        console.print("connections: unknown which would end otherwise; say --connections FILE or --appctl")
+        console.print(
+            "connections: unknown which would end otherwise; say --journal, --connections or --appctl"
+        )
         return
+    for one in known["sources"]:
+        console.print(f"connections of {_source(one)}", markup=False)
     turned = known["flips"]
     cut = sum(one["turn"] == "cut" for one in turned)
     console.print(f"connections: {known['known']} known, {cut} would be cut, {len(turned) - cut} otherwise")
@@ -89,7 +93,20 @@ def _connections(console: Console, known: dict[str, Any]) -> None:
         asked = one["connection"]
         what = f"{asked['src']} → {asked['dst']} proto {asked['proto']} dport {asked.get('dport', '-')}"
         rule = one["after"] or {"rule": one["why"]}
-        console.print(f"  {one['turn']}: {what}, by {rule['rule']}", markup=False)
+        state = {True: " (open)", False: " (ended)"}.get(one["open"], "")
+        console.print(f"  {one['turn']}{state}: {what}, by {rule['rule']}", markup=False)
+
+
+def _source(one: dict[str, Any]) -> str:
+    """Return what somebody knows, and what not."""
+    said: str = f"{one['source']} {one['name']}: {one['connections']}, {one['open']} open"
+    if one["unclear"]:
+        said += f"; {one['unclear']} record(s) say too little"
+    if not one["complete"]:
+        said += "; older records are not read"
+    if one["source"] == "journal":
+        said += "; it has those of rules with `log: connections` alone"
+    return said
 
 
 def _interruptions(console: Console, document: dict[str, Any]) -> None:

@@ -47,6 +47,7 @@ class Scene:
         learnt: addresses that no document says.
         passing: what ends by itself.
         added: the document of what was added by command, which stays beside any other configuration.
+        journal: where the controller keeps its journal; None for documents on disk.
     """
 
     title: str
@@ -58,6 +59,7 @@ class Scene:
     learnt: AddressBook = field(default_factory=AddressBook)
     passing: Passing = NOTHING_PASSES
     added: Mapping[str, bytes] = field(default_factory=dict)
+    journal: Path | None = None
 
     def with_learnt(self, documents: Configuration) -> Configuration:
         """Return other documents' configuration with what would still be learnt under them."""
@@ -109,6 +111,7 @@ def in_force(socket: Path, at: datetime) -> Scene:
             Learnt(EndpointKey(endpoint), ip_address(address), Source(source))
             for endpoint, address, source in document["addresses"]
         )
+        journal = None if document.get("journal") is None else Path(document["journal"])
         outliving = tuple(Outliving(str(rule), until) for rule, until in document["outliving"])
     except (KeyError, AttributeError, ValueError, TypeError) as error:
         raise ZonewallError(f"{socket}: the controller is of another version: {error!r}") from error
@@ -120,8 +123,9 @@ def in_force(socket: Path, at: datetime) -> Scene:
     passing = Passing(rule_ends(configuration, at), outliving)
     added = {name: text for name, text in texts.items() if name == ADDED}
     return Scene(
-        "the controller's", configuration, numbering, placement, inactive, socket, learnt, passing, added
-    )
+        "the controller's", configuration, numbering, placement, inactive, socket, learnt, passing, added,
+        journal,
+    )  # fmt: skip
 
 
 def control_socket(options: Path | None, state: Path | None, socket: Path | None) -> Path:

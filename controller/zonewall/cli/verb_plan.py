@@ -12,7 +12,8 @@ import typer
 
 from zonewall.cli.app import EXIT_FINDING
 from zonewall.cli.asking import parse_moment
-from zonewall.cli.connections import live, recorded
+from zonewall.cli.connections import Known, journalled, live, recorded
+from zonewall.cli.journal_view import open_journal
 from zonewall.cli.plan_text import plan_text
 from zonewall.cli.scene import (
     OptionsFile,
@@ -24,7 +25,8 @@ from zonewall.cli.scene import (
     in_force,
     on_disk,
 )
-from zonewall.errors import ConfigurationError, ControllerUnreachableError, ZonewallError
+from zonewall.cli.times import parse_time, to_us
+from zonewall.errors import ConfigurationError, ControllerUnreachableError, JournalError, ZonewallError
 from zonewall.flows.forecast import Forecast, forecast, over_budget_text
 from zonewall.intent.analysis.acceptance import load_accepted
 from zonewall.intent.change_report import beside_rows, change_rows, flip_rows, interruptions, rerouted
@@ -53,6 +55,12 @@ def show(  # noqa: PLR0917 - typer reads the options here
     connections: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JSON Lines of recorded connections.")
     ] = None,
+    journal: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A journal to read; a controller's own unless said.")
+    ] = None,
+    since: Annotated[
+        str, typer.Option(help="Of the journal: open connections, and those since then: -1d, RFC 3339.")
+    ] = "-1d",
     appctl: Annotated[
         str | None,
         typer.Option(metavar="COMMAND", help="Ask hosts for live connections: 'ssh {host} ovs-appctl'."),
@@ -67,12 +75,16 @@ def show(  # noqa: PLR0917 - typer reads the options here
     if output not in ("text", "json"):
         raise typer.BadParameter("write text or json", param_hint="--output")
     try:
-        moment = parse_moment(time, datetime.now(UTC))
+        now = datetime.now(UTC)
+        moment = parse_moment(time, now)
         if against is not None:
             old = on_disk(against, placement, moment)
         else:
             old = in_force(control_socket(options, state, socket), moment)
-        document = plan_document(old, directory, moment, _asked(old, connections, appctl))
+        known = _journal(old, journal, to_us(parse_time(since, now)))
+        known += [] if connections is None else [recorded(connections)]
+        known += [] if appctl is None else [live(appctl, old.policy())]
+        document = plan_document(old, directory, moment, known)
     except ControllerUnreachableError:
         raise
     except ConfigurationError as error:
@@ -91,17 +103,25 @@ def show(  # noqa: PLR0917 - typer reads the options here
         raise typer.Exit(EXIT_CHANGES)
 
 
-def _asked(scene: Scene, file: Path | None, appctl: str | None) -> list[Probe] | None:
-    """Return the connections to judge; None: nobody has said of any."""
-    if file is None and appctl is None:
-        return None
-    found = [] if file is None else recorded(file)
-    return found if appctl is None else [*found, *live(appctl, scene.policy())]
+def _journal(scene: Scene, said: Path | None, since_us: int) -> list[Known]:
+    """Return the connections of the journal that was said, or of the controller's own where it can be read.
+
+    Raises:
+        ZonewallError: the one that was said cannot be read.
+    """
+    file = said or scene.journal
+    if file is None:
+        return []
+    try:
+        return [journalled(open_journal(None, None, file), str(file), since_us)]
+    except JournalError as error:
+        if said is not None:
+            raise
+        typer.echo(f"zonewall: the controller's journal is not read: {error}", err=True)
+        return []
 
 
-def plan_document(
-    old: Scene, directory: Path, moment: datetime, connections: list[Probe] | None
-) -> dict[str, Any]:
+def plan_document(old: Scene, directory: Path, moment: datetime, connections: list[Known]) -> dict[str, Any]:
     """Return the plan (docs/commands.md).
 
     Raises:
@@ -146,13 +166,19 @@ def _names(before: set[Any], after: set[Any]) -> dict[str, list[str]]:
 
 
 def _connections(
-    old: Scene, comparison: Comparison, connections: list[Probe] | None, moment: datetime
+    old: Scene, comparison: Comparison, connections: list[Known], moment: datetime
 ) -> dict[str, Any]:
-    if connections is None:
-        return {"known": None, "flips": None}
-    now = [replace(probe, time=moment) for probe in connections]
+    """Return what becomes of the connections; what two know of is one, open if either says so."""
+    if not connections:
+        return {"known": None, "sources": [], "flips": None}
+    now: dict[Probe, bool | None] = {}
+    for known in connections:
+        for probe, is_open in known.found.items():
+            asked = replace(probe, time=moment)
+            now[asked] = now.get(asked) or is_open
     found = flips(old.configuration, comparison.new.configuration, now)
-    return {"known": len(now), "flips": flip_rows(found)}
+    sources = [known.to_plain() for known in connections]
+    return {"known": len(now), "sources": sources, "flips": flip_rows(found, now)}
 
 
 def _bridge(one: Forecast) -> dict[str, Any]:

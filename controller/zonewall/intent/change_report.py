@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from zonewall.intent.changes import Beside, Change, Comparison, Ending, Section
@@ -71,17 +71,22 @@ def beside_rows(beside: Iterable[Beside]) -> list[dict[str, Any]]:
     return [{"what": one.what, "before": one.before.value, "after": one.after.value} for one in beside]
 
 
-def flip_rows(flips: Iterable[Flip]) -> list[dict[str, Any]]:
-    """Return connections that would end otherwise."""
+def flip_rows(flips: Iterable[Flip], known: Mapping[Probe, bool | None]) -> list[dict[str, Any]]:
+    """Return connections that would end otherwise, each with whether it is open, as far as that is known.
+
+    One that has ended, of ends that are there no more, is history.
+    """
     return [
         {
             "connection": probe_document(flip.connection),
             "turn": flip.turn.value,
+            "open": known.get(flip.connection),
             "before": _verdict(flip.before),
             "after": _verdict(flip.after),
             "why": flip.why or None,
         }
         for flip in flips
+        if flip.before is not None or known.get(flip.connection) is not False
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from zonewall.intent.semantics import Probe, ProbeError, Verdict, verdict
@@ -35,8 +35,13 @@ class Flip:
 
 def flips(old: Configuration, new: Configuration, connections: Iterable[Probe]) -> Iterator[Flip]:
     """Yield the connections that would end otherwise, and those that cannot be said of."""
+    tells_source_ports = _asks_for_source_ports(old) or _asks_for_source_ports(new)
+    judged: dict[Probe, tuple[Verdict | ProbeError, Verdict | ProbeError]] = {}
     for connection in connections:
-        before, after = verdict(old, connection), verdict(new, connection)
+        asked = connection if tells_source_ports else replace(connection, source_port=None)
+        if asked not in judged:
+            judged[asked] = verdict(old, asked), verdict(new, asked)
+        before, after = judged[asked]
         if isinstance(before, Verdict) and isinstance(after, Verdict):
             passes, would = before.verdict is Action.ALLOW, after.verdict is Action.ALLOW
             if passes != would:
@@ -47,6 +52,12 @@ def flips(old: Configuration, new: Configuration, connections: Iterable[Probe]) 
         elif isinstance(before, ProbeError):
             seen = after if isinstance(after, Verdict) else None
             yield Flip(connection, Turn.UNCLEAR, None, seen, before.message)
+
+
+def _asks_for_source_ports(configuration: Configuration) -> bool:
+    tiers = [*configuration.provider.before, *configuration.provider.after]
+    tiers += [tier for tenant in configuration.tenants.values() for tier in tenant.tiers]
+    return any(term.source_ports for tier in tiers for rule in tier.rules for term in rule.services)
 
 
 def on_change_of(configuration: Configuration, rule: str) -> OnChange:

@@ -119,12 +119,28 @@ def linked_pairs(configuration: Configuration) -> list[tuple[TenantName, TenantN
         for rule in tier.rules:
             if rule.action is not Action.ALLOW:
                 continue
-            for source in _owners(rule.sources, tenants):
-                for destination in _owners(rule.destinations, tenants):
-                    stands = tier.tenants is None or {source, destination} & set(tier.tenants)
-                    if source != destination and stands:
-                        pairs |= {(source, destination), (destination, source)}  # answers need the way back
+            for pair in _named(tier, rule, tenants):
+                pairs |= {pair, pair[::-1]}  # answers need the way back
     return sorted(pairs)
+
+
+def refused_pairs(configuration: Configuration) -> list[tuple[TenantName, TenantName]]:
+    """Return the ordered pairs of tenants that only rules name that let nothing across, sorted."""
+    pairs: set[tuple[TenantName, TenantName]] = set()
+    for tier in configuration.provider.before + configuration.provider.after:
+        for rule in tier.rules:
+            pairs.update(_named(tier, rule, configuration.tenants))
+    return sorted(pairs.difference(linked_pairs(configuration)))
+
+
+def _named(
+    tier: Tier, rule: Rule, tenants: Mapping[TenantName, Tenant]
+) -> Iterator[tuple[TenantName, TenantName]]:
+    """Yield the pairs of tenants that a provider's rule names."""
+    for source in _owners(rule.sources, tenants):
+        for destination in _owners(rule.destinations, tenants):
+            if source != destination and (tier.tenants is None or {source, destination} & set(tier.tenants)):
+                yield source, destination
 
 
 def _owners(peers: Sequence[Peer], tenants: Mapping[TenantName, Tenant]) -> set[TenantName]:

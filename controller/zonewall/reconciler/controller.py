@@ -39,7 +39,7 @@ from zonewall.reconciler.status import status_document
 from zonewall.reconciler.trial import Trials
 from zonewall.store.applied_file import read_applied
 from zonewall.store.journal_writer import JournalWriter
-from zonewall.store.options import Options, TlsOptions, parse_remote
+from zonewall.store.options import JOURNAL_FILE, Options, TlsOptions, parse_remote
 from zonewall.store.watch import changes
 from zonewall.telemetry.outputs import Outputs
 from zonewall.values.names import DatapathId
@@ -71,7 +71,7 @@ class Controller:
         self.options = options
         self._doors = doors
         key = discovery_key(options.state / "discovery.key")
-        self.journal = JournalWriter(options.state / "journal.db")
+        self.journal = JournalWriter(options.state / JOURNAL_FILE)
         applied = options.state / "applied.json"
         in_force = read_applied(applied, directory)
         if in_force != directory:

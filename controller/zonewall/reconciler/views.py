@@ -18,6 +18,7 @@ from zonewall.pipeline.cookie import is_compiled, is_ours
 from zonewall.reconciler.added import endpoint_rows
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.status import bridge_rows
+from zonewall.store.options import JOURNAL_FILE
 from zonewall.store.placement_file import placement_document
 
 READ_S = 8.0
@@ -52,6 +53,7 @@ async def _in_force(reconciler: Reconciler, words: Mapping[str, str]) -> dict[st
         ],
         "placement": placement_document(world.fleet.placement()),
         "out_of_force": sorted(world.inactive),
+        "journal": str((reconciler.numbering_file.parent / JOURNAL_FILE).absolute()),
         "outliving": [[one.rule, one.until] for one in world.policy.passing.outliving],
     }
 

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zonewall.errors import ZonewallError
 
+JOURNAL_FILE = "journal.db"
+"""What the journal is called in the state folder."""
+
 STATE_VARIABLE = "ZONEWALL_STATE"
 """In the environment: the state folder, for controllers that have no options file."""
 

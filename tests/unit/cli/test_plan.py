@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from typer.testing import CliRunner
 
 from zonewall.cli.app import build_app
 from zonewall.errors import ControllerUnreachableError
+from zonewall.journal.record import Entry, Kind, canonical
+from zonewall.store.sql_journal import SqlJournal
 
 DEMO = Path(__file__).parents[3] / "policies" / "demo"
 PLACEMENT = """
@@ -88,7 +91,7 @@ def test_recorded_connections_that_would_turn_are_listed_and_none_is_not_unknown
         {"src": "acme/db1", "dst": "acme/web1", "proto": "tcp", "sport": 40000, "dport": port, "began": "…"}
         for port in (80, 443)
     ]
-    assert workshop.plan()[1]["connections"] == {"known": None, "flips": None}
+    assert workshop.plan()[1]["connections"] == {"known": None, "sources": [], "flips": None}
     workshop.connections.write_text("".join(json.dumps(one) + "\n" for one in records))
 
     _, plan = workshop.plan("--connections", str(workshop.connections))
@@ -122,6 +125,118 @@ def test_connections_that_the_journal_recorded_are_read_as_it_prints_them(worksh
     assert plan["connections"]["known"] == 2
     [flip] = plan["connections"]["flips"]
     assert (flip["turn"], flip["connection"]["src"], flip["connection"]["dport"]) == ("cut", "acme/db1", 80)
+
+
+HOUR_US = 3_600_000_000
+ADDRESSES = {
+    "acme/db1": "10.0.0.3",
+    "acme/batch1": "10.0.0.4",
+    "acme/web2": "10.0.0.2",
+    "acme/gone": "10.0.0.77",
+}
+
+
+def whose(endpoint: str) -> dict[str, str]:
+    return {"tenant": "acme", "endpoint": endpoint}
+
+
+def connection(event: str, hours_ago: float, port: int, row: str, source: str = "acme/db1") -> Entry:
+    """Return a record of a connection to the web server."""
+    details = {
+        "event": event, "protocol": "tcp", "bridge": "br-int", "row": row, "began_us": 7,
+        "source": {"address": ADDRESSES[source], "service": 40000 + port} | whose(source),
+        "destination": {"address": "10.0.0.1", "service": port} | whose("acme/web1"),
+    }  # fmt: skip
+    at_us = time.time_ns() // 1000 - int(hours_ago * HOUR_US)
+    return Entry(at_us, Kind.CONNECTION, "rule x", "acme", source, "hv1", canonical(details))
+
+
+def journal(path: Path, *entries: Entry) -> Path:
+    SqlJournal(path, writable=True).append(entries, {})
+    return path
+
+
+def test_the_journal_says_which_open_and_which_late_connections_would_turn(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    workshop.edit("acme.yaml", "http: [tcp/80, tcp/443]", "http: [tcp/443]")
+    workshop.edit("acme.yaml", "services: [http],   always", "services: [tcp/443], always")
+    now_us = time.time_ns() // 1000
+    lost = Entry(now_us, Kind.CONNECTION, "rule x", "", "", "hv1", canonical({"event": "start", "row": "ff"}))
+    kept = [
+        connection("start", 96, 80, "aa"),  # open for days
+        connection("start", 90, 443, "bb"),  # open, and stays allowed
+        connection("start", 80, 80, "cc", "acme/batch1"),
+        connection("end", 70, 80, "cc", "acme/batch1"),  # ended too long ago
+        connection("start", 3, 80, "dd", "acme/web2"),
+        connection("end", 2, 80, "dd", "acme/web2"),
+        connection("start", 3, 80, "ee", "acme/gone"),
+        connection("end", 2, 80, "ee", "acme/gone"),  # of an endpoint that is no more
+        lost,
+    ]
+    # Journals are kept as they came: what is newest is what was written last.
+    file = journal(tmp_path / "journal.db", *sorted(kept, key=lambda entry: entry.at_us))
+    before = SqlJournal(file).head()
+
+    _, plan = workshop.plan("--journal", str(file))
+    _, longer = workshop.plan("--journal", str(file), "--since", "-4d")
+
+    [source] = plan["connections"]["sources"]
+    assert (source["source"], source["connections"], source["open"], source["unclear"]) == (
+        "journal",
+        4,
+        2,
+        1,
+    )
+    turned = {(one["connection"]["src"], one["turn"], one["open"]) for one in plan["connections"]["flips"]}
+    assert turned == {("acme/db1", "cut", True), ("acme/web2", "cut", False)}
+    assert longer["connections"]["known"] == 5
+    assert SqlJournal(file).head() == before
+
+
+def test_what_the_journal_and_a_file_know_is_told_once_and_told_to_people(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    workshop.edit("acme.yaml", "http: [tcp/80, tcp/443]", "http: [tcp/443]")
+    workshop.edit("acme.yaml", "services: [http],   always", "services: [tcp/443], always")
+    file = journal(tmp_path / "journal.db", connection("start", 1, 80, "aa"))
+    ends = {"src_ip": "10.0.0.3", "dst_ip": "10.0.0.1", "tenant": "acme", "sport": 40080, "dport": 80}
+    record = {"src": "acme/db1", "dst": "acme/web1", "proto": "tcp", **ends}
+    workshop.connections.write_text(json.dumps(record) + "\n")
+    more = ["--journal", str(file), "--connections", str(workshop.connections)]
+
+    _, plan = workshop.plan(*more)
+    words = ["plan", str(workshop.new), "--against", str(DEMO), *more]
+    text = CliRunner().invoke(build_app(), words).output
+
+    assert plan["connections"]["known"] == 1
+    assert [one["open"] for one in plan["connections"]["flips"]] == [True]
+    assert f"connections of journal {file}: 1, 1 open; it has those of rules with `log: connections`" in text
+    assert "connections: 1 known, 1 would be cut, 0 otherwise" in text
+    assert "cut (open): acme/db1 → acme/web1" in text
+
+
+def test_a_journal_that_was_said_and_is_not_there_is_refused(workshop: Workshop, tmp_path: Path) -> None:
+    code, plan = workshop.plan("--journal", str(tmp_path / "journal.db"))
+    assert code == 1
+    assert "there is no journal" in plan["said"]
+    assert not (tmp_path / "journal.db").exists()
+
+
+def test_source_ports_tell_connections_apart_only_where_a_rule_asks_for_them(workshop: Workshop) -> None:
+    workshop.edit(
+        "acme.yaml",
+        "http: [tcp/80, tcp/443]",
+        "http: [tcp/443, {proto: tcp, ports: 80, source-ports: 1024-65535}]",
+    )
+    workshop.edit("acme.yaml", "services: [http],   always", "services: [tcp/443], always")
+    ends = {"src": "acme/db1", "dst": "acme/web1", "proto": "tcp", "dport": 80}
+    lines = [json.dumps({**ends, "sport": port}) for port in (1023, 1024, 1025)]
+    workshop.connections.write_text("\n".join(lines))
+
+    _, plan = workshop.plan("--connections", str(workshop.connections))
+
+    assert [one["connection"]["sport"] for one in plan["connections"]["flips"]] == [1023]
 
 
 def test_a_rule_that_keeps_its_connections_costs_flows_when_it_goes(workshop: Workshop) -> None:

@@ -133,6 +133,14 @@ def test_a_never_sees_what_the_provider_lets_in_from_another_tenant_and_an_alway
     assert messages("", "{from: external, to: db, always: drop}", provider=METRICS) == []
 
 
+def test_what_is_dropped_between_tenants_that_agreed_on_nothing_breaks_no_assertion() -> None:
+    inside = "default: reject"
+
+    assert messages("", "{from: any, to: any, never: drop}", inside, METRICS) == []
+    (message,) = messages("", "{from: any, to: any, never: reject}", inside, METRICS)
+    assert "reject by acme/default" in message
+
+
 def write(folder: Path, texts: dict[str, bytes]) -> Path:
     folder.mkdir(exist_ok=True)
     for name, text in texts.items():

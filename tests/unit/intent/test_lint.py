@@ -194,3 +194,24 @@ def test_a_clean_configuration_exits_0_and_an_invalid_one_2(tmp_path: Path) -> N
     assert (clean.exit_code, clean.output.endswith("0 remark(s)\n")) == (0, True)
     assert wrong.exception is not None
     assert "kind: inventory" in str(wrong.exception)
+
+
+def test_a_provider_rule_that_decides_only_between_tenants_is_not_called_shadowed() -> None:
+    blue = b"kind: tenant\ntenant: blue\n"
+    more = (
+        INVENTORY.partition("mirror-targets")[0].replace("acme", "blue").replace("iface-id: ", "iface-id: b")
+    )
+    provider = (
+        "kind: provider\nafter:\n  - name: last\n    rules:\n"
+        "      - {name: open, from: any, to: any, action: allow}\n"
+        "      - {name: apart, from: acme/any, to: [any, blue/any], action: reject}\n"
+        "      - {name: never, from: acme/any, to: any, action: drop}\n"
+    )
+    texts = {**documents(), "blue.yaml": blue, "more.yaml": more.encode(), "provider.yaml": provider.encode()}
+
+    result = load_texts(texts)
+    assert result.configuration is not None, result.findings
+    told = [(one.code, one.subject) for one in lint(result.configuration, NOW)]
+
+    assert ("shadowed", "provider/last/apart") not in told
+    assert ("shadowed", "provider/last/never") in told

@@ -21,7 +21,8 @@ from zonewall.policy.inventory import Inventory
 from zonewall.policy.model import Action, Assertion, Configuration, Peer, Tenant
 from zonewall.values.names import TenantName
 
-_Groups = tuple[list[str], list[str]]
+_Groups = tuple[list[str], list[str], bool]
+"""Sources, destinations, and whether of what is between them only what is let through counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +106,15 @@ class _Judge:
                 continue
             walk = walk_of(bank, assertion.services)
             asked = walk.protocols.region(assertion.services)
-            for sources, destinations in self._groups(tenant, assertion, walk):
+            for sources, destinations, only_ways_in in self._groups(tenant, assertion, walk):
                 mask = walk.mask(0, sources[0]) & walk.mask(1, destinations[0])
                 for decision in walk.decisions(mask, asked):
                     outcome = self._outcome(walk.lines[decision.place])
                     if (outcome is assertion.verdict) is (assertion.quantifier == "always"):
                         continue
-                    witness = self._witness(tenant, walk, (sources, destinations), decision.region)
+                    if only_ways_in and outcome is not Action.ALLOW:
+                        continue
+                    witness = self._witness(tenant, walk, sources, destinations, decision.region)
                     if witness is not None:
                         yield Broken(tenant.name, assertion, witness)
 
@@ -127,8 +130,8 @@ class _Judge:
     def _groups(self, tenant: Tenant, assertion: Assertion, walk: BankWalk) -> Iterator[_Groups]:
         """Yield whom an assertion is about on both sides, those identities together that no line tells apart.
 
-        Without an agreement only a ``never`` sees another tenant's ends, by ``any`` and ``external``: no way
-        in stays unseen.
+        Without an agreement only a ``never`` sees another tenant's ends, by ``any`` and ``external``, and
+        only what is let across: no way in stays unseen.
         """
         bank = walk.bank
         owners = [self.configuration.tenants[name] for name in (bank.source, bank.destination)]
@@ -153,18 +156,21 @@ class _Judge:
             for (_, from_agreed, from_word), sources in sides[0].items():
                 for (_, to_agreed, to_word), destinations in sides[1].items():
                     unseen = assertion.quantifier == "never" and from_word and to_word
-                    if not crossing or from_agreed or to_agreed or unseen:
-                        yield sources, destinations
+                    agrees = not crossing or from_agreed or to_agreed
+                    if agrees or unseen:
+                        yield sources, destinations, not agrees
 
     def _identities(self, bank: Bank, side: int) -> Mapping[str, Mapping[int, list[Example]]]:
         """Return who can be at a side of a bank: between tenants nobody outside."""
         owner = bank.source if side == 0 else bank.destination
         return self.ends[owner][int(bank.source == bank.destination)].examples
 
-    def _witness(self, tenant: Tenant, walk: BankWalk, groups: _Groups, region: Region) -> Witness | None:
+    def _witness(
+        self, tenant: Tenant, walk: BankWalk, sources: list[str], destinations: list[str], region: Region
+    ) -> Witness | None:
         """Return a connection in the region between two ends of the groups."""
         sides = self._identities(walk.bank, 0), self._identities(walk.bank, 1)
-        found = find_packet(walk.protocols, region, sides, groups)
+        found = find_packet(walk.protocols, region, sides, (sources, destinations))
         if found is None:
             return None
         return witness_of(self.configuration, tenant.name, *found, self.moment)

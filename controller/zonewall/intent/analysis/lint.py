@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,14 +10,17 @@ from zonewall.intent.analysis.ends import Ends, ends_of
 from zonewall.intent.analysis.regions import intersection, protocols_of
 from zonewall.intent.analysis.survey import RuleUse, Spot, Survey, fleeting_rules, survey
 from zonewall.intent.analysis.witness import Witness
-from zonewall.intent.banks import RuleRecord, peer_text
+from zonewall.intent.banks import Bank, RuleRecord, peer_text
 from zonewall.intent.identity import Directory, build_directory
-from zonewall.intent.judgement import build_banks, rule_records
+from zonewall.intent.judgement import bank_between, build_banks, refused_pairs, rule_records
 from zonewall.policy.findings import Location
 from zonewall.policy.model import Action, Configuration, Peer, Rule
 from zonewall.values.names import TenantName, ZoneName
 
 SOON = timedelta(days=14)
+
+MOST_REFUSED_PAIRS = 1_000
+"""Pairs of tenants that lint looks between, though nothing passes there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,10 @@ def lint(configuration: Configuration, at: datetime, soon: timedelta = SOON) -> 
     records = rule_records(configuration)
     expired = frozenset(name for name, record in records.items() if _ends_by(record.rule, at))
     banks = build_banks(configuration, directory, expired)
+    refused = refused_pairs(configuration)
+    banks |= _between(configuration, directory, expired, refused[:MOST_REFUSED_PAIRS])
     seen = survey(banks, ends, records, fleeting_rules(configuration, records))
+    seen.complete &= len(refused) <= MOST_REFUSED_PAIRS
     linter = _Linter(configuration, directory, ends, records, seen, at)
     remarks = [*linter.rules(), *linter.conflicts(), *linter.empty_zones(), *_ending(records, at, soon)]
     if not seen.complete:
@@ -61,6 +67,17 @@ def lint(configuration: Configuration, at: datetime, soon: timedelta = SOON) -> 
         )
         remarks.append(Remark("incomplete", "configuration", Location(".", 1, 1), message))
     return tuple(sorted(remarks, key=lambda remark: (remark.location, remark.code, remark.message)))
+
+
+def _between(
+    configuration: Configuration,
+    directory: Directory,
+    expired: frozenset[str],
+    pairs: Iterable[tuple[TenantName, TenantName]],
+) -> dict[str, Bank]:
+    """Return the banks of tenants between which nothing passes, though provider rules decide there, too."""
+    found = (bank_between(configuration, directory, expired, *pair) for pair in pairs)
+    return {bank.name: bank for bank in found if bank is not None}
 
 
 def _joins_tenants(rule: Rule) -> bool:
@@ -103,7 +120,8 @@ class _Linter:
             if rule is None:
                 continue
             if use.taken is None:
-                yield from self._shadowed(name, rule, use)
+                if self.seen.complete or not _joins_tenants(rule):
+                    yield from self._shadowed(name, rule, use)
                 continue
             if not use.needed:
                 yield from self._redundant(name, rule, use, use.taken)
