@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from zonewall.flows.encoded import BridgeState
 from zonewall.flows.layers import (
@@ -22,6 +21,7 @@ from zonewall.flows.layers import (
     Step,
     TenantLayer,
     port_range,
+    same_entries,
 )
 from zonewall.flows.meter_uses import MeterUses
 from zonewall.flows.shared_pieces import SharedPieces
@@ -36,6 +36,7 @@ from zonewall.intent.resolve import (
     destinations_of,
     for_remotes,
     goes_by_uplink,
+    is_elsewhere,
     local_endpoint,
     locals_of,
     populated,
@@ -47,8 +48,6 @@ from zonewall.placement.model import Binding, BridgeKey
 from zonewall.values.names import EndpointKey, TenantName
 
 _OwnByPort = Mapping[int, Mapping[At, Own]]
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 @dataclass(slots=True)
@@ -57,6 +56,7 @@ class _Bridge:
 
     fleet: Fleet
     here: dict[TenantName, Locals]
+    come: frozenset[TenantName]  # those of which endpoints came with connections that began elsewhere
     banks: dict[str, BankHere]
     intent: BridgeIntent
     tenants: dict[TenantName, tuple[TenantIntent, View]]
@@ -123,6 +123,7 @@ class _Step:
             known.fleet = self._fleet
             return known
         here = self._here()
+        come = self._come(here)
         banks = self._banks(here)
         intent = self._intent(here, banks)
         tenants: dict[TenantName, tuple[TenantIntent, View]] = {}
@@ -131,7 +132,7 @@ class _Step:
         before, uses = (known.layers, known.meters) if known is not None else (Layers(), MeterUses())
         bare = Layers(
             self._frame(intent),
-            self._moved(here, intent),
+            self._shared.take_up(intent) if come and intent.judges else EMPTY,
             self._paths(),
             tenant_layers,
             bank_layers,
@@ -139,7 +140,8 @@ class _Step:
             banks_step=Step(before.itself, self._changed_banks) if self._counts_banks else None,
         )
         uses = uses.follow(*bare.metered_since(before))
-        return _Bridge(self._fleet, here, banks, intent, tenants, replace(bare, meters=uses.meters), uses)
+        whole = replace(bare, meters=uses.meters)
+        return _Bridge(self._fleet, here, come, banks, intent, tenants, whole, uses)
 
     def _touched(self) -> set[TenantName]:
         """Return the tenants whose endpoints, here or elsewhere, changed, and those that may see them."""
@@ -166,6 +168,12 @@ class _Step:
                 if gone != come:
                     here[name] = here[name].change(gone, come)
         return here
+
+    def _come(self, here: dict[TenantName, Locals]) -> frozenset[TenantName]:
+        known = self._known
+        looked_at = here.keys() if known is None or self._changed is None else self._touched()
+        come = frozenset([name for name in looked_at if name in here and here[name].midstream])
+        return come if known is None or self._changed is None else known.come - looked_at | come
 
     def _locals(self, name: TenantName) -> Locals:
         """Return what a tenant's endpoints here add up to, as known where nothing of it has changed."""
@@ -253,12 +261,6 @@ class _Step:
             return known.layers.paths
         return {each.number: self._shared.path(each) for each in destinations_of(fleet, self._key)}
 
-    def _moved(self, here: dict[TenantName, Locals], intent: BridgeIntent) -> Block:
-        """Return the flows for connections that are taken up in their middle, where an endpoint has come."""
-        if not intent.judges or not any(of.midstream for of in here.values()):
-            return EMPTY
-        return self._shared.take_up(intent)
-
     def _bank_layers(self, banks: dict[str, BankHere], intent: BridgeIntent) -> Mapping[str, BankLayer]:
         known, policy = self._known, self._policy
         if known is None or self._changed is None or intent.has_legs != known.intent.has_legs:
@@ -317,19 +319,19 @@ class _Step:
         remote_view = for_remotes(view)
         by_uplink = goes_by_uplink(policy, key, tenant)
         seen: dict[TenantName, Seen] = {}
-        if _is_elsewhere(fleet.of(name).present, key):
+        if is_elsewhere(fleet.of(name).present, key):
             seen[name] = Seen(self._shared.group(fleet, name, remote_view, by_uplink), key)
         guests: dict[EndpointKey, Own] = {}
         for bank in policy.beyond.get(name, ()):
             other, number = bank.destination, policy.number(Kind.BANK, bank.name)
             other_number = policy.number(Kind.TENANT, other)
-            if _is_elsewhere(fleet.of(other).present, key):
+            if is_elsewhere(fleet.of(other).present, key):
                 group = self._shared.guests(fleet, other, remote_view, other_number, number)
                 seen[other] = Seen(group, key)
             self._add_guests(guests, before, view, other, other_number, number)
         frame = self._shared.tenant_frame(intent, tenant)
         own = self._own(name, view, before)
-        same_guests = before is not None and _same_entries(guests, before.guests)
+        same_guests = before is not None and same_entries(guests, before.guests)
         return TenantLayer(frame, local, own, before.guests if before and same_guests else guests, seen)
 
     def _own(self, name: TenantName, view: View, before: TenantLayer | None) -> _OwnByPort:
@@ -392,13 +394,3 @@ class _Step:
                 foreign = ForeignEndpoint(local_endpoint(facts, binding), tenant, bank)
                 kept = Own(facts, binding, Block(self._shared.forms.foreign(view, foreign)))
             guests[at[1]] = kept
-
-
-def _is_elsewhere(present: frozenset[BridgeKey], key: BridgeKey) -> bool:
-    """Say whether there is any bridge among some beside this one."""
-    return len(present) > (key in present)
-
-
-def _same_entries(one: Mapping[K, V], other: Mapping[K, V]) -> bool:
-    """Say whether both have the same objects under the same keys."""
-    return len(one) == len(other) and all(other.get(key) is value for key, value in one.items())

@@ -323,3 +323,8 @@ def _compare_seen(now: Seen, then: Seen, gone: list[Block], come: list[Block]) -
         mine = {} if bridge == now.bridge else now.group.blocks.get(bridge, {})
         other = {} if bridge == then.bridge else then.group.blocks.get(bridge, {})
         _compare_blocks(mine, other, gone, come)
+
+
+def same_entries(one: Mapping[K, Own], other: Mapping[K, Own]) -> bool:
+    """Say whether both have the same objects under the same keys."""
+    return len(one) == len(other) and all(other.get(key) is value for key, value in one.items())

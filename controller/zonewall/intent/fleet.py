@@ -155,8 +155,8 @@ class Fleet:
         if (
             self.policy is not before.policy
             or self.declared is not before.declared
-            or self.placement.links != before.placement.links
-            or self.placement.away != before.placement.away
+            or not _same(self.placement.links, before.placement.links)
+            or not _same(self.placement.away, before.placement.away)
         ):
             return None
         return _changed(before.placement.bindings, self.placement.bindings)
@@ -244,6 +244,11 @@ def _same_places(one: Policy, other: Policy) -> bool:
     )
 
 
+def _same(one: object, other: object) -> bool:
+    """Say whether two are equal; of thousands of links, mostly the same object, none is looked at."""
+    return one is other or one == other
+
+
 def _changed(
     before: Mapping[EndpointKey, tuple[Binding, ...]], after: Mapping[EndpointKey, tuple[Binding, ...]]
 ) -> list[EndpointKey]:
@@ -278,11 +283,14 @@ def _moved(
     members: Members, facts: EndpointFacts, before: tuple[Binding, ...], after: tuple[Binding, ...]
 ) -> Members:
     """Return a tenant's endpoints with one of them moved."""
-    counted = dict(members.bridges)
+    bridges = dict(members.bridges)
+    touched = dict.fromkeys([binding.bridge for binding in (*before, *after)])
     for bindings, step in ((before, -1), (after, 1)):
         for binding in bindings:
-            counted[binding.bridge] = counted.get(binding.bridge, 0) + step
-    bridges = {bridge: count for bridge, count in counted.items() if count}
+            bridges[binding.bridge] = bridges.get(binding.bridge, 0) + step
+    for bridge in touched:
+        if not bridges[bridge]:
+            del bridges[bridge]
     receiving = [binding for binding in after if binding.state in DELIVERING]
     place = members.place.put(facts.key, receiving[-1]) if receiving else members.place.drop(facts.key)
     servers = members.servers
@@ -290,7 +298,9 @@ def _moved(
         servers = {key: bridge for key, bridge in servers.items() if key != facts.key}
         if receiving:
             servers[facts.key] = receiving[-1].bridge
-    present = members.present if bridges.keys() == members.present else frozenset(bridges)
+    # The rest of them is as it was.
+    is_same = all((bridge in bridges) == (bridge in members.present) for bridge in touched)
+    present = members.present if is_same else frozenset(bridges)
     return Members(place, bridges, servers, present)
 
 

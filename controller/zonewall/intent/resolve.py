@@ -207,6 +207,11 @@ def via_bridge(policy: Policy, bridge: BridgeKey) -> int:
     return policy.bridges[bridge]
 
 
+def is_elsewhere(present: frozenset[BridgeKey], key: BridgeKey) -> bool:
+    """Say whether there is any bridge among some beside this one."""
+    return len(present) > (key in present)
+
+
 def goes_by_uplink(policy: Policy, key: BridgeKey, tenant: TenantIntent) -> bool:
     """Say whether the tenant's endpoints elsewhere are reached through its uplinks here."""
     return bool(tenant.uplinks) and attachment_of(policy, key) is Attachment.UNDERLAY
