@@ -17,7 +17,7 @@ from zonewall.flows.leaving import retired
 from zonewall.flows.wire import encode_program
 from zonewall.intent.fleet import Fleet, index_fleet, prepare
 from zonewall.intent.numbering import Numbering
-from zonewall.intent.passing import outliving_after
+from zonewall.intent.passing import NOTHING_PASSES, Passing, outliving_after
 from zonewall.pipeline.compile import compile_bridge
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.model import BridgeKey
@@ -196,3 +196,13 @@ def test_what_stands_elsewhere_is_equal_and_says_where_it_stands() -> None:
     rules = [configuration.tenants["acme"].tiers[0].rules[0] for configuration in (known, carried)]  # type: ignore[index]
     assert rules[0] == rules[1]
     assert rules[1].location == replace(rules[0].location, line=rules[0].location.line + 1)
+
+
+def test_a_rule_that_ends_and_then_does_not_is_placed_as_from_nothing() -> None:
+    known = read(written(first_documents(), {}))
+    policy = prepare(known, Numbering())
+    for passing in (Passing({"acme/base/r1": 1000}), Passing({"acme/base/r0": 2000}), NOTHING_PASSES):
+        plain = prepare(known, policy.numbering, passing=passing)
+        policy = prepare(known, policy.numbering, passing=passing, before=policy)
+        assert policy.placed == plain.placed
+        assert policy.numbering == plain.numbering
