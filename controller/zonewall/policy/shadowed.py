@@ -32,17 +32,13 @@ def shadowed_after(
     """Return ``shadowed`` of a tier, given that of the tier ``before``: few rules that differ cost little."""
     if tier is before:
         return dict(known)
-    last = {rule.name: rule for rule in before.rules}
-    now = {rule.name: rule for rule in tier.rules}
-    changed = [rule for rule in before.rules if not _same(now.get(rule.name), rule)]
-    come = [rule for rule in tier.rules if not _same(last.get(rule.name), rule)]
-    kept = [rule.name for rule in tier.rules if rule.name in last]
-    in_order = kept == [rule.name for rule in before.rules if rule.name in now]
-    if not in_order or _most(tier) != _most(before) or len(changed) + len(come) > _FEW:
+    differs = _differing(before.rules, tier.rules)
+    if differs is None or _most(tier) != _most(before) or len(differs) > _FEW:
         return shadowed(tier)
-    about = {(rule.name, rule.sources, rule.destinations): rule for rule in (*changed, *come)}.values()
-    asked = [place for place, rule in enumerate(tier.rules) if any(_concerns(one, rule) for one in about)]
+    about = {(rule.name, rule.sources, rule.destinations): rule for rule in differs}.values()
+    asked = sorted({place for one in about for place in _concerned(one, tier.rules)})
     again = {tier.rules[place].name for place in asked}
+    now = known and {rule.name for rule in tier.rules}
     found = {name: earlier for name, earlier in known.items() if name in now and name not in again}
     return {**found, **_shadowed(tier.rules, asked, _most(tier))}
 
@@ -64,24 +60,40 @@ def _shadowed(rules: Sequence[Rule], asked: Sequence[int], most: int) -> dict[st
     return found
 
 
-def _same(one: Rule | None, other: Rule) -> bool:
-    return one is other or one == other
+def _differing(before: Sequence[Rule], after: Sequence[Rule]) -> list[Rule] | None:
+    """Return the rules that went and that came, both of those that changed; None if others changed places."""
+    if len(before) == len(after):
+        pairs = [(one, other) for one, other in zip(before, after, strict=True) if one is not other]
+        if all(one.name == other.name for one, other in pairs):
+            return [rule for pair in pairs if pair[0] != pair[1] for rule in pair]
+    last = {rule.name: rule for rule in before}
+    now = {rule.name: rule for rule in after}
+    kept = [rule.name for rule in after if rule.name in last]
+    if kept != [rule.name for rule in before if rule.name in now]:
+        return None
+    gone = [rule for rule in before if now.get(rule.name) is not rule and now.get(rule.name) != rule]
+    return gone + [rule for rule in after if last.get(rule.name) is not rule and last.get(rule.name) != rule]
 
 
 def _most(tier: Tier) -> int:
     return min(_NEAR, _MOST_COMPARED // (len(tier.rules) or 1))
 
 
-def _concerns(one: Rule, rule: Rule) -> bool:
-    """Say whether a rule may be among those that another is held against, or is that one."""
-    if len(one.sources) * len(one.destinations) > _MOST_PAIRS or one.name == rule.name:
-        return True
-    return bool(
-        rule.sources
-        and rule.destinations
-        and (rule.sources[0] in one.sources or _ANY in one.sources)
-        and (rule.destinations[0] in one.destinations or _ANY in one.destinations)
-    )
+def _concerned(one: Rule, rules: Sequence[Rule]) -> list[int]:
+    """Return where rules stand that may be held against one, and where it stands itself."""
+    if len(one.sources) * len(one.destinations) > _MOST_PAIRS:
+        return list(range(len(rules)))
+    sources, destinations = frozenset(one.sources), frozenset(one.destinations)
+    from_any, to_any = _ANY in sources, _ANY in destinations
+    return [
+        place
+        for place, rule in enumerate(rules)
+        if (
+            (from_any or (rule.sources and rule.sources[0] in sources))
+            and (to_any or (rule.destinations and rule.destinations[0] in destinations))
+        )
+        or rule.name == one.name
+    ]
 
 
 def _looked_up(rule: Rule) -> list[Pair]:
