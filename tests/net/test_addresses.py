@@ -14,6 +14,7 @@ from topologies.frames import gratuitous_arp
 from topologies.lab import Lab, Machine
 from topologies.probes import EchoServer, probe_ping, probe_tcp
 
+from support.dhcp6_client import DECLINE, RELEASE, RENEW, granting, obtain_6, say_6, serve_6
 from support.dhcp_client import obtain, serve
 from support.raw_probes import send
 from support.site import Site
@@ -21,12 +22,13 @@ from support.site import Site
 pytestmark = pytest.mark.net
 SHARED = "10.0.0.100"
 MACHINES = {
-    "dhcp1": ("hv1", "52:54:00:00:01:01", ["10.0.0.1"], {"roles": ["dhcp-server"]}),
-    "peer1": ("hv2", "52:54:00:00:01:02", ["10.0.0.2"], {}),
+    "dhcp1": ("hv1", "52:54:00:00:01:01", ["10.0.0.1", "fd00::1"], {"roles": ["dhcp-server"]}),
+    "peer1": ("hv2", "52:54:00:00:01:02", ["10.0.0.2", "fd00::2"], {}),
     "new1": ("hv2", "52:54:00:00:01:03", [], {}),
     "new2": ("hv2", "52:54:00:00:01:07", [], {}),
+    "six1": ("hv2", "52:54:00:00:01:08", [], {}),
     "vip1": ("hv1", "52:54:00:00:01:04", ["10.0.0.4"], {"ranges": [f"{SHARED}/32"]}),
-    "vip2": ("hv2", "52:54:00:00:01:05", ["10.0.0.5"], {"ranges": [f"{SHARED}/32"]}),
+    "vip2": ("hv2", "52:54:00:00:01:05", ["10.0.0.5", "fd00::5"], {"ranges": [f"{SHARED}/32"]}),
     "many1": ("hv1", "52:54:00:00:01:06", ["10.0.0.6", "10.0.0.7", "fd00::6"], {"ranges": ["10.0.0.64/29"]}),
 }
 
@@ -46,7 +48,7 @@ def acme(**more: Any) -> dict[str, Any]:
         {"name": "rest", "from": "any", "to": "any", "action": "allow",
          "services": ["tcp/8000", "icmp/echo-request", "icmpv6/echo-request", "udp/9"]},
     ]  # fmt: skip
-    zones = {"leased": {"cidrs": ["10.0.0.128/25"]}}
+    zones = {"leased": {"cidrs": ["10.0.0.128/25", "fd00::1:0/112"]}}
     return {"kind": "tenant", "tenant": "acme", "zones": zones,
             "tiers": [{"name": "t", "rules": rules}], **more}  # fmt: skip
 
@@ -151,6 +153,70 @@ def test_nobody_but_a_dhcp_server_grants_anything(site: Site, tmp_path: Path) ->
     finally:
         rogue.stop()
     assert learnt(site, "new1") == before
+
+
+@pytest.fixture
+def six(site: Site) -> Machine:
+    """Return the machine that asks over DHCPv6, without any address."""
+    server, machine = site.machines["dhcp1"], site.machines["six1"]
+    send(server, [granting(server, machine, one, 0) for one in learnt(site, "six1")])
+    site.wait_for(lambda _: learnt(site, "six1") == {})
+    return machine
+
+
+def test_an_address_granted_over_dhcpv6_is_the_machines_own_until_it_is_given_up(
+    site: Site, six: Machine, tmp_path: Path
+) -> None:
+    new, peer = six, site.machines["peer1"]
+    before = len(journal(site, "--vm", "acme/six1", "--kind", "address"))
+    server = serve_6(site.machines["dhcp1"], tmp_path, "fd00::1:10", "fd00::1:ff")
+    try:
+        with answering(peer, 7000, 8000), answering(new, 8000):
+            for rapid, last in ((False, RELEASE), (True, DECLINE)):
+                lease = obtain_6(new, rapid=rapid)
+                site.wait_for(lambda _, it=lease: learnt(site, "six1") == {it.address: "dhcp"})
+                new.ip(f"address add {lease.address}/64 dev eth0 nodad")
+                assert reaches(new, "fd00::2", 7000), "the zone by address holds it"
+                assert reaches(peer, lease.address, 8000)
+                say_6(new, RENEW, lease)
+                assert learnt(site, "six1") == {lease.address: "dhcp"}
+                say_6(new, last, lease)
+                site.wait_for(lambda _: learnt(site, "six1") == {})
+                site.wait_for(lambda _: probe_tcp(new, "fd00::2", 8000, 0.3) == "drop")
+                new.ip("address flush dev eth0 scope global")
+    finally:
+        server.stop()
+    records = journal(site, "--vm", "acme/six1", "--kind", "address")[before:]
+    assert [one["details"]["state"] for one in records] == ["learnt", "gone"] * 2
+    assert "DHCP server at hv1/br-int" in records[0]["cause"]
+    assert "given up at hv2/br-int" in records[1]["cause"]
+
+
+def test_a_lease_over_dhcpv6_ends_with_its_lifetime(site: Site, six: Machine) -> None:
+    server, new = site.machines["dhcp1"], six
+    send(server, [granting(server, new, "fd00::1:7", 8), granting(server, new, "fd00::1:8", 3600)])
+    site.wait_for(lambda _: learnt(site, "six1") == {"fd00::1:7": "dhcp", "fd00::1:8": "dhcp"})
+    site.wait_for(lambda _: learnt(site, "six1") == {"fd00::1:8": "dhcp"})
+    send(server, [granting(server, new, "fd00::1:8", 0)])
+    site.wait_for(lambda _: learnt(site, "six1") == {})
+
+
+def test_nobody_but_a_dhcp_server_grants_anything_over_dhcpv6(
+    site: Site, six: Machine, tmp_path: Path
+) -> None:
+    new, thief, server = six, site.machines["vip2"], site.machines["dhcp1"]
+    rogue = serve_6(thief, tmp_path, "fd00::1:100", "fd00::1:1ff")
+    try:
+        with pytest.raises(AssertionError, match="no address"):
+            obtain_6(new, rapid=True, patience_s=4.0)
+    finally:
+        rogue.stop()
+    send(thief, [granting(thief, new, "fd00::1:9", 600), granting(server, new, "fd00::1:a", 600)])
+    send(new, [granting(new, new, "fd00::1:b", 600), granting(server, new, "fd00::1:c", 600)])
+    send(server, [granting(server, new, "fd00::2", 600), granting(server, thief, "fd00::1:d", 600)])
+    send(server, [granting(server, new, "fd00::1:e", 600)])
+    site.wait_for(lambda _: learnt(site, "six1") == {"fd00::1:e": "dhcp"})
+    assert learnt(site, "vip2") == {}
 
 
 def test_where_the_tenant_allows_it_the_first_address_that_a_machine_announces_is_its_own(site: Site) -> None:

@@ -10,7 +10,6 @@ from zonewall.errors import EncodingError
 from zonewall.flows.encoded import EncodedFlow
 from zonewall.flows.forms import LAST_PORT, Blank, Form, learn, samples
 from zonewall.flows.wire import encode_flows
-from zonewall.intent.fleet import link_local_address
 from zonewall.intent.model import Address, ForeignEndpoint, LocalEndpoint, RemoteEndpoint, View
 from zonewall.intent.resolve import VIA_UPLINK
 from zonewall.pipeline.compile import local_flows
@@ -18,7 +17,7 @@ from zonewall.pipeline.model import Flow
 from zonewall.pipeline.stages import who
 from zonewall.pipeline.stages.admit import new_connection_meter
 from zonewall.pipeline.stages.classify import announcement_meter, broadcast_meter, reject_meter
-from zonewall.values.addresses import IpPrefix, MacAddress, host_prefix
+from zonewall.values.addresses import IpPrefix, MacAddress, host_prefix, link_local_address
 
 _MOST_FORMS = 4096
 _TENANT, _BANK, _NUMBER, _PORT = Blank.of(12), Blank.of(16), Blank.of(32), Blank(16, LAST_PORT)
@@ -93,9 +92,9 @@ def _of_endpoint(endpoint: Place) -> Hashable:
     if isinstance(endpoint, LocalEndpoint):
         return (
             *addresses, endpoint.roles, endpoint.state, endpoint.midstream, endpoint.claims, endpoint.learns,
-            endpoint.limit,
+            endpoint.unaddressed, endpoint.limit,
         )  # fmt: skip
-    return (*addresses, endpoint.roles, endpoint.via == VIA_UPLINK)
+    return (*addresses, endpoint.roles, endpoint.via == VIA_UPLINK, endpoint.unaddressed)
 
 
 def _is_whole(address: Address) -> bool:
@@ -113,7 +112,7 @@ def _values(view: View, endpoint: Place, owner: int) -> list[int]:
         values.append(endpoint.via)
     values += [each.identity for each in addresses]
     values += [int(each.prefix.network_address) for each in addresses if _is_whole(each)]
-    if any(each.prefix.version == 6 for each in addresses):
+    if endpoint.has_link_local:
         values.append(int(link_local_address(mac)))
     return values
 
@@ -127,7 +126,7 @@ def _blanks(endpoint: Place) -> list[Blank]:
         blanks.append(_VIA)
     blanks += [_NUMBER for _ in addresses]
     blanks += [_ADDRESS[each.prefix.version] for each in addresses if _is_whole(each)]
-    if any(each.prefix.version == 6 for each in addresses):
+    if endpoint.has_link_local:
         blanks.append(_ADDRESS[6])
     return blanks
 

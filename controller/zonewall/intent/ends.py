@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from zonewall.intent.fleet import link_local_address
 from zonewall.intent.identity import Directory, Identity, ZoneKey
 from zonewall.policy.model import Configuration
-from zonewall.values.addresses import IpAddress, IpPrefix
+from zonewall.values.addresses import IpAddress, IpPrefix, link_local_address
 from zonewall.values.names import EndpointKey, TenantName
 
 _GROUPS = {4: ((0xE0000000, 0xEFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF)), 6: ((0xFF << 120, (1 << 128) - 1),)}

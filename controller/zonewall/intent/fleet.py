@@ -16,7 +16,6 @@ from zonewall.intent.policy import (
     Policy,
     bridges_of,
     domain_name,
-    link_local_address,
     prepare,
 )
 from zonewall.placement.binding_map import FrozenMap
@@ -37,7 +36,6 @@ __all__ = [
     "bridges_of",
     "domain_name",
     "index_fleet",
-    "link_local_address",
     "prepare",
 ]
 

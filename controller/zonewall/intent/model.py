@@ -30,6 +30,7 @@ class LocalEndpoint:
         link_local: identity of its link-local address.
         claims: addresses that it may take over from others by announcing them.
         learns: an address that it announces may become its own.
+        unaddressed: the inventory gives it no address: DHCP servers may.
         limit: on all that it sends.
     """
 
@@ -44,12 +45,18 @@ class LocalEndpoint:
     midstream: bool = False
     claims: tuple[IpPrefix, ...] = ()
     learns: bool = False
+    unaddressed: bool = False
     limit: Limit | None = None
 
     @property
     def delivers(self) -> bool:
         """Say whether traffic for the endpoint goes to this port."""
         return self.state in (BindingState.ACTIVE, BindingState.QUARANTINED)
+
+    @property
+    def has_link_local(self) -> bool:
+        """Say whether it speaks IPv6, or asks for an address there, and so has a link-local one."""
+        return _has_link_local(self.addresses, self.unaddressed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,16 @@ class RemoteEndpoint:
     addresses: tuple[Address, ...]
     roles: frozenset[str]
     via: int
+    unaddressed: bool = False
+
+    @property
+    def has_link_local(self) -> bool:
+        """Say whether it has a link-local address, as of ``LocalEndpoint``."""
+        return _has_link_local(self.addresses, self.unaddressed)
+
+
+def _has_link_local(addresses: tuple[Address, ...], unaddressed: bool) -> bool:
+    return unaddressed or any(address.prefix.version == 6 for address in addresses)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,7 +35,7 @@ class EndpointFacts:
         identities: names of every identity that it can have.
         versions: the IP versions of its addresses.
         hidden_from: numbers of tenants that mean another endpoint by one of its addresses.
-        claims, learns: as of ``LocalEndpoint``.
+        claims, learns, unaddressed: as of ``LocalEndpoint``.
     """
 
     key: EndpointKey
@@ -50,6 +49,7 @@ class EndpointFacts:
     versions: frozenset[int]
     claims: tuple[IpPrefix, ...] = ()
     learns: bool = False
+    unaddressed: bool = False
     limit: Limit | None = None
     hidden_from: frozenset[int] = frozenset()
 
@@ -354,12 +354,7 @@ def _facts(
         versions=frozenset(address.prefix.version for address in addresses),
         claims=endpoint.claims,
         learns=endpoint.learns,
+        unaddressed=endpoint.unaddressed,
         limit=endpoint.limit,
         hidden_from=frozenset(builder.number(Kind.TENANT, viewer) for viewer in hidden),
     )
-
-
-def link_local_address(mac: int) -> ipaddress.IPv6Address:
-    """Return the link-local address that is made of a MAC (RFC 4291, appendix A)."""
-    high, low = mac >> 24, mac & 0xFFFFFF
-    return ipaddress.IPv6Address(0xFE80 << 112 | (high ^ 0x020000) << 40 | 0xFFFE << 24 | low)

@@ -193,13 +193,16 @@ def local_endpoint(facts: EndpointFacts, binding: Binding) -> LocalEndpoint:
         midstream=binding.midstream,
         claims=facts.claims,
         learns=facts.learns,
+        unaddressed=facts.unaddressed,
         limit=facts.limit,
     )
 
 
 def remote_endpoint(facts: EndpointFacts, via: int) -> RemoteEndpoint:
     """Return an endpoint at another bridge."""
-    return RemoteEndpoint(facts.key, facts.number, facts.mac, facts.addresses, facts.roles, via)
+    return RemoteEndpoint(
+        facts.key, facts.number, facts.mac, facts.addresses, facts.roles, via, facts.unaddressed
+    )
 
 
 def via_bridge(policy: Policy, bridge: BridgeKey) -> int:

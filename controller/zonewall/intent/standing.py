@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from zonewall.intent.ends import Member, free_addresses, identity_at, seen_as_endpoints
-from zonewall.intent.fleet import link_local_address
 from zonewall.intent.identity import Identity
 from zonewall.intent.regions import Regions
-from zonewall.values.addresses import IpAddress, IpPrefix, host_prefix
+from zonewall.values.addresses import IpAddress, IpPrefix, host_prefix, link_local_address
 from zonewall.values.names import EndpointKey, TenantName
 
 Seen = Mapping[TenantName, Mapping[IpAddress, tuple[EndpointKey, Identity]]]

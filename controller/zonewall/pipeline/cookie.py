@@ -42,6 +42,7 @@ class Reason(IntEnum):
     ADDRESS = 6
     PROBE = 7
     CUT = 8
+    GIVEN_UP = 9
 
 
 def cookie(category: Category, rule: int = 0) -> int:

@@ -56,7 +56,7 @@ GUARD: Final = Table(
     "May this endpoint say that: its own IPv4, IPv6, ARP and ND addresses only? Sets its identity.",
     (
         "in_port", "ipv4_src", "ipv6_src", "arp_spa", "arp_sha", "eth_type", "udp_src", "icmpv6_type",
-        "eth_dst", "arp_op", "ip_proto", "udp_dst",
+        "eth_dst", "arp_op", "ip_proto", "udp_dst", "ipv6_dst",
     ),
     ("guard_nd", "source", "arp", "dhcp", "broadcast", "resolve", "bind"),
 )  # fmt: skip
@@ -80,7 +80,7 @@ SOURCE: Final = Table(
     "Who sent what came from a link, a tunnel, an uplink, a router or an appliance? Sets its identity.",
     (
         "tenant", "origin", "ipv4_src", "ipv6_src", "eth_src", "eth_type", "eth_dst", "arp_spa", "arp_sha",
-        "ip_proto", "udp_src", "udp_dst", "icmpv6_type", "nd_target",
+        "ip_proto", "udp_src", "udp_dst", "icmpv6_type", "nd_target", "ipv6_dst",
     ),
     ("arp", "nd", "dhcp", "broadcast", "resolve", "bind"),
 )  # fmt: skip
@@ -116,7 +116,7 @@ DHCP: Final = Table(
     "dhcp",
     14,
     "Requests go to the tenant's DHCP servers, answers come from them only.",
-    ("tenant", "origin", "in_port", "udp_dst", "eth_dst", "eth_type", "ip_proto", "udp_src"),
+    ("tenant", "origin", "in_port", "udp_dst", "eth_dst", "eth_type", "ip_proto", "udp_src", "ipv6_dst"),
     ("broadcast", "bind"),
 )
 BROADCAST: Final = Table(

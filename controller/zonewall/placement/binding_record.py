@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from zonewall.placement.announcement import Announcement
 from zonewall.placement.model import Binding, BindingState, BridgeKey
-from zonewall.values.addresses import IpAddress, IpPrefix, MacAddress, format_mac
+from zonewall.values.addresses import IpPrefix, MacAddress, format_mac, link_local_address
 from zonewall.values.names import EndpointKey, OfPort
 
 
@@ -119,7 +119,7 @@ class EndpointRecord:
             return False
         if announcement.ip is None or not self.prefixes:
             return True
-        return _is_own_link_local(announcement.ip, self.mac) or any(
+        return announcement.ip == link_local_address(self.mac) or any(
             announcement.ip in prefix for prefix in self.prefixes if prefix.version == announcement.ip.version
         )
 
@@ -208,9 +208,3 @@ def _elder_twin(record: EndpointRecord, place: Place) -> Place | None:
         if differs and elder.attached_mac in (None, record.mac) and record.vm_id in (None, elder.vm_id):
             return elder
     return None
-
-
-def _is_own_link_local(address: IpAddress, mac: MacAddress) -> bool:
-    """Say whether it is the link-local address that the MAC gives (RFC 4291, appendix A)."""
-    interface = (mac >> 24 ^ 0x020000) << 40 | 0xFFFE << 24 | mac & 0xFFFFFF
-    return address.version == 6 and int(address) == 0xFE80 << 112 | interface

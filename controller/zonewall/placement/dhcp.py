@@ -27,7 +27,7 @@ class Grant:
     """An address that a server acknowledges to a client.
 
     Attributes:
-        lease_s: for how long; None where the server does not say.
+        lease_s: for how long; None where the server does not say, 0 where it takes the address away.
     """
 
     mac: MacAddress

@@ -44,10 +44,21 @@ class Addresses:
         return self.configuration
 
     def granted(self, configuration: Configuration, tenant: TenantName, grant: Grant, cause: str) -> bool:
-        """Take a server's grant."""
+        """Take a server's grant, or that it takes an address away."""
+        if grant.lease_s == 0:
+            known = self.book.entries.get((tenant, grant.address))
+            declared = None if known is None else configuration.inventory.endpoints.get(known.endpoint)
+            if declared is None or declared.mac != grant.mac:
+                return False
+            return self.given_up(declared.key, (grant.address,), cause)
         until = None if grant.lease_s is None else time.time() + grant.lease_s
         self.book, lesson = self.book.granted(configuration, tenant, grant.mac, grant.address, until)
         return self._tell(lesson, cause)
+
+    def given_up(self, endpoint: EndpointKey, addresses: Iterable[IpAddress], cause: str) -> bool:
+        """Let go of granted addresses that their endpoint, or the server, wants no more."""
+        mine = {one.address: one for one in self.book.of_endpoint(endpoint) if one.source is Source.DHCP}
+        return self._drop([mine[one] for one in addresses if one in mine], cause)
 
     def heard(
         self, configuration: Configuration, endpoint: EndpointKey, address: IpAddress, cause: str

@@ -37,6 +37,7 @@ from zonewall.placement.announcement import (
 )
 from zonewall.placement.binding_record import PortRef
 from zonewall.placement.dhcp import parse_grant
+from zonewall.placement.dhcp6 import parse_given_up, parse_grants_6
 from zonewall.placement.learnt import heard_address
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.inventory import PortRole
@@ -48,7 +49,7 @@ from zonewall.reconciler.intruders import Intruders
 from zonewall.reconciler.keeper import BridgeLink
 from zonewall.reconciler.probing import EVERY_S
 from zonewall.reconciler.reconciler import READDRESS_S, Reconciler
-from zonewall.values.names import DatapathId, HostName, OfPort, TenantName
+from zonewall.values.names import DatapathId, EndpointKey, HostName, OfPort, TenantName
 
 OFPP_TABLE = 0xFFFFFFF9
 OFPP_CONTROLLER = 0xFFFFFFFD
@@ -242,6 +243,8 @@ class BridgeEvents:
             self.intruders.take(key, self._reconciler.world.port_name(key, OfPort(event.in_port)), event)
         elif event.userdata[0] == Reason.DHCP:
             self._granted(key, event)
+        elif event.userdata[0] == Reason.GIVEN_UP:
+            self._given_up(key, event)
         elif event.userdata[0] == Reason.ADDRESS:
             self._address(key, event)
         elif event.userdata[0] == Reason.PROBE:
@@ -270,18 +273,30 @@ class BridgeEvents:
     def _granted(self, key: BridgeKey, event: PacketIn) -> None:
         """Take what a DHCP server grants."""
         grant, tenant = parse_grant(event.frame), self._tenant(event)
-        if grant is not None and tenant is not None:
-            world = self._reconciler.world
+        grants = parse_grants_6(event.frame) if grant is None else (grant,)
+        if grants and tenant is not None:
+            configuration, addresses = self._reconciler.world.configuration, self._reconciler.addresses
             cause = f"DHCP server at {key}, ofport {event.in_port}"
+            taken = [addresses.granted(configuration, tenant, one, cause) for one in grants]
+            self._reconciler.readdress(any(taken))
+
+    def _given_up(self, key: BridgeKey, event: PacketIn) -> None:
+        """Take that an endpoint returns what a DHCP server granted it, or does not want it."""
+        owner = self._endpoint_at(key, event)
+        if owner is not None:
+            cause = f"given up at {key}, ofport {event.in_port}"
             self._reconciler.readdress(
-                self._reconciler.addresses.granted(world.configuration, tenant, grant, cause)
+                self._reconciler.addresses.given_up(owner, parse_given_up(event.frame), cause)
             )
+
+    def _endpoint_at(self, key: BridgeKey, event: PacketIn) -> EndpointKey | None:
+        fleet = self._reconciler.world.fleet
+        port = fleet.by_ofport.get((key, OfPort(event.in_port)))
+        return None if port is None else fleet.ports[port].facts.endpoint
 
     def _address(self, key: BridgeKey, event: PacketIn) -> None:
         """Take what an endpoint says of an address; it is let through once the bridge knows it."""
-        heard, fleet = heard_address(event.frame), self._reconciler.world.fleet
-        port = fleet.by_ofport.get((key, OfPort(event.in_port)))
-        owner = None if port is None else fleet.ports[port].facts.endpoint
+        heard, owner = heard_address(event.frame), self._endpoint_at(key, event)
         if heard is None or owner is None:
             return
         configuration = self._reconciler.world.configuration

@@ -44,3 +44,9 @@ def host_prefix(address: IpAddress) -> IpPrefix:
     if address.version == 4:
         return ipaddress.IPv4Network((int(address), 32))
     return ipaddress.IPv6Network((int(address), 128))
+
+
+def link_local_address(mac: int) -> ipaddress.IPv6Address:
+    """Return the link-local address that is made of a MAC (RFC 4291, appendix A)."""
+    high, low = mac >> 24, mac & 0xFFFFFF
+    return ipaddress.IPv6Address(0xFE80 << 112 | (high ^ 0x020000) << 40 | 0xFFFE << 24 | low)

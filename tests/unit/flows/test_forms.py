@@ -76,6 +76,7 @@ locals_ = st.builds(
     midstream=st.booleans(),
     claims=st.sampled_from([(), (ipaddress.ip_network("10.9.0.0/24"),)]),
     learns=st.booleans(),
+    unaddressed=st.booleans(),
 )
 remotes = st.builds(
     RemoteEndpoint,
@@ -85,6 +86,7 @@ remotes = st.builds(
     addresses=addresses(),
     roles=roles,
     via=st.integers(1, VIA_UPLINK),
+    unaddressed=st.booleans(),
 )
 many = settings(max_examples=150, deadline=None)
 

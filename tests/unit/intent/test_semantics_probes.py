@@ -119,7 +119,6 @@ GROUPS = [
     (probe("acme/v6", "ff02::12", "112"), "vrrp"),
     (probe("acme/v4", "224.0.0.251", "udp/5353"), "mdns"),
     (probe("acme/v6", "ff02::fb", "udp/5353"), "mdns"),
-    (probe("acme/v6", "ff02::1:2", "udp/547"), "dhcpv6"),
 ]
 
 
@@ -129,7 +128,7 @@ def test_a_group_that_the_provider_names_is_let_through_and_no_other(asked: Prob
     other = configure(
         *ENDPOINTS,
         ACME,
-        provider=Provider(multicast=frozenset({"vrrp", "mdns", "dhcpv6", "unknown"} - {word})),
+        provider=Provider(multicast=frozenset({"vrrp", "mdns", "unknown"} - {word})),
     )
 
     assert verdict(listed, asked) == Verdict(Action.ALLOW, "builtin/multicast", None, "builtin")
@@ -141,7 +140,9 @@ def test_a_group_that_the_provider_names_is_let_through_and_no_other(asked: Prob
     [
         (probe("acme/v4", "255.255.255.255", "udp/67"), Action.ALLOW),
         (probe("acme/v4", "255.255.255.255", "udp/68"), Action.DROP),
-        (probe("acme/v6", "ff02::1:2", "udp/547"), Action.DROP),
+        (probe("acme/v6", "ff02::1:2", "udp/547"), Action.ALLOW),
+        (probe("acme/v6", "ff02::1:2", "udp/546"), Action.DROP),
+        (probe("acme/v6", "ff02::1:2", "tcp/547"), Action.DROP),
         (probe("acme/v6", "ff02::1:ff00:3", "icmpv6/135/0"), Action.ALLOW),
         (probe("acme/v6", "ff02::1", "icmpv6/134/0"), Action.DROP),
         (probe("acme/router", "ff02::1", "icmpv6/134/0"), Action.ALLOW),

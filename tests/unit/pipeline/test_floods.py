@@ -21,14 +21,14 @@ MDNS = 0xE00000FB
 OTHER = 0x88B5
 
 
-def shop(*named: str) -> Configuration:
+def shop() -> Configuration:
     """Return three endpoints that may all talk; mDNS and one more ethertype are let through."""
     ends = [
         endpoint(f"acme/{name}", f"10.0.0.{number}", f"fd00::{number}", mac=0x525400000000 + number)
         for number, name in enumerate(("one", "two", "three"), 1)
     ]
     own = tenant("acme", tier("t", rule("all", "any", "any")))
-    provider = Provider(multicast=frozenset({"mdns", *named}), ethertypes=frozenset({OTHER}))
+    provider = Provider(multicast=frozenset({"mdns"}), ethertypes=frozenset({OTHER}))
     return configure(*ends, own, provider=provider)
 
 
@@ -36,16 +36,6 @@ def mdns(source: int, group: int = MDNS) -> Packet:
     return packet(
         eth_type=0x0800, eth_src=0x525400000000 + source, eth_dst=0x01005E0000FB,
         ipv4_src=0x0A000000 + source, ipv4_dst=group, ip_proto=17, udp_src=5353, udp_dst=5353,
-    )  # fmt: skip
-
-
-def solicit(source: int) -> Packet:
-    """Return a DHCPv6 request from the link-local address that the MAC gives (RFC 8415, RFC 4291)."""
-    mac = 0x525400000000 + source
-    own = (mac >> 24 ^ 0x020000) << 40 | 0xFFFE << 24 | mac & 0xFFFFFF
-    return packet(
-        eth_type=0x86DD, eth_src=mac, eth_dst=0x333300010002, ip_proto=17, udp_src=546, udp_dst=547,
-        ipv6_src=0xFE80 << 112 | own, ipv6_dst=0xFF02 << 112 | 0x10002,
     )  # fmt: skip
 
 
@@ -68,15 +58,6 @@ def test_a_group_on_the_list_reaches_each_of_the_tenants_endpoints_once() -> Non
     assert arrived(seen) == sorted(fleet.places[key] for key in (TWO, THREE))
     assert left(seen) == [(FIRST, port) for port in UPLINKS]
     assert arrived(fleet.send(fleet.places[ONE], mdns(1, group=MDNS + 1))) == []
-
-
-def test_requests_of_dhcpv6_reach_each_of_the_tenants_endpoints_where_the_provider_names_them() -> None:
-    named, silent = CompiledFleet(shop("dhcpv6")), CompiledFleet(shop())
-
-    assert arrived(named.send(named.places[ONE], solicit(1))) == sorted(
-        named.places[key] for key in (TWO, THREE)
-    )
-    assert arrived(silent.send(silent.places[ONE], solicit(1))) == []
 
 
 def test_a_named_ethertype_reaches_whom_it_is_for_and_its_groups_reach_all() -> None:

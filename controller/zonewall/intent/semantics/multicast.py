@@ -14,13 +14,13 @@ _VRRP = 112
 _ND = range(133, 138)
 _ROUTER_ADVERTISEMENT = 134
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
+_DHCP_SERVERS = ipaddress.IPv6Address("ff02::1:2")
 
 _ON_REQUEST: Mapping[str, tuple[frozenset[str], int, int | None]] = {
     "vrrp": (frozenset({"224.0.0.18", "ff02::12"}), _VRRP, None),
     "mdns": (frozenset({"224.0.0.251", "ff02::fb"}), Protocol.UDP, 5353),
-    "dhcpv6": (frozenset({"ff02::1:2"}), Protocol.UDP, 547),
 }
-"""What ``multicast:`` may name: groups, protocol, port (RFC 9568, RFC 6762, RFC 8415)."""
+"""What ``multicast:`` may name: groups, protocol, port (RFC 9568, RFC 6762)."""
 
 
 def is_group_address(address: IpAddress) -> bool:
@@ -47,13 +47,10 @@ def _is_discovery(connection: Connection) -> bool:
 
 
 def _is_dhcp_request(connection: Connection) -> bool:
-    """RFC 2131 (broadcast to port 67)."""
+    """RFC 2131 (broadcast to port 67), RFC 8415 (to all servers, port 547)."""
     probe = connection.probe
-    return (
-        connection.destination.address == _BROADCAST
-        and probe.protocol == Protocol.UDP
-        and probe.destination_port == 67
-    )
+    asked = (connection.destination.address, probe.destination_port)
+    return probe.protocol == Protocol.UDP and asked in ((_BROADCAST, 67), (_DHCP_SERVERS, 547))
 
 
 def _is_listed(name: str, connection: Connection) -> bool:

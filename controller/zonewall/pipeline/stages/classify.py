@@ -54,6 +54,8 @@ from zonewall.pipeline.tables import (
 from zonewall.placement.model import BindingState
 
 ANNOUNCEMENT_BYTES = 128
+GRANT_BYTES = 1024
+"""As much as is read of what a DHCP server says, or its client; what tells of the lease comes within it."""
 
 
 def announcement_meter(ofport: int) -> int:
@@ -113,7 +115,8 @@ def announcement_meters(view: View, endpoint: LocalEndpoint) -> Iterator[MeterEn
     rate = view.announcements_per_s
     number = (broadcast_meter if endpoint.delivers else announcement_meter)(endpoint.ofport)
     yield MeterEntry(number, MeterUnit.PPS, rate, rate)
-    if endpoint.delivers and "dhcp-server" not in endpoint.roles and (endpoint.learns or endpoint.claims):
+    tells = endpoint.learns or endpoint.claims or endpoint.unaddressed
+    if endpoint.delivers and "dhcp-server" not in endpoint.roles and tells:
         yield MeterEntry(announcement_meter(endpoint.ofport), MeterUnit.PPS, rate, rate)
 
 

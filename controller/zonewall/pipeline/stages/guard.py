@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
-from zonewall.intent.fleet import link_local_address
 from zonewall.intent.model import BridgeIntent, LocalEndpoint
 from zonewall.pipeline.cookie import Category, Reason
 from zonewall.pipeline.make import flow
@@ -21,6 +19,7 @@ from zonewall.pipeline.packet_fields import (
     IN_PORT,
     IP_PROTO,
     IPV4_SRC,
+    IPV6_DST,
     IPV6_SRC,
     ND_SLL,
     ND_TARGET,
@@ -29,7 +28,7 @@ from zonewall.pipeline.packet_fields import (
     UDP_SRC,
 )
 from zonewall.pipeline.registers import SRC_IDENTITY
-from zonewall.pipeline.stages.classify import ANNOUNCEMENT_BYTES, announcement_meter
+from zonewall.pipeline.stages.classify import ANNOUNCEMENT_BYTES, GRANT_BYTES, announcement_meter
 from zonewall.pipeline.tables import (
     ARP,
     BIND,
@@ -42,13 +41,31 @@ from zonewall.pipeline.tables import (
     RESOLVE,
     SOURCE,
 )
-from zonewall.values.addresses import host_prefix
+from zonewall.values.addresses import host_prefix, link_local_address
 
 _ICMPV6: Condition = (IP_PROTO, 58, None)
 NS: Condition = (ICMPV6_TYPE, 135, None)
 NA: Condition = (ICMPV6_TYPE, 136, None)
-DHCP_REQUEST: tuple[Condition, ...] = (IPV4, (IP_PROTO, 17, None), (UDP_SRC, 68, None), (UDP_DST, 67, None))
-DHCP_REPLY: tuple[Condition, ...] = (IPV4, (IP_PROTO, 17, None), (UDP_SRC, 67, None), (UDP_DST, 68, None))
+_DHCP_REQUEST_4: tuple[Condition, ...] = (
+    IPV4,
+    (IP_PROTO, 17, None),
+    (UDP_SRC, 68, None),
+    (UDP_DST, 67, None),
+)
+_DHCP_REPLY_4: tuple[Condition, ...] = (IPV4, (IP_PROTO, 17, None), (UDP_SRC, 67, None), (UDP_DST, 68, None))
+
+_DHCP_REQUEST_6: tuple[Condition, ...] = (
+    IPV6, (IP_PROTO, 17, None), (UDP_DST, 547, None), (IPV6_DST, 0xFF02 << 112 | 0x10002, None)
+)  # fmt: skip
+_DHCP_REPLY_6: tuple[Condition, ...] = (
+    IPV6,
+    (IP_PROTO, 17, None),
+    (UDP_SRC, 547, None),
+    (UDP_DST, 546, None),
+)
+DHCP_REQUESTS = (_DHCP_REQUEST_4, _DHCP_REQUEST_6)
+DHCP_REPLIES = (_DHCP_REPLY_4, _DHCP_REPLY_6)
+"""RFC 2131, section 4.1; RFC 8415, section 7: All_DHCP_Relay_Agents_and_Servers, whatever port asks."""
 
 
 def nd_type(number: int) -> tuple[Condition, ...]:
@@ -63,7 +80,7 @@ def guard_flows(intent: BridgeIntent) -> Iterator[Flow]:
 
 
 def _for_everyone(intent: BridgeIntent) -> Iterator[Flow]:
-    yield flow(GUARD, 300, (*DHCP_REQUEST, (IPV4_SRC, 0, None)), Goto(DHCP), category=Category.GUARD)
+    yield flow(GUARD, 300, (*_DHCP_REQUEST_4, (IPV4_SRC, 0, None)), Goto(DHCP), category=Category.GUARD)
     yield flow(GUARD, 100, ((ETH_TYPE, ETH_RARP, None),), Goto(BROADCAST), category=Category.GUARD)
     for number in (133, 135, 136):
         yield flow(GUARD, 300, nd_type(number), Goto(GUARD_ND), category=Category.GUARD)
@@ -104,16 +121,16 @@ def guard_endpoint_flows(endpoint: LocalEndpoint) -> Iterator[Flow]:
     if 4 in families:
         probe = (port, ARP_FRAME, (ARP_OP, 1, None), (ARP_SPA, 0, None), (ARP_SHA, endpoint.mac, None))
         yield flow(GUARD, 200, probe, Goto(ARP), category=Category.GUARD)
-    if 6 in families:
+    if endpoint.has_link_local:
         yield from _neighbour_discovery(endpoint, port)
-    yield from _learning(endpoint, port, families)
+    yield from _learning(endpoint, port)
     if "router" in endpoint.roles:
         yield flow(GUARD, 350, (port, *nd_type(134)), Goto(BROADCAST), category=Category.GUARD)
         for family in (IPV4, IPV6):
             yield flow(GUARD, 50, (port, family), Goto(SOURCE), category=Category.GUARD)
 
 
-def _learning(endpoint: LocalEndpoint, port: Condition, families: set[Literal[4, 6]]) -> Iterator[Flow]:
+def _learning(endpoint: LocalEndpoint, port: Condition) -> Iterator[Flow]:
     """Yield what is brought to the controller and goes no further: addresses that may become its own."""
     if not is_asked_for_addresses(endpoint):
         return
@@ -131,7 +148,7 @@ def _learning(endpoint: LocalEndpoint, port: Condition, families: set[Literal[4,
         for number in (135, 136):
             match = (port, *nd_type(number))
             yield flow(GUARD_ND_ADDRESS, 50, match, copy, category=Category.GUARD)
-    if 6 not in families:
+    if not endpoint.has_link_local:
         yield from _own_link_layer(endpoint, port)
 
 
@@ -156,6 +173,10 @@ def _neighbour_discovery(endpoint: LocalEndpoint, port: Condition) -> Iterator[F
         SetField(SRC_IDENTITY, endpoint.link_local), Goto(RESOLVE),
         category=Category.GUARD,
     )  # fmt: skip
+    if endpoint.unaddressed:
+        copy = ToController(bytes([Reason.GIVEN_UP]), announcement_meter(endpoint.ofport), GRANT_BYTES)
+        match = (port, *_DHCP_REQUEST_6, *source_in(link_local)[1:])
+        yield flow(GUARD, 300, match, copy, Goto(DHCP), category=Category.GUARD)
     yield from _own_link_layer(endpoint, port)
     for prefix in (*own, link_local):
         yield flow(

@@ -80,7 +80,7 @@ from zonewall.pipeline.stages.asking import (
 )
 from zonewall.pipeline.stages.connection_log import LABEL, counting
 from zonewall.pipeline.stages.cut import marks_again
-from zonewall.pipeline.stages.guard import DHCP_REPLY, DHCP_REQUEST, nd_type
+from zonewall.pipeline.stages.guard import DHCP_REPLIES, nd_type
 from zonewall.pipeline.stages.take_up import other_direction_flows, turned_flows
 from zonewall.pipeline.tables import (
     ACT,
@@ -115,7 +115,8 @@ def quarantine_flows(intent: BridgeIntent) -> Iterator[Flow]:
     for number in _ND_TYPES:
         yield flow(QUARANTINE, 300, nd_type(number), Goto(TRACK), category=Category.STATIC)
     to_isolated = ((SRC_QUARANTINED, 0, None), (DST_QUARANTINED, 1, None))
-    yield flow(QUARANTINE, 250, (*to_isolated, *DHCP_REPLY), Goto(TRACK))
+    for reply in DHCP_REPLIES:
+        yield flow(QUARANTINE, 250, (*to_isolated, *reply), Goto(TRACK))
     for flag, other in ((SRC_QUARANTINED, DST_IDENTITY), (DST_QUARANTINED, SRC_IDENTITY)):
         for number in intent.remediation:
             match: tuple[Condition, ...] = ((flag, 1, None), (other, number, None))
@@ -134,8 +135,8 @@ def track_flows(intent: BridgeIntent) -> Iterator[Flow]:
         yield flow(TRACK, 300, ((ETH_TYPE, ethertype, None),), Goto(DELIVER))
     for number in _ND_TYPES:
         yield flow(TRACK, 300, nd_type(number), Goto(DELIVER))
-    for match in (DHCP_REQUEST, DHCP_REPLY):
-        yield flow(TRACK, 300, match, Goto(DELIVER))
+    for reply in DHCP_REPLIES:
+        yield flow(TRACK, 300, reply, Goto(DELIVER))
 
 
 def track_bank_flows(bank: BankFrame, has_legs: bool) -> Iterator[Flow]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zonewall.intent.fleet import link_local_address
 from zonewall.intent.model import (
     Address,
     BridgeIntent,
@@ -59,10 +58,10 @@ from zonewall.pipeline.registers import (
     VIA,
     VIA_UPLINK,
 )
-from zonewall.pipeline.stages.guard import DHCP_REPLY, DHCP_REQUEST, NA, NS, nd_type
+from zonewall.pipeline.stages.guard import DHCP_REPLIES, DHCP_REQUESTS, NA, NS, nd_type
 from zonewall.pipeline.tables import ARP, BIND, BROADCAST, DHCP, MULTICAST, ND, QUARANTINE, RESOLVE, SOURCE
 from zonewall.placement.model import BindingState
-from zonewall.values.addresses import MacAddress
+from zonewall.values.addresses import MacAddress, link_local_address
 
 _ICMPV6: Condition = (IP_PROTO, 58, None)
 
@@ -75,11 +74,8 @@ MULTICAST_GROUPS: dict[str, tuple[tuple[Condition, ...], ...]] = {
         (IPV4, (IP_PROTO, 17, None), (IPV4_DST, 0xE00000FB, None), (UDP_DST, 5353, None)),
         (IPV6, (IP_PROTO, 17, None), (IPV6_DST, 0xFF02 << 112 | 0xFB, None), (UDP_DST, 5353, None)),
     ),
-    "dhcpv6": (
-        (IPV6, (IP_PROTO, 17, None), (IPV6_DST, 0xFF02 << 112 | 0x10002, None), (UDP_DST, 547, None)),
-    ),
 }
-"""What ``multicast:`` may name (RFC 9568 VRRP, RFC 6762 mDNS, RFC 8415 DHCPv6)."""
+"""What ``multicast:`` may name (RFC 9568 VRRP, RFC 6762 mDNS)."""
 
 Known = LocalEndpoint | RemoteEndpoint
 
@@ -122,9 +118,9 @@ def _for_everyone(intent: BridgeIntent) -> Iterator[Flow]:
     for ethertype in sorted(intent.ethertypes):
         yield flow(SOURCE, 100, ((ETH_TYPE, ethertype, None),), Goto(BIND), category=Category.WHO)
         yield flow(SOURCE, 110, ((ETH_TYPE, ethertype, None), GROUP), Goto(BROADCAST), category=Category.WHO)
-    for request in (DHCP_REQUEST, DHCP_REPLY):
-        yield flow(SOURCE, 5000, request, Goto(DHCP), category=Category.WHO)
-        yield flow(RESOLVE, 60000, request, Goto(DHCP), category=Category.WHO)
+    for said in DHCP_REQUESTS + DHCP_REPLIES:
+        yield flow(SOURCE, 5000, said, Goto(DHCP), category=Category.WHO)
+        yield flow(RESOLVE, 60000, said, Goto(DHCP), category=Category.WHO)
     for group in (
         (IPV4, (IPV4_DST, 0xE0000000, 0xF0000000)),
         (IPV4, (IPV4_DST, 0xFFFFFFFF, None)),
@@ -159,7 +155,7 @@ def _destinations(view: Condition, endpoint: Known, extra: tuple[Action, ...]) -
             yield flow(ND, 100 + address.prefix.prefixlen, match, *directed, category=Category.WHO)
             answer = (view, IPV6, _ICMPV6, NA, *prefix_condition(IPV6_DST, address.prefix))
             yield flow(ND, 100 + address.prefix.prefixlen, answer, number, Goto(BIND), category=Category.WHO)
-    if any(address.prefix.version == 6 for address in endpoint.addresses):
+    if endpoint.has_link_local:
         yield from _link_local(view, endpoint, directed, number)
 
 
