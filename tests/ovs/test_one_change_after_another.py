@@ -15,7 +15,7 @@ from zonewall.flows.wire import encode_program
 from zonewall.openflow.bundle import apply_plan
 from zonewall.openflow.errors import BundleRefused
 from zonewall.pipeline import packet_fields as pf
-from zonewall.pipeline.model import BridgeProgram, Flow, Group, SetField
+from zonewall.pipeline.model import BridgeProgram, Flow, Group, MeterEntry, MeterUnit, SetField
 from zonewall.pipeline.registers import RULE
 from zonewall.pipeline.tables import ACT
 
@@ -72,3 +72,43 @@ def test_a_single_flow_that_is_refused_is_named(dummy_switch: DummySwitch) -> No
             bridge.run(apply_plan(bridge.session, diff_state(EMPTY, wanted), planned(wanted)))
         assert [refusal.flow for refusal in refused.value.refusals] == list(wanted.flows.values())
         assert bridge.run(bridge.session.read_flows()) == {}
+
+
+def test_who_waits_is_told_when_it_is_in_force_and_not_when_it_is_tidy(dummy_switch: DummySwitch) -> None:
+    meters = {number: MeterEntry(number, MeterUnit.PPS, 10, 10) for number in (1, 2)}
+    before = BridgeState(flows(1).flows, {}, meters)
+    wanted = BridgeState(flows(3).flows, {}, {})
+    order: list[str] = []
+    with connected(dummy_switch) as bridge:
+        bridge.run(apply_plan(bridge.session, diff_state(EMPTY, before), planned(before)))
+        change = diff_state(before, wanted)
+        assert change.delete_meters == (1, 2)
+
+        async def scene() -> None:
+            made = plan(change, before.flows, wanted.flows)
+            changing = apply_plan(bridge.session, change, made, in_force=lambda: order.append("in force"))
+            order.append("begun")
+            await changing
+            order.append("tidy")
+            assert await bridge.session.read_meters() == {}
+            assert await bridge.session.read_flows() == wanted.flows
+
+        bridge.run(scene())
+    assert order == ["begun", "in force", "tidy"]
+
+
+def test_what_is_refused_is_never_said_to_be_in_force(dummy_switch: DummySwitch) -> None:
+    wanted = BridgeState({**flows(2).flows, **flows(1, Group(99)).flows}, {}, {})
+    order: list[str] = []
+    with connected(dummy_switch) as bridge:
+        with pytest.raises(BundleRefused):
+            bridge.run(
+                apply_plan(
+                    bridge.session,
+                    diff_state(EMPTY, wanted),
+                    planned(wanted),
+                    in_force=lambda: order.append("in force"),
+                )
+            )
+        assert bridge.run(bridge.session.read_flows()) == {}
+    assert order == []

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple
 
@@ -74,11 +74,16 @@ async def apply(session: Session, change: Change, *, atomic: bool = True) -> Non
 
 
 async def apply_plan(
-    session: Session, change: Change, planned: Plan, when: asyncio.Event | None = None
+    session: Session,
+    change: Change,
+    planned: Plan,
+    when: asyncio.Event | None = None,
+    in_force: Callable[[], None] = lambda: None,
 ) -> None:
     """Make a change of groups and meters, and of flows part by part as planned.
 
-    With ``when`` what is put in force by one bundle is sent at once, and committed after that.
+    With ``when`` what is put in force by one bundle is sent at once, and committed after that. As soon as it
+    is confirmed, ``in_force`` is called: what is removed afterwards is of no use any more.
 
     Raises:
         BundleRefused, MeterRefused, SessionClosed: as ``apply``; what was done before is to be read back.
@@ -100,6 +105,7 @@ async def apply_plan(
             if stage.is_whole:
                 await _whole(session, tuple(steps), when, meters)
                 meters = ()
+                in_force()
             elif stage.is_gentle:
                 slowest_s = max(slowest_s, await _trickle(session, steps))
             else:

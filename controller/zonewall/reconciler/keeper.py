@@ -43,8 +43,17 @@ _log = structlog.get_logger()
 class BridgeLink(ReadableLink, Protocol):
     """What a keeper needs of a session with a bridge."""
 
-    async def change(self, change: Change, planned: Plan, when: asyncio.Event | None = None) -> None:
-        """Change the bridge as planned, nothing in force before ``when``, and wait until it is done."""
+    async def change(
+        self,
+        change: Change,
+        planned: Plan,
+        when: asyncio.Event | None = None,
+        in_force: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Change the bridge as planned, nothing in force before ``when``, and wait until it is done.
+
+        ``in_force`` is called when what is wanted is in force, and what is left over may be there yet.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,7 @@ class BridgeKeeper:
         self._compiler = compiler or Compiler()
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
+        self._in_force = asyncio.Event()
         self._when: asyncio.Event | None = None
         self._is_prepared = False
         self._retry_s = FIRST_RETRY_S
@@ -136,17 +146,30 @@ class BridgeKeeper:
         is_news = not self._wake.is_set()
         self._when = when or self._when
         self._settled.clear()
+        self._in_force.clear()
         self._wake.set()
         return is_news
 
     async def settled(self, timeout_s: float) -> bool:
-        """Wait until what is wanted is in force; False if that takes longer, or the bridge is away."""
+        """Wait until the bridge is as wanted; False if that takes longer, or the bridge is away."""
+        return await self._reached(self._settled, timeout_s)
+
+    async def in_force(self, timeout_s: float) -> bool:
+        """Wait until what is wanted is in force, some of what is not may be there yet; False as above."""
+        return await self._reached(self._in_force, timeout_s)
+
+    async def _reached(self, state: asyncio.Event, timeout_s: float) -> bool:
         if self.link is None:
             return False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await self._settled.wait()
-        return self._settled.is_set()
+                await state.wait()
+        return state.is_set()
+
+    def _decides(self) -> None:
+        """Take that the bridge has confirmed what it was asked last."""
+        if not self._wake.is_set():
+            self._in_force.set()
 
     async def run(self) -> None:
         """Keep the bridge until cancelled."""
@@ -217,6 +240,7 @@ class BridgeKeeper:
         self.status.flows = len(asked.flows)
         self._set_state("degraded" if self.aside else "in-force")
         if not self._wake.is_set():
+            self._in_force.set()
             self._settled.set()
         self._report(InForce(self.key, fleet.placement, time.monotonic(), self.holdings.was_empty))
         self.holdings.was_empty = False
@@ -261,7 +285,7 @@ class BridgeKeeper:
     ) -> None:
         if not change:
             return
-        await link.change(change, planned, when)
+        await link.change(change, planned, when, self._decides)
         self.status.applied += 1
         put, deleted = len(change.flows.put), len(change.flows.delete)
         # An endpoint that moves changes a flow or two on every bridge of its tenant; the move itself is said.

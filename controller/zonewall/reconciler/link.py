@@ -65,8 +65,16 @@ class SessionLink:
         """Have the bridge tell of flows that others change; False if it cannot."""
         return await self.session.watch_flows()
 
-    async def change(self, change: Change, planned: Plan, when: asyncio.Event | None = None) -> None:
+    async def change(
+        self,
+        change: Change,
+        planned: Plan,
+        when: asyncio.Event | None = None,
+        in_force: Callable[[], None] = lambda: None,
+    ) -> None:
         """Change the bridge part by part, nothing in force before ``when``, and wait until it is done.
+
+        ``in_force`` is called before what is left over has gone.
 
         Raises:
             BridgeError: it refused, or the session ended.
@@ -75,7 +83,7 @@ class SessionLink:
         going = frozenset(cookie for key, cookie in flows if key.table == VERDICT_TABLE.number)
         if self.before_rules_go is not None and going:
             await self._look_first(self.before_rules_go(going))
-        await bundle.apply_plan(self.session, change, planned, when)
+        await bundle.apply_plan(self.session, change, planned, when, in_force)
 
     async def _look_first(self, look: Awaitable[None]) -> None:
         """Begin a look at what rules have counted, and wait until the bridge is asked."""

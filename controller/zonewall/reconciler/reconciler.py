@@ -346,9 +346,9 @@ class Reconciler:
         in_force = asyncio.Event()
         for keeper in second:
             keeper.wake(in_force)
-        await asyncio.gather(*(keeper.settled(FIRST_PLACE_S) for keeper in first))
+        await asyncio.gather(*(keeper.in_force(FIRST_PLACE_S) for keeper in first))
         in_force.set()
-        await asyncio.gather(*(keeper.settled(LEFT_PLACE_S) for keeper in second))
+        await asyncio.gather(*(keeper.in_force(LEFT_PLACE_S) for keeper in second))
         for keeper in then:
             if keeper.wake():
                 await asyncio.sleep(0)  # so that who was woken before goes on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -32,6 +33,8 @@ class Bridge:
         self.refusals = 0
         self.told: list[str] = []
         self.waited: list[asyncio.Event | None] = []
+        self.tidied = asyncio.Event()
+        self.tidied.set()
 
     async def read_state(self, expected: object = ()) -> BridgeState:
         self.told.append("read")
@@ -40,7 +43,13 @@ class Bridge:
     async def watch(self) -> bool:
         return False
 
-    async def change(self, change: Change, planned: Plan, when: asyncio.Event | None = None) -> None:
+    async def change(
+        self,
+        change: Change,
+        planned: Plan,
+        when: asyncio.Event | None = None,
+        in_force: Callable[[], None] = lambda: None,
+    ) -> None:
         if self.refusals:
             self.refusals -= 1
             raise BridgeError("bad action")
@@ -51,6 +60,8 @@ class Bridge:
         for key in change.flows.delete:
             del self.flows[key]
         self.meters.update({meter.number: meter for meter in change.put_meters + change.modify_meters})
+        in_force()
+        await self.tidied.wait()
         for number in change.delete_meters:
             del self.meters[number]
 
@@ -252,6 +263,26 @@ def test_what_another_bridge_has_to_do_before_is_passed_on_with_the_change() -> 
     asyncio.run(scene())
 
 
+def test_others_need_not_wait_until_the_bridge_has_tidied_up() -> None:
+    async def scene() -> None:
+        kept, bridge = Kept(), Bridge()
+        kept.keeper.connect(bridge)
+        await kept.settle()
+        bridge.tidied.clear()
+        kept.fleet = fleet("tcp/443")
+        kept.keeper.wake()
+        assert await kept.keeper.in_force(5.0)
+        assert kept.keeper.is_pending
+        kept.keeper.wake()
+        assert not await kept.keeper.in_force(0.05), "what was wanted since is not asked yet"
+        bridge.tidied.set()
+        await kept.settle()
+        assert await kept.keeper.in_force(5.0)
+        await kept.stop()
+
+    asyncio.run(scene())
+
+
 def test_flows_of_others_are_left_alone_and_counted() -> None:
     async def scene() -> None:
         kept, bridge = Kept(), Bridge()
@@ -305,10 +336,16 @@ async def test_a_slow_bridge_gets_its_latest_state_and_none_of_those_in_between(
     may_go_on, begun = asyncio.Event(), asyncio.Event()
 
     class Slow(Bridge):
-        async def change(self, change: Change, planned: Plan, when: asyncio.Event | None = None) -> None:
+        async def change(
+            self,
+            change: Change,
+            planned: Plan,
+            when: asyncio.Event | None = None,
+            in_force: Callable[[], None] = lambda: None,
+        ) -> None:
             begun.set()
             await may_go_on.wait()
-            await super().change(change, planned)
+            await super().change(change, planned, when, in_force)
 
     kept, bridge = Kept(), Slow()
     kept.keeper.connect(bridge)
