@@ -170,6 +170,44 @@ def test_a_clone_with_the_same_interface_is_refused_and_the_elder_goes_on(site: 
     site.wait_for(lambda _: site.places("acme/web1") == {"hv1/br-int": "active"})
 
 
+def test_a_twin_with_anothers_vm_id_is_cut_until_it_says_its_own_and_the_elder_goes_on(
+    site: SharedSite, remediation: None
+) -> None:
+    hv2, peer = site.hosts["hv2"], site.machines["acme-web2"]
+    twin = site.lab.machine("twin1", "52:54:00:00:00:79", ("10.0.0.79/24",))
+    described = inventory(site)
+    described["endpoints"].append(
+        {"name": "twin1", "tenant": "acme", "iface-id": "acme-twin1", "mac": twin.mac, "ips": ["10.0.0.79"],
+         "labels": {"role": "web"}}
+    )  # fmt: skip
+    site.put(inventory=described)
+    twin.plug(hv2, iface_id="acme-twin1", vm_id="twins-own")
+    site.machines["acme-twin1"] = twin
+    try:
+        site.wait_for(lambda _: state_of(site, "acme/twin1", "hv2") == "active")
+        with (
+            live(site, "acme-twin1", "acme-db1", 5432) as its_own,
+            live(site, "acme-batch1", "acme-web1", 8000) as elders,
+        ):
+            assert goes_on(its_own)
+            hv2.vsctl("set", "interface", "twin1", "external_ids:vm-id=acme-web1")
+            status = site.wait_for(lambda _: state_of(site, "acme/twin1", "hv2") == "quarantined")
+            known = next(one for one in status["endpoints"] if one["endpoint"] == "acme/twin1")
+            assert any("clone" in (place["reason"] or "") for place in known["places"])
+            assert is_cut(its_own)
+            assert probe_ping(peer, "10.0.0.79") == "drop"
+            assert probe_tcp(twin, "10.0.0.5", 8888) == "allow"
+            assert goes_on(elders)
+            assert state_of(site, "acme/web1", "hv1") == "active"
+            hv2.vsctl("set", "interface", "twin1", "external_ids:vm-id=twins-own")
+            site.wait_for(lambda _: state_of(site, "acme/twin1", "hv2") == "active")
+            assert goes_on(its_own)
+    finally:
+        del site.machines["acme-twin1"]
+        twin.unplug(hv2)
+        site.change(inventory=inventory(site))
+
+
 def test_two_that_speak_after_a_move_are_both_isolated_until_one_of_them_goes(site: SharedSite) -> None:
     hv1, hv2 = site.hosts.values()
     web = site.machines["acme-web1"]
