@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,31 @@ def test_a_host_that_hangs_is_lost_and_delays_no_other(tmp_path: Path) -> None:
         assert "did not answer a probe" in lost.reason
         hanging.resume()
         ear.until_a(SnapshotComplete, host="hv1")
+
+
+def hang(host: DatabaseHost) -> None:
+    host.pause()
+    time.sleep(1.5)
+    host.resume()
+
+
+def test_a_host_that_answers_late_is_waited_for_and_never_lost(tmp_path: Path) -> None:
+    patient = Patience(handshake_s=60.0, snapshot_s=60.0, probe_s=60.0)
+    with (
+        database_host(tmp_path / "hv1", "hv1") as host,
+        follower(declared_hosts("hv1"), patience=patient) as ear,
+    ):
+        host.vsctl("add-br", "br0")
+        _add_port(host, "before")
+        host.connect_to(f"tcp:127.0.0.1:{ear.service.listen('127.0.0.1', 0, None)}")
+        hang(host)
+        ear.until_a(SnapshotComplete, within_s=30.0)
+        hang(host)
+        _add_port(host, "after")
+        ear.until_a(PortSeen, within_s=30.0, name="after")
+    told = [one.name for one in ear.heard if isinstance(one, PortSeen) and one.name != "br0"]
+    assert told == ["before", "after"]
+    assert [one for one in ear.heard if isinstance(one, HostLost)] == []
 
 
 def test_the_inventory_may_change_while_it_runs(tmp_path: Path) -> None:
