@@ -189,7 +189,7 @@ def test_a_twin_with_anothers_vm_id_is_cut_until_it_says_its_own_and_the_elder_g
             live(site, "acme-twin1", "acme-db1", 5432) as its_own,
             live(site, "acme-batch1", "acme-web1", 8000) as elders,
         ):
-            assert goes_on(its_own)
+            assert its_own.goes_on()
             hv2.vsctl("set", "interface", "twin1", "external_ids:vm-id=acme-web1")
             status = site.wait_for(lambda _: state_of(site, "acme/twin1", "hv2") == "quarantined")
             known = next(one for one in status["endpoints"] if one["endpoint"] == "acme/twin1")
@@ -197,11 +197,11 @@ def test_a_twin_with_anothers_vm_id_is_cut_until_it_says_its_own_and_the_elder_g
             assert is_cut(its_own)
             assert probe_ping(peer, "10.0.0.79") == "drop"
             assert probe_tcp(twin, "10.0.0.5", 8888) == "allow"
-            assert goes_on(elders)
+            assert elders.goes_on()
             assert state_of(site, "acme/web1", "hv1") == "active"
             hv2.vsctl("set", "interface", "twin1", "external_ids:vm-id=twins-own")
             site.wait_for(lambda _: state_of(site, "acme/twin1", "hv2") == "active")
-            assert goes_on(its_own)
+            assert its_own.goes_on()
     finally:
         del site.machines["acme-twin1"]
         twin.unplug(hv2)
