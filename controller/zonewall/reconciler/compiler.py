@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -16,17 +17,21 @@ T = TypeVar("T")
 
 
 class Compiler:
-    """Remembers what bridges were made from; only its own thread touches that."""
+    """Remembers what bridges were made from; only who holds its lock touches that."""
 
     def __init__(self) -> None:
         """Remember nothing; the thread starts with the first question."""
         self._assembler = Assembler()
+        self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compile")
 
     async def wanted(
-        self, fleet: Fleet, key: BridgeKey, then: Callable[[BridgeState], T]
+        self, fleet: Fleet, key: BridgeKey, then: Callable[[BridgeState], T], *, at_once: bool = False
     ) -> tuple[BridgeState, T]:
         """Return what a bridge should hold, and what ``then`` makes of it in the same thread.
+
+        ``at_once`` says that little has changed: it is made here if the thread rests, for the way there and
+        back takes longer.
 
         Raises:
             CompileError: something that no bridge can carry out.
@@ -34,7 +39,16 @@ class Compiler:
         """
 
         def work() -> tuple[BridgeState, T]:
+            with self._lock:
+                return made()
+
+        def made() -> tuple[BridgeState, T]:
             state = self._assembler.state(fleet, key)
             return state, then(state)
 
+        if at_once and self._lock.acquire(blocking=False):
+            try:
+                return made()
+            finally:
+                self._lock.release()
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

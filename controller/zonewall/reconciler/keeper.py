@@ -19,7 +19,7 @@ from zonewall.flows.generation import turned_flow
 from zonewall.flows.layers import Layers
 from zonewall.flows.leaving import SEARCHED, Leaving
 from zonewall.flows.staging import LARGE, Plan, plan
-from zonewall.intent.fleet import Fleet
+from zonewall.intent.fleet import Fleet, Policy
 from zonewall.openflow.errors import BundleRefused, MeterRefused
 from zonewall.openflow.events import FlowUpdate
 from zonewall.placement.model import BridgeKey, Placement
@@ -105,6 +105,8 @@ class BridgeKeeper:
         self._settled = asyncio.Event()
         self._in_force = asyncio.Event()
         self._when: asyncio.Event | None = None
+        self._is_urgent = False
+        self._policy: Policy | None = None
         self._is_prepared = False
         self._retry_s = FIRST_RETRY_S
         self.holdings = Holdings(key)
@@ -137,14 +139,17 @@ class BridgeKeeper:
         if self.holdings.told(updates):
             self._wake.set()
 
-    def wake(self, when: asyncio.Event | None = None) -> bool:
+    def wake(self, when: asyncio.Event | None = None, *, urgent: bool = False) -> bool:
         """Say that the bridge may have to change; with ``when`` all is prepared, and done after that.
+
+        What is ``urgent`` is prepared at once, if only places have changed.
 
         Returns:
             False: that was said before, and the keeper has not begun yet.
         """
         is_news = not self._wake.is_set()
         self._when = when or self._when
+        self._is_urgent |= urgent
         self._settled.clear()
         self._in_force.clear()
         self._wake.set()
@@ -198,9 +203,11 @@ class BridgeKeeper:
 
     async def _bring_about(self, link: BridgeLink, fleet: Fleet) -> None:
         when, self._when = self._when, None
+        at_once = self._is_urgent and fleet.policy is self._policy
+        self._is_urgent, self._policy = False, None
         before = None if fleet.policy.passing or self.aside else self.holdings.at_hand
         wanted, prepared = await self._compiler.wanted(
-            fleet, self.key, lambda state: self._small(before, state)
+            fleet, self.key, lambda state: self._small(before, state), at_once=at_once
         )
         if before is not None and prepared is not None and prepared[1]:
             installed = before
@@ -237,6 +244,7 @@ class BridgeKeeper:
         for entry in self.aside.accepted(wanted, now):
             _log.info("flow_taken_after_all", bridge=str(self.key), **about(entry.flow, fleet.policy))
         self.holdings.confirmed(asked, planned.turned)
+        self._policy = fleet.policy
         self.status.flows = len(asked.flows)
         self._set_state("degraded" if self.aside else "in-force")
         if not self._wake.is_set():

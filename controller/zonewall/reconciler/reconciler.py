@@ -238,7 +238,7 @@ class Reconciler:
             for group in (turn.first, turn.second, turn.then)
         )
         for keeper in first or second + then:
-            keeper.wake()
+            keeper.wake(urgent=bool(first))
         if first and (second or then):
             self._start(self._afterwards(first, second, then))
 
@@ -345,7 +345,7 @@ class Reconciler:
     ) -> None:
         in_force = asyncio.Event()
         for keeper in second:
-            keeper.wake(in_force)
+            keeper.wake(in_force, urgent=True)
         await asyncio.gather(*(keeper.in_force(FIRST_PLACE_S) for keeper in first))
         in_force.set()
         await asyncio.gather(*(keeper.in_force(LEFT_PLACE_S) for keeper in second))

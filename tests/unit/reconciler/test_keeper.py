@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,7 +22,9 @@ from zonewall.pipeline.model import MeterEntry
 from zonewall.placement.model import BridgeKey, Placement
 from zonewall.reconciler import holdings as holdings_module
 from zonewall.reconciler import keeper as keeper_module
+from zonewall.reconciler.compiler import Compiler
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
+from zonewall.values.names import EndpointKey
 
 
 class Bridge:
@@ -83,10 +87,10 @@ def fleet(port: str = "tcp/80") -> Fleet:
 class Kept:
     """A keeper at work, the fleet it is shown, and what it reported."""
 
-    def __init__(self) -> None:
+    def __init__(self, compiler: Compiler | None = None) -> None:
         self.fleet = fleet()
         self.reports: list[InForce] = []
-        self.keeper = BridgeKeeper(FIRST, lambda: self.fleet, self.reports.append)
+        self.keeper = BridgeKeeper(FIRST, lambda: self.fleet, self.reports.append, compiler)
         self.task = asyncio.ensure_future(self.keeper.run())
 
     async def settle(self) -> None:
@@ -259,6 +263,47 @@ def test_what_another_bridge_has_to_do_before_is_passed_on_with_the_change() -> 
         await kept.settle()
         assert bridge.waited == [None, when, None]
         await kept.stop()
+
+    asyncio.run(scene())
+
+
+def moved(before: Fleet) -> Fleet:
+    """Return the fleet with one of its endpoints gone; the policy stays."""
+    bindings = dict(before.placement.bindings)
+    del bindings[EndpointKey("acme/b")]
+    return before.follow(replace(before.placement, bindings=bindings))
+
+
+def test_a_move_is_prepared_at_once_and_another_policy_by_the_thread() -> None:
+    class Seen(Compiler):
+        def __init__(self) -> None:
+            super().__init__()
+            self.threads: list[bool] = []
+
+        async def wanted(self, *asked: Any, **words: Any) -> Any:
+            then = asked[2]
+
+            def noted(state: BridgeState) -> Any:
+                self.threads.append(threading.current_thread() is threading.main_thread())
+                return then(state)
+
+            return await super().wanted(*asked[:2], noted, **words)
+
+    async def scene() -> None:
+        compiler = Seen()
+        kept, bridge = Kept(compiler), Bridge()
+        kept.keeper.connect(bridge)
+        await kept.settle()
+        for step in (lambda: moved(kept.fleet), lambda: fleet("tcp/443")):
+            kept.fleet = step()
+            kept.keeper.wake(urgent=True)
+            await kept.settle()
+        kept.fleet = moved(kept.fleet)
+        kept.keeper.wake()
+        await kept.settle()
+        await kept.stop()
+        assert compiler.threads == [False, True, False, False]
+        assert set(bridge.flows) == set(Assembler().state(kept.fleet, FIRST).flows)
 
     asyncio.run(scene())
 
