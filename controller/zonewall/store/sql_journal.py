@@ -9,10 +9,25 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
+
+from peewee import (
+    BigIntegerField,
+    BlobField,
+    DatabaseError,
+    Expression,
+    Model,
+    ModelInsert,
+    PeeweeException,
+    SchemaManager,
+    Select,
+    SqliteDatabase,
+    TextField,
+    fn,
+)
 
 from zonewall.errors import JournalDamagedError, JournalError
 from zonewall.journal.keeping import Query
@@ -22,33 +37,44 @@ BUSY_S = 5.0
 PAGE_RECORDS = 2000
 _DAMAGE = ("malformed", "not a database", "no such table", "no such column")
 
-_COLUMNS: Final = "sequence, at_us, kind, tenant, endpoint, host, cause, details, previous, digest"
-_SCHEMA: Final = [
-    "CREATE TABLE IF NOT EXISTS records (sequence INTEGER NOT NULL PRIMARY KEY, at_us INTEGER NOT NULL, "
-    "kind VARCHAR NOT NULL, tenant VARCHAR NOT NULL, endpoint VARCHAR NOT NULL, host VARCHAR NOT NULL, "
-    "cause VARCHAR NOT NULL, details VARCHAR NOT NULL, previous VARCHAR NOT NULL, digest VARCHAR NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS texts (digest VARCHAR NOT NULL PRIMARY KEY, content BLOB NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS records_at ON records (at_us)",
-    *(
-        f"CREATE INDEX IF NOT EXISTS records_{column} ON records ({column}, sequence)"
-        for column in ("kind", "tenant", "endpoint", "host")
-    ),
-    *(
-        f"CREATE TRIGGER IF NOT EXISTS {table}_{act} BEFORE {act} ON {table} "
-        "BEGIN SELECT RAISE(ABORT, 'the journal is only added to'); END"
-        for table in ("records", "texts")
-        for act in ("UPDATE", "DELETE")
-    ),
-]
-_HEAD: Final = "SELECT sequence, digest FROM records ORDER BY sequence DESC LIMIT 1"
-_INSERT: Final = f"INSERT INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constant
-_PRESENT: Final = (
-    "SELECT endpoint FROM records WHERE kind = ? AND sequence IN "
-    "(SELECT max(sequence) FROM records WHERE kind IN (?, ?) GROUP BY endpoint)"
-)
 
-Condition = tuple[str, Any]
-"""What a record must fulfil, with one question mark, and the value for that."""
+class _Records(Model):
+    """The table of records; bound to no database, because several journals are open at once."""
+
+    sequence = BigIntegerField(primary_key=True)
+    at_us = BigIntegerField()
+    kind = TextField()
+    tenant = TextField()
+    endpoint = TextField()
+    host = TextField()
+    cause = TextField()
+    details = TextField()
+    previous = TextField()
+    digest = TextField()
+
+    class Meta:
+        table_name = "records"
+
+
+class _Texts(Model):
+    digest = TextField(primary_key=True)
+    content = BlobField()
+
+    class Meta:
+        table_name = "texts"
+
+
+_Records.add_index(_Records.index(_Records.at_us, name="records_at"))
+for _column in (_Records.kind, _Records.tenant, _Records.endpoint, _Records.host):
+    _Records.add_index(_Records.index(_column, _Records.sequence, name=f"records_{_column.name}"))
+
+_ONLY_ADD: Final = [
+    f"CREATE TRIGGER IF NOT EXISTS {table}_{act} BEFORE {act} ON {table} "
+    "BEGIN SELECT RAISE(ABORT, 'the journal is only added to'); END"
+    for table in ("records", "texts")
+    for act in ("UPDATE", "DELETE")
+]
+_LAST: Final = _Records.select(_Records.sequence, _Records.digest).order_by(_Records.sequence.desc()).limit(1)
 
 
 class SqlJournal:
@@ -64,23 +90,24 @@ class SqlJournal:
         self.path = path
         if not writable and not path.is_file():
             raise JournalError(f"{path}: there is no journal; say the controller's state folder with --state")
-        self._is_writable = writable
-        self._kept: sqlite3.Connection | None = None
+        self._reader = _database(path, "rw" if writable else "ro")
+        # One connection, whichever thread appends; it stays open from one transaction to the next.
+        pragmas = (("journal_mode", "WAL"), ("synchronous", "FULL"))
+        self._writer = _database(path, "rwc", pragmas=pragmas, thread_safe=False)
         if writable:
-            with self._writing() as connection:
-                for statement in _SCHEMA:
-                    connection.execute(statement)
+            with self._writing() as database:
+                for model in (_Records, _Texts):
+                    SchemaManager(model, database).create_all()
+                for statement in _ONLY_ADD:
+                    database.execute_sql(statement)
 
     def close(self) -> None:
         """Let the file go, so that another can take its name; what was appended is on disk."""
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+        self._writer.close()
 
     def head(self) -> Head:
         """Return the end of the chain."""
-        with self._reading() as connection:
-            return _head(connection)
+        return _head(self._asked(_LAST))
 
     def select(self, query: Query) -> Iterator[Record]:
         """Yield the records that are asked for; read page by page, so that a journal may be large."""
@@ -88,9 +115,7 @@ class SqlJournal:
         after, before = self._bounds(query)
         while left is None or left > 0:
             page = PAGE_RECORDS if left is None else min(left, PAGE_RECORDS)
-            statement, values = _statement(query, after, before)
-            with self._reading() as connection:
-                rows = connection.execute(f"{statement} LIMIT ?", (*values, page)).fetchall()
+            rows = self._asked(_selected(query, after, before).limit(page))
             yield from map(_record, rows)
             if len(rows) < page:
                 return
@@ -107,29 +132,26 @@ class SqlJournal:
         if query.since_us is None and query.until_us is None:
             return query.after, None
         # Both ends in one question: the index on time is read between them, and nowhere else.
-        where, values = _where(_in_time(query))
-        with self._reading() as connection:
-            first, last = connection.execute(
-                f"SELECT min(sequence), max(sequence) FROM records{where}",  # noqa: S608 - of constants
-                values,
-            ).fetchone()
+        ends = _Records.select(fn.MIN(_Records.sequence), fn.MAX(_Records.sequence))
+        ((first, last),) = self._asked(ends.where(*_in_time(query)))
         return max(query.after, (first or 0) - 1), (last or 0) + 1
 
     def text(self, digest: str) -> bytes | None:
         """Return a document by its digest; None where it is not kept, or damaged."""
-        with self._reading() as connection:
-            found = connection.execute("SELECT content FROM texts WHERE digest = ?", (digest,)).fetchone()
+        found = self._asked(_Texts.select(_Texts.content).where(_Texts.digest == digest))
         try:
-            return None if found is None else zlib.decompress(found[0])
+            return zlib.decompress(found[0][0]) if found else None
         except zlib.error:
             return None
 
     def present(self) -> frozenset[str]:
         """Return the endpoints that were created and not deleted since."""
         created, deleted = Kind.CREATED.value, Kind.DELETED.value
-        with self._reading() as connection:
-            rows = connection.execute(_PRESENT, (created, created, deleted))
-            return frozenset(endpoint for (endpoint,) in rows)
+        either = _Records.kind.in_([created, deleted])
+        last = _Records.select(fn.MAX(_Records.sequence)).where(either).group_by(_Records.endpoint)
+        is_there = (_Records.kind == created, _Records.sequence.in_(last))
+        rows = self._asked(_Records.select(_Records.endpoint).where(*is_there))
+        return frozenset(endpoint for (endpoint,) in rows)
 
     def append(
         self,
@@ -145,96 +167,96 @@ class SqlJournal:
         Raises:
             JournalError: they are not kept.
         """
-        with self._writing() as connection:
-            head = _head(connection)
+        with self._writing() as database:
+            head = _head(database.execute(_LAST).fetchall())
             records = list(chain(head, [*follow(head), *entries]))
             if records:
-                connection.executemany(_INSERT, map(_row, records))
+                rows = [_row(record) for record in records]
+                _add(database, _Records.insert_many(rows[:1]), rows)
                 head = Head(records[-1].sequence, records[-1].digest)
-            kept = [(digest, zlib.compress(content)) for digest, content in texts.items()]
-            connection.executemany("INSERT OR IGNORE INTO texts (digest, content) VALUES (?, ?)", kept)
+            if texts:
+                kept = [(digest, zlib.compress(content)) for digest, content in texts.items()]
+                _add(database, _Texts.insert_many(kept[:1]).on_conflict_ignore(), kept)
         return head
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._told(), closing(self._connected("rw" if self._is_writable else "ro")) as connection:
-            connection.execute("BEGIN")
-            yield connection
+    def _asked(self, question: Select) -> list[tuple[Any, ...]]:
+        """Return the answer's rows, over a connection that lasts as long."""
+        with self._told(), self._reader.connection_context():
+            rows: list[tuple[Any, ...]] = self._reader.execute(question).fetchall()
+            return rows
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self) -> Iterator[SqliteDatabase]:
         """Give a transaction that is kept whole, or not at all; the connection stays for the next one."""
+        database = self._writer
         with self._told():
-            connection = self._kept = self._kept or self._connected("rwc")
             try:
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                connection.execute("COMMIT")
+                database.connect(reuse_if_open=True)
+                # Not `atomic`: it rolls back, and what that says would hide what had gone wrong.
+                with database.manual_commit():
+                    database.begin("IMMEDIATE")
+                    yield database
+                    database.commit()
             except BaseException:
-                with suppress(sqlite3.Error):
+                with suppress(PeeweeException):
                     self.close()
                 raise
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Tell what SQLite refuses as an error of the journal."""
+        """Tell what SQLite refuses as an error of the journal; peewee lets some of it through as it is."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (PeeweeException, sqlite3.Error) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
-            damaged = isinstance(error, sqlite3.DatabaseError) and any(word in reason for word in _DAMAGE)
+            of_data = isinstance(error, DatabaseError | sqlite3.DatabaseError)
+            damaged = of_data and any(word in reason for word in _DAMAGE)
             raise (JournalDamagedError if damaged else JournalError)(f"{self.path}: {reason}") from error
 
-    def _connected(self, mode: str) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"file:{quote(str(self.path))}?mode={mode}",
-            uri=True,
-            timeout=BUSY_S,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        if mode == "rwc":
-            try:
-                connection.execute("PRAGMA journal_mode=WAL")
-                connection.execute("PRAGMA synchronous=FULL")
-            except sqlite3.Error:
-                connection.close()
-                raise
-        return connection
+
+def _database(path: Path, mode: str, **more: Any) -> SqliteDatabase:
+    address = f"file:{quote(str(path))}?mode={mode}"
+    return SqliteDatabase(address, uri=True, timeout=BUSY_S, check_same_thread=False, **more)
 
 
-def _head(connection: sqlite3.Connection) -> Head:
-    row = connection.execute(_HEAD).fetchone()
-    return Head() if row is None else Head(*row)
+def _add(database: SqliteDatabase, first: ModelInsert, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Add rows by the statement for the first: composing one for thousands takes longer than SQLite."""
+    statement, _ = database.get_sql_context().sql(first).query()
+    database.cursor().executemany(statement, rows)
 
 
-def _statement(query: Query, after: int, before: int | None) -> tuple[str, tuple[Any, ...]]:
-    conditions: list[Condition] = [("sequence > ?", after)]
+def _head(rows: Sequence[tuple[Any, ...]]) -> Head:
+    return Head(*rows[0]) if rows else Head()
+
+
+def _selected(query: Query, after: int, before: int | None) -> Select:
+    conditions = [_Records.sequence > after]
     if before is not None:
-        conditions.append(("sequence < ?", before))
-    for column, wanted in (("endpoint", query.endpoint), ("tenant", query.tenant), ("host", query.host)):
+        conditions.append(_Records.sequence < before)
+    for column, wanted in (
+        (_Records.endpoint, query.endpoint),
+        (_Records.tenant, query.tenant),
+        (_Records.host, query.host),
+    ):
         if wanted is not None:
-            conditions.append((f"{column} = ?", wanted))
-    where, values = _where([*conditions, *_in_time(query)])
+            conditions.append(column == wanted)
     if query.kinds:
-        where += f" AND kind IN ({', '.join('?' * len(query.kinds))})"
-        values += tuple(sorted(kind.value for kind in query.kinds))
-    order = "DESC" if query.newest_first else "ASC"
-    return f"SELECT {_COLUMNS} FROM records{where} ORDER BY sequence {order}", values  # noqa: S608 - of constants
+        conditions.append(_Records.kind.in_(sorted(kind.value for kind in query.kinds)))
+    order = _Records.sequence.desc() if query.newest_first else _Records.sequence.asc()
+    return _Records.select().where(*conditions, *_in_time(query)).order_by(order)
 
 
-def _in_time(query: Query) -> list[Condition]:
-    ends = (("at_us >= ?", query.since_us), ("at_us <= ?", query.until_us))
-    return [(condition, at_us) for condition, at_us in ends if at_us is not None]
-
-
-def _where(conditions: Sequence[Condition]) -> tuple[str, tuple[Any, ...]]:
-    text = " AND ".join(condition for condition, _ in conditions)
-    return f" WHERE {text}", tuple(value for _, value in conditions)
+def _in_time(query: Query) -> list[Expression]:
+    conditions = []
+    if query.since_us is not None:
+        conditions.append(_Records.at_us >= query.since_us)
+    if query.until_us is not None:
+        conditions.append(_Records.at_us <= query.until_us)
+    return conditions
 
 
 def _row(record: Record) -> tuple[Any, ...]:
-    """Return a record's columns, as ``_COLUMNS`` names them."""
+    """Return a record's columns, in the order of ``_Records``."""
     one = record.entry
     what = (one.at_us, one.kind.value, one.tenant, one.endpoint, one.host, one.cause, one.details)
     return (record.sequence, *what, record.previous, record.digest)

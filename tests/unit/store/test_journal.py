@@ -17,7 +17,7 @@ import pytest
 from zonewall.errors import JournalDamagedError, JournalError
 from zonewall.journal.keeping import Query
 from zonewall.journal.record import Entry, Head, Kind, breaks, canonical
-from zonewall.store import journal_writer
+from zonewall.store import journal_writer, sql_journal
 from zonewall.store.journal_writer import JournalWriter
 from zonewall.store.sql_journal import SqlJournal
 
@@ -101,6 +101,81 @@ def test_the_file_itself_refuses_changes_and_deletions(tmp_path: Path) -> None:
         with pytest.raises(sqlite3.IntegrityError, match="only added to"):
             connection.execute(statement)
     connection.close()
+
+
+_BEFORE_PEEWEE = [
+    "CREATE TABLE records (sequence INTEGER NOT NULL PRIMARY KEY, at_us INTEGER NOT NULL, "
+    "kind VARCHAR NOT NULL, tenant VARCHAR NOT NULL, endpoint VARCHAR NOT NULL, host VARCHAR NOT NULL, "
+    "cause VARCHAR NOT NULL, details VARCHAR NOT NULL, previous VARCHAR NOT NULL, digest VARCHAR NOT NULL)",
+    "CREATE TABLE texts (digest VARCHAR NOT NULL PRIMARY KEY, content BLOB NOT NULL)",
+    "CREATE INDEX records_at ON records (at_us)",
+    *(
+        f"CREATE INDEX records_{name} ON records ({name}, sequence)"
+        for name in ("kind", "tenant", "endpoint", "host")
+    ),
+]
+
+
+def test_a_file_of_an_earlier_version_goes_on_with_the_indexes_that_it_has(tmp_path: Path) -> None:
+    path, fresh = tmp_path / "journal.db", tmp_path / "fresh.db"
+    connection = sqlite3.connect(path)
+    for statement in _BEFORE_PEEWEE:
+        connection.execute(statement)
+    connection.close()
+    for each in (path, fresh):
+        journal = SqlJournal(each, writable=True)
+        journal.append([entry(at) for at in range(3)], {"d" * 64: b"text"})
+        journal.append([entry(3)], {"d" * 64: b"text"})
+        journal.close()
+        assert list(breaks(Head(), SqlJournal(each).select(Query()))) == []
+        assert SqlJournal(each).text("d" * 64) == b"text"
+
+    def parts(each: Path) -> set[tuple[str, str]]:
+        connection = sqlite3.connect(each)
+        found = set(connection.execute("SELECT type, name FROM sqlite_master"))
+        connection.close()
+        return found
+
+    assert parts(path) == parts(fresh)
+
+
+def test_journals_that_are_open_at_once_keep_apart(tmp_path: Path) -> None:
+    one, two = (SqlJournal(tmp_path / name, writable=True) for name in ("one.db", "two.db"))
+    one.append([entry(1), entry(2)], {})
+    answer = one.select(Query())
+    assert next(answer).entry.at_us == 1
+    two.append([entry(3)], {})
+    assert [record.entry.at_us for record in answer] == [2]
+    assert [record.entry.at_us for record in two.select(Query())] == [3]
+    one.close()
+    assert two.append([entry(4)], {}).sequence == 2
+
+
+def test_a_file_that_another_holds_is_no_damage_and_is_written_when_it_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_journal, "BUSY_S", 0.05)
+    path = tmp_path / "journal.db"
+    journal = SqlJournal(path, writable=True)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(JournalError, match="locked") as refused:
+        journal.append([entry(1)], {})
+    assert not isinstance(refused.value, JournalDamagedError)
+    other.execute("ROLLBACK")
+    other.close()
+    assert journal.append([entry(1)], {}).sequence == 1
+
+
+def test_damage_inside_a_file_is_told_when_a_question_meets_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = SqlJournal(path, writable=True)
+    journal.append([entry(at) for at in range(3000)], {})
+    journal.close()
+    content = path.read_bytes()
+    path.write_bytes(content[:65536] + bytes(len(content) - 65536))
+    with pytest.raises(JournalDamagedError, match="malformed"):
+        list(SqlJournal(path).select(Query()))
 
 
 def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
