@@ -87,14 +87,15 @@ def _connections(console: Console, known: dict[str, Any]) -> None:
     for one in known["sources"]:
         console.print(f"connections of {_source(one)}", markup=False)
     turned = known["flips"]
-    cut = sum(one["turn"] == "cut" for one in turned)
+    cut = sum(one["on_change"] == "cut" for one in turned)
     console.print(f"connections: {known['known']} known, {cut} would be cut, {len(turned) - cut} otherwise")
     for one in turned[:MOST_ROWS]:
         asked = one["connection"]
         what = f"{asked['src']} → {asked['dst']} proto {asked['proto']} dport {asked.get('dport', '-')}"
         rule = one["after"] or {"rule": one["why"]}
         state = {True: " (open)", False: " (ended)"}.get(one["open"], "")
-        console.print(f"  {one['turn']}{state}: {what}, by {rule['rule']}", markup=False)
+        turn = one["on_change"] or one["turn"]
+        console.print(f"  {turn}{state}: {what}, by {rule['rule']}", markup=False)
 
 
 def _source(one: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,14 @@ from zonewall.cli.times import parse_time, to_us
 from zonewall.errors import ConfigurationError, ControllerUnreachableError, JournalError, ZonewallError
 from zonewall.flows.forecast import Forecast, forecast, over_budget_text
 from zonewall.intent.analysis.acceptance import load_accepted
-from zonewall.intent.change_report import beside_rows, change_rows, flip_rows, interruptions, rerouted
+from zonewall.intent.change_report import (
+    beside_rows,
+    change_rows,
+    flip_rows,
+    interruptions,
+    living_on,
+    rerouted,
+)
 from zonewall.intent.changes import Comparison
 from zonewall.intent.fleet import index_fleet, prepare
 from zonewall.intent.flips import flips
@@ -131,15 +139,16 @@ def plan_document(old: Scene, directory: Path, moment: datetime, connections: li
     inactive = inactive_rules(new, moment)
     comparison = Comparison(old.configuration, new, old.inactive, inactive)
     bridges: tuple[Forecast, ...] = ()
+    moments = (old.configuration, old.inactive), (new, inactive)
+    outliving = outliving_after(*moments, old.passing.outliving, moment.timestamp())
+    living = living_on(outliving, moment.timestamp())
     if old.placement is not None:
         before = old.fleet()
-        moments = (old.configuration, old.inactive), (new, inactive)
-        outliving = outliving_after(*moments, old.passing.outliving, moment.timestamp())
         passing = Passing(rule_ends(new, moment), outliving)
         policy = prepare(new, before.policy.numbering, inactive, passing)
         bridges = forecast(before, index_fleet(policy, old.placement))
     rows, beside = change_rows(comparison), beside_rows(comparison.beside)
-    cut = interruptions(comparison)
+    cut = interruptions(comparison, living)
     tenants = _names(set(old.configuration.tenants), set(new.tenants))
     endpoints = _names(set(old.configuration.inventory.endpoints), set(new.inventory.endpoints))
     named = any((*tenants.values(), *endpoints.values()))
@@ -153,7 +162,7 @@ def plan_document(old: Scene, directory: Path, moment: datetime, connections: li
         "endpoints": endpoints,
         "verdicts": rows,
         "beside": beside,
-        "connections": _connections(old, comparison, connections, moment),
+        "connections": _connections(comparison, connections, moment, living),
         "bridges": [_bridge(one) for one in bridges],
         "placement": old.placement is not None,
         "interrupted": cut,
@@ -166,7 +175,7 @@ def _names(before: set[Any], after: set[Any]) -> dict[str, list[str]]:
 
 
 def _connections(
-    old: Scene, comparison: Comparison, connections: list[Known], moment: datetime
+    comparison: Comparison, connections: list[Known], moment: datetime, living: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return what becomes of the connections; what two know of is one, open if either says so."""
     if not connections:
@@ -176,9 +185,9 @@ def _connections(
         for probe, is_open in known.found.items():
             asked = replace(probe, time=moment)
             now[asked] = now.get(asked) or is_open
-    found = flips(old.configuration, comparison.new.configuration, now)
+    found = flips(comparison.old.configuration, comparison.new.configuration, now)
     sources = [known.to_plain() for known in connections]
-    return {"known": len(now), "sources": sources, "flips": flip_rows(found, now)}
+    return {"known": len(now), "sources": sources, "flips": flip_rows(found, now, living)}
 
 
 def _bridge(one: Forecast) -> dict[str, Any]:

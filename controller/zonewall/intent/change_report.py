@@ -7,8 +7,9 @@ from typing import Any
 
 from zonewall.intent.changes import Beside, Change, Comparison, Ending, Section
 from zonewall.intent.ends import Member
-from zonewall.intent.flips import Flip, on_change_of
+from zonewall.intent.flips import Flip, Turn
 from zonewall.intent.identity import Identity
+from zonewall.intent.passing import Outliving
 from zonewall.intent.regions import Regions
 from zonewall.intent.semantics import Probe, Verdict
 from zonewall.intent.service_text import service_texts
@@ -37,8 +38,11 @@ def change_rows(comparison: Comparison) -> list[dict[str, Any]]:
     return sorted(merged.values(), key=lambda row: row["kind"] != "verdict")
 
 
-def interruptions(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return the rules whose connections are no longer allowed, each with what it asks for then."""
+def interruptions(comparison: Comparison, outliving: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the rules whose connections are no longer allowed, each with what becomes of them.
+
+    ``outliving`` says it of rules that go and whose connections live on; all else is cut.
+    """
     rules: dict[str, int] = {}
     for section in comparison.sections:
         for change in section.changes:
@@ -47,17 +51,24 @@ def interruptions(comparison: Comparison) -> list[dict[str, Any]]:
                 rules[before.rule] = rules.get(before.rule, 0) + 1
     found = []
     for rule, changes in sorted(rules.items()):
-        asked = on_change_of(comparison.old.configuration, rule)
-        words = f"drain {asked.seconds} s" if asked.kind == "drain" else asked.kind
+        words = outliving.get(rule, "cut")
         found.append({"rule": rule, "at": _at(comparison.old, rule), "on_change": words, "changes": changes})
     return found
+
+
+def living_on(outliving: Iterable[Outliving], at_s: float) -> dict[str, str]:
+    """Return what becomes of the connections of rules that go: ``keep``, or ``drain 30 s``."""
+    return {
+        one.rule: "keep" if one.until is None else f"drain {max(0, one.until - int(at_s))} s"
+        for one in outliving
+    }
 
 
 def rerouted(comparison: Comparison) -> list[str]:
     """Return the rules whose live connections would go through other functions than they began with."""
     return sorted(
         {
-            change.after.decision.rule
+            change.before.decision.rule
             for section in comparison.sections
             for change in section.changes
             if change.before.decision.verdict is change.after.decision.verdict is Action.ALLOW
@@ -71,9 +82,12 @@ def beside_rows(beside: Iterable[Beside]) -> list[dict[str, Any]]:
     return [{"what": one.what, "before": one.before.value, "after": one.after.value} for one in beside]
 
 
-def flip_rows(flips: Iterable[Flip], known: Mapping[Probe, bool | None]) -> list[dict[str, Any]]:
+def flip_rows(
+    flips: Iterable[Flip], known: Mapping[Probe, bool | None], outliving: Mapping[str, str]
+) -> list[dict[str, Any]]:
     """Return connections that would end otherwise, each with whether it is open, as far as that is known.
 
+    ``outliving``: as for ``interruptions``.
     One that has ended, of ends that are there no more, is history.
     """
     return [
@@ -81,6 +95,7 @@ def flip_rows(flips: Iterable[Flip], known: Mapping[Probe, bool | None]) -> list
             "connection": probe_document(flip.connection),
             "turn": flip.turn.value,
             "open": known.get(flip.connection),
+            "on_change": _on_change(flip, outliving),
             "before": _verdict(flip.before),
             "after": _verdict(flip.after),
             "why": flip.why or None,
@@ -88,6 +103,13 @@ def flip_rows(flips: Iterable[Flip], known: Mapping[Probe, bool | None]) -> list
         for flip in flips
         if flip.before is not None or known.get(flip.connection) is not False
     ]
+
+
+def _on_change(flip: Flip, outliving: Mapping[str, str]) -> str | None:
+    """Return what becomes of a connection that is no longer allowed, if it is open."""
+    if flip.turn is not Turn.CUT or flip.before is None:
+        return None
+    return outliving.get(flip.before.rule, "cut")
 
 
 def probe_document(probe: Probe) -> dict[str, Any]:

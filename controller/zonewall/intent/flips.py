@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from zonewall.intent.semantics import Probe, ProbeError, Verdict, verdict
-from zonewall.policy.model import Action, Configuration, OnChange
+from zonewall.policy.model import Action, Configuration
 
 
 class Turn(Enum):
@@ -58,14 +58,3 @@ def _asks_for_source_ports(configuration: Configuration) -> bool:
     tiers = [*configuration.provider.before, *configuration.provider.after]
     tiers += [tier for tenant in configuration.tenants.values() for tier in tenant.tiers]
     return any(term.source_ports for tier in tiers for rule in tier.rules for term in rule.services)
-
-
-def on_change_of(configuration: Configuration, rule: str) -> OnChange:
-    """Return what a rule asks for when its connections are no longer allowed; ``cut`` for what is no rule."""
-    tiers = [("provider", tier) for tier in (*configuration.provider.before, *configuration.provider.after)]
-    tiers += [(str(name), tier) for name, tenant in configuration.tenants.items() for tier in tenant.tiers]
-    for owner, tier in tiers:
-        for one in tier.rules:
-            if f"{owner}/{tier.name}/{one.name}" == rule:
-                return one.on_change
-    return OnChange()

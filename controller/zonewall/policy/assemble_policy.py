@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,6 +83,10 @@ class Reader(Lookup):
         if part.through and part.action != "allow":
             message = f"only what is allowed can go through {part.through[0]!r}; make the action allow"
             self.notes.error("wrong-value", self.tree.at(*at, "through"), message)
+        for key, why in _idle(part):
+            self.notes.warning(
+                "no-effect", self.tree.at_key(*at, key), f"`{key}` changes nothing here: {why}"
+            )
         hours = None
         if part.hours is not None:
             days = frozenset[int]().union(*part.hours.days)
@@ -293,3 +297,16 @@ def _limits(part: LimitsPart) -> ProviderLimits:
 
 def _mode(word: str | None) -> Mode | None:
     return None if word is None else Mode(word)
+
+
+def _idle(part: RulePart) -> Iterator[tuple[str, str]]:
+    """Yield the keys of a rule that change nothing, and why."""
+    if part.on_change is not None and part.on_change.kind != "cut":
+        if part.action != "allow":
+            yield "on-change", "only a rule that allows has live connections"
+        elif part.through:
+            yield "on-change", f"what goes through {part.through[0]!r} is cut when the rule goes"
+    if part.action == "pass":
+        for key, said in (("log", part.log != "none"), ("mirror", part.mirror), ("limit", part.limit)):
+            if said:
+                yield key, "a rule that passes leaves it to the rule that decides"

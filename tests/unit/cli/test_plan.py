@@ -250,11 +250,40 @@ def test_a_rule_that_keeps_its_connections_costs_flows_when_it_goes(workshop: Wo
     shutil.copytree(DEMO, old)
     (old / "acme.yaml").write_text((DEMO / "acme.yaml").read_text().replace(line, kept))
 
-    _, plan = workshop.plan("--against", str(old))
+    known = {"src": "acme/batch1", "dst": "acme/db1", "proto": "tcp", "dport": 5432, "tenant": "acme"}
+    workshop.connections.write_text(json.dumps(known))
+
+    _, plan = workshop.plan("--against", str(old), "--connections", str(workshop.connections))
 
     assert [one["on_change"] for one in plan["interrupted"]] == ["keep"]
+    assert [(one["turn"], one["on_change"]) for one in plan["connections"]["flips"]] == [("cut", "keep")]
     more = [a["flows"] - b["flows"] for a, b in zip(plan["bridges"], gone["bridges"], strict=True)]
     assert max(more) >= 1
+
+
+def test_what_a_rule_asks_for_when_it_goes_counts_for_nothing_while_it_stays(workshop: Workshop) -> None:
+    old = workshop.new.parent / "old"
+    shutil.copytree(DEMO, old)
+    text = (old / "acme.yaml").read_text()
+    line = next(one for one in text.splitlines() if "name: nightly" in one)
+    for folder, more in (
+        (old, ""),
+        (workshop.new, "      - {name: shut, from: batch, to: db, action: drop}\n"),
+    ):
+        kept = line.replace("action: allow", "action: allow, on-change: keep")
+        (folder / "acme.yaml").write_text(text.replace(line + "\n", f"{more}{kept}\n"))
+
+    _, plan = workshop.plan("--against", str(old))
+
+    assert [one["on_change"] for one in plan["interrupted"]] == ["cut"]
+
+
+def test_what_would_go_through_other_functions_is_told_by_the_rule_that_it_has(workshop: Workshop) -> None:
+    workshop.edit("acme.yaml", "through: [waf], mirror: [ids]", "mirror: [ids]")
+
+    _, plan = workshop.plan()
+
+    assert plan["rerouted"] == ["acme/application/app-db"]
 
 
 def test_a_label_that_moves_an_endpoint_changes_verdicts_of_this_endpoint_alone(workshop: Workshop) -> None:

@@ -198,6 +198,27 @@ def test_warnings_that_are_not_shown_are_counted_too() -> None:
     assert "warning: there are 8 more warnings beside the 500 shown" in str(result.findings[-1])
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"{A}, {R}, on-change: keep", []),
+        (f"{A}, {R}, on-change: keep, through: waf", ["`on-change` changes nothing here: what goes through 'waf' is cut"]),
+        (f"{A}, to: web, action: reject, on-change: drain 30", ["`on-change` changes nothing here: only a rule that allows"]),
+        (f"{A}, to: web, action: drop, log: connections", []),
+        (f"{A}, to: web, action: pass, log: connections, limit: 1pps", ["`log` changes nothing here: a rule that passes", "`limit` changes nothing here: a rule that passes"]),
+    ],
+)  # fmt: skip
+def test_what_changes_nothing_in_a_rule_is_warned_of(text: str, told: list[str]) -> None:
+    functions = {"more": "kind: inventory\nservice-functions: {waf: {kind: bump-in-the-wire}}\n"}
+
+    result = load(**rule(text), **functions)
+
+    assert result.configuration is not None
+    found = [finding.message for finding in result.findings if finding.code == "no-effect"]
+    assert len(found) == len(told)
+    assert all(one.startswith(words) for one, words in zip(found, told, strict=True))
+
+
 def test_a_duplicate_in_a_list_is_told_where_it_stands() -> None:
     result = load(x=INVENTORY.partition("hosts:")[0] + "endpoints:\n" + INVENTORY.split("\n")[4] + "\n")
 
