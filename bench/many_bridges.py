@@ -98,13 +98,15 @@ async def _run(switch: DummySwitch) -> Measured:
     cpu = _cpu_s()
     await asyncio.sleep(IDLE_S)
     idle = (_cpu_s() - cpu) / IDLE_S
-    cpu = _cpu_s()
-    for keeper in keepers.values():
-        keeper.holdings.audit_at = 0.0
-        keeper.wake()
-    await _settled(keepers)
-    audit_s = _cpu_s() - cpu
-    result.append(("one audit of all: CPU", "s", audit_s, None))
+    # After a change a bridge is read and compared once; from then on it is to be as it was.
+    for what in ("the first audit after a change", "one audit of all"):
+        cpu = _cpu_s()
+        for keeper in keepers.values():
+            keeper.holdings.audit_at = 0.0
+            keeper.wake()
+        await _settled(keepers)
+        audit_s = _cpu_s() - cpu
+        result.append((f"{what}: CPU", "s", audit_s, None))
     idle += audit_s / WATCHED_AUDIT_S
     result.append(("idle, audits included", "% of a core", idle * 100, 5.0))
     result.append(("memory", "MiB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, None))

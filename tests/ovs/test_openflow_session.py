@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from zonewall.flows.encoded import BridgeState
 from zonewall.flows.staging import plan
 from zonewall.flows.wire import encode_flow, encode_program
 from zonewall.flows.wire_actions import encode_actions
+from zonewall.openflow import messages
 from zonewall.openflow.bundle import apply, apply_plan
 from zonewall.openflow.errors import BundleRefused, MeterRefused, RequestRefused, SessionClosed
 from zonewall.openflow.events import (
@@ -32,6 +34,7 @@ from zonewall.openflow.events import (
     PortChanged,
     SwitchError,
 )
+from zonewall.openflow.fingerprint import Fingerprinter
 from zonewall.openflow.listener import Admission, Listener, ListenerOptions
 from zonewall.openflow.session import Limits
 from zonewall.openflow.tls import TlsFiles
@@ -199,6 +202,35 @@ def test_a_flow_that_ends_by_itself_is_told_and_its_time_left_is_read(dummy_swit
         ended = bridge.until(FlowRemoved)
         assert (ended.table, ended.priority, ended.match, ended.cookie) == (*short.key, 9)
         assert 90 <= bridge.run(bridge.session.read_flows())[long.key].hard_timeout_s < 100
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("mod-flows", "br-int", f"table={VERDICT_TABLE.number},tcp,tp_dst=81 actions=drop"),
+        ("--strict", "del-flows", "br-int", f"table={VERDICT_TABLE.number},priority=7,tcp,tp_dst=81"),
+        ("add-flow", "br-int", "table=9,priority=1 actions=drop"),
+        ("add-flow", "br-int", f"table={VERDICT_TABLE.number},priority=7,cookie=9,tcp,tp_dst=81 actions=5"),
+        ("add-flow", "br-int", "table=9,priority=1,hard_timeout=99 actions=drop"),
+    ],
+    ids=["other actions", "one fewer", "one more", "another cookie", "one that ends"],
+)
+def test_a_fingerprint_is_the_same_until_a_flow_is_another(
+    dummy_switch: DummySwitch, words: tuple[str, ...]
+) -> None:
+    for port in range(80, 90):
+        flow = f"table={VERDICT_TABLE.number},priority=7,tcp,tp_dst={port} actions=5"
+        dummy_switch.ofctl("add-flow", "br-int", flow)
+    with connected(dummy_switch) as bridge:
+        seen = Fingerprinter()
+        asked = (messages.flow_desc_body(0, 0),)
+        assert len(bridge.run(bridge.session.read_flows_of(asked, seen))) == 10
+        # A second later every flow's own time is another, as counters are under traffic.
+        time.sleep(1.1)
+        assert bridge.run(bridge.session.fingerprint()) == seen.result
+        assert seen.result is not None
+        dummy_switch.ofctl(*words)
+        assert bridge.run(bridge.session.fingerprint()) != seen.result
 
 
 def test_a_bridge_that_restarts_is_down_and_then_up_and_empty(dummy_switch: DummySwitch) -> None:

@@ -16,6 +16,7 @@ from zonewall.openflow import messages, parse
 from zonewall.openflow.channel import Channel
 from zonewall.openflow.errors import Malformed, RequestRefused, SessionClosed
 from zonewall.openflow.events import Event, FlowCount, FlowsChanged, Port, SwitchError
+from zonewall.openflow.fingerprint import Fingerprint, Fingerprinter
 from zonewall.openflow.messages import Multipart
 from zonewall.openflow.parse import Header
 from zonewall.pipeline.model import MeterEntry
@@ -270,16 +271,26 @@ class Session:
         """Return the flows of all tables whose cookie has the value under the mask; all by default."""
         return await self.read_flows_of((messages.flow_desc_body(cookie, cookie_mask),))
 
-    async def read_flows_of(self, asked: Sequence[bytes]) -> dict[FlowKey, EncodedFlow]:
-        """Return the flows that several questions (``messages.flow_desc_body``) ask for."""
+    async def read_flows_of(
+        self, asked: Sequence[bytes], seen: Fingerprinter | None = None
+    ) -> dict[FlowKey, EncodedFlow]:
+        """Return the flows that questions (``messages.flow_desc_body``) ask for; show them to ``seen``."""
         flows: dict[FlowKey, EncodedFlow] = {}
 
         def take(part: bytes) -> None:
+            if seen is not None:
+                seen.take(part)
             for flow in parse.parse_flows(part):
                 flows[flow.key] = flow
 
         await self._multiparts("flows", Multipart.FLOW_DESC, asked, take)
         return flows
+
+    async def fingerprint(self) -> Fingerprint | None:
+        """Return that of the flows of all tables; None where one ends by itself."""
+        seen = Fingerprinter()
+        await self._multipart("flows", Multipart.FLOW_DESC, messages.flow_desc_body(0, 0), seen.take)
+        return seen.result
 
     async def count_flows(self) -> int:
         """Return how many flows the tables say that they hold."""
@@ -368,10 +379,7 @@ class Session:
         return True
 
     async def packet_out(self, in_port: int, actions: bytes, frame: bytes) -> None:
-        """Have the bridge do actions (``flows.wire_actions.encode_actions``) with a frame.
-
-        A refusal comes as a ``SwitchError`` event.
-        """
+        """Have the bridge do encoded actions with a frame; a refusal comes as a ``SwitchError`` event."""
         xid = self.channel.new_xid()
         await self._send([messages.packet_out(xid, canonical_port(in_port), actions, frame)])
 

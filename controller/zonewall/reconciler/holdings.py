@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,12 +13,15 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
+from zonewall.flows.diff import diff_state
 from zonewall.flows.drift import Drift, find_drift
-from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
+from zonewall.flows.encoded import BridgeState, EncodedFlow, EncodedGroup, FlowKey
 from zonewall.flows.generation import sides, turned_state
 from zonewall.intent.fleet import Policy
 from zonewall.openflow.events import FlowUpdate
+from zonewall.openflow.fingerprint import Fingerprint
 from zonewall.pipeline.cookie import is_compiled, is_ours
+from zonewall.pipeline.model import MeterEntry
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.inventory import ForeignFlows
 from zonewall.reconciler.aside import about
@@ -35,6 +38,8 @@ FOREIGN_READS = 50
 """For changes of others' flows: no more than this part of the time is spent on reading."""
 SAMPLES = 5
 
+Reread = tuple[Fingerprint | None, Mapping[int, EncodedGroup], Mapping[int, MeterEntry]]
+
 _log = structlog.get_logger()
 
 
@@ -43,6 +48,13 @@ class ReadableLink(Protocol):
 
     async def read_state(self, expected: Sequence[BridgeState] = ()) -> BridgeState:
         """Return every flow, group and meter of the bridge; what is expected says how to ask for many."""
+
+    @property
+    def last_read(self) -> Fingerprint | None:
+        """Return that of the flows that were read last; None where it says nothing."""
+
+    async def reread(self) -> Reread:
+        """Return what has to be the same for a bridge to hold what it held when it was read last."""
 
     async def watch(self) -> bool:
         """Have the bridge tell of flows that others change; False if it cannot."""
@@ -77,6 +89,8 @@ class Holdings:
         self._read_at = 0.0
         self._read_s = 0.0
         self._must_watch = False
+        self._as_confirmed: tuple[Fingerprint | None, ForeignFlows] | None = None
+        """What the bridge held when it was read and was as confirmed, if nothing was changed since."""
         self._foreign_keys: frozenset[FlowKey] = frozenset()
         self.turned: frozenset[int] = frozenset()
         """Banks that stand on their other side on this bridge; ``flows.generation``."""
@@ -98,16 +112,20 @@ class Holdings:
 
     def begin(self) -> None:
         """Take up a new session: what the bridge holds now is to be read."""
-        self._held = None
+        self.forget()
         self._must_watch = True
 
     def forget(self) -> None:
         """Read again before the next change."""
-        self._held = None
+        self._held = self._as_confirmed = None
 
     def asked(self, state: BridgeState) -> None:
         """Note what the bridge is asked for: should the session end, it may or may not have it."""
         self._asked = state
+
+    def changing(self) -> None:
+        """Note that the bridge is to hold something else from now on than when it was read."""
+        self._as_confirmed = None
 
     def confirmed(self, state: BridgeState, turned: frozenset[int]) -> None:
         """Take the bridge's word that it holds this, with these banks turned over."""
@@ -139,6 +157,8 @@ class Holdings:
         """
         if self._held is not None and time.monotonic() < self.audit_at:
             return self._held
+        if self._held is not None and await self._is_as_confirmed(link, mode):
+            return self._held
         is_first = self._must_watch
         if is_first:
             self.counts.is_watched = await link.watch()
@@ -154,15 +174,34 @@ class Holdings:
             self.was_empty = not ours
         self.turned = sides(ours.values())
         turned = turned_state(BridgeState(ours, state.groups, state.meters), self.turned)
-        self.audit_at = self._read_at + (WATCHED_AUDIT_S if self.counts.is_watched else AUDIT_S)
+        self._audited()
         self._take_foreign(foreign, mode)
         found = _of_ours(turned, foreign, mode)
         if self._confirmed is not None:
             self._take_drift(find_drift(found, self._confirmed, self._asked), policy)
+            if not diff_state(found, self._confirmed):
+                self._as_confirmed = link.last_read, mode
         if mode is ForeignFlows.REMOVE:
             everything = {**found.flows, **{flow.key: flow for flow in foreign}}
             return BridgeState(everything, found.groups, found.meters)
         return found
+
+    async def _is_as_confirmed(self, link: ReadableLink, mode: ForeignFlows) -> bool:
+        """Say whether the bridge holds what it held when it was as confirmed, without taking it apart."""
+        confirmed, before = self._confirmed, self._as_confirmed
+        if confirmed is None or before is None or before[0] is None or before[1] is not mode:
+            return False
+        self._read_at = time.monotonic()
+        async with a_turn():
+            seen, groups, meters = await link.reread()
+        self._read_s = time.monotonic() - self._read_at
+        if (seen, groups, meters) != (before[0], confirmed.groups, confirmed.meters):
+            return False
+        self._audited()
+        return True
+
+    def _audited(self) -> None:
+        self.audit_at = self._read_at + (WATCHED_AUDIT_S if self.counts.is_watched else AUDIT_S)
 
     def _take_drift(self, drift: Drift, policy: Policy) -> None:
         if not drift:

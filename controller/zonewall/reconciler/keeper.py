@@ -293,6 +293,7 @@ class BridgeKeeper:
     ) -> None:
         if not change:
             return
+        self.holdings.changing()
         await link.change(change, planned, when, self._decides)
         self.status.applied += 1
         put, deleted = len(change.flows.put), len(change.flows.delete)

@@ -10,11 +10,13 @@ from zonewall.flows.encoded import BridgeState
 from zonewall.flows.staging import Plan
 from zonewall.openflow import bundle
 from zonewall.openflow.events import FlowCount
+from zonewall.openflow.fingerprint import Fingerprint
 from zonewall.openflow.gentle import GentleReader, sizes_of
 from zonewall.openflow.messages import flow_desc_body
 from zonewall.openflow.session import Session
 from zonewall.pipeline.cookie import Category, cookie
 from zonewall.pipeline.tables import VERDICT_TABLE
+from zonewall.reconciler.holdings import Reread
 
 ANSWER_S = 10.0
 """A bridge may be at work for so long before it answers."""
@@ -43,6 +45,16 @@ class SessionLink:
         session = self.session
         flows = await self._reader.read_flows(await asyncio.to_thread(sizes_of, expected))
         return BridgeState(flows, await session.read_groups(), await session.read_meters())
+
+    @property
+    def last_read(self) -> Fingerprint | None:
+        """Return that of the flows that were read last; None where it says nothing."""
+        return self._reader.last_read
+
+    async def reread(self) -> Reread:
+        """Return what has to be the same for a bridge to hold what it held when it was read last."""
+        session = self.session
+        return await session.fingerprint(), await session.read_groups(), await session.read_meters()
 
     async def read_counts(self, only: frozenset[int] | None = None) -> list[FlowCount]:
         """Return the counters of every flow that decides, or of those with some cookies."""

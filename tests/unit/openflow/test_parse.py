@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from zonewall.openflow import parse
 from zonewall.openflow.errors import Malformed
 from zonewall.openflow.events import Port
+from zonewall.openflow.fingerprint import Fingerprinter
 
 READERS: tuple[Callable[[bytes], object], ...] = (
     parse.parse_error,
@@ -29,6 +30,7 @@ PART_READERS: tuple[Callable[[bytes], Iterable[object]], ...] = (
     parse.parse_meters,
     parse.parse_ports,
     parse.parse_table_counts,
+    lambda body: (Fingerprinter().take(body),),
 )
 
 
@@ -55,6 +57,8 @@ def test_an_entry_of_the_right_length_and_any_content_is_read_or_called_malforme
 def test_an_entry_of_no_length_does_not_go_on_for_ever() -> None:
     with pytest.raises(Malformed, match="flow of 0 bytes"):
         list(parse.parse_flows(bytes(64)))
+    with pytest.raises(Malformed):
+        Fingerprinter().take(bytes(64))
 
 
 def test_a_message_shorter_than_its_header_is_malformed() -> None:

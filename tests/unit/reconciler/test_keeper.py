@@ -18,11 +18,13 @@ from zonewall.flows.diff import Change, Delta
 from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
 from zonewall.flows.staging import Plan
 from zonewall.intent.fleet import Fleet, index_fleet
-from zonewall.pipeline.model import MeterEntry
+from zonewall.openflow.fingerprint import Fingerprint
+from zonewall.pipeline.model import MeterEntry, MeterUnit
 from zonewall.placement.model import BridgeKey, Placement
 from zonewall.reconciler import holdings as holdings_module
 from zonewall.reconciler import keeper as keeper_module
 from zonewall.reconciler.compiler import Compiler
+from zonewall.reconciler.holdings import Reread
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.values.names import EndpointKey
 
@@ -35,6 +37,7 @@ class Bridge:
         self.meters: dict[int, MeterEntry] = {}
         self.bundles: list[Delta] = []
         self.refusals = 0
+        self.last_read: Fingerprint | None = None
         self.told: list[str] = []
         self.waited: list[asyncio.Event | None] = []
         self.tidied = asyncio.Event()
@@ -42,7 +45,15 @@ class Bridge:
 
     async def read_state(self, expected: object = ()) -> BridgeState:
         self.told.append("read")
+        self.last_read = self.fingerprint()
         return BridgeState(dict(self.flows), {}, dict(self.meters))
+
+    async def reread(self) -> Reread:
+        self.told.append("reread")
+        return self.fingerprint(), {}, dict(self.meters)
+
+    def fingerprint(self) -> Fingerprint:
+        return Fingerprint(len(self.flows), hash(frozenset(self.flows.values())))
 
     async def watch(self) -> bool:
         return False
@@ -245,6 +256,39 @@ def test_an_audit_that_has_waited_for_long_comes_first(monkeypatch: pytest.Monke
         await kept.stop()
 
     monkeypatch.setattr(holdings_module, "AUDIT_LATE_S", 0.0)
+    asyncio.run(scene())
+
+
+def test_a_bridge_that_is_as_it_was_is_not_taken_apart_again_and_one_that_is_not_is() -> None:
+    async def scene() -> None:
+        kept, bridge = Kept(), Bridge()
+        holdings = kept.keeper.holdings
+        kept.keeper.connect(bridge)
+        await kept.settle()
+
+        async def audit() -> list[str]:
+            bridge.told.clear()
+            holdings.audit_at = 0.0
+            kept.keeper.wake()
+            await kept.settle()
+            return list(bridge.told)
+
+        assert await audit() == ["read"], "nothing was read since the change"
+        assert await audit() == ["reread"]
+        lost = bridge.flows.pop(next(iter(bridge.flows)))
+        assert await audit() == ["reread", "read", "change"]
+        assert holdings.counts.drift == 1
+        assert bridge.flows[lost.key] == lost
+        assert await audit() == ["read"], "what was put right is looked at once"
+        assert await audit() == ["reread"]
+        bridge.meters[7] = MeterEntry(7, MeterUnit.PPS, 1, 1)
+        assert await audit() == ["reread", "read", "change"]
+        assert 7 not in bridge.meters
+        kept.keeper.disconnect(bridge)
+        kept.keeper.connect(bridge)
+        assert await audit() == ["read"], "a new session"
+        await kept.stop()
+
     asyncio.run(scene())
 
 
