@@ -74,17 +74,17 @@ def register(app: typer.Typer) -> None:
 async def serve(directory: Path, options: Options) -> None:
     """Run the controller and its control socket until a signal comes."""
     await refuse_second(options.control_socket)
-    doors = open_doors(options)
-    # What takes long to read is read while bridges and hosts connect.
-    from zonewall.api.server import ControlServer  # noqa: PLC0415
-    from zonewall.reconciler.controller import Controller  # noqa: PLC0415
-
     # What a bridge has told passes several threads, and must not wait for 5 ms of others' turns at each.
     sys.setswitchinterval(SWITCH_S)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    doors = open_doors(options)
+    # What takes long to read is read while bridges and hosts connect.
+    from zonewall.api.server import ControlServer  # noqa: PLC0415
+    from zonewall.reconciler.controller import Controller  # noqa: PLC0415
+
     controller = Controller(directory, options, doors)
     control = ControlServer(options.control_socket, controller.status, controller.act, controller.look)
     await control.start()
