@@ -135,10 +135,11 @@ class _Earlier:
 
 
 def _covers(first: Rule, second: Rule) -> bool:
+    # Services first: rules between the same zones mostly differ in those, and peers take longer to compare.
     return (
-        _peers_cover(first.sources, second.sources)
+        _services_cover(first.services, second.services)
+        and _peers_cover(first.sources, second.sources)
         and _peers_cover(first.destinations, second.destinations)
-        and _services_cover(first.services, second.services)
     )
 
 
@@ -149,6 +150,8 @@ def _peers_cover(first: tuple[Peer, ...], second: tuple[Peer, ...]) -> bool:
 
 
 def _services_cover(first: tuple[ServiceTerm, ...], second: tuple[ServiceTerm, ...]) -> bool:
+    if len(first) == len(second) == 1:
+        return _term_covers(first[0], second[0])
     return not first or (bool(second) and all(any(_term_covers(a, b) for a in first) for b in second))
 
 
@@ -166,4 +169,6 @@ def _term_covers(first: ServiceTerm, second: ServiceTerm) -> bool:
 def _ranges_cover(first: tuple[tuple[int, int], ...], second: tuple[tuple[int, int], ...]) -> bool:
     if not first:
         return True
+    if len(first) == len(second) == 1:
+        return first[0][0] <= second[0][0] and second[0][1] <= first[0][1]
     return bool(second) and all(any(a <= c and d <= b for a, b in first) for c, d in second)
