@@ -218,10 +218,9 @@ def test_a_flow_that_ends_by_itself_is_told_and_its_time_left_is_read(dummy_swit
 def test_a_fingerprint_is_the_same_until_a_flow_is_another(
     dummy_switch: DummySwitch, words: tuple[str, ...]
 ) -> None:
-    for port in range(80, 90):
-        flow = f"table={VERDICT_TABLE.number},priority=7,tcp,tp_dst={port} actions=5"
-        dummy_switch.ofctl("add-flow", "br-int", flow)
+    flow = f"table={VERDICT_TABLE.number},priority=7,tcp,tp_dst={{}} actions=5"
     with connected(dummy_switch) as bridge:
+        dummy_switch.load_flows("br-int", [flow.format(port) for port in range(80, 90)])
         seen = Fingerprinter()
         asked = (messages.flow_desc_body(0, 0),)
         assert len(bridge.run(bridge.session.read_flows_of(asked, seen))) == 10
