@@ -144,3 +144,15 @@ def test_an_edited_rule_or_endpoint_is_read_without_the_rest(monkeypatch: pytest
     assert dict(again.configuration.inventory.endpoints[EndpointKey("acme/e2")].labels or {}) == {
         "role": "web"
     }
+
+
+def test_a_warning_of_what_an_edit_leaves_as_it_was_is_given_again() -> None:
+    documents = first_documents()
+    rules = documents["acme.yaml"]["tiers"][1]["rules"]
+    rules[0].update({"action": "drop", "on-change": "keep"})
+    reader = Rereader()
+    for services in ("tcp/1", "tcp/2"):
+        rules[1]["services"] = [services]
+        texts = {name: block(document).encode() for name, document in documents.items()}
+        assert "no-effect" in {finding.code for finding in load_texts(texts).findings}
+        assert assert_same(reader, texts)

@@ -34,6 +34,9 @@ from zonewall.values.names import EndpointKey, TenantName
 
 _Lists = Mapping[int | None, Listed]
 """A file's long lists: rules by the number of their tier, endpoints under None."""
+_AGAIN = frozenset({"no-port", "empty-zone", "unreachable-rule"})
+"""Warnings that checks of the whole give; where there are others, documents are read whole to find them."""
+
 _Texts = Mapping[str, bytes]
 _Parts = tuple[Rule, ...] | tuple[EndpointDeclaration, ...]
 _P = TypeVar("_P", RulePart, EndpointPart)
@@ -115,7 +118,11 @@ def _again(last: _Last, texts: _Texts, shadows: Shadows) -> tuple[_Last, LoadRes
     if not others:
         return last, LoadResult(last.configuration, last.configuration.warnings)
     known = last.files.get(others[0])
-    if len(others) > 1 or known is None:
+    if (
+        len(others) > 1
+        or known is None
+        or not _AGAIN.issuperset(one.code for one in last.configuration.warnings)
+    ):
         return None
     made = _edited(last, others[0], known, texts)
     if made is None:
