@@ -24,7 +24,8 @@ from zonewall.cli.scene import (
 )
 from zonewall.errors import ZonewallError
 from zonewall.intent.explanation import Explanation, explain, explanation_document
-from zonewall.intent.semantics import ProbeError
+from zonewall.intent.semantics import Probe, ProbeError
+from zonewall.policy.notes import suggestion
 
 
 def register(app: typer.Typer) -> None:
@@ -75,7 +76,7 @@ def show(  # noqa: PLR0917 - typer reads the options here
     )
     told = explain(scene.configuration, probe)
     if isinstance(told, ProbeError):
-        raise ZonewallError(told.message)
+        raise ZonewallError(told.message + _near(scene, probe))
     document, wrong = _document(scene, told, flows, trace)
     if output == "json":
         print(json.dumps(document, indent=2))
@@ -83,6 +84,16 @@ def show(  # noqa: PLR0917 - typer reads the options here
         _say(document, flows)
     if wrong:
         raise typer.Exit(EXIT_FINDING)
+
+
+def _near(scene: Scene, probe: Probe) -> str:
+    """Return which endpoint may be meant, where one is named that there is not."""
+    there = scene.configuration.inventory.endpoints
+    for end in (probe.source, probe.destination):
+        if isinstance(end, str) and end not in there:
+            hint = suggestion(end, there, "endpoints")
+            return f"; {hint}" if hint.startswith("did you mean") else ""
+    return ""
 
 
 def _document(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from zonewall.policy.host_constraints import accepts, has_labels
 from zonewall.policy.inventory import EndpointDeclaration, HostDeclaration
-from zonewall.policy.model import ANY_VALUE, Configuration, HostConstraint, Selector, Tenant
+from zonewall.policy.model import Configuration, HostConstraint, Selector, Tenant
 from zonewall.values.names import EndpointKey, HostName, ZoneName
 
 
@@ -24,7 +23,7 @@ def host_allowed(configuration: Configuration, endpoint: EndpointKey, host: Host
     if tenant is None:
         return None
     for zone in tenant.zones.values():
-        if zone.hosts is None or _accepts(zone.hosts, place):
+        if zone.hosts is None or accepts(zone.hosts, place):
             continue
         if is_member(tenant, zone.selector, declared):
             return (
@@ -46,7 +45,7 @@ def is_member(
     """
     if selector.outside or endpoint.tenant != tenant.name:
         return False
-    if selector.labels is not None and not _has_labels(endpoint.labels or {}, selector.labels):
+    if selector.labels is not None and not has_labels(endpoint.labels or {}, selector.labels):
         return False
     if selector.endpoints is not None and endpoint.name not in selector.endpoints:
         return False
@@ -61,20 +60,6 @@ def is_member(
     ):
         return False
     return selector.excluded is None or not is_member(tenant, selector.excluded, endpoint, visited)
-
-
-def _has_labels(labels: Mapping[str, str], asked: Mapping[str, tuple[str, ...]]) -> bool:
-    return all(
-        key in labels and (ANY_VALUE in values or labels[key] in values) for key, values in asked.items()
-    )
-
-
-def _accepts(asked: HostConstraint, host: HostDeclaration) -> bool:
-    if asked.trust is not None and host.trust not in asked.trust:
-        return False
-    if asked.hosts is not None and host.name not in asked.hosts:
-        return False
-    return asked.labels is None or _has_labels(host.labels or {}, asked.labels)
 
 
 def _asked(asked: HostConstraint, host: HostDeclaration) -> str:

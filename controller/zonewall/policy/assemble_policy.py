@@ -17,6 +17,7 @@ from zonewall.policy.document_models import (
     TierPart,
     ZonePart,
 )
+from zonewall.policy.findings import Location
 from zonewall.policy.lookups import PEER_WORDS, Lookup, Names
 from zonewall.policy.model import (
     Action,
@@ -164,9 +165,7 @@ def assemble_tenant(tree: Tree, part: TenantDocument, names: Names, notes: Notes
     for index, one in enumerate(part.import_):
         owner, _, zone = one.zone.partition("/")
         at = tree.at("import", index)
-        if owner not in names.own_zones or zone not in names.own_zones[owner]:
-            message = f"{quoted(one.zone)} is no tenant's zone; write it as tenant/zone"
-            notes.error("unknown-zone", at, message)
+        _check_imported(one.zone, part.tenant, at, names, notes)
         if one.as_ in part.zones:
             notes.error("duplicate-name", at, f"{one.as_!r} is a zone of this tenant; choose another `as`")
         imports.append(Import(TenantName(owner), ZoneName(zone), ZoneName(one.as_), at))
@@ -192,6 +191,21 @@ def assemble_tenant(tree: Tree, part: TenantDocument, names: Names, notes: Notes
         assertions=_assertions(reader, part),
         learn_addresses=part.learn_addresses,
     )
+
+
+def _check_imported(text: str, reader: str, at: Location, names: Names, notes: Notes) -> None:
+    """Refuse an import of what is no other tenant's zone."""
+    owner, slash, zone = text.partition("/")
+    if not slash:
+        notes.error("wrong-value", at, f"{quoted(text)} is no tenant's zone; write it as tenant/zone")
+    elif owner == reader:
+        notes.error("wrong-value", at, f"{quoted(text)} is this tenant's own; name it without an import")
+    elif owner not in names.own_zones:
+        hint = notes.hint(owner, names.own_zones, "tenants")
+        notes.error("unknown-tenant", at, f"{quoted(owner)} is no tenant; {hint}")
+    elif zone not in names.own_zones[owner]:
+        hint = notes.hint(zone, names.own_zones[owner], "zones")
+        notes.error("unknown-zone", at, f"{quoted(zone)} is no zone of {owner}; {hint}")
 
 
 def _check_names(tree: Tree, part: TenantDocument, notes: Notes) -> None:

@@ -19,7 +19,7 @@ from zonewall.policy.lookups import Names
 from zonewall.policy.model import Configuration, Tenant
 from zonewall.policy.notes import MORE, Enough, Notes
 from zonewall.policy.shape import read_document
-from zonewall.policy.soundness import Shadows, check, empty_zones
+from zonewall.policy.soundness import Shadows, check, empty_zones, hostless_zones
 from zonewall.policy.yamltree import Tree, read_trees
 from zonewall.values.names import TenantName
 
@@ -149,6 +149,9 @@ def _warn_of_empty(configuration: Configuration, notes: Notes) -> None:
     for tenant, zone in empty_zones(configuration):
         location = tenant.zones[zone].location
         notes.warning("empty-zone", location, f"nobody is in zone {zone!r}: no endpoint has its labels")
+    for tenant, zone in hostless_zones(configuration):
+        message = f"members of zone {zone!r} may run nowhere: no host is as its `hosts` asks"
+        notes.warning("no-host", tenant.zones[zone].location, message)
 
 
 def _assemble(read: list[Read], notes: Notes) -> Configuration:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from zonewall.policy.appliances import check_appliances
+from zonewall.policy.host_constraints import accepts
 from zonewall.policy.model import Configuration, Selector, Tenant, Tier
 from zonewall.policy.notes import Notes
 from zonewall.policy.shadowed import shadowed, shadowed_after
@@ -148,3 +149,13 @@ def empty_zones(configuration: Configuration) -> Iterator[tuple[Tenant, ZoneName
                 if not any(k == key and ("*" in values or v in values) for k, v in there):
                     yield tenant, name
                     break
+
+
+def hostless_zones(configuration: Configuration) -> Iterator[tuple[Tenant, ZoneName]]:
+    """Yield zones whose members may run on none of the hosts that there are."""
+    hosts = configuration.inventory.hosts.values()
+    for tenant in configuration.tenants.values() if hosts else ():
+        for name, zone in tenant.zones.items():
+            asked = zone.hosts
+            if asked is not None and not any(accepts(asked, host) for host in hosts):
+                yield tenant, name

@@ -110,7 +110,10 @@ def test_isolation_stands_above_the_verdict_and_is_said(placement: str) -> None:
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["--from", "acme/web9", "--to", "acme/db1", "--service", "tcp/80"], "no endpoint acme/web9"),
+        (
+            ["--from", "acme/web9", "--to", "acme/db1", "--service", "tcp/80"],
+            "write an endpoint as tenant/name; did you mean 'acme/web",
+        ),
         (["--from", "acme/web1", "--to", "db1", "--service", "tcp/80"], "tenant/name"),
         (["--from", "acme/web1", "--to", "acme/db1", "--service", "tcp"], "tcp/443"),
         (["--from", "acme/web1", "--to", "acme/db1", "--service", "tcp/1-9"], "one port"),

@@ -94,6 +94,10 @@ WRONG = {
     "host": (endpoint("port: {name: p, host: hv2}"), "'hv2' is no host; did you mean 'hv1'?"),
     "unknown tenant": ({"more": 'kind: inventory\nendpoints: [{name: y, tenant: amce, iface-id: y, mac: "52:54:00:00:00:07"}]'}, "'amce' is no tenant; did you mean 'acme'?"),
     "unbound": ({"m": 'kind: inventory\nendpoints: [{name: y, tenant: acme, mac: "52:54:00:00:00:07"}]'}, "m.yaml:2:13: say how its port is known: `iface-id`, or `port: {name: …}`"),
+    "import of no zone": ({"acme": ACME + "import: [{zone: blue/dbb, as: theirs}]"}, "acme.yaml:4:10: 'dbb' is no zone of blue; did you mean 'db'?"),
+    "import of no tenant": ({"acme": ACME + "import: [{zone: bleu/db, as: theirs}]"}, "acme.yaml:4:10: 'bleu' is no tenant; did you mean 'blue'?"),
+    "import of one's own": ({"acme": ACME + "import: [{zone: acme/web, as: mine}]"}, "acme.yaml:4:10: 'acme/web' is this tenant's own; name it without an import"),
+    "import of a bare zone": ({"acme": ACME + "import: [{zone: db, as: theirs}]"}, "acme.yaml:4:10: 'db' is no tenant's zone; write it as tenant/zone"),
     "not exported": ({"acme": ACME + "import: [{zone: blue/db, as: theirs}]"}, "acme.yaml:4:10: blue does not export db to acme; it has to: `export:`"),
     "two ways": ({"acme": ACME + "import: [{zone: blue/db, as: theirs}]", "blue": BLUE + "export: [{zone: db, to: acme}]"}, "10.0.0.1 is acme/web1's and blue/db1's, and acme could reach both"),
     "two ways by the provider": ({"p": "kind: provider\nbefore: [{name: g, rules: [{name: r, from: acme/web, to: blue/any, action: allow}]}]"}, "p.yaml:2:28: 10.0.0.1 is acme/web1's and blue/db1's, and acme could reach both"),
@@ -217,6 +221,21 @@ def test_what_changes_nothing_in_a_rule_is_warned_of(text: str, told: list[str])
     found = [finding.message for finding in result.findings if finding.code == "no-effect"]
     assert len(found) == len(told)
     assert all(one.startswith(words) for one, words in zip(found, told, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("asked", "fits"),
+    [("{trust: high}", True), ("{trust: hihg}", False), ("{labels: {rack: r1}}", True), ("{labels: {rack: r2}}", False), ("{trust: [low, high], hosts: [hv1]}", True)],
+)  # fmt: skip
+def test_a_zone_whose_members_no_host_may_run_is_warned_of(asked: str, fits: bool) -> None:
+    hosts = INVENTORY.replace("hv1: {bridges", "hv1: {trust: high, labels: {rack: r1}, bridges")
+
+    result = load(inventory=hosts, **zone(f"{{labels: {{role: web}}, hosts: {asked}}}"))
+
+    assert result.configuration is not None
+    told = [str(finding) for finding in result.findings if finding.code == "no-host"]
+    message = "acme.yaml:4:3: warning: members of zone 'web' may run nowhere: no host is as its `hosts` asks"
+    assert told == ([] if fits else [message])
 
 
 def test_a_duplicate_in_a_list_is_told_where_it_stands() -> None:
