@@ -48,7 +48,10 @@ def hops_in(graph: nx.Graph[BridgeKey] | None, from_bridge: BridgeKey) -> Mappin
     for child in neighbours[from_bridge]:
         first[child] = graph.edges[from_bridge, child]["ports"][from_bridge]
         pending.append(child)
+    others = len(neighbours) - 1
     for parent in pending:
+        if len(first) == others:
+            break
         port = first[parent]
         for child in neighbours[parent]:
             if child not in first and child != from_bridge:
