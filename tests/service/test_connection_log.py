@@ -109,6 +109,7 @@ def test_a_connection_through_an_appliance_counts_each_packet_once(
         arrived = [
             frame for card in cards for frame in gather(card, lambda one: port in transport(one)[1][:4], 4)
         ]
+    assert [one["details"]["event"] for one in found] == ["start", "end"], found
     assert found[1]["details"]["packets"] == len(arrived)
     assert found[0]["host"] == "hv1"
 
