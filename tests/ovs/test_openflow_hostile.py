@@ -14,7 +14,7 @@ from support.dummy import DummySwitch
 from support.openflow_bridge import ListenerUnderTest, connected, listening
 from zonewall.openflow.errors import SessionClosed
 from zonewall.openflow.events import BridgeUp, ConnectionRefused, PacketIn
-from zonewall.openflow.session import Limits
+from zonewall.openflow.waiting import Limits
 
 pytestmark = pytest.mark.ovs
 ROLE, BARRIER, MULTIPART, FLOWS, PORTS = 24, 20, 18, 1, 13

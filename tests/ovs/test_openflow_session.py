@@ -36,8 +36,8 @@ from zonewall.openflow.events import (
 )
 from zonewall.openflow.fingerprint import Fingerprinter
 from zonewall.openflow.listener import Admission, Listener, ListenerOptions
-from zonewall.openflow.session import Limits
 from zonewall.openflow.tls import TlsFiles
+from zonewall.openflow.waiting import Limits
 from zonewall.pipeline import packet_fields as pf
 from zonewall.pipeline.model import (
     BridgeProgram,

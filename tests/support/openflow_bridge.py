@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from support.dummy import DummySwitch
 from zonewall.openflow.events import BridgeUp, Event
 from zonewall.openflow.listener import Admission, Admit, Listener, ListenerOptions
-from zonewall.openflow.session import Limits, Session
+from zonewall.openflow.session import Session
+from zonewall.openflow.waiting import Limits
 
 T = TypeVar("T")
 WAIT_S = 20.0

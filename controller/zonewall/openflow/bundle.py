@@ -27,7 +27,8 @@ from zonewall.openflow.errors import BundleRefused, MeterRefused, Refusal
 from zonewall.openflow.messages import BundleStep
 from zonewall.openflow.meters import MeterStep, meters_after, meters_before, put_meters
 from zonewall.openflow.parse import Header
-from zonewall.openflow.session import Session, Waiter
+from zonewall.openflow.session import Session
+from zonewall.openflow.waiting import Waiter
 
 CHUNK = 200
 """Messages in one bundle of a change that need not be atomic: more at once stalls the datapath."""

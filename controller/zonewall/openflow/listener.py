@@ -16,8 +16,9 @@ from zonewall.errors import AdmissionError, BridgeError
 from zonewall.openflow.channel import Channel
 from zonewall.openflow.events import BridgeDown, BridgeUp, ConnectionRefused
 from zonewall.openflow.handshake import greet
-from zonewall.openflow.session import Emit, Limits, Session
+from zonewall.openflow.session import Emit, Session
 from zonewall.openflow.tls import TlsFiles, certificate_names
+from zonewall.openflow.waiting import Limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Final
 
 from zonewall.flows.encoded import BridgeState, EncodedFlow, EncodedGroup, FlowKey
@@ -19,39 +18,11 @@ from zonewall.openflow.events import Event, FlowCount, FlowsChanged, Port, Switc
 from zonewall.openflow.fingerprint import Fingerprint, Fingerprinter
 from zonewall.openflow.messages import Multipart
 from zonewall.openflow.parse import Header
+from zonewall.openflow.waiting import Limits, Waiter
 from zonewall.pipeline.model import MeterEntry
 
 _Call = Callable[[], object]
 _Take = Callable[[bytes], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of one session: seconds, bytes."""
-
-    handshake_s: float = 10.0
-    answer_s: float = 30.0
-    echo_after_s: float = 5.0
-    dead_after_s: float = 15.0
-    max_reply_bytes: int = 128 * 1024 * 1024
-    max_ports: int = 65_536
-
-
-@dataclass(slots=True)
-class Waiter:
-    """Who waits for the answers to a block of xids."""
-
-    first_xid: int
-    last_xid: int
-    on_message: Callable[[Header, bytes], None]
-    failure: BaseException | None = None
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def fail(self, failure: BaseException) -> None:
-        """End the wait with a failure; the first one counts."""
-        if self.failure is None:
-            self.failure = failure
-        self.done.set()
 
 
 Emit = Callable[[Event], None]
