@@ -88,14 +88,18 @@ class Reader(Lookup):
             self.notes.warning(
                 "no-effect", self.tree.at_key(*at, key), f"`{key}` changes nothing here: {why}"
             )
+        sources, destinations = self.peers(part.from_, (*at, "from")), self.peers(part.to, (*at, "to"))
+        if any(peer.kind == "self" for peer in destinations) and any(p.kind != "zone" for p in sources):
+            message = "`to: self` pairs each zone in `from` with itself; name zones there"
+            self.notes.error("wrong-value", self.tree.at(*at), message)
         hours = None
         if part.hours is not None:
             days = frozenset[int]().union(*part.hours.days)
             hours = Hours(days, part.hours.from_, part.hours.to, part.hours.zone)
         return Rule(
             name=part.name,
-            sources=self.peers(part.from_, (*at, "from")),
-            destinations=self.peers(part.to, (*at, "to")),
+            sources=sources,
+            destinations=destinations,
             services=self.terms(part.services, (*at, "services")),
             action=Action(part.action),
             location=self.tree.at(*at),

@@ -35,10 +35,8 @@ def check(configuration: Configuration, notes: Notes, shadows: Shadows | None = 
         _check_sizes(tenant, notes)
         _check_exported(configuration, tenant, notes)
         for tier in tenant.tiers:
-            _check_self(tier, notes)
             _check_shadowed((tenant.name, tier), notes, known)
     for tier in configuration.provider.before + configuration.provider.after:
-        _check_self(tier, notes)
         _check_shadowed(("provider", tier), notes, known)
     if not notes.has_errors:
         check_ambiguous(configuration, notes)
@@ -116,13 +114,6 @@ def _check_exported(configuration: Configuration, tenant: Tenant, notes: Notes) 
         if other is not None and not any(e.zone == one.zone and tenant.name in e.to for e in other.exports):
             message = f"{one.tenant} does not export {one.zone} to {tenant.name}; it has to: `export:`"
             notes.error("not-exported", one.location, message)
-
-
-def _check_self(tier: Tier, notes: Notes) -> None:
-    for rule in tier.rules:
-        if any(p.kind == "self" for p in rule.destinations) and any(p.kind != "zone" for p in rule.sources):
-            message = "`to: self` pairs each zone in `from` with itself; name zones there"
-            notes.error("wrong-value", rule.location, message)
 
 
 def _check_shadowed(place: tuple[str, Tier], notes: Notes, shadows: Shadows) -> None:

@@ -279,6 +279,7 @@ def test_errors_of_form_hide_no_errors_about_names_and_lead_to_none() -> None:
         "{name: c, from: web, to: [], action: drop}",
         "{name: d, from: web, to: half, action: drop}",  # the zone is there, though it cannot be read
         "{name: e, form: web, to: web, action: drop}",
+        "{name: f, from: any, to: self, action: drop}",
     ]
     result = load(
         acme="kind: tenant\ntenant: acme\nzones:\n  web: {labels: {role: web}}\n  half: {cidrs: [10.0.0.300]}\n"
@@ -296,6 +297,7 @@ def test_errors_of_form_hide_no_errors_about_names_and_lead_to_none() -> None:
         (12, "wrong-value"),
         (14, "missing-key"),
         (14, "unknown-key"),
+        (15, "wrong-value"),
     ]
 
 
