@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from topologies.frames import gratuitous_arp
+from topologies.frames import gratuitous_arp, unsolicited_advertisement
 from topologies.lab import Lab, Machine
 from topologies.probes import EchoServer, probe_ping, probe_tcp
 
@@ -21,14 +21,17 @@ from support.site import Site
 
 pytestmark = pytest.mark.net
 SHARED = "10.0.0.100"
+SHARED_6 = "fd00::100"
+BOTH = {"ranges": [f"{SHARED}/32", f"{SHARED_6}/128"]}
 MACHINES = {
     "dhcp1": ("hv1", "52:54:00:00:01:01", ["10.0.0.1", "fd00::1"], {"roles": ["dhcp-server"]}),
     "peer1": ("hv2", "52:54:00:00:01:02", ["10.0.0.2", "fd00::2"], {}),
     "new1": ("hv2", "52:54:00:00:01:03", [], {}),
     "new2": ("hv2", "52:54:00:00:01:07", [], {}),
+    "new3": ("hv2", "52:54:00:00:01:09", [], {}),
     "six1": ("hv2", "52:54:00:00:01:08", [], {}),
-    "vip1": ("hv1", "52:54:00:00:01:04", ["10.0.0.4"], {"ranges": [f"{SHARED}/32"]}),
-    "vip2": ("hv2", "52:54:00:00:01:05", ["10.0.0.5", "fd00::5"], {"ranges": [f"{SHARED}/32"]}),
+    "vip1": ("hv1", "52:54:00:00:01:04", ["10.0.0.4", "fd00::4"], BOTH),
+    "vip2": ("hv2", "52:54:00:00:01:05", ["10.0.0.5", "fd00::5"], BOTH),
     "many1": ("hv1", "52:54:00:00:01:06", ["10.0.0.6", "10.0.0.7", "fd00::6"], {"ranges": ["10.0.0.64/29"]}),
 }
 
@@ -219,38 +222,64 @@ def test_nobody_but_a_dhcp_server_grants_anything_over_dhcpv6(
     assert learnt(site, "vip2") == {}
 
 
-def test_where_the_tenant_allows_it_the_first_address_that_a_machine_announces_is_its_own(site: Site) -> None:
-    new, peer = site.machines["new2"], site.machines["peer1"]
-    send(new, [gratuitous_arp(new.mac, "10.0.0.9")])
+@pytest.mark.parametrize(
+    ("name", "prefix", "length", "most", "announcement"),
+    [("new2", "10.0.0.", 24, 1, gratuitous_arp), ("new3", "fd00::", 64, 4, unsolicited_advertisement)],
+    ids=["ARP", "ND"],
+)
+def test_where_the_tenant_allows_it_the_first_address_that_a_machine_announces_is_its_own(
+    site: Site, name: str, prefix: str, length: int, most: int, announcement: Callable[[str, str], bytes]
+) -> None:
+    """Of IPv4 one, of IPv6 four."""
+    new, peer = site.machines[name], site.machines["peer1"]
+    send(new, [announcement(new.mac, f"{prefix}9")])
     change(site, acme=acme(**{"learn-addresses": True}))
-    for stolen in ("10.0.0.2", SHARED):
-        send(new, [gratuitous_arp(new.mac, stolen)])
+    for stolen in (f"{prefix}2", f"{prefix}100"):
+        send(new, [announcement(new.mac, stolen)])
     time.sleep(0.3)
-    assert learnt(site, "new2") == {}
-    new.ip("address add 10.0.0.209/24 dev eth0")
+    assert learnt(site, name) == {}
+    new.ip(f"address add {prefix}209/{length} dev eth0" + (" nodad" if ":" in prefix else ""))
+    send(new, [announcement(new.mac, f"{prefix}209")])
     with answering(peer, 7000, 8000):
-        assert reaches(new, "10.0.0.2", 8000)
-        assert probe_tcp(new, "10.0.0.2", 7000, 0.3) == "drop", "announced is not granted"
-    assert learnt(site, "new2") == {"10.0.0.209": "heard"}
-    new.ip("address add 10.0.0.210/24 dev eth0")
-    send(new, [gratuitous_arp(new.mac, "10.0.0.210")])
+        assert reaches(new, f"{prefix}2", 8000)
+        assert probe_tcp(new, f"{prefix}2", 7000, 0.3) == "drop", "announced is not granted"
+    assert learnt(site, name) == {f"{prefix}209": "heard"}
+    send(new, [announcement(new.mac, f"{prefix}{last}") for last in range(210, 215)])
+    own = {f"{prefix}{last}": "heard" for last in range(209, 209 + most)}
+    site.wait_for(lambda _: learnt(site, name) == own)
     time.sleep(0.3)
-    assert learnt(site, "new2") == {"10.0.0.209": "heard"}
+    assert learnt(site, name) == own
     change(site, acme=acme())
 
 
-def test_an_address_that_two_share_is_where_it_was_announced_last(site: Site) -> None:
+@pytest.mark.parametrize(
+    ("shared", "announcement"),
+    [(f"{SHARED}/32", gratuitous_arp), (f"{SHARED_6}/128", unsolicited_advertisement)],
+    ids=["ARP", "ND"],
+)
+def test_an_address_that_two_share_is_where_it_was_announced_last(
+    site: Site, shared: str, announcement: Callable[[str, str], bytes]
+) -> None:
     first, second, peer = (site.machines[name] for name in ("vip1", "vip2", "peer1"))
+    address = shared.partition("/")[0]
+
+    def held(by: Machine) -> bool:
+        return learnt(site, by.short_name).get(address) == "claimed"
+
     for holder, other in ((first, second), (second, first), (first, second)):
-        holder.ip(f"address replace {SHARED}/32 dev eth0")
+        holder.ip(f"address replace {shared} dev eth0" + (" nodad" if ":" in shared else ""))
         time.sleep(1.1)  # an address that was taken over stays a second
-        send(holder, [gratuitous_arp(holder.mac, SHARED)])
-        site.wait_for(lambda _, holder=holder: learnt(site, holder.short_name) == {SHARED: "claimed"})
-        assert learnt(site, other.short_name) == {}
+        send(holder, [announcement(holder.mac, address)])
+        site.wait_for(lambda _, holder=holder: held(holder))
+        assert not held(other)
         with answering(holder, 8000):
-            assert reaches(peer, SHARED, 8000)
-        holder.ip(f"address del {SHARED}/32 dev eth0")
-    moves = [one["details"]["state"] for one in journal(site, "--vm", "acme/vip1", "--kind", "address")]
+            assert reaches(peer, address, 8000)
+        holder.ip(f"address del {shared} dev eth0")
+    moves = [
+        one["details"]["state"]
+        for one in journal(site, "--vm", "acme/vip1", "--kind", "address")
+        if one["details"]["address"] == address
+    ]
     assert moves == ["learnt", "gone", "learnt"]
 
 
