@@ -115,10 +115,10 @@ def test_a_change_elsewhere_in_the_policy_disturbs_no_connection(site: SharedSit
     for _ in range(3):
         site.change(acme=acme(OPEN))
         site.change(acme=acme())
+        assert stream.goes_on()
     gap = stream.stop()
     server.stop()
     assert gap.broken == ""
-    assert gap.round_trips > 50
     assert gap.lost == 0
 
 
