@@ -59,7 +59,7 @@ class _Given(Compiler):
         self.state = state
 
     async def wanted(
-        self, fleet: Fleet, key: BridgeKey, then: Callable[[BridgeState], T]
+        self, fleet: Fleet, key: BridgeKey, then: Callable[[BridgeState], T], *, at_once: bool = False
     ) -> tuple[BridgeState, T]:
         return self.state, then(self.state)
 

@@ -70,7 +70,7 @@ class CompiledBefore(Compiler):
         self._made: dict[int, BridgeState] = {}
 
     async def wanted(
-        self, fleet: Fleet, key: BridgeKey, then: Callable[[BridgeState], T]
+        self, fleet: Fleet, key: BridgeKey, then: Callable[[BridgeState], T], *, at_once: bool = False
     ) -> tuple[BridgeState, T]:
         if id(fleet) not in self._made:
             self._made[id(fleet)] = await asyncio.to_thread(Assembler().state, fleet, key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -109,23 +110,30 @@ class Site:
     # Documents
 
     def put(self, **documents: object) -> None:
-        """Write documents: ``name={…}`` becomes name.yaml; text is written as it is, None removes."""
+        """Write documents at one moment, so that none is read without the others.
+
+        ``name={…}`` becomes name.yaml; text is written as it is, None removes.
+        """
+        for name, content in documents.items():
+            text = content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
+            (self.folder / f"{name}.new").write_text(text)
         for name, content in documents.items():
             path = self.directory / f"{name}.yaml"
             if content is None:
                 path.unlink(missing_ok=True)
-                continue
-            text = content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
-            new = self.folder / f"{name}.new"
-            new.write_text(text)
-            new.replace(path)
+            else:
+                (self.folder / f"{name}.new").replace(path)
 
     def change(self, **documents: object) -> Status:
         """Write documents and wait until they are in force."""
         before = self.status()["configuration"]["revision"]
         self.put(**documents)
         return self.wait_for(
-            lambda status: status["configuration"]["revision"] > before and self.is_settled(status)
+            lambda status: (
+                status["configuration"]["revision"] > before
+                and are_read(status, self.directory)
+                and self.is_settled(status)
+            )
         )
 
     def judge(self, probes: Iterable[Mapping[str, object]]) -> list[dict[str, Any]]:
@@ -153,6 +161,13 @@ class Site:
 def is_in_force(status: Status) -> bool:
     """Say whether every bridge has what is wanted of it."""
     return all(one["state"] == "in-force" and not one["pending"] for one in status["bridges"])
+
+
+def are_read(status: Status, directory: Path) -> bool:
+    """Say whether the documents in force are those of a directory, not some of them and some of before."""
+    there = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.glob("*.yaml")}
+    known = {Path(file).name: digest for file, digest in status["configuration"]["documents"].items()}
+    return all(known.get(name) == digest for name, digest in there.items())
 
 
 def flows_of(host: Host, match: str) -> list[str]:

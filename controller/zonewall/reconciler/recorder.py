@@ -27,6 +27,8 @@ class Recorder:
     def __init__(self, sink: JournalSink) -> None:
         """Record into ``sink``."""
         self._sink = sink
+        self.documents: dict[str, str] = {}
+        """The digest of each document in force (SHA-256), by its file."""
         self._present: frozenset[str] = frozenset()
         self._disbelieved: dict[tuple[str, str, str], tuple[float, int]] = {}
 
@@ -61,7 +63,7 @@ class Recorder:
     def configured(self, configuration: Configuration, texts: Mapping[str, bytes], cause: str) -> None:
         """Record the configuration in force from now on, its documents, and which endpoints come and go."""
         at_us = _now_us()
-        digests = {file: text_digest(content) for file, content in texts.items()}
+        self.documents = digests = {file: text_digest(content) for file, content in texts.items()}
         manifest = canonical(digests).encode()
         declared = frozenset(str(key) for key in configuration.inventory.endpoints)
         details = canonical(

@@ -31,6 +31,7 @@ def status_document(
             "directory": str(reconciler.directory),
             "revision": reconciler.revision,
             "loaded_s_ago": round(time.time() - reconciler.loaded_at, 1),
+            "documents": reconciler.recorder.documents,
             "refused": reconciler.refused_configuration or None,
             "tenants": sorted(world.configuration.tenants),
         },

@@ -10,8 +10,9 @@ from watchfiles import Change, awatch
 
 SETTLE_MS = 200
 """Documents that do not come to rest are read all the same after this time."""
-QUIET_MS = 20
-"""A document that others write piece by piece is read when nothing has changed for so long."""
+QUIET_MS = 50
+"""Documents are read when nothing has changed for so long: one that is written piece by piece, or several
+that belong together, are one change."""
 
 
 def _is_document(change: Change, path: str) -> bool:
