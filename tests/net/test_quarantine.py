@@ -211,21 +211,25 @@ def test_a_twin_with_anothers_vm_id_is_cut_until_it_says_its_own_and_the_elder_g
 def test_two_that_speak_after_a_move_are_both_isolated_until_one_of_them_goes(site: SharedSite) -> None:
     hv1, hv2 = site.hosts.values()
     web = site.machines["acme-web1"]
-    web.plug(hv2)
-    site.wait_for(
-        lambda _: state_of(site, "acme/web1", "hv2") == "pending" and site.is_settled(site.status())
-    )
-    web.hand_over(hv2)
-    web.announce(hv2, "rarp", (0.0,))
-    site.wait_for(lambda _: state_of(site, "acme/web1", "hv2") == "active")
-    time.sleep(2.2)  # later than a straggler of the old place can be
-    web.send_at(hv1, [rarp(web.mac)])
-    status = site.wait_for(lambda _: state_of(site, "acme/web1", "hv2") == "quarantined")
-    place = next(one for one in status["endpoints"] if one["endpoint"] == "acme/web1")["places"]
-    assert any("clone" in (one["reason"] or "") for one in place)
-    assert probe_tcp(site.machines["acme-batch1"], "10.0.0.1", 80, 0.3) == "drop"
-    web.unplug(hv1)
-    site.wait_for(lambda _: site.places("acme/web1") == {"hv2/br-int": "active"})
+    with live(site, "acme-batch1", "acme-web1", 8000) as stream:
+        web.plug(hv2)
+        site.wait_for(
+            lambda _: state_of(site, "acme/web1", "hv2") == "pending" and site.is_settled(site.status())
+        )
+        web.hand_over(hv2)
+        web.announce(hv2, "rarp", (0.0,))
+        site.wait_for(lambda _: state_of(site, "acme/web1", "hv2") == "active")
+        assert stream.goes_on()
+        time.sleep(2.2)  # later than a straggler of the old place can be
+        web.send_at(hv1, [rarp(web.mac)])
+        status = site.wait_for(lambda _: state_of(site, "acme/web1", "hv2") == "quarantined")
+        place = next(one for one in status["endpoints"] if one["endpoint"] == "acme/web1")["places"]
+        assert any("clone" in (one["reason"] or "") for one in place)
+        assert is_cut(stream)
+        assert probe_tcp(site.machines["acme-batch1"], "10.0.0.1", 80, 0.3) == "drop"
+        web.unplug(hv1)
+        site.wait_for(lambda _: site.places("acme/web1") == {"hv2/br-int": "active"})
+        assert stream.goes_on()
     waiting = {"hv1/br-int": "pending", "hv2/br-int": "active"}
     web.migrate(hv1, copy_s=0, ready=lambda: site.wait_for(lambda _: site.places("acme/web1") == waiting),
                 linger_s=0.2)  # fmt: skip
