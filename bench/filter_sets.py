@@ -51,8 +51,10 @@ def figures(options: Options) -> Iterator[Figure]:
         of_filters = sum(category_of(flow.cookie) is Category.RULE for flow in rows) - DEFAULT_ROWS
         expanded = sum(_expanded(one[2]) * _expanded(one[3]) for one in filters)
         name = f"filter_sets/{path.stem}"
-        peer = {"target": expanded, "peer": "prefix expansion", "peer_value": float(expanded)}
-        yield count(f"{name}: flows of the filters", of_filters, **peer)
+        yield count(
+            f"{name}: flows of the filters", of_filters, target=expanded,
+            peer="prefix expansion", peer_value=float(expanded),
+        )  # fmt: skip
         yield count(f"{name}: verdict flows in all", len(rows))
 
 

@@ -7,7 +7,6 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -173,6 +172,6 @@ def _state() -> BridgeState:
 
 def _one_changed(state: BridgeState) -> BridgeState:
     flows = dict(state.flows)
-    changed = replace(next(iter(flows.values())), instructions=b"")
+    changed = next(iter(flows.values()))._replace(instructions=b"")
     flows[changed.key] = changed
     return BridgeState(flows, {}, {})

@@ -77,9 +77,9 @@ class Demo:
             show(f"{host.short_name}# ovs-vsctl set-manager {manager} -- set-controller br-int {controller}")
             host.set_manager(f"tcp:{address}:6640")
             host.set_controller(f"tcp:{address}:6653")
-        for name, (host, mac, ips) in MACHINES.items():
+        for name, (home, mac, ips) in MACHINES.items():
             machine = self.lab.machine(name, mac, ips)
-            machine.plug(self.hosts[host])
+            machine.plug(self.hosts[home])
             server = EchoServer(machine, PORTS)
             server.start()
             self._stack.callback(server.stop)
