@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-
-import networkx  # noqa: F401 - read when it is first needed, which is no part of compiling
 
 from bench.fleets import SIZES, fleet, one_host
 from bench.harness import Figure, Options, Stopwatch, count, in_process_of_its_own
@@ -34,6 +33,7 @@ CPU = "processor time of one core"
 
 def figures(options: Options) -> Iterator[Figure]:
     """Yield the figures of this group."""
+    importlib.import_module("networkx")  # read when it is first needed, which is no part of compiling
     yield from _one_host(options, (4,), "ipv4", MOST_FLOWS)
     yield from _one_host(options, (4, 6), "both families", MOST_FLOWS * 1.8)
     for size in SIZES:

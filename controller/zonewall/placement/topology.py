@@ -16,14 +16,18 @@ def graph_of(links: Iterable[Link]) -> nx.Graph[BridgeKey]:
     """Return the bridges and their links; of parallel links the one with the lowest ports is used.
 
     An edge carries ``ports``: the ofport on each of its two bridges. A bridge's link to itself is left out.
+    Edges are added in their order, so that each bridge's neighbours are in theirs and no search has to sort.
     """
     import networkx as nx  # noqa: PLC0415 - reading it takes longer than all that a fleet without links needs
 
-    graph: nx.Graph[BridgeKey] = nx.Graph()
+    used: dict[tuple[BridgeKey, BridgeKey], dict[BridgeKey, OfPort]] = {}
     for link in sorted(map(_in_order, links), key=lambda link: (link.a, link.b)):
         (a, a_port), (b, b_port) = link.a, link.b
-        if a != b and not graph.has_edge(a, b):
-            graph.add_edge(a, b, ports={a: a_port, b: b_port})
+        if a != b:
+            used.setdefault((a, b), {a: a_port, b: b_port})
+    graph: nx.Graph[BridgeKey] = nx.Graph()
+    for (a, b), ports in sorted(used.items()):
+        graph.add_edge(a, b, ports=ports)
     return graph
 
 
@@ -41,31 +45,13 @@ def hops_in(graph: nx.Graph[BridgeKey] | None, from_bridge: BridgeKey) -> Mappin
     """Return what ``next_hops`` does, over a graph that was made once for all bridges; None: no links."""
     if graph is None or from_bridge not in graph:
         return {}
-    # Breadth first by hand: it is asked for each bridge, and networkx sorts the neighbours anew for each.
-    neighbours = _sorted_neighbours(graph)
+    import networkx as nx  # noqa: PLC0415 - as above
+
     first: dict[BridgeKey, OfPort] = {}
-    pending = []
-    for child in neighbours[from_bridge]:
-        first[child] = graph.edges[from_bridge, child]["ports"][from_bridge]
-        pending.append(child)
-    others = len(neighbours) - 1
-    for parent in pending:
-        if len(first) == others:
-            break
-        port = first[parent]
-        for child in neighbours[parent]:
-            if child not in first and child != from_bridge:
-                first[child] = port
-                pending.append(child)
+    for parent, child in nx.bfs_edges(graph, from_bridge):
+        is_next = parent == from_bridge
+        first[child] = graph.edges[parent, child]["ports"][parent] if is_next else first[parent]
     return dict(sorted(first.items()))
-
-
-def _sorted_neighbours(graph: nx.Graph[BridgeKey]) -> Mapping[BridgeKey, list[BridgeKey]]:
-    """Return each bridge's neighbours, sorted once for a graph."""
-    known: dict[BridgeKey, list[BridgeKey]] | None = graph.graph.get("neighbours")
-    if known is None:
-        known = graph.graph["neighbours"] = {bridge: sorted(graph.adj[bridge]) for bridge in graph}
-    return known
 
 
 def tree_ports(links: Iterable[Link]) -> Mapping[BridgeKey, frozenset[OfPort]]:
@@ -78,7 +64,7 @@ def tree_ports(links: Iterable[Link]) -> Mapping[BridgeKey, frozenset[OfPort]]:
     graph = graph_of(links)
     ports: dict[BridgeKey, set[OfPort]] = {bridge: set() for bridge in sorted(graph)}
     for part in nx.connected_components(graph):
-        for parent, child in nx.bfs_edges(graph, min(part), sort_neighbors=sorted):
+        for parent, child in nx.bfs_edges(graph, min(part)):
             ends = graph.edges[parent, child]["ports"]
             ports[parent].add(ends[parent])
             ports[child].add(ends[child])

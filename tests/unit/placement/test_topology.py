@@ -47,6 +47,13 @@ def test_of_parallel_links_the_lowest_ports_are_used_on_both_ends() -> None:
     assert next_hops(links, at("b")) == {at("a"): 7}
 
 
+def test_between_equals_the_neighbour_whose_name_comes_first_wins_whatever_its_port() -> None:
+    links = (link("a", 9, "b", 1), link("a", 1, "c", 1), link("b", 2, "d", 1), link("c", 2, "d", 2))
+
+    for order in (links, links[::-1]):
+        assert dict(next_hops(order, at("a")))[at("d")] == OfPort(9)
+
+
 def test_a_link_of_a_bridge_to_itself_leads_nowhere() -> None:
     assert next_hops((link("a", 1, "a", 2),), at("a")) == {}
 
