@@ -23,6 +23,7 @@ from zonewall.flows.wire import encode_flow, encode_program
 from zonewall.flows.wire_actions import encode_actions
 from zonewall.openflow import messages
 from zonewall.openflow.bundle import apply, apply_plan
+from zonewall.openflow.channel import Channel
 from zonewall.openflow.errors import BundleRefused, MeterRefused, RequestRefused, SessionClosed
 from zonewall.openflow.events import (
     BridgeDown,
@@ -340,6 +341,13 @@ def certificates(tmp_path: Path) -> Path:
     return folder
 
 
+async def _cut_and_closed(channel: Channel) -> None:
+    """A session that is cut closes its channel, too, and cuts it again where the bridge says nothing."""
+    channel.abort()
+    await channel.close()
+    channel.abort()
+
+
 def test_a_bridge_shows_its_certificate_and_its_names_decide(
     dummy_switch: DummySwitch, certificates: Path
 ) -> None:
@@ -367,6 +375,7 @@ def test_a_bridge_shows_its_certificate_and_its_names_decide(
         controller.until(BridgeDown)
         dummy_switch.start_vswitchd()
         controller.until(BridgeUp)
+        controller.run(_cut_and_closed(controller.session.channel))
     assert len(seen) == 2
     assert all(names and any(name.startswith("sw") for name in names) for names in seen)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Iterable
 
 from zonewall.flows.wire import VERSION
@@ -97,13 +96,13 @@ class Channel:
 
     async def close(self) -> None:
         """Close after what waits was sent, or at once when that does not end."""
-        self._writer.close()
+        # Python 3.11's TLS transport that is closed a second time can no longer be aborted.
+        if not self._writer.is_closing():
+            self._writer.close()
         try:
             await asyncio.wait_for(self._writer.wait_closed(), 1.0)
         except (TimeoutError, OSError):
-            # A TLS transport that has let its socket go in the meantime has nothing left to abort.
-            with contextlib.suppress(AttributeError):
-                self.abort()
+            self.abort()
 
 
 def _split(data: bytes) -> tuple[list[tuple[Header, bytes]], int]:

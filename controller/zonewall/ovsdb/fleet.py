@@ -45,7 +45,7 @@ class Patience:
     """
 
     handshake_s: float = 10.0
-    snapshot_s: float = 15.0
+    snapshot_s: float = 60.0
     probe_s: float = 5.0
     half_open: int = 512
 

@@ -114,8 +114,6 @@ class Controller:
         listening = asyncio.create_task(self.intake.run())
         counting = asyncio.create_task(self._count_always())
         try:
-            # The tasks begin: what a host tells before there is an inbox would be lost, and it tells it once.
-            await asyncio.sleep(0)
             await self._open()
             _log.info("controller_started", directory=str(self.reconciler.directory))
             await stop.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 
@@ -22,6 +23,16 @@ class Inbox:
     def __init__(self) -> None:
         """Begin with nothing to do."""
         self._queue: asyncio.Queue[Callable[[], object]] = asyncio.Queue()
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def post(self, action: Callable[[], object]) -> None:
+        """Have something done; called in any thread, at any time: what comes before there is work waits."""
+        with self._lock:
+            if self._loop is None:
+                self._queue.put_nowait(action)
+                return
+        self._loop.call_soon_threadsafe(self.put, action)
 
     def put(self, action: Callable[[], object]) -> None:
         """Have something done; called in the loop's thread."""
@@ -33,6 +44,8 @@ class Inbox:
         A queue that is not empty gives nobody else a turn by itself: when a host tells of thousands of ports,
         bridges that connect meanwhile would wait for an answer longer than they are willing to.
         """
+        with self._lock:
+            self._loop = asyncio.get_running_loop()
         turn_ends = 0.0
         while True:
             action = await self._queue.get()

@@ -114,8 +114,7 @@ class Reconciler:
 
     def post(self, action: Callable[[], object]) -> None:
         """Put something to do into the inbox, from any thread."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._inbox.put, action)
+        self._inbox.post(action)
 
     async def run(self) -> None:
         """Work until cancelled; the bridges keep what they have."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 
@@ -34,6 +35,23 @@ def test_a_flood_of_events_leaves_every_other_task_its_turns() -> None:
         return turns
 
     assert asyncio.run(scene()) >= 20
+
+
+def test_what_other_threads_tell_before_the_work_begins_waits_and_is_done_in_order() -> None:
+    async def scene(inbox: Inbox, done: list[int]) -> list[int]:
+        working = asyncio.create_task(worked(inbox, until=lambda: len(done) == 4))
+        await asyncio.to_thread(inbox.post, lambda: done.append(3))
+        await asyncio.to_thread(inbox.post, lambda: done.append(4))
+        await working
+        return done
+
+    inbox, done = Inbox(), list[int]()
+    for number in (1, 2):
+        told = threading.Thread(target=inbox.post, args=(lambda number=number: done.append(number),))
+        told.start()
+        told.join()
+
+    assert asyncio.run(scene(inbox, done)) == [1, 2, 3, 4]
 
 
 def test_an_event_that_is_refused_does_not_end_the_work() -> None:
