@@ -82,8 +82,8 @@ async def serve(directory: Path, options: Options) -> None:
         loop.add_signal_handler(number, stop.set)
     doors = open_doors(options)
     # What takes long to read is read while bridges and hosts connect.
-    from zonewall.api.server import ControlServer  # noqa: PLC0415
-    from zonewall.reconciler.controller import Controller  # noqa: PLC0415
+    from zonewall.api.server import ControlServer  # noqa: PLC0415 - see above
+    from zonewall.reconciler.controller import Controller  # noqa: PLC0415 - see above
 
     controller = Controller(directory, options, doors)
     control = ControlServer(options.control_socket, controller.status, controller.act, controller.look)

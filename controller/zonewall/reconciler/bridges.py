@@ -47,6 +47,7 @@ from zonewall.reconciler.health import Health
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.intruders import Intruders
 from zonewall.reconciler.keeper import BridgeLink
+from zonewall.reconciler.naming import value_of
 from zonewall.reconciler.probing import EVERY_S
 from zonewall.reconciler.reconciler import READDRESS_S, Reconciler
 from zonewall.values.names import DatapathId, EndpointKey, HostName, OfPort, TenantName
@@ -313,8 +314,7 @@ class BridgeEvents:
 
     def _tenant(self, event: PacketIn) -> TenantName | None:
         """Return whose frame the bridge took it for."""
-        register = dict(event.registers).get(int(TENANT.base.removeprefix("reg")), 0)
-        number = register >> TENANT.low & TENANT.ones
+        number = value_of(event, TENANT)
         numbers = self._reconciler.world.policy.numbering.numbers.get("tenant", {})
         return next((TenantName(name) for name, known in numbers.items() if known == number), None)
 
@@ -356,9 +356,7 @@ class BridgeEvents:
         """Return the tag that the rejected frame came in with, 0 for none."""
         world = self._reconciler.world
         declared = world.configuration.inventory.hosts[key.host].bridges[key.bridge].ports
-        numbers = dict(event.registers)
-        register = numbers.get(int(TENANT.base.removeprefix("reg")), 0)
-        tenant = register >> TENANT.low & TENANT.ones
+        tenant = value_of(event, TENANT)
         for (bridge, name), ofport in world.fleet.roles.items():
             port = declared.get(name) if bridge == key and ofport == event.in_port else None
             if port is not None and port.role is PortRole.UPLINK:

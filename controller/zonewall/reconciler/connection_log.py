@@ -21,7 +21,7 @@ from zonewall.openflow.events import FlowCount, FlowRemoved, FlowUpdate
 from zonewall.pipeline.cookie import Category, cookie, rule_of
 from zonewall.pipeline.stages.connection_log import BEGINS
 from zonewall.placement.model import BridgeKey
-from zonewall.reconciler.naming import Names, protocol_word, written
+from zonewall.reconciler.naming import Naming, protocol_word, written
 from zonewall.reconciler.reconciler import Reconciler
 
 MOST_PER_S = 2_000
@@ -53,7 +53,7 @@ class ConnectionLog:
         self._reconciler = reconciler
         self._kept = kept
         self._connections = Connections(_now_us())
-        self._names: Names | None = None
+        self._naming = Naming(reconciler)
         self._second, self._taken = 0, 0
         self._looking = asyncio.Lock()
 
@@ -181,7 +181,7 @@ class ConnectionLog:
         row = read_row(match)
         if row is None:
             return
-        names = self._current_names()
+        names = self._naming.current()
         host, _, name = bridge.partition("/")
         rule = names.rules.get(row.rule, str(row.rule))
         source = names.end(row.source, row.source_identity)
@@ -204,12 +204,6 @@ class ConnectionLog:
         self._reconciler.recorder.note(
             Kind.CONNECTION, f"rule {rule}", endpoint=endpoint, host=host, **details
         )
-
-    def _current_names(self) -> Names:
-        policy = self._reconciler.world.policy
-        if self._names is None or self._names.policy is not policy:
-            self._names = Names(policy, self._reconciler)
-        return self._names
 
     def _keep(self) -> None:
         document = {"at_us": _now_us(), "bridges": self._connections.to_plain()}

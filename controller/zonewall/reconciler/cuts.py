@@ -10,10 +10,9 @@ import structlog
 from zonewall.flows.packet_ends import PacketEnds, packet_ends
 from zonewall.journal.record import Kind
 from zonewall.openflow.events import PacketIn
-from zonewall.pipeline.model import Field
 from zonewall.pipeline.registers import ANSWER, LABEL_DST, LABEL_RULE, LABEL_SRC, REJECT, RULE, VERDICT
 from zonewall.placement.model import BridgeKey
-from zonewall.reconciler.naming import Names, protocol_word, written
+from zonewall.reconciler.naming import Naming, protocol_word, value_of, written
 from zonewall.reconciler.reconciler import Reconciler
 
 SAME_WITHIN_S = 60.0
@@ -33,7 +32,7 @@ class Cuts:
     def __init__(self, reconciler: Reconciler) -> None:
         """Record into the journal of ``reconciler``."""
         self._reconciler = reconciler
-        self._names: Names | None = None
+        self._naming = Naming(reconciler)
         self._told: dict[tuple[int, PacketEnds], tuple[float, set[BridgeKey]]] = {}
 
     def take(self, bridge: BridgeKey, event: PacketIn) -> None:
@@ -41,20 +40,19 @@ class Cuts:
         ends = packet_ends(event.frame)
         if ends is None:
             return
-        registers = dict(event.registers)
-        if _value(registers, ANSWER):
+        if value_of(event, ANSWER):
             ends = ends.turned()
         number = event.label >> LABEL_RULE.low & LABEL_RULE.ones
         if self._is_known((number, ends), bridge, time.monotonic()):
             return
-        names = self._current_names()
+        names = self._naming.current()
         rule = names.rules.get(number, str(number))
-        by = names.rules.get(_value(registers, RULE))
+        by = names.rules.get(value_of(event, RULE))
         source = names.end(ends.source, event.label >> LABEL_SRC.low & LABEL_SRC.ones)
         destination = names.end(ends.destination, event.label >> LABEL_DST.low & LABEL_DST.ones)
         details: dict[str, Any] = {
             "bridge": bridge.bridge, "rule": rule, "by": by,
-            "verdict": "reject" if _value(registers, VERDICT) == REJECT else "drop",
+            "verdict": "reject" if value_of(event, VERDICT) == REJECT else "drop",
             "protocol": protocol_word(ends.protocol),
             **written("source", ends.source, ends.sport, source),
             **written("destination", ends.destination, ends.dport, destination),
@@ -76,13 +74,3 @@ class Cuts:
         if len(self._told) < MOST_REMEMBERED:
             self._told[key] = (now_s, {bridge})
         return False
-
-    def _current_names(self) -> Names:
-        policy = self._reconciler.world.policy
-        if self._names is None or self._names.policy is not policy:
-            self._names = Names(policy, self._reconciler)
-        return self._names
-
-
-def _value(registers: dict[int, int], field: Field) -> int:
-    return registers.get(int(field.base.removeprefix("reg")), 0) >> field.low & field.ones

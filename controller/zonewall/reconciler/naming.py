@@ -8,6 +8,8 @@ from typing import Any
 from zonewall.intent.identity import Identity
 from zonewall.intent.numbering import Kind as Numbered
 from zonewall.intent.policy import Policy
+from zonewall.openflow.events import PacketIn
+from zonewall.pipeline.model import Field
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.values.addresses import IpAddress
 from zonewall.values.names import EndpointKey, TenantName
@@ -53,6 +55,27 @@ class Names:
             "endpoint": None if owner is None else str(owner),
             "port": None if holder is None else str(holder.port),
         }
+
+
+class Naming:
+    """Keeps the names of the policy in force."""
+
+    def __init__(self, reconciler: Reconciler) -> None:
+        """Follow the policy of ``reconciler``."""
+        self._reconciler = reconciler
+        self._names: Names | None = None
+
+    def current(self) -> Names:
+        """Return the names under the policy in force."""
+        policy = self._reconciler.world.policy
+        if self._names is None or self._names.policy is not policy:
+            self._names = Names(policy, self._reconciler)
+        return self._names
+
+
+def value_of(event: PacketIn, field: Field) -> int:
+    """Return what a frame's register field held when it was sent up."""
+    return dict(event.registers).get(int(field.base.removeprefix("reg")), 0) >> field.low & field.ones
 
 
 def written(word: str, address: IpAddress, port: int | None, end: Mapping[str, Any]) -> dict[str, Any]:
