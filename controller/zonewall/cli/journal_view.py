@@ -11,6 +11,7 @@ from zonewall.cli.times import from_us
 from zonewall.journal.keeping import JournalReader
 from zonewall.journal.record import Kind, Record
 from zonewall.store.options import JOURNAL_FILE, read_options
+from zonewall.store.sql_journal import SqlJournal
 
 
 def open_journal(options: Path | None, state: Path | None, journal: Path | None) -> JournalReader:
@@ -19,8 +20,6 @@ def open_journal(options: Path | None, state: Path | None, journal: Path | None)
     Raises:
         ZonewallError: there is none, or the options cannot be read.
     """
-    from zonewall.store.sql_journal import SqlJournal  # noqa: PLC0415 - other verbs need none of it
-
     return SqlJournal(journal or read_options(options, {"state": state}).state / JOURNAL_FILE)
 
 
