@@ -19,7 +19,7 @@ from zonewall.policy.lookups import Names
 from zonewall.policy.model import Configuration, Tenant
 from zonewall.policy.notes import MORE, Enough, Notes
 from zonewall.policy.shape import read_document
-from zonewall.policy.soundness import Shadows, check, empty_zones, hostless_zones
+from zonewall.policy.soundness import Shadows, check, check_references, empty_zones, hostless_zones
 from zonewall.policy.yamltree import Tree, read_trees
 from zonewall.values.names import TenantName
 
@@ -137,9 +137,14 @@ def _read_all(
             document = read_document(tree, notes)
             if document is not None:
                 into[file].append(document)
+    if any(not into[finding.location.file] for finding in notes.findings if finding.is_error):
+        notes.doubt_tenants()
     configuration = _assemble([one for documents in into.values() for one in documents], notes)
-    if not notes.has_errors:
+    wrong = {finding.location.file for finding in notes.findings if finding.is_error}
+    if not wrong:
         check(configuration, notes, shadows)
+    else:
+        check_references(configuration, notes, wrong)
     if not notes.doubts:
         _warn_of_empty(configuration, notes)
     return configuration

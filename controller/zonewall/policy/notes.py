@@ -25,6 +25,7 @@ _MOST_CHARACTERS_SHOWN = 60
 
 
 _ABOUT_NAMES = frozenset({"unknown-name", "unknown-service", "unknown-tenant", "unknown-zone"})
+_NO_TENANT = "unknown-tenant"
 _QUOTED = re.compile("['\"]([^'\"]*)")
 
 
@@ -40,6 +41,7 @@ class Notes:
         self.findings: list[Finding] = []
         self.doubts: set[str] = set()
         self._errors: set[Finding] = set()
+        self._tenants_are_unread = False
         self._warnings = 0
         self._ended = False
 
@@ -50,6 +52,8 @@ class Notes:
             Enough: it is the last one that is counted.
         """
         if code in _ABOUT_NAMES and self._is_doubtful(message):
+            return
+        if code == _NO_TENANT and self._tenants_are_unread:
             return
         finding = Finding(Severity.ERROR, code, location, message)
         if finding in self._errors:
@@ -95,6 +99,10 @@ class Notes:
     def doubt(self, names: Iterable[str]) -> None:
         """From now on tell nobody that these names are unknown: what named them was not read."""
         self.doubts.update(names)
+
+    def doubt_tenants(self) -> None:
+        """From now on tell nobody that a tenant is unknown: of some file nothing was read."""
+        self._tenants_are_unread = True
 
     def _is_doubtful(self, message: str) -> bool:
         found = _QUOTED.search(message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from zonewall.policy.appliances import check_appliances
 from zonewall.policy.host_constraints import accepts
@@ -22,24 +22,47 @@ def check(configuration: Configuration, notes: Notes, shadows: Shadows | None = 
     ``shadows``: what was found before, from which less is to be looked at; it is kept up.
     """
     known: Shadows = {} if shadows is None else shadows
-    for endpoint in configuration.inventory.endpoints.values():
-        if endpoint.tenant not in configuration.tenants:
-            hint = notes.hint(endpoint.tenant, configuration.tenants, "tenants")
-            message = f"{endpoint.tenant!r} is no tenant; {hint}"
-            notes.error("unknown-tenant", endpoint.location, message)
-    _check_uplinks(configuration, notes)
     check_appliances(configuration, notes)
+    if not check_references(configuration, notes):
+        return
     for tenant in configuration.tenants.values():
-        if _has_cycle(tenant, notes):
-            return
-        _check_sizes(tenant, notes)
-        _check_exported(configuration, tenant, notes)
         for tier in tenant.tiers:
             _check_shadowed((tenant.name, tier), notes, known)
     for tier in configuration.provider.before + configuration.provider.after:
         _check_shadowed(("provider", tier), notes, known)
     if not notes.has_errors:
         check_ambiguous(configuration, notes)
+
+
+def check_references(configuration: Configuration, notes: Notes, wrong: Collection[str] = ()) -> bool:
+    """Add what is wrong between documents, also where others of them were read in parts only.
+
+    Args:
+        configuration: what could be read.
+        notes: added to.
+        wrong: files that have errors: what is not in them may have been left out.
+
+    Returns:
+        False: a zone is made of itself, and nothing can be asked of its members.
+    """
+    _check_owners(configuration, notes)
+    is_sound = True
+    for tenant in configuration.tenants.values():
+        if _has_cycle(tenant, notes):
+            is_sound = False
+        else:
+            _check_sizes(tenant, notes)
+        _check_exported(configuration, tenant, notes, wrong)
+    return is_sound
+
+
+def _check_owners(configuration: Configuration, notes: Notes) -> None:
+    for endpoint in configuration.inventory.endpoints.values():
+        if endpoint.tenant not in configuration.tenants:
+            hint = notes.hint(endpoint.tenant, configuration.tenants, "tenants")
+            message = f"{endpoint.tenant!r} is no tenant; {hint}"
+            notes.error("unknown-tenant", endpoint.location, message)
+    _check_uplinks(configuration, notes)
 
 
 def _check_uplinks(configuration: Configuration, notes: Notes) -> None:
@@ -108,10 +131,14 @@ MOST_PARTS = 1000
 """Of how many zones a zone may be made, those within those counted again."""
 
 
-def _check_exported(configuration: Configuration, tenant: Tenant, notes: Notes) -> None:
+def _check_exported(
+    configuration: Configuration, tenant: Tenant, notes: Notes, wrong: Collection[str]
+) -> None:
     for one in tenant.imports:
         other = configuration.tenants.get(one.tenant)
-        if other is not None and not any(e.zone == one.zone and tenant.name in e.to for e in other.exports):
+        if other is None or other.location.file in wrong:
+            continue
+        if not any(e.zone == one.zone and tenant.name in e.to for e in other.exports):
             message = f"{one.tenant} does not export {one.zone} to {tenant.name}; it has to: `export:`"
             notes.error("not-exported", one.location, message)
 

@@ -148,6 +148,39 @@ def test_all_errors_of_a_run_are_told_at_once_in_the_order_of_the_documents() ->
     assert len(found) == 7
 
 
+def test_errors_between_documents_are_told_beside_those_within_them() -> None:
+    result = load(
+        acme=f"{ACME}import: [{{zone: blue/db, as: theirs}}]\ndefualt: drop\n",
+        blue=f"{BLUE[: BLUE.index('zones')]}zones: {{db: {{zones: [own]}}, own: {{zones: [db]}}}}\n",
+        more='kind: inventory\nendpoints: [{name: y, tenant: amce, iface-id: y, mac: "52:54:00:00:00:07"}]',
+    )
+
+    found = " ".join(str(finding) for finding in result.findings if finding.is_error)
+    assert "did you mean 'default'?" in found
+    assert "blue does not export db to acme" in found
+    assert "'amce' is no tenant; did you mean 'acme'?" in found
+    assert "is made of itself" in found
+
+
+@pytest.mark.parametrize(
+    "blue",
+    [
+        "kind: [",
+        f"{BLUE}export: [{{zone: db, to: acme, too: 7}}]",
+        BLUE.replace("tenant: blue", "tenant: 5!"),
+    ],
+    ids=["not read", "read in parts", "without its name"],
+)
+def test_what_only_follows_from_another_documents_error_is_not_told(blue: str) -> None:
+    result = load(acme=f"{ACME}import: [{{zone: blue/db, as: theirs}}]", blue=blue)
+
+    found = [str(finding) for finding in result.findings if finding.is_error]
+    assert all(line.startswith("blue.yaml") for line in found if "acme" not in line), found
+    assert not any("does not export" in line or "'blue' is no tenant; tenants" in line for line in found), (
+        found
+    )
+
+
 def tier(name: str, count: int, form: str) -> str:
     return f"  - name: {name}\n    rules:\n" + "".join(f"      - {form.format(n)}\n" for n in range(count))
 
