@@ -208,6 +208,33 @@ def test_a_twin_with_anothers_vm_id_is_cut_until_it_says_its_own_and_the_elder_g
         site.change(inventory=inventory(site))
 
 
+def test_who_has_the_address_of_a_machine_that_was_just_deleted_is_held_back(
+    site: SharedSite, remediation: None
+) -> None:
+    hv2, mac, ip = site.hosts["hv2"], "52:54:00:00:00:81", "10.0.0.81"
+
+    def described(name: str) -> dict[str, Any]:
+        one = {"name": name, "tenant": "acme", "iface-id": f"acme-{name}", "mac": mac, "ips": [ip],
+               "labels": {"role": "web"}}  # fmt: skip
+        document = inventory(site)
+        document["endpoints"].append(one)
+        return document
+
+    site.change(inventory=described("elder"))
+    site.change(inventory=described("heir"))
+    heir = site.lab.machine("heir", mac, (f"{ip}/24",))
+    heir.plug(hv2, iface_id="acme-heir", vm_id="heir")
+    try:
+        status = site.wait_for(lambda _: state_of(site, "acme/heir", "hv2") == "quarantined")
+        known = next(one for one in status["endpoints"] if one["endpoint"] == "acme/heir")
+        assert any("was acme/elder's until lately" in (place["reason"] or "") for place in known["places"])
+        assert probe_ping(site.machines["acme-web2"], ip) == "drop"
+        assert probe_tcp(heir, "10.0.0.5", 8888) == "allow"
+    finally:
+        heir.unplug(hv2)
+        site.change(inventory=inventory(site))
+
+
 def test_two_that_speak_after_a_move_are_both_isolated_until_one_of_them_goes(site: SharedSite) -> None:
     hv1, hv2 = site.hosts.values()
     web = site.machines["acme-web1"]
