@@ -221,6 +221,10 @@ def test_who_has_the_address_of_a_machine_that_was_just_deleted_is_held_back(
         return document
 
     site.change(inventory=described("elder"))
+    elder = site.lab.machine("elder", mac, (f"{ip}/24",))
+    elder.plug(hv2, iface_id="acme-elder", vm_id="elder")
+    site.wait_for(lambda _: state_of(site, "acme/elder", "hv2") == "active")
+    elder.unplug(hv2)
     site.change(inventory=described("heir"))
     heir = site.lab.machine("heir", mac, (f"{ip}/24",))
     heir.plug(hv2, iface_id="acme-heir", vm_id="heir")

@@ -376,12 +376,12 @@ class FleetState:
 
     def _forget(self, endpoint: EndpointKey, at: float) -> Change:
         """Return the fleet without an endpoint that is no longer configured; its name and addresses rest."""
-        places = self.records[endpoint].places
         fleet, effects = self._in_turn(
-            lambda now, place: now._step(endpoint, Unplugged(place.port, place.generation, at)), places
+            lambda now, place: now._step(endpoint, Unplugged(place.port, place.generation, at)),
+            self.records[endpoint].places,
         )
         declared = self.configuration.inventory.endpoints[endpoint]
-        held = hold_back(fleet.held_back, declared, at + self.timing.hold_s) if places else fleet.held_back
+        held = hold_back(fleet.held_back, declared, at + self.timing.hold_s)
         return replace(fleet, records=fleet.records.drop(endpoint), held_back=held), effects
 
     def _each_on(self, host: HostName, event: HostLost | HostBack) -> Change:

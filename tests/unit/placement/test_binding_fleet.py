@@ -366,8 +366,11 @@ def test_quarantine_by_hand_and_release() -> None:
     assert fleet.quarantine(key("nobody"), "by hand", 3) == (fleet, ())
 
 
-def test_the_address_of_an_endpoint_that_was_deleted_is_held_back_from_another() -> None:
+@pytest.mark.parametrize("is_there", [True, False], ids=["with its port", "after its port had gone"])
+def test_the_address_of_an_endpoint_that_was_deleted_is_held_back_from_another(is_there: bool) -> None:
     fleet = confirmed(seen(started(), "hv1", "tap0", 5, ids("web1", 1)), "hv1")
+    if not is_there:
+        fleet, _ = fleet.port_gone(ref("hv1", "tap0"), 50)
     fleet, _ = fleet.configure(without(configuration(endpoint("heir", 1)), "web1"), 100)
     fleet = confirmed(seen(fleet, "hv2", "tap5", 6, ids("heir", 1), 101), "hv2", at=101)
     assert where(fleet, "heir") == {"hv2": BindingState.QUARANTINED}
