@@ -7,27 +7,18 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, islice
-from typing import NamedTuple
+from itertools import chain
 
 from zonewall.flows.diff import Change
-from zonewall.flows.encoded import EncodedFlow, FlowKey
 from zonewall.flows.staging import Plan
-from zonewall.flows.wire import (
-    FLOW_MOD,
-    GROUP_MOD,
-    flow_delete_body,
-    flow_mod_body,
-    group_delete_body,
-    group_put_body,
-    message,
-)
+from zonewall.flows.wire import message
 from zonewall.openflow import messages, parse
 from zonewall.openflow.errors import BundleRefused, MeterRefused, Refusal
 from zonewall.openflow.messages import BundleStep
 from zonewall.openflow.meters import MeterStep, meters_after, meters_before, put_meters
 from zonewall.openflow.parse import Header
 from zonewall.openflow.session import Session
+from zonewall.openflow.steps import Step, described, packed, refused_step, steps_of
 from zonewall.openflow.waiting import Waiter
 
 CHUNK = 200
@@ -44,15 +35,6 @@ SLOWNESS, LONGEST_REVALIDATION_S = 20, 10.0
 """A bridge that was slow to answer is slow to go through its cache, too: so many times its slowest answer."""
 
 
-class _Step(NamedTuple):
-    """One message of a bundle and, where it is about a flow, which."""
-
-    kind: int
-    body: bytes
-    flow: EncodedFlow | FlowKey | None
-    what: str
-
-
 async def apply(session: Session, change: Change, *, atomic: bool = True) -> None:
     """Make a change on a bridge and return when it is in force.
 
@@ -67,10 +49,10 @@ async def apply(session: Session, change: Change, *, atomic: bool = True) -> Non
     """
     async with session.applying:
         await put_meters(session, meters_before(change))
-        steps = tuple(_steps(change))
+        steps = steps_of(change)
         size = max(1, len(steps)) if atomic else CHUNK
-        for start in range(0, len(steps), size):
-            await _bundle(session, steps[start : start + size])
+        for chunk in _chunks(steps, size):
+            await _bundle(session, chunk)
         await put_meters(session, meters_after(change))
 
 
@@ -94,36 +76,34 @@ async def apply_plan(
         if change.put_groups or not planned.stages or not planned.stages[0].is_whole:
             await put_meters(session, meters)
             meters = ()
-        before = tuple(_steps(Change(put_groups=change.put_groups)))
-        if before:
-            await _bundle(session, before)
+        if change.put_groups:
+            await _bundle(session, change.put_groups)
         slowest_s = 0.0
         for stage in planned.stages:
             if stage.waits:
                 wait_s = max(REVALIDATION_S, SLOWNESS * slowest_s)
                 await asyncio.sleep(min(wait_s, LONGEST_REVALIDATION_S))
-            steps = _steps(Change(stage.delta))
+            steps = steps_of(Change(stage.delta))
             if stage.is_whole:
-                await _whole(session, tuple(steps), when, meters)
+                await _whole(session, steps, when, meters)
                 meters = ()
                 in_force()
             elif stage.is_gentle:
                 slowest_s = max(slowest_s, await _trickle(session, steps))
             else:
                 await _stream(session, steps)
-        after = tuple(_steps(Change(delete_groups=change.delete_groups)))
-        if after:
-            await _bundle(session, after)
+        if change.delete_groups:
+            await _bundle(session, change.delete_groups)
         await put_meters(session, meters_after(change))
 
 
-def _chunks(steps: Iterator[_Step], size: int) -> Iterator[tuple[_Step, ...]]:
-    """Yield bundles' worth of messages, packed when it is their turn: echoes are answered between."""
-    while chunk := tuple(islice(steps, size)):
-        yield chunk
+def _chunks(steps: Sequence[Step], size: int) -> Iterator[Sequence[Step]]:
+    """Yield bundles' worth of steps."""
+    for start in range(0, len(steps), size):
+        yield steps[start : start + size]
 
 
-async def _trickle(session: Session, steps: Iterator[_Step]) -> float:
+async def _trickle(session: Session, steps: Sequence[Step]) -> float:
     """Send small bundles one by one, and leave the bridge as much time between them as it takes for them.
 
     Returns:
@@ -139,7 +119,7 @@ async def _trickle(session: Session, steps: Iterator[_Step]) -> float:
     return slowest_s
 
 
-async def _stream(session: Session, steps: Iterator[_Step]) -> None:
+async def _stream(session: Session, steps: Sequence[Step]) -> None:
     """Send small bundles, the next ones on their way while the bridge carries out those before.
 
     They are committed in their order; of those behind one that is refused some may be in force, too.
@@ -159,22 +139,8 @@ async def _stream(session: Session, steps: Iterator[_Step]) -> None:
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
-def _steps(change: Change) -> Iterator[_Step]:
-    for group in change.put_groups:
-        yield _Step(GROUP_MOD, group_put_body(group), None, f"group {group.number}")
-    for flow in change.flows.put:
-        yield _Step(
-            FLOW_MOD, flow_mod_body(flow), flow, f"a flow of table {flow.table}, priority {flow.priority}"
-        )
-    for key in change.flows.delete:
-        what = f"to remove a flow of table {key.table}, priority {key.priority}"
-        yield _Step(FLOW_MOD, flow_delete_body(key), key, what)
-    for number in change.delete_groups:
-        yield _Step(GROUP_MOD, group_delete_body(number), None, f"to remove group {number}")
-
-
 async def _whole(
-    session: Session, steps: Sequence[_Step], when: asyncio.Event | None, meters: Sequence[MeterStep]
+    session: Session, steps: Sequence[Step], when: asyncio.Event | None, meters: Sequence[MeterStep]
 ) -> None:
     """Carry out all steps or none: in a bundle, but for a single one, which is whole by itself."""
     if len(steps) == 1 and not meters:
@@ -191,27 +157,28 @@ async def _reached(when: asyncio.Event | None) -> None:
             await asyncio.wait_for(when.wait(), WAITING_S)
 
 
-async def _single(session: Session, step: _Step) -> None:
+async def _single(session: Session, step: Step) -> None:
     """Send one message and a barrier: half the way of a bundle, which is opened, closed and committed."""
     refusals: list[Refusal] = []
 
     def take(header: Header, body: bytes) -> None:
         if header.kind == messages.ERROR:
-            refusals.append(Refusal(step.what, *parse.parse_error(body), step.flow))
+            refusals.append(refused_step(step, body))
         elif header.kind == messages.BARRIER_REPLY:
             waiter.done.set()
 
     async with session.waiting(2, take) as waiter:
         barrier = message(messages.BARRIER_REQUEST, waiter.last_xid, b"")
-        await session.send_all([message(step.kind, waiter.first_xid, step.body), barrier])
-        await session.wait(waiter, step.what)
+        kind, content = packed(step)
+        await session.send_all([message(kind, waiter.first_xid, content), barrier])
+        await session.wait(waiter, described(step))
     if refusals:
         raise BundleRefused(tuple(refusals))
 
 
 async def _bundle(
     session: Session,
-    steps: Sequence[_Step],
+    steps: Sequence[Step],
     when: asyncio.Event | None = None,
     meters: Sequence[MeterStep] = (),
 ) -> None:
@@ -230,11 +197,10 @@ async def _bundle(
             if index >= count + 4:
                 refused.append(meters[index - count - 4].refused(body))
                 return
-            kind, code = parse.parse_error(body)
             if 0 <= index < count:
-                refusals.append(Refusal(steps[index].what, kind, code, steps[index].flow))
+                refusals.append(refused_step(steps[index], body))
                 return
-            found = tuple(refusals) or (Refusal("the bundle", kind, code, None),)
+            found = tuple(refusals) or (Refusal("the bundle", *parse.parse_error(body), None),)
             waiter.fail(BundleRefused(found))
         elif header.kind == messages.BUNDLE_CONTROL and int.from_bytes(body[4:6], "big") == wanted_reply + 1:
             waiter.done.set()
@@ -261,8 +227,9 @@ async def _bundle(
         raise BundleRefused(tuple(refusals))
 
 
-def _filled(steps: Sequence[_Step], waiter: Waiter, bundle_id: int, open_xid: int) -> Iterator[bytes]:
+def _filled(steps: Sequence[Step], waiter: Waiter, bundle_id: int, open_xid: int) -> Iterator[bytes]:
+    """Yield a bundle's messages; each is packed when it is its turn, while the bridge takes those before."""
     yield messages.bundle_control(open_xid, bundle_id, BundleStep.OPEN)
     for xid, step in enumerate(steps, waiter.first_xid):
-        yield messages.bundled(xid, bundle_id, step.kind, step.body)
+        yield messages.bundled(xid, bundle_id, *packed(step))
     yield messages.bundle_control(open_xid + 1, bundle_id, BundleStep.CLOSE)
