@@ -150,6 +150,8 @@ class Layers(Mapping[FlowKey, EncodedFlow]):
     banks_step: Step[str] | None = field(default=None, compare=False, repr=False)
     itself: object = field(default_factory=object, compare=False, repr=False)
     _by_key: dict[FlowKey, EncodedFlow] = field(default_factory=dict, compare=False, repr=False)
+    _counted: list[int] = field(default_factory=list, compare=False, repr=False)
+    """How many flows there are, once that was counted."""
 
     def blocks(self) -> Iterator[Block]:
         """Yield every block."""
@@ -172,7 +174,12 @@ class Layers(Mapping[FlowKey, EncodedFlow]):
         return (flow.key for flow in self.flows())
 
     def __len__(self) -> int:
-        """Return the number of flows."""
+        """Return the number of flows; counted once, or from those of a state that was compared with."""
+        if not self._counted:
+            self._counted.append(self._count())
+        return self._counted[0]
+
+    def _count(self) -> int:
         own = chain([self.frame, self.moved], self.paths.values())
         total = sum(len(block.flows) for block in own)
         for tenant in self.tenants.values():
@@ -213,6 +220,9 @@ class Layers(Mapping[FlowKey, EncodedFlow]):
             lines, lines_then = self.banks.get(bank, {}), before.banks.get(bank, {})
             for section in {**lines_then, **lines} if lines is not lines_then else ():
                 _compare_blocks(lines.get(section, {}), lines_then.get(section, {}), gone, come)
+        if before._counted and not self._counted:
+            grown = sum(len(block.flows) for block in come) - sum(len(block.flows) for block in gone)
+            self._counted.append(before._counted[0] + grown)
         return gone, come
 
     def metered_since(self, before: Layers) -> tuple[list[Block], list[Block]]:

@@ -6,6 +6,8 @@ import uuid
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ovs.db import data
 from ovs.db import error as ovs_error
 
@@ -173,3 +175,40 @@ def test_more_rows_than_are_believed_end_it(table: str, monkeypatch: pytest.Monk
 def test_the_types_of_columns_are_checked_before_a_row_is_read() -> None:
     with pytest.raises(ovs_error.Error):
         data.Datum.from_json(SCHEMA.tables["Interface"].columns["ofport"].type, "five")
+
+
+_INTERFACES = st.builds(
+    lambda number, name, ofport, gone: ("Interface", number, {"name": name, "ofport": ofport}, gone),
+    st.integers(10, 13),
+    st.sampled_from(["p1", "p2", "a\nb"]),
+    st.sampled_from([[], [1], [2], [-1]]),
+    st.sampled_from([False, False, False, True]),
+)
+_PORTS = st.builds(
+    lambda number, tag, of: ("Port", number, {"tag": tag, "interfaces": [_number(one) for one in of]}, False),
+    st.integers(20, 22),
+    st.sampled_from([[], [7]]),
+    st.sets(st.integers(10, 13), min_size=1, max_size=3),
+)
+_BRIDGES = st.builds(
+    lambda number, name, of: ("Bridge", number, {"name": name, "ports": [_number(one) for one in of]}, False),
+    st.integers(30, 31),
+    st.sampled_from(["br0", "br1"]),
+    st.sets(st.integers(20, 22), max_size=3),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(_INTERFACES, _INTERFACES, _PORTS, _BRIDGES), max_size=30), st.data())
+def test_a_view_that_follows_single_rows_is_the_one_of_all_rows(
+    changes: list[tuple[str, int, dict[str, Any], bool]], draw: st.DataObject
+) -> None:
+    followed = Rows()
+    root = Row("Open_vSwitch", 1, bridges=[_number(30), _number(31)])
+    followed.take("Open_vSwitch", root, gone=False)
+    for table, number, values, gone_now in changes:
+        followed.take(table, Row(table, number, **values), gone=gone_now)
+        if draw.draw(st.booleans()):
+            shown = followed.view()
+            anew = Rows(followed.roots, followed.bridges, followed.ports, followed.interfaces)
+            assert shown == anew.view()
