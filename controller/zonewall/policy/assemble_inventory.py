@@ -184,21 +184,20 @@ def _check_endpoints(inventory: Inventory, notes: Notes) -> None:
     """Within a tenant an address and a MAC are one endpoint's; an iface-id is one endpoint's in the fleet."""
     owners: dict[tuple[str, object], EndpointKey] = {}
     for key, endpoint in inventory.endpoints.items():
-        claims: list[tuple[str, object, str]] = [
-            (f"address of {endpoint.tenant}", ip, str(ip)) for ip in endpoint.ips
-        ]
+        tenant = endpoint.tenant
+        claims: list[tuple[str, object]] = [(f"address of {tenant}", ip) for ip in endpoint.ips]
         claims += [
-            (f"range of {endpoint.tenant}", prefix, f"the range {prefix}")
+            (f"range of {tenant}", prefix)
             for prefix in endpoint.ranges
             if prefix.prefixlen < prefix.max_prefixlen
         ]
-        claims.append((f"MAC of {endpoint.tenant}", endpoint.mac, "its MAC"))
+        claims.append((f"MAC of {tenant}", endpoint.mac))
         if endpoint.iface_id is not None:
-            claims.append(("iface-id", endpoint.iface_id, f"iface-id {endpoint.iface_id!r}"))
-        for kind, value, shown in claims:
-            owner = owners.setdefault((kind, value), key)
-            if owner != key:
-                message = f"{shown} is {owner}'s already; give each endpoint its own"
+            claims.append(("iface-id", endpoint.iface_id))
+        for claim in claims:
+            owner = owners.setdefault(claim, key)
+            if owner is not key:
+                message = f"{_shown(*claim)} is {owner}'s already; give each endpoint its own"
                 notes.error("duplicate-address", endpoint.location, message)
     for key, endpoint in inventory.endpoints.items():
         for prefix in endpoint.ranges:
@@ -214,3 +213,12 @@ def _check_endpoints(inventory: Inventory, notes: Notes) -> None:
         if host not in inventory.hosts:
             hint = notes.hint(host, inventory.hosts, "hosts")
             notes.error("unknown-name", place, f"{host!r} is no host; {hint}")
+
+
+def _shown(kind: str, value: object) -> str:
+    """Return what two endpoints claim, as it is told."""
+    if kind.startswith("MAC"):
+        return "its MAC"
+    if kind == "iface-id":
+        return f"iface-id {value!r}"
+    return f"the range {value}" if kind.startswith("range") else str(value)

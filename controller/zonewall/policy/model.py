@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from zonewall.policy.findings import Finding, Location
 from zonewall.policy.inventory import Inventory
@@ -80,9 +80,8 @@ class Zone:
     mode: Mode = Mode.ENFORCE
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """One side of a rule.
+class Peer(NamedTuple):
+    """One side of a rule; a tuple, because thousands of rules are looked up by theirs at each edit.
 
     ``kind`` says how to read it: ``any`` is everybody, inside or outside; ``external`` everybody who is no
     endpoint of the tenant; ``self`` (in ``to`` only) pairs each ``from`` zone with itself; ``zone`` names

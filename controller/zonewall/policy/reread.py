@@ -19,9 +19,10 @@ from zonewall.policy.carried import carried_over
 from zonewall.policy.document_models import EndpointPart, InventoryDocument, RulePart, TenantDocument
 from zonewall.policy.document_types import Patience
 from zonewall.policy.editing import KEY, Edit, Listed, difference, find_edit
-from zonewall.policy.findings import Location
+from zonewall.policy.findings import Finding, Location
 from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.load import MOST_VALUES, LoadResult, check_whole, in_order, names_of, read_texts
+from zonewall.policy.lookups import Names
 from zonewall.policy.model import Configuration, Rule
 from zonewall.policy.notes import MOST_ERRORS, Enough, Notes
 from zonewall.policy.service_terms import ServiceEntry
@@ -54,12 +55,19 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class _Last:
-    """What was read last, without errors, of how many values (or more)."""
+    """What was read last, without errors, of how many values (or more).
+
+    Attributes:
+        of_inventory: what was found of all inventories together, once that was asked of them as they are.
+        names: what a document may refer to, once that was asked.
+    """
 
     texts: _Texts
     configuration: Configuration
     files: Mapping[str, _File]
     values: int
+    of_inventory: tuple[Finding, ...] | None = None
+    names: Names | None = None
 
 
 @dataclass(slots=True)
@@ -124,26 +132,36 @@ def _again(last: _Last, texts: _Texts, shadows: Shadows) -> tuple[_Last, LoadRes
         or not _AGAIN.issuperset(one.code for one in last.configuration.warnings)
     ):
         return None
-    made = _edited(last, others[0], known, texts)
+    names = last.names or names_of(last.configuration)
+    made = _edited(last, others[0], known, texts, names)
     if made is None:
         return None
     configuration, file, more = made
+    is_as_before = configuration.inventory is last.configuration.inventory
     if last.values + more > MOST_VALUES:
         return None
     notes = Notes()
     try:
-        check_inventory(configuration.inventory, notes)
+        if is_as_before and last.of_inventory is not None:
+            notes.findings.extend(last.of_inventory)
+        else:
+            check_inventory(configuration.inventory, notes)
+        of_inventory = tuple(notes.findings)
         check_whole(configuration, notes, shadows)
     except Enough:
         return None
     if notes.has_errors or len(notes.findings) >= MOST_ERRORS:
         return None
     configuration = replace(configuration, warnings=in_order(notes.findings))
-    now = _Last(dict(texts), configuration, {**last.files, others[0]: file}, last.values + more)
+    files = {**last.files, others[0]: file}
+    kept = names if is_as_before else None
+    now = _Last(dict(texts), configuration, files, last.values + more, of_inventory, kept)
     return now, LoadResult(configuration, configuration.warnings)
 
 
-def _edited(last: _Last, name: str, file: _File, texts: _Texts) -> tuple[Configuration, _File, int] | None:
+def _edited(
+    last: _Last, name: str, file: _File, texts: _Texts, names: Names
+) -> tuple[Configuration, _File, int] | None:
     """Return the configuration with what an edit of one list says, not checked as a whole; and its values."""
     try:
         both = difference(last.texts[name].decode("utf-8-sig"), texts[name].decode("utf-8-sig"))
@@ -160,7 +178,7 @@ def _edited(last: _Last, name: str, file: _File, texts: _Texts) -> tuple[Configu
     edit = find_edit(name, both, listed, lambda at: parts[at].location)
     if edit is None:
         return None
-    configuration = _put(last.configuration, name, file, key, edit)
+    configuration = _put(last.configuration, name, file, names, (key, edit))
     if configuration is None:
         return None
     grown = both.grown
@@ -189,8 +207,11 @@ def _parts(configuration: Configuration, name: str, tenant: TenantName | None, k
     return configuration.tenants[tenant].tiers[key].rules
 
 
-def _put(before: Configuration, name: str, file: _File, key: int | None, edit: Edit) -> Configuration | None:
+def _put(
+    before: Configuration, name: str, file: _File, names: Names, what: tuple[int | None, Edit]
+) -> Configuration | None:
     """Return the configuration with the items of an edit in their place; None if there is anything wrong."""
+    key, edit = what
 
     def move(at: Location) -> Location:
         return edit.shift(at) if at.file == name else at
@@ -203,7 +224,7 @@ def _put(before: Configuration, name: str, file: _File, key: int | None, edit: E
             endpoints = [assembled_endpoint(tree, at, part, notes) for at, part in enumerate(ends)]
             made = [_put_place(one, name, edit) for one in endpoints]
             return None if notes.findings else _with_endpoints(before, name, made, edit, move)
-        reader = Reader(tree, names_of(before), notes, file.tenant)
+        reader = Reader(tree, names, notes, file.tenant)
         reader.define_services(file.services)
         written = [_checked(RulePart, node) for node in nodes]
         rules = [_put_place(reader.rule(part, (KEY, at)), name, edit) for at, part in enumerate(written)]
@@ -233,8 +254,9 @@ def _with_rules(
         tenant = shifted_tenant(tenant, move)
     tiers = list(tenant.tiers)
     rules = tiers[where[1]].rules
+    renamed = [rule.name for rule in made] != [rule.name for rule in rules[edit.first : edit.last]]
     rules = (*rules[: edit.first], *made, *rules[edit.last :])
-    if len({rule.name for rule in rules}) < len(rules):
+    if renamed and len({rule.name for rule in rules}) < len(rules):
         return None
     tiers[where[1]] = replace(tiers[where[1]], rules=rules)
     tenants = {**before.tenants, where[0]: replace(tenant, tiers=tuple(tiers))}

@@ -50,12 +50,15 @@ def _shadowed(rules: Sequence[Rule], asked: Sequence[int], most: int) -> dict[st
         return found
     is_asked = frozenset(asked)
     before = _Earlier({pair for place in asked for pair in _looked_up(rules[place])})
+    concerns_none = before.sources.isdisjoint
     for place, rule in enumerate(rules[: asked[-1] + 1]):
         if place in is_asked:
             alike = before.that_may_cover(rule, most)
             earlier = next((one for _, one in alike if _covers(one, rule)), None)
             if earlier is not None:
                 found[rule.name] = earlier.name
+        elif concerns_none(rule.sources) and len(rule.sources) * len(rule.destinations) <= _MOST_PAIRS:
+            continue
         before.add(place, rule)
     return found
 
@@ -109,7 +112,7 @@ class _Earlier:
     def __init__(self, pairs: Iterable[Pair]) -> None:
         """Remember rules under these pairs of peers only; the others are not asked for."""
         self._by_pair: dict[Pair, list[tuple[int, Rule]]] = {pair: [] for pair in pairs}
-        self._sources = {source for source, _ in self._by_pair}
+        self.sources = frozenset(source for source, _ in self._by_pair)
         self._wide: list[tuple[int, Rule]] = []
 
     def add(self, place: int, rule: Rule) -> None:
@@ -120,7 +123,7 @@ class _Earlier:
             self._wide.append((place, rule))
             return
         for source in dict.fromkeys(rule.sources):
-            for destination in dict.fromkeys(rule.destinations) if source in self._sources else ():
+            for destination in dict.fromkeys(rule.destinations) if source in self.sources else ():
                 numbered = self._by_pair.get((source, destination))
                 if numbered is not None:
                     numbered.append((place, rule))

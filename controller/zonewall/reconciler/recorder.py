@@ -83,7 +83,7 @@ class Recorder:
                 for key in sorted(keys)
             ]
         self._present = declared
-        kept = {text_digest(content): content for content in texts.values()}
+        kept = {digests[file]: content for file, content in texts.items()}
         self._sink.put(entries, {**kept, text_digest(manifest): manifest})
 
     def time_passes(self) -> None:
