@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from zonewall.intent.analysis.moments import changes_of_hours
 from zonewall.intent.banks import EVERYBODY, Bank, Line, Outcome
@@ -59,7 +59,7 @@ def rule_ends(configuration: Configuration, at: datetime) -> dict[str, int]:
             changes = sorted(change for change in changes_of_hours(rule.hours, at) if change > at)
             moments += [change for change in changes if not holds(rule, change)][:1]
         if moments:
-            found[name] = int(min(moments).astimezone(UTC).timestamp())
+            found[name] = int(min(moments).timestamp())
     return found
 
 

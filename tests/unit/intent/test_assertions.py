@@ -107,6 +107,14 @@ def test_a_rule_that_begins_to_hold_later_is_found_today() -> None:
     assert "allow by acme/t/ssh" in message
 
 
+def test_a_rule_that_expires_in_the_last_hour_that_can_be_written_beside_hours_is_no_error() -> None:
+    last = SSH.replace("action", 'expires: "9999-12-31T23:59:59-05:00", action')
+    hours = 'hours: {days: mon-fri, from: "01:00", to: "02:00", zone: Asia/Tokyo}, action'
+    night = SSH.replace("name: ssh", "name: night").replace("action", hours)
+
+    assert messages(f"{last}, {night}", "{from: web, to: db, services: [tcp/22], always: allow}") == []
+
+
 def test_a_rule_that_expires_cannot_keep_a_promise_for_ever() -> None:
     soon = SSH.replace("action", "expires: 2027-01-01T00:00:00Z, action")
     gone = SSH.replace("action", "expires: 2026-01-01T00:00:00Z, action")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -142,6 +142,12 @@ def test_an_allow_that_expires_has_a_timeout_and_a_drop_has_none() -> None:
 
     assert found == {"acme/t/app": NOW_S + 3600}
     assert timeouts == {0, 3600}
+
+
+def test_an_allow_may_expire_in_the_last_hour_that_can_be_written() -> None:
+    ends = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(-timedelta(hours=5)))
+
+    assert rule_ends(acme(app(expires=ends)), NOW) == {"acme/t/app": 253402318799}
 
 
 def test_hours_end_at_the_end_of_the_days_that_follow_each_other() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from zonewall.policy.model import Configuration, Hours, Rule
 
 MOST_MOMENTS = 200
 _WEEK_DAYS = 8
+_FOR_EVER = datetime(9999, 12, 1, tzinfo=UTC)
+"""What ends later does not end: the week after it cannot be said, in some time zones not even the moment."""
 
 
 def moments(configuration: Configuration, at: datetime) -> Iterator[datetime]:
@@ -18,7 +20,7 @@ def moments(configuration: Configuration, at: datetime) -> Iterator[datetime]:
     After each expiry the hours of the week that follows are looked at again. At most ``MOST_MOMENTS``.
     """
     rules = timed_rules(configuration)
-    ends = sorted({rule.expires for rule in rules if rule.expires is not None and rule.expires > at})
+    ends = sorted({rule.expires for rule in rules if rule.expires and at < rule.expires < _FOR_EVER})
     hours = {rule.hours for rule in rules if rule.hours is not None}
     found: list[datetime] = []
     for begin, end in zip([at, *ends], [*ends, None], strict=True):
