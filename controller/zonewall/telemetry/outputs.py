@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -66,12 +67,18 @@ class LineFile:
         self._path = path
 
     def write(self, entries: Sequence[Entry]) -> int:
-        """Write entries."""
+        """Write all entries, or none: a disk that fills up leaves no torn line, and no line comes twice."""
         data = "".join(f"{as_line(entry)}\n" for entry in entries).encode()
         file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            while data:
-                data = data[os.write(file, data) :]
+            before = os.fstat(file).st_size
+            try:
+                while data:
+                    data = data[os.write(file, data) :]
+            except OSError:
+                with contextlib.suppress(OSError):  # a pipe takes nothing back
+                    os.ftruncate(file, before)
+                raise
         finally:
             os.close(file)
         return len(entries)
@@ -209,25 +216,24 @@ class Outputs:
     def _work(self, queue: _Queue) -> None:
         while True:
             with self._ready:
-                self._ready.wait_for(lambda: self._stopping or queue.waiting)
-                batch = list(_first(queue.waiting, BATCH))
-                gap = _gap(queue.lost) if queue.lost and len(batch) == len(queue.waiting) else None
-                if not batch:
+                self._ready.wait_for(lambda: self._stopping or queue.waiting or queue.lost)
+                batch, lost = list(_first(queue.waiting, BATCH)), queue.lost
+                if not batch and not lost:
                     return
             try:
-                written = queue.output.write(batch)
-                if gap is not None and written == len(batch):
-                    queue.output.write([gap])
+                # What was lost is told by itself, after the records before it: each is tried again alone.
+                written = queue.output.write(batch or [_gap(lost)])
             except OSError as error:
                 if not self._failed(queue, error):
                     return
                 continue
             with self._ready:
-                for _ in range(written):
-                    queue.waiting.popleft()
                 queue.error = ""
-                if gap is not None and written == len(batch):
-                    queue.lost_in_all, queue.lost = queue.lost_in_all + queue.lost, 0
+                if batch:
+                    for _ in range(written):
+                        queue.waiting.popleft()
+                else:  # meanwhile more may have been lost, which the next report tells
+                    queue.lost_in_all, queue.lost = queue.lost_in_all + lost, queue.lost - lost
 
     def _failed(self, queue: _Queue, error: OSError) -> bool:
         """Wait before the next attempt; False if there is none."""

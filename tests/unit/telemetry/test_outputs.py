@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,32 @@ MESSAGE = re.compile(
 def entry(number: int, kind: Kind = Kind.CONNECTION) -> Entry:
     details = canonical({"event": "start", "rule": "acme/t/web", "number": number})
     return Entry(1_700_000_000_000_000 + number, kind, "rule acme/t/web", "acme", "acme/a1", "hv1", details)
+
+
+@contextmanager
+def files_hold(size: int) -> Iterator[None]:
+    """Have every file refuse more than so many bytes, after it has taken a part of what was written."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+class Collector:
+    """Keeps what it is given, and does something with each kind of record before it does."""
+
+    def __init__(self, before: Callable[[Entry], None]) -> None:
+        self.name = "a collector"
+        self.got: list[Entry] = []
+        self._before = before
+
+    def write(self, entries: Sequence[Entry]) -> int:
+        for one in entries:
+            self._before(one)
+        self.got.extend(entries)
+        return len(entries)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -117,6 +145,62 @@ def test_what_a_collector_cannot_be_given_is_said_to_it_with_its_number(
     assert [one["kind"] for one in lines] == ["connection"] * 3 + ["gap"]
     assert lines[3]["details"]["records"] == 7
     assert sink.status()[0]["lost"] == 7
+
+
+def test_a_file_on_a_full_disk_has_no_torn_line_and_none_twice_once_there_is_room(tmp_path: Path) -> None:
+    place = tmp_path / "connections.json"
+    file = output_of(f"file:{place}")
+    file.write([entry(0)])
+    room = place.stat().st_size * 5 // 2
+    with files_hold(room), pytest.raises(OSError, match="too large"):
+        file.write([entry(1), entry(2), entry(3)])
+    assert place.read_text().count("\n") == 1
+    file.write([entry(1), entry(2), entry(3)])
+    found = [json.loads(line) for line in place.read_text().splitlines()]
+    assert [one["details"]["number"] for one in found] == [0, 1, 2, 3]
+
+
+def test_records_before_a_report_of_loss_come_once_though_the_report_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failures = [OSError(28, "No space left on device")]
+
+    def before(one: Entry) -> None:
+        if one.kind is Kind.GAP and failures:
+            raise failures.pop()
+
+    collector = Collector(before)
+    monkeypatch.setattr(outputs, "output_of", lambda _: collector)
+    monkeypatch.setattr(outputs, "MOST_WAITING", 3)
+    sink = Outputs(Nowhere(), ["here"])
+    sink.put([entry(number) for number in range(10)])
+    sink.start()
+    until(lambda: any(one.kind is Kind.GAP for one in collector.got))
+    sink.stop()
+    assert [one.said.get("number") for one in collector.got] == [0, 1, 2, None]
+    assert collector.got[3].said["records"] == 7
+
+
+def test_what_is_lost_while_a_loss_is_reported_is_reported_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    more = [[entry(number) for number in range(10, 15)]]
+
+    def before(one: Entry) -> None:
+        if one.kind is Kind.GAP and more:
+            sink.put(more.pop())
+
+    collector = Collector(before)
+    monkeypatch.setattr(outputs, "output_of", lambda _: collector)
+    monkeypatch.setattr(outputs, "MOST_WAITING", 3)
+    sink = Outputs(Nowhere(), ["here"])
+    sink.put([entry(number) for number in range(10)])
+    sink.start()
+    until(lambda: sum(one.kind is Kind.GAP for one in collector.got) == 2)
+    until(lambda: sink.status()[0]["waiting"] == 0)
+    sink.stop()
+    given = [one for one in collector.got if one.kind is not Kind.GAP]
+    told = sum(one.said["records"] for one in collector.got if one.kind is Kind.GAP)
+    assert len(given) + told == 15
+    assert sink.status()[0] == {"to": "a collector", "waiting": 0, "lost": told, "error": None}
 
 
 def test_only_what_collectors_want_is_sent_and_everything_goes_to_the_journal(tmp_path: Path) -> None:
