@@ -46,6 +46,7 @@ class Lookup:
     notes: Notes
     tenant: str | None
     services: dict[str, tuple[ServiceTerm, ...]] = field(default_factory=dict)
+    _levels: dict[str, int] = field(default_factory=dict)
 
     def define_services(self, written: Mapping[str, tuple[ServiceEntry, ...]]) -> None:
         """Take the services of the document, which may name each other."""
@@ -61,25 +62,32 @@ class Lookup:
         if name in self.services:
             return
         if len(above) > MOST_LEVELS:
-            message = f"service {name!r} stands within {MOST_LEVELS} others; write what they are"
-            self.notes.error("too-deep", self.tree.at_key("services", name), message)
-            self.services[name] = ()
+            self._refuse(name, "too-deep", f"stands within {MOST_LEVELS} others; write what they are")
             return
         if name in above:
-            message = f"service {name!r} is made of itself; write what it is"
-            self.notes.error("cycle", self.tree.at_key("services", name), message)
-            self.services[name] = ()
+            self._refuse(name, "cycle", "is made of itself; write what it is")
             return
         terms: list[ServiceTerm] = []
+        levels = 0
         for entry in written[name]:
             if isinstance(entry, ServiceTerm):
                 terms.append(entry)
             elif entry.name in written:
                 self._define(entry.name, written, (*above, name))
                 terms.extend(self.services[entry.name])
+                levels = max(levels, 1 + self._levels[entry.name])
             else:
                 self._unknown_service(entry, ("services", name))
-        self.services[name] = tuple(dict.fromkeys(terms))
+        if levels > MOST_LEVELS:
+            why = f"is made of services more than {MOST_LEVELS} levels deep; write what it is"
+            self._refuse(name, "too-deep", why)
+            return
+        self.services[name], self._levels[name] = tuple(dict.fromkeys(terms)), levels
+
+    def _refuse(self, name: str, code: str, why: str) -> None:
+        """Note why a service cannot be used; what names it is no error besides."""
+        self.notes.error(code, self.tree.at_key("services", name), f"service {name!r} {why}")
+        self.services[name], self._levels[name] = (), -MOST_LEVELS - 1
 
     def terms(self, entries: Iterable[ServiceEntry] | None, path: Path) -> tuple[ServiceTerm, ...]:
         """Return the alternatives of a rule's services; empty is every protocol."""

@@ -79,7 +79,7 @@ def _has_cycle(tenant: Tenant, notes: Notes) -> bool:
     """Say whether a zone is made of itself, and refuse it."""
     done: set[ZoneName] = set()
     for start in tenant.zones:
-        stack = [(start, iter(sorted(_named(tenant.zones[start].selector))))]
+        stack = [(start, iter(sorted(set(_named(tenant.zones[start].selector)))))]
         path = {start}
         while stack:
             zone, rest = stack[-1]
@@ -94,41 +94,47 @@ def _has_cycle(tenant: Tenant, notes: Notes) -> bool:
                 return True
             else:
                 path.add(following)
-                stack.append((following, iter(sorted(_named(tenant.zones[following].selector)))))
+                stack.append((following, iter(sorted(set(_named(tenant.zones[following].selector))))))
     return False
 
 
-def _named(selector: Selector) -> set[ZoneName]:
-    found = set(selector.zones or ())
-    if selector.excluded is not None:
-        found |= _named(selector.excluded)
-    return found
+def _named(selector: Selector) -> Iterator[ZoneName]:
+    """Yield the zones that a selector names, as often as it does."""
+    while True:
+        yield from selector.zones or ()
+        if selector.excluded is None:
+            return
+        selector = selector.excluded
 
 
 def _check_sizes(tenant: Tenant, notes: Notes) -> None:
     """Refuse unions of unions that multiply: who is in a zone must be found quickly."""
-    sizes: dict[ZoneName, int] = {}
+    known: dict[ZoneName, tuple[int, int]] = {}
 
-    def size(name: ZoneName, depth: int) -> int:
-        if name not in sizes:
-            inner = _named(tenant.zones[name].selector) & tenant.zones.keys()
-            sizes[name] = 1 if depth > MOST_LEVELS else 1 + sum(size(one, depth + 1) for one in inner)
-            if depth > MOST_LEVELS or sizes[name] > MOST_PARTS:
+    def measure(name: ZoneName, above: int) -> tuple[int, int]:
+        """Return of how many parts and levels a zone is made, wherever it was first asked for."""
+        if name not in known:
+            named = (one for one in _named(tenant.zones[name].selector) if one in tenant.zones)
+            inner = [] if above > MOST_LEVELS else [measure(one, above + 1) for one in named]
+            parts = 1 + sum(one[0] for one in inner)
+            levels = max((1 + one[1] for one in inner), default=0)
+            known[name] = parts, levels
+            if max(above, levels) > MOST_LEVELS or parts > MOST_PARTS:
                 at = tenant.zones[name].location
                 message = f"zone {name!r} is made of too many zones, or too deep; write who is in it"
                 notes.error("too-deep", at, message)
-                sizes[name] = 1
-        return sizes[name]
+                known[name] = 1, -MOST_LEVELS - 1  # what is made of it is no error besides
+        return known[name]
 
     for zone in tenant.zones:
-        size(zone, 0)
+        measure(zone, 0)
 
 
 MOST_LEVELS = 16
 """How deep zones may be made of zones."""
 
 MOST_PARTS = 1000
-"""Of how many zones a zone may be made, those within those counted again."""
+"""Of how many zones a zone may be made, each counted as often as it is named, with those within it."""
 
 
 def _check_exported(

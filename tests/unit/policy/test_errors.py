@@ -271,6 +271,23 @@ def test_a_zone_whose_members_no_host_may_run_is_warned_of(asked: str, fits: boo
     assert told == ([] if fits else [message])
 
 
+@pytest.mark.parametrize(
+    "form", ["{{zones: [n{0}]}}", "{{labels: {{role: web}}, except: {{zones: [n{0}]}}}}"]
+)
+@pytest.mark.parametrize("step", [1, -1])
+def test_how_deep_zones_and_services_may_be_does_not_depend_on_their_order(form: str, step: int) -> None:
+    def chain(levels: int) -> LoadResult:
+        zones = ["n0: {labels: {role: web}}", *(f"n{n + 1}: {form.format(n)}" for n in range(levels))]
+        services = ["s0: [tcp/1]", *(f"s{n + 1}: [s{n}]" for n in range(levels))]
+        parts = {"zones": zones[::step], "services": services[::step]}
+        return load(acme="kind: tenant\ntenant: acme\n" + "".join(
+            f"{key}:\n" + "".join(f"  {line}\n" for line in lines) for key, lines in parts.items()
+        ))  # fmt: skip
+
+    assert chain(16).configuration is not None
+    assert [finding.code for finding in chain(17).findings if finding.is_error] == ["too-deep"] * 2
+
+
 def test_a_duplicate_in_a_list_is_told_where_it_stands() -> None:
     result = load(x=INVENTORY.partition("hosts:")[0] + "endpoints:\n" + INVENTORY.split("\n")[4] + "\n")
 

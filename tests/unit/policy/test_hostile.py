@@ -64,6 +64,11 @@ def rules(count: int, form: str) -> str:
     return f"{TENANT}tiers:\n  - name: t\n    rules:\n{lines(form, count)}"
 
 
+def again(zone: int, depth: int) -> str:
+    """Return a selector that names a zone in each of the exceptions within it."""
+    return f"{{zones: [z{zone}], except: {again(zone, depth - 1)}}}" if depth else "{}"
+
+
 HOSTILE: dict[str, tuple[Callable[[], str | bytes], str]] = {
     "an alias bomb": (bomb, "aliases multiply to more than 100000 values"),
     "megabytes of lists in lists": (lambda: "[" * 3_000_000, "nesting"),
@@ -87,6 +92,9 @@ HOSTILE: dict[str, tuple[Callable[[], str | bytes], str]] = {
     "duplicate keys without end": (lambda: "a: 1\n" * 500_000, "duplicate keys"),
     "services made of services, doubled": (lambda: TENANT + "services:\n" + lines("  s{0}: [s{1}, s{1}]\n", 60) + "  s60: [tcp/1]\n", "stands within 16 others"),
     "services in a chain": (lambda: TENANT + "services:\n" + lines("  s{}: [s{}]\n", 19_000) + "  s19000: [tcp/1]\n", "stands within 16 others"),
+    "services in a chain from its end on": (lambda: TENANT + "services:\n  s0: [tcp/1]\n" + "".join(f"  s{n}: [s{n - 1}]\n" for n in range(1, 19_000)), "is made of services more than 16 levels deep"),
+    "zones in a chain from its end on": (lambda: TENANT + "zones:\n  z0: {}\n" + "".join(f"  z{n}: {{zones: [z{n - 1}]}}\n" for n in range(1, 19_000)), "too many zones, or too deep"),
+    "zones that name the zone before again and again": (lambda: TENANT + "zones:\n  z0: {}\n" + "".join(f"  z{n}: {again(n - 1, 30)}\n" for n in range(1, 17)), "too many zones, or too deep"),
     "zones made of zones, doubled": (lambda: TENANT + "zones:\n" + "".join(f"  z{n}: {{zones: [z{n + 1}, z{n + 2}]}}\n" for n in range(60)) + "  z60: {}\n  z61: {}\n", "too many zones, or too deep"),
     "zones in a chain": (lambda: TENANT + "zones:\n" + lines("  z{}: {{zones: [z{}]}}\n", 19_000) + "  z19000: {}\n", "too many zones, or too deep"),
     "names nearly right among ten thousand": (lambda: TENANT + "zones: {" + lines("zone{}: {{}}, ", 10_000) + "}\ntiers:\n  - name: t\n    rules:\n" + lines("      - {{name: r{}, from: zonf{}, to: any, action: drop}}\n", 1000), "did you mean 'zone1'?"),
