@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -104,7 +105,7 @@ class Syslog:
                 self._socket.settimeout(RETRY_S)
                 self._socket.connect(self._address)
             for entry in entries:
-                self._socket.send(self.message(entry))
+                self._send(self._socket, entry)
                 written += 1
         except OSError:
             if self._socket is not None:
@@ -113,6 +114,16 @@ class Syslog:
             if not written:
                 raise
         return written
+
+    def _send(self, to: socket.socket, entry: Entry) -> None:
+        try:
+            to.send(self.message(entry))
+        except OSError as error:
+            if error.errno != errno.EMSGSIZE:
+                raise
+            # It never would go, however often it is tried, and nothing behind it: the journal has it whole.
+            said = {"left_out": "too large for a datagram", "bytes": len(entry.details.encode())}
+            to.send(self.message(replace(entry, details=canonical(said))))
 
     def message(self, entry: Entry) -> bytes:
         """Return one message (RFC 5424, 6): local0, the record's kind as its MSGID."""

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from zonewall.errors import ZonewallError
 from zonewall.journal.keeping import Nowhere
 from zonewall.journal.record import Entry, Kind, canonical
 from zonewall.telemetry import outputs
-from zonewall.telemetry.outputs import Outputs, output_of
+from zonewall.telemetry.outputs import Outputs, as_line, output_of
 
 # RFC 5424, 6: PRI, version, time, host, application, process, message id, no structured data, message.
 MESSAGE = re.compile(
@@ -113,6 +114,27 @@ def test_a_syslog_collector_elsewhere_gets_the_same_over_udp() -> None:
         sink.put([entry(1)])
         assert MESSAGE.fullmatch(listening.recv(65536)) is not None
         sink.stop()
+
+
+@pytest.mark.parametrize("way", ["unix", "udp"])
+def test_a_record_larger_than_a_datagram_goes_without_its_details_and_holds_nothing_up(
+    tmp_path: Path, way: str
+) -> None:
+    family = socket.AF_UNIX if way == "unix" else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "log") if way == "unix" else ("127.0.0.1", 0))
+        listening.settimeout(10)
+        where = str(tmp_path / "log") if way == "unix" else f"127.0.0.1:{listening.getsockname()[1]}"
+        large = replace(entry(1, Kind.DENIED), details=canonical({"said": "x" * 1_000_000}))
+        sink = Outputs(Nowhere(), [f"syslog:{way}:{where}"])
+        sink.start()
+        sink.put([entry(0), large, entry(2)])
+        received = [MESSAGE.fullmatch(listening.recv(65536)) for _ in range(3)]
+        sink.stop()
+    found = [json.loads(one[6]) for one in received if one is not None]
+    assert [one["details"].get("number") for one in found] == [0, None, 2]
+    assert found[1]["details"] == {"bytes": len(large.details), "left_out": "too large for a datagram"}
+    assert found[1] | {"details": None} == json.loads(as_line(large)) | {"details": None}
 
 
 def test_a_collector_that_is_away_gets_what_waited_for_it(tmp_path: Path) -> None:
