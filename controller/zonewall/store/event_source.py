@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zonewall.errors import ZonewallError
+from zonewall.store.private_socket import private_socket
 
 MOST_LINE_BYTES = 1 << 20
 READ_BYTES = 1 << 18
@@ -261,10 +262,9 @@ class SocketSource:
         if self._path.is_socket():
             self._path.unlink()
         try:
-            server = await asyncio.start_unix_server(self._serve, self._path)
+            server = await asyncio.start_unix_server(self._serve, sock=private_socket(self._path))
         except OSError as error:
             raise ZonewallError(f"{self._path}: cannot be listened at: {error.strerror or error}") from error
-        self._path.chmod(0o600)
         try:
             async with server:
                 await server.serve_forever()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -184,6 +186,27 @@ def test_a_socket_takes_lines_of_several_connections(tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert sorted(lines) == [b"line 0", b"line 1", b"line 2", b"same"]
+
+
+def test_a_socket_is_its_owners_alone_from_its_first_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, modes = tmp_path / "eve.sock", []
+    listen = socket.socket.listen
+
+    def looked_at(one: socket.socket, *backlog: int) -> None:
+        modes.append(stat.S_IMODE(place.stat().st_mode))
+        listen(one, *backlog)
+
+    monkeypatch.setattr(socket.socket, "listen", looked_at)
+
+    async def run() -> None:
+        task = asyncio.create_task(SocketSource(place, lambda lines: None).run())
+        await until(lambda: modes)
+        task.cancel()
+
+    asyncio.run(run())
+    assert modes == [0o600]
 
 
 def test_how_far_was_read_is_written_down_once_what_follows_is(tmp_path: Path) -> None:
