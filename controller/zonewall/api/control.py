@@ -22,6 +22,7 @@ def ask(socket: Path, path: str) -> dict[str, Any]:
 
     Raises:
         ControllerUnreachableError: nothing answers at the socket.
+        ZonewallError: it cannot say, and says why.
     """
     return asyncio.run(_ask(socket, path))
 
@@ -34,10 +35,7 @@ def look(socket: Path, name: str, **words: str) -> dict[str, Any]:
         ZonewallError: it cannot say, and says why.
     """
     query = f"?{urlencode(words)}" if words else ""
-    answer = asyncio.run(_ask(socket, f"/look/{name}{query}"))
-    if "error" in answer:
-        raise ZonewallError(str(answer["error"]))
-    return answer
+    return asyncio.run(_ask(socket, f"/look/{name}{query}"))
 
 
 def tell(socket: Path, name: str, said: dict[str, Any]) -> dict[str, Any]:
@@ -47,10 +45,7 @@ def tell(socket: Path, name: str, said: dict[str, Any]) -> dict[str, Any]:
         ControllerUnreachableError: nothing answers at the socket.
         ZonewallError: it refuses, and says why.
     """
-    answer = asyncio.run(_ask(socket, f"/act/{name}", said))
-    if "error" in answer:
-        raise ZonewallError(str(answer["error"]))
-    return answer
+    return asyncio.run(_ask(socket, f"/act/{name}", said))
 
 
 async def _ask(socket: Path, path: str, said: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -67,4 +62,6 @@ async def _ask(socket: Path, path: str, said: dict[str, Any] | None = None) -> d
         ) from error
     if not isinstance(document, dict):
         raise ControllerUnreachableError(f"{socket} answers something that is no controller's")
+    if "error" in document:
+        raise ZonewallError(str(document["error"]))
     return document

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import pwd
 import struct
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from socket import AF_UNIX, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET, socket
+from socket import SO_PEERCRED, SOL_SOCKET
 from typing import Any
 
+import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from zonewall.api.alone import refuse_second
 from zonewall.errors import ZonewallError
+from zonewall.store.private_socket import private_socket
+
+_log = structlog.get_logger()
 
 
 class ControlServer:
@@ -34,7 +38,7 @@ class ControlServer:
             look: answers what is asked about by name, with the query's words; raises ZonewallError.
         """
         self._socket = path
-        application = web.Application()
+        application = web.Application(middlewares=[_say_failures])
         application.router.add_get("/status", self._status)
         application.router.add_post("/act/{name}", self._act)
         application.router.add_get("/look/{name}", self._look)
@@ -53,7 +57,7 @@ class ControlServer:
         self._socket.unlink(missing_ok=True)
         self._socket.parent.mkdir(parents=True, exist_ok=True)
         await self._runner.setup()
-        await web.SockSite(self._runner, _private_socket(self._socket)).start()
+        await web.SockSite(self._runner, private_socket(self._socket)).start()
 
     async def stop(self) -> None:
         """Close the socket and take it away."""
@@ -86,6 +90,19 @@ class ControlServer:
             return web.json_response({"error": str(error) or type(error).__name__}, status=400)
 
 
+@web.middleware
+async def _say_failures(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer what nobody foresaw as a failure of the controller's own: one that answers is there."""
+    try:
+        return await handler(request)
+    except web.HTTPException:
+        raise
+    except Exception as error:
+        _log.exception("request_failed", path=request.path)
+        said = f"the controller failed at it: {type(error).__name__}; its log says where"
+        return web.json_response({"error": said}, status=500)
+
+
 def _caller(request: web.Request) -> str:
     """Return who is at the other end of the socket, as the kernel says (SO_PEERCRED, unix(7))."""
     socket = None if request.transport is None else request.transport.get_extra_info("socket")
@@ -97,11 +114,3 @@ def _caller(request: web.Request) -> str:
     except KeyError:
         name = f"uid {uid}"
     return f"{name} by command (process {pid})"
-
-
-def _private_socket(path: Path) -> socket:
-    # Its mode is set before it has a name: no moment in which others can connect (unix(7)).
-    made = socket(AF_UNIX, SOCK_STREAM)
-    os.fchmod(made.fileno(), 0o600)
-    made.bind(str(path))
-    return made

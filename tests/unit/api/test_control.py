@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from zonewall.api.control import tell
+from zonewall.api.control import ask, look, tell
 from zonewall.api.server import ControlServer
 from zonewall.errors import ZonewallError
 
@@ -69,6 +70,40 @@ def test_a_request_that_will_not_do_is_refused_with_the_reason(
 ) -> None:
     with pytest.raises(ZonewallError, match=message):
         asked(tmp_path / "s", name, said)
+
+
+@pytest.mark.parametrize("ask_for", ["look", "status", "act"])
+def test_what_fails_unforeseen_is_said_as_the_controllers_own_failure_and_logged(
+    tmp_path: Path, ask_for: str
+) -> None:
+    async def fails(*_: object) -> dict[str, Any]:
+        raise KeyError("gone")
+
+    def fails_at_once() -> dict[str, Any]:
+        raise KeyError("gone")
+
+    def question() -> None:
+        if ask_for == "look":
+            look(tmp_path / "s", "counters")
+        elif ask_for == "status":
+            ask(tmp_path / "s", "/status")
+        else:
+            tell(tmp_path / "s", "add", {})
+
+    async def scene() -> None:
+        server = ControlServer(tmp_path / "s", fails_at_once, fails, fails)
+        await server.start()
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, question)
+        finally:
+            await server.stop()
+
+    with (
+        capture_logs() as logged,
+        pytest.raises(ZonewallError, match="the controller failed at it: KeyError"),
+    ):
+        asyncio.run(scene())
+    assert [one["event"] for one in logged] == ["request_failed"]
 
 
 def test_a_request_that_is_nested_without_end_is_refused_and_the_next_one_answered(tmp_path: Path) -> None:

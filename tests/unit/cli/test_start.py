@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import sys
 from zonewall.cli.app import build_app
@@ -21,3 +23,24 @@ def test_a_controller_reads_no_library_before_it_is_needed() -> None:
     assert {"ovs", "asyncio", "zonewall"} <= set(packages)
     assert not {"networkx", "eventlet", "os_ken"} & set(packages)
     assert verbs == ["zonewall.cli.verb_run"]
+
+
+FAILURE = """
+import sys, structlog
+from zonewall.cli.app import build_app
+build_app("run")
+from zonewall.cli.verb_run import set_up_logging
+set_up_logging(sys.argv[1])
+try:
+    {}["gone"]
+except KeyError:
+    structlog.get_logger().exception("failed")
+"""
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_log_says_where_something_failed(form: str) -> None:
+    done = subprocess.run([sys.executable, "-c", FAILURE, form], capture_output=True, text=True, check=True)
+
+    assert "KeyError: 'gone'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1 or form == "text"
