@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -22,15 +22,9 @@ from zonewall.placement.model import Placement
 from zonewall.policy.added import ADDED
 from zonewall.policy.load import load_directory, load_texts
 from zonewall.policy.model import Configuration
-from zonewall.store.options import STATE_VARIABLE, read_options
 from zonewall.store.placement_file import parse_placement, read_placement
 from zonewall.values.names import EndpointKey
 
-OptionsFile = Annotated[Path | None, typer.Option("--options", help="The controller's options file.")]
-StateFolder = Annotated[
-    Path | None, typer.Option("--state", envvar=STATE_VARIABLE, help="The controller's state folder.")
-]
-SocketFile = Annotated[Path | None, typer.Option("--socket", help="The controller's control socket.")]
 PlacementFile = Annotated[
     Path | None, typer.Option("--placement", metavar="FILE", help="YAML: who is where, as for compile.")
 ]
@@ -126,9 +120,3 @@ def in_force(socket: Path, at: datetime) -> Scene:
         "the controller's", configuration, numbering, placement, inactive, socket, learnt, passing, added,
         journal,
     )  # fmt: skip
-
-
-def control_socket(options: Path | None, state: Path | None, socket: Path | None) -> Path:
-    """Return where the controller answers."""
-    said: dict[str, Any] = {"state": state, "socket": socket}
-    return read_options(options, said).control_socket

@@ -9,10 +9,9 @@ from typing import Annotated
 import typer
 
 from zonewall.api.control import tell
-from zonewall.cli.verb_journal import OptionsFile, Output, OutputForm, StateFolder
-from zonewall.cli.verb_quarantine import Socket, report
+from zonewall.cli.options import OptionsFile, Output, OutputForm, SocketFile, StateFolder, control_socket
+from zonewall.cli.verb_quarantine import report
 from zonewall.errors import ZonewallError
-from zonewall.store.options import read_options
 
 _DURATION = re.compile(r"(\d{1,6})(s|m|h)?")
 _SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600}
@@ -31,11 +30,11 @@ def apply(
     ] = None,
     options: OptionsFile = None,
     state: StateFolder = None,
-    socket: Socket = None,
+    socket: SocketFile = None,
     output: OutputForm = Output.TEXT,
 ) -> None:
     """Put a directory in force instead of the present one; from then on its changes are followed."""
-    place = read_options(options, {"state": state, "socket": socket}).control_socket
+    place = control_socket(options, state, socket)
     said = {"directory": str(directory.resolve()), "confirm": _seconds(confirm)}
     text = f"{directory} is in force"
     if confirm is not None:
@@ -46,11 +45,11 @@ def apply(
 def confirm(
     options: OptionsFile = None,
     state: StateFolder = None,
-    socket: Socket = None,
+    socket: SocketFile = None,
     output: OutputForm = Output.TEXT,
 ) -> None:
     """Keep what was applied on trial."""
-    place = read_options(options, {"state": state, "socket": socket}).control_socket
+    place = control_socket(options, state, socket)
     report(tell(place, "confirm", {}), "what was on trial stays", output)
 
 

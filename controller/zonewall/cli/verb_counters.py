@@ -6,7 +6,6 @@ import json
 import time
 from collections import defaultdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,13 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from zonewall.api.control import ask
-from zonewall.cli.verb_status import Output
+from zonewall.cli.options import OptionsFile, Output, OutputForm, SocketFile, StateFolder, control_socket
 from zonewall.policy.written import parse_duration_s
-from zonewall.store.options import read_options
-
-OptionsFile = Annotated[Path | None, typer.Option(help="The controller's options file.")]
-StateFolder = Annotated[Path | None, typer.Option(help="The controller's state folder.")]
-Form = Annotated[Output, typer.Option(help="Text or JSON.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -34,10 +28,11 @@ def counters(
     zones: Annotated[bool, typer.Option("--zones", help="By pairs of zones instead of rules.")] = False,
     options: OptionsFile = None,
     state: StateFolder = None,
-    output: Form = Output.TEXT,
+    socket: SocketFile = None,
+    output: OutputForm = Output.TEXT,
 ) -> None:
     """Show packets and bytes that each rule has judged on all bridges."""
-    document = _ask(options, state)
+    document = ask(control_socket(options, state, socket), "/look/counters")
     rows = document["rules"]
     if unused is not None:
         try:
@@ -59,12 +54,14 @@ def top(
     last: Annotated[int, typer.Option(min=1, help="How many rules to show.")] = 20,
     options: OptionsFile = None,
     state: StateFolder = None,
-    output: Form = Output.TEXT,
+    socket: SocketFile = None,
+    output: OutputForm = Output.TEXT,
 ) -> None:
     """Show the rules that judge most at the moment."""
-    before = _ask(options, state)
+    place = control_socket(options, state, socket)
+    before = ask(place, "/look/counters")
     time.sleep(seconds)
-    after = _ask(options, state)
+    after = ask(place, "/look/counters")
     lasted = max(after["at"] - before["at"], 0.001)
     known = {row["rule"]: row for row in before["rules"]}
     rows = []
@@ -78,10 +75,6 @@ def top(
         print(json.dumps(rows, indent=2))
     else:
         _show(rows, ("rule", "action", "packets_s", "bits_s"))
-
-
-def _ask(options: Path | None, state: Path | None) -> dict[str, Any]:
-    return ask(read_options(options, {"state": state}).control_socket, "/look/counters")
 
 
 def _by_zones(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -11,11 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from zonewall.api.control import look, tell
-from zonewall.cli.verb_journal import OptionsFile, Output, OutputForm, StateFolder
-from zonewall.cli.verb_quarantine import Socket, report
+from zonewall.cli.options import OptionsFile, Output, OutputForm, SocketFile, StateFolder, control_socket
+from zonewall.cli.verb_quarantine import report
 from zonewall.errors import ZonewallError
 from zonewall.policy.added import added_parts
-from zonewall.store.options import read_options
 
 _SEVERAL = 3
 
@@ -60,7 +59,7 @@ def add(  # noqa: PLR0917 - typer reads the options here
     ] = False,
     options: OptionsFile = None,
     state: StateFolder = None,
-    socket: Socket = None,
+    socket: SocketFile = None,
     output: OutputForm = Output.TEXT,
 ) -> None:
     """Add an endpoint, or those of a file; checked like a document, kept until it is removed."""
@@ -81,7 +80,7 @@ def add(  # noqa: PLR0917 - typer reads the options here
         parts = [{key: value for key, value in said.items() if value}]
     names = ", ".join(f"{part.get('tenant')}/{part.get('name')}" for part in parts[:_SEVERAL])
     more = f" and {len(parts) - _SEVERAL} more" if len(parts) > _SEVERAL else ""
-    place = read_options(options, {"state": state, "socket": socket}).control_socket
+    place = control_socket(options, state, socket)
     answer = tell(place, "endpoint-add", {"endpoints": parts, "replace": replace})
     report(answer, f"{names}{more} added", output)
 
@@ -90,11 +89,11 @@ def remove(
     vms: Names,
     options: OptionsFile = None,
     state: StateFolder = None,
-    socket: Socket = None,
+    socket: SocketFile = None,
     output: OutputForm = Output.TEXT,
 ) -> None:
     """Remove endpoints that were added by command; those of documents are removed there."""
-    place = read_options(options, {"state": state, "socket": socket}).control_socket
+    place = control_socket(options, state, socket)
     report(tell(place, "endpoint-remove", {"endpoints": vms}), f"{', '.join(vms)} removed", output)
 
 
@@ -104,11 +103,11 @@ def show(
     ] = Shown.ALL,
     options: OptionsFile = None,
     state: StateFolder = None,
-    socket: Socket = None,
+    socket: SocketFile = None,
     output: OutputForm = Output.TEXT,
 ) -> None:
     """List endpoints: what describes them, and where they are."""
-    place = read_options(options, {"state": state, "socket": socket}).control_socket
+    place = control_socket(options, state, socket)
     rows = [row for row in look(place, "endpoints")["endpoints"] if which is Shown.ALL or row["added"]]
     if output is Output.JSON:
         print(json.dumps(rows))

@@ -11,17 +11,9 @@ import typer
 
 from zonewall.cli.app import EXIT_FINDING
 from zonewall.cli.asking import parse_moment, probe_of
+from zonewall.cli.options import OptionsFile, SocketFile, StateFolder, control_socket
 from zonewall.cli.path_view import PathView, Wrong
-from zonewall.cli.scene import (
-    OptionsFile,
-    PlacementFile,
-    Scene,
-    SocketFile,
-    StateFolder,
-    control_socket,
-    in_force,
-    on_disk,
-)
+from zonewall.cli.scene import PlacementFile, Scene, in_force, on_disk
 from zonewall.errors import ZonewallError
 from zonewall.intent.explanation import Explanation, explain, explanation_document
 from zonewall.intent.semantics import Probe, ProbeError

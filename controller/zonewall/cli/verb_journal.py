@@ -6,36 +6,19 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from enum import Enum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from zonewall.cli.journal_view import as_json, as_text, open_journal
+from zonewall.cli.options import JournalFile, OptionsFile, Output, OutputForm, StateFolder
 from zonewall.cli.times import parse_time, to_us
 from zonewall.errors import ZonewallError
 from zonewall.journal.answers import missing_texts
 from zonewall.journal.keeping import JournalReader, Query
 from zonewall.journal.record import Break, Head, Kind, Record, breaks
-from zonewall.store.options import STATE_VARIABLE
 
 FOLLOW_S = 0.5
-
-
-class Output(str, Enum):  # noqa: UP042 - typer reads the values of a str enum
-    """How to write it."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-OptionsFile = Annotated[Path | None, typer.Option("--options", help="The controller's options file.")]
-StateFolder = Annotated[
-    Path | None, typer.Option("--state", envvar=STATE_VARIABLE, help="The controller's state folder.")
-]
-JournalFile = Annotated[Path | None, typer.Option("--journal", help="The journal's file itself, or a copy.")]
-OutputForm = Annotated[Output, typer.Option("--output", help="Text or JSON.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -11,7 +11,8 @@ import typer
 
 from zonewall.cli.asking import parse_moment
 from zonewall.cli.matrix_report import html_page, print_matrices, svg_picture
-from zonewall.cli.scene import OptionsFile, SocketFile, StateFolder, control_socket, in_force, on_disk
+from zonewall.cli.options import OptionsFile, SocketFile, StateFolder, control_socket
+from zonewall.cli.scene import in_force, on_disk
 from zonewall.errors import ZonewallError
 from zonewall.intent.matrix import matrix, matrix_document
 from zonewall.intent.regions import Regions

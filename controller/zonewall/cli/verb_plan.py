@@ -15,17 +15,9 @@ from zonewall.cli.app import EXIT_FINDING
 from zonewall.cli.asking import parse_moment
 from zonewall.cli.connections import Known, journalled, live, recorded
 from zonewall.cli.journal_view import open_journal
+from zonewall.cli.options import OptionsFile, SocketFile, StateFolder, control_socket
 from zonewall.cli.plan_text import plan_text
-from zonewall.cli.scene import (
-    OptionsFile,
-    PlacementFile,
-    Scene,
-    SocketFile,
-    StateFolder,
-    control_socket,
-    in_force,
-    on_disk,
-)
+from zonewall.cli.scene import PlacementFile, Scene, in_force, on_disk
 from zonewall.cli.times import parse_time, to_us
 from zonewall.errors import ConfigurationError, ControllerUnreachableError, JournalError, ZonewallError
 from zonewall.flows.forecast import Forecast, forecast, over_budget_text

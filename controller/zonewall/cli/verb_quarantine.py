@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from zonewall.api.control import tell
-from zonewall.cli.verb_journal import OptionsFile, Output, OutputForm, StateFolder
-from zonewall.store.options import read_options
-
-Vm = Annotated[str, typer.Argument(metavar="VM", help="The endpoint, tenant/name.")]
-Socket = Annotated[Path | None, typer.Option("--socket", help="The controller's control socket.")]
+from zonewall.cli.options import OptionsFile, Output, OutputForm, SocketFile, StateFolder, Vm, control_socket
 
 
 def register(app: typer.Typer) -> None:
@@ -28,11 +23,11 @@ def quarantine(
     reason: Annotated[str, typer.Option(help="Why; it is shown and recorded.")] = "by hand",
     options: OptionsFile = None,
     state: StateFolder = None,
-    socket: Socket = None,
+    socket: SocketFile = None,
     output: OutputForm = Output.TEXT,
 ) -> None:
     """Isolate a VM at once, its live connections too; it may reach the remediation zone only."""
-    place = read_options(options, {"state": state, "socket": socket}).control_socket
+    place = control_socket(options, state, socket)
     report(tell(place, "quarantine", {"endpoint": vm, "reason": reason}), f"{vm} is isolated", output)
 
 
@@ -43,11 +38,11 @@ def release(
     ] = None,
     options: OptionsFile = None,
     state: StateFolder = None,
-    socket: Socket = None,
+    socket: SocketFile = None,
     output: OutputForm = Output.TEXT,
 ) -> None:
     """Lift a VM's isolation; what is wrong with its port stays wrong."""
-    place = read_options(options, {"state": state, "socket": socket}).control_socket
+    place = control_socket(options, state, socket)
     said = {"endpoint": vm, **({} if reason is None else {"reason": reason})}
     report(tell(place, "release", said), f"what held {vm} is lifted", output)
 

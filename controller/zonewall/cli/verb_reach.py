@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from zonewall.cli.journal_view import open_journal
+from zonewall.cli.options import JournalFile, OptionsFile, Output, OutputForm, StateFolder, Vm
 from zonewall.cli.times import from_us, parse_time, to_us
-from zonewall.cli.verb_journal import JournalFile, OptionsFile, Output, OutputForm, StateFolder
-from zonewall.cli.verb_where import Vm, standing_document
+from zonewall.cli.verb_where import standing_document
 from zonewall.errors import ZonewallError
 from zonewall.journal.answers import PolicyThen, Standing, policy_at, standing_at
 from zonewall.journal.keeping import JournalReader

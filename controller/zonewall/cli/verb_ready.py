@@ -8,10 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from zonewall.api.control import ask
-from zonewall.cli.verb_journal import OptionsFile, StateFolder
-from zonewall.cli.verb_quarantine import Socket, Vm
+from zonewall.cli.options import OptionsFile, SocketFile, StateFolder, Vm, control_socket
 from zonewall.errors import ZonewallError
-from zonewall.store.options import read_options
 
 EVERY_S = 0.3
 EXIT_NOT_READY = 1
@@ -28,10 +26,10 @@ def ready(
     timeout: Annotated[float, typer.Option(min=0.0, help="Seconds to wait at most.")] = 30.0,
     options: OptionsFile = None,
     state: StateFolder = None,
-    socket: Socket = None,
+    socket: SocketFile = None,
 ) -> None:
     """Wait until a bridge has confirmed a VM's flows, before it is started or migrated; exit 1 if not."""
-    control = read_options(options, {"state": state, "socket": socket}).control_socket
+    control = control_socket(options, state, socket)
     deadline = time.monotonic() + timeout
     while True:
         place = ready_place(ask(control, "/status"), vm, host)

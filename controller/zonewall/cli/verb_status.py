@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import json
-from enum import Enum
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from zonewall.api.control import ask
-from zonewall.store.options import STATE_VARIABLE, read_options
-
-
-class Output(str, Enum):  # noqa: UP042 - typer reads the values of a str enum
-    """How to write it."""
-
-    TEXT = "text"
-    JSON = "json"
+from zonewall.cli.options import OptionsFile, Output, OutputForm, SocketFile, StateFolder, control_socket
 
 
 def register(app: typer.Typer) -> None:
@@ -27,16 +18,13 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def status(
-        options: Annotated[Path | None, typer.Option(help="The controller's options file.")] = None,
-        state: Annotated[
-            Path | None, typer.Option(envvar=STATE_VARIABLE, help="The controller's state folder.")
-        ] = None,
-        socket: Annotated[Path | None, typer.Option(help="The controller's control socket.")] = None,
-        output: Annotated[Output, typer.Option(help="Text or JSON.")] = Output.TEXT,
+        options: OptionsFile = None,
+        state: StateFolder = None,
+        socket: SocketFile = None,
+        output: OutputForm = Output.TEXT,
     ) -> None:
         """Show hosts, bridges, endpoints and what is wrong; exit 1 if a bridge is not as it should be."""
-        said = {"state": state, "socket": socket}
-        document = ask(read_options(options, said).control_socket, "/status")
+        document = ask(control_socket(options, state, socket), "/status")
         if output is Output.JSON:
             print(json.dumps(document, indent=2))
         else:

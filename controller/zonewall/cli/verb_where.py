@@ -9,13 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from zonewall.cli.journal_view import as_json, as_text, open_journal, place_text
+from zonewall.cli.options import JournalFile, OptionsFile, Output, OutputForm, StateFolder, Vm
 from zonewall.cli.times import from_us, parse_time, to_us
-from zonewall.cli.verb_journal import JournalFile, OptionsFile, Output, OutputForm, StateFolder
 from zonewall.journal.answers import Standing, standing_at
 from zonewall.journal.keeping import Query
 
 EXIT_UNKNOWN = 1
-Vm = Annotated[str, typer.Argument(metavar="VM", help="The endpoint, tenant/name.")]
 
 
 def register(app: typer.Typer) -> None:

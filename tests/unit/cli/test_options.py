@@ -1,0 +1,53 @@
+"""What verbs have in common: which controller they ask, said in one way by all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from zonewall.cli.app import build_app
+from zonewall.errors import ControllerUnreachableError
+from zonewall.store.options import STATE_VARIABLE
+
+BY_FILE = {"where", "history", "reach", "journal", "journal verify"}
+"""These read the journal's file, and ask nobody."""
+
+
+def commands(group: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every command with its words."""
+    if name:
+        yield name, group
+    for word, command in getattr(group, "commands", {}).items():
+        yield from commands(command, f"{name} {word}".strip())
+
+
+ASKING = {
+    name: {option: found for found in command.params for option in found.opts}
+    for name, command in commands(get_command(build_app()))
+    if any("--state" in found.opts for found in command.params)
+}
+
+
+def test_the_verbs_that_ask_a_controller_are_known() -> None:
+    wanted = {"run", "status", "ready", "counters", "top", "quarantine", "apply", "endpoint add", "plan"}
+    assert wanted | BY_FILE <= set(ASKING)
+
+
+@pytest.mark.parametrize("name", sorted(ASKING))
+def test_a_verb_says_which_controller_as_every_other_does(name: str) -> None:
+    options = ASKING[name]
+    assert options["--state"].envvar == STATE_VARIABLE
+    assert "--options" in options
+    assert ("--socket" in options) == (name not in BY_FILE)
+
+
+@pytest.mark.parametrize("verb", ["counters", "top", "status"])
+def test_the_environment_says_which_controller_is_asked(tmp_path: Path, verb: str) -> None:
+    done = CliRunner().invoke(build_app(), [verb], env={STATE_VARIABLE: str(tmp_path)})
+    assert isinstance(done.exception, ControllerUnreachableError)
+    assert str(tmp_path / "control.sock") in str(done.exception)
