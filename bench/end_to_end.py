@@ -21,13 +21,16 @@ from typing import Any
 
 import yaml
 
+from bench.bare_client import BareClient
 from bench.fleets import one_host
 from bench.harness import Figure, Options
+from bench.programming import FREED_S, some_flows
 from support.dummy import DummySwitch, running_dummy_switch
 from support.ovsdb_host import free_port
 from zonewall.api.control import ask, look
 from zonewall.cli.verb_run import SWITCH_S
 from zonewall.errors import ControllerUnreachableError
+from zonewall.flows.wire import encode_program, flow_mod_body
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.controller import Controller
@@ -37,6 +40,8 @@ from zonewall.values.names import BridgeName, HostName
 
 ENDPOINTS, HOST, BRIDGE = 1_000, "hv000", "br-int"
 KEY = BridgeKey(HostName(HOST), BridgeName(BRIDGE))
+HELD, PLUGGED = 23_000, 25
+"""Flows of the whole workload, and of one endpoint."""
 PATIENCE_S = 120.0
 IDLE_S = 0.05
 QUIET_S = 0.7
@@ -166,10 +171,15 @@ class _Run:
             switch.add_bridge(BRIDGE, datapath_id=0xA1)
             self._plug(switch, range(ENDPOINTS))
             alone = [self._alone(switch) for _ in range(self._runs)]
+            unwaited = [self._unwaited(switch) for _ in range(self._runs)]
+            least = self._least(switch)
             with _running(self._directory, options) as one:
                 found = self._changes(switch, one)
             found.update(self._restarts())
-        return {**found, "a port plugged by ovs-vsctl, nobody connected": alone}
+        found["a port plugged by ovs-vsctl, nobody connected"] = alone
+        found["ovs-vsctl itself, not waiting for the switch"] = unwaited
+        found["a port plugged, database's word to a ready bundle confirmed"] = least
+        return found
 
     def _alone(self, switch: DummySwitch) -> float:
         """Return how long ovs-vsctl(8) takes by itself for one port more: the switch looks at all of them."""
@@ -178,6 +188,37 @@ class _Run:
         took = (time.monotonic() - begin) * 1e3
         switch.del_port(BRIDGE, str(self._ends[ENDPOINTS]["name"]))
         return took
+
+    def _unwaited(self, switch: DummySwitch) -> float:
+        """Return how long ovs-vsctl(8) takes to write down whose a port is."""
+        name = str(self._ends[0]["name"])
+        begin = time.monotonic()
+        switch.vsctl("--no-wait", "set", "interface", name, f"external_ids:iface-id={name}")
+        took = (time.monotonic() - begin) * 1e3
+        time.sleep(QUIET_S)
+        return took
+
+    def _least(self, switch: DummySwitch) -> list[float]:
+        """Return how long the switch itself takes, holding as many flows, with one bundle for a port."""
+        bodies = [
+            flow_mod_body(flow)
+            for flow in encode_program(some_flows(HELD + self._runs * PLUGGED)).flows.values()
+        ]
+        client = BareClient(switch.run_dir, BRIDGE)
+        client.put(bodies[:HELD])
+        found = []
+        for number in range(self._runs):
+            time.sleep(QUIET_S)
+            port = range(ENDPOINTS + number, ENDPOINTS + number + 1)
+            plugging = threading.Thread(target=self._plug, args=(switch, port))
+            begin = HELD + number * PLUGGED
+            found.append(client.plugged(plugging.start, 1 + number, bodies[begin : begin + PLUGGED]))
+            plugging.join()
+            switch.del_port(BRIDGE, str(self._ends[ENDPOINTS + number]["name"]))
+        client.close()
+        switch.ofctl("del-flows", BRIDGE)
+        time.sleep(FREED_S)
+        return found
 
     def _changes(self, switch: DummySwitch, one: _Running) -> dict[str, list[float]]:
         switch.vsctl("set-manager", f"tcp:127.0.0.1:{self._ovsdb}")

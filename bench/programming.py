@@ -33,7 +33,7 @@ EMPTY = BridgeState({}, {}, {})
 
 def figures(options: Options) -> Iterator[Figure]:
     """Yield flows/s of each way, medians of runs that take turns."""
-    program = _program()
+    program = some_flows(FLOWS)
     wanted = encode_program(program)
     text = "\n".join(render_numeric(flow) for flow in program.flows) + "\n"
     rates: dict[str, list[float]] = {"one bundle": [], "staged": [], "ready bytes": [], "ovs-ofctl": []}
@@ -59,7 +59,8 @@ def figures(options: Options) -> Iterator[Figure]:
         )
 
 
-def _program() -> BridgeProgram:
+def some_flows(count: int) -> BridgeProgram:
+    """Return so many flows as verdicts are made of."""
     rules = [
         Flow(
             VERDICT_TABLE,
@@ -75,7 +76,7 @@ def _program() -> BridgeProgram:
             (SetField(RULE, number // 50), SetField(VERDICT, 1)),
             0x5A57 << 48 | number,
         )
-        for number in range(FLOWS - 1)
+        for number in range(count - 1)
     ]
     return BridgeProgram((*rules, Flow(CLASSIFY, 1, ((pf.IN_PORT, 1, None),), (SetField(BANK, 1),))))
 
