@@ -88,11 +88,13 @@ def parse_events(text: str) -> tuple[str, str, Path]:
     Raises:
         ZonewallError: it is written otherwise.
     """
-    form, plus, place = text.rpartition("+")
+    form, plus, place = text.partition("+")
+    if not plus or form not in ("eve", "plain"):
+        form, place = "eve", text  # a path may have a + in it
     kind, _, path = place.partition(":")
-    if (plus and form not in ("eve", "plain")) or kind not in ("file", "unix") or not path:
+    if kind not in ("file", "unix") or not path:
         raise ZonewallError(f"{text!r} is no source of events; write file:/var/log/suricata/eve.json")
-    return form or "eve", kind, Path(path)
+    return form, kind, Path(path)
 
 
 def parse_remote(text: str) -> tuple[str, str, int]:

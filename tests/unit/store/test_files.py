@@ -10,7 +10,7 @@ from zonewall.errors import ZonewallError
 from zonewall.intent.numbering import Kind, Numbering, NumberingBuilder
 from zonewall.placement.model import BindingState
 from zonewall.store.numbering_file import read_numbering, write_numbering
-from zonewall.store.options import parse_remote, read_options
+from zonewall.store.options import parse_events, parse_remote, read_options
 from zonewall.store.placement_file import read_placement
 
 
@@ -99,3 +99,27 @@ def test_a_place_to_listen_is_written_in_one_way(text: str) -> None:
 
 def test_an_ipv6_address_stands_in_brackets() -> None:
     assert parse_remote("ssl:[::1]:6653") == ("ssl", "::1", 6653)
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("file:/var/log/eve.json", ("eve", "file", Path("/var/log/eve.json"))),
+        ("file:/var/log/a+b.json", ("eve", "file", Path("/var/log/a+b.json"))),
+        ("plain+file:/var/log/a+b.json", ("plain", "file", Path("/var/log/a+b.json"))),
+        ("eve+unix:/run/eve+.sock", ("eve", "unix", Path("/run/eve+.sock"))),
+    ],
+)
+def test_a_source_of_events_is_named_by_form_kind_and_any_path(
+    text: str, source: tuple[str, str, Path]
+) -> None:
+    assert parse_events(text) == source
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["/var/log/eve.json", "snort+file:/x", "+file:/x", "plain+", "plain+eve+file:/x", "file:", "udp:/x"],
+)
+def test_what_is_no_source_of_events_is_refused(text: str) -> None:
+    with pytest.raises(ZonewallError, match="is no source of events"):
+        parse_events(text)
