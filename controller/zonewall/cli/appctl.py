@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from collections.abc import Mapping
+from string import Formatter
 
 from zonewall.errors import ZonewallError
 from zonewall.policy.inventory import HostDeclaration
@@ -25,8 +27,8 @@ def run_appctl(command: str, host: HostDeclaration, bridge: str, *words: str) ->
     """
     known = {"host": str(host.name), "system-id": host.system_id, "bridge": bridge}
     try:
-        prefix = [part.format_map(known) for part in shlex.split(command)]
-    except (ValueError, KeyError, IndexError) as error:
+        prefix = [_filled(part, known) for part in shlex.split(command)]
+    except ValueError as error:
         raise ZonewallError(
             f"{command!r}: {error}; it may name {{host}}, {{system-id}}, {{bridge}}"
         ) from error
@@ -44,3 +46,20 @@ def run_appctl(command: str, host: HostDeclaration, bridge: str, *words: str) ->
     if done.returncode != 0:
         raise ZonewallError(f"{host.name} cannot be asked: {done.stderr.strip()[:300]}")
     return done.stdout
+
+
+def _filled(part: str, known: Mapping[str, str]) -> str:
+    """Return a word with the names in braces put in; a doubled brace is one (``str.format``'s own reading).
+
+    Raises:
+        ValueError: it names something else, or says how to write it.
+    """
+    text = ""
+    for literal, name, form, conversion in Formatter().parse(part):
+        text += literal
+        if name is None:
+            continue
+        if name not in known or form or conversion:
+            raise ValueError(f"{part} says {{{name}}}")
+        text += known[name]
+    return text

@@ -11,8 +11,12 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from zonewall.cli.app import build_app
-from zonewall.errors import ControllerUnreachableError
+from zonewall.cli.appctl import run_appctl
+from zonewall.errors import ControllerUnreachableError, ZonewallError
+from zonewall.policy.findings import Location
+from zonewall.policy.inventory import HostDeclaration
 from zonewall.store.options import STATE_VARIABLE
+from zonewall.values.names import HostName
 
 BY_FILE = {"where", "history", "reach", "journal", "journal verify"}
 """These read the journal's file, and ask nobody."""
@@ -51,3 +55,26 @@ def test_the_environment_says_which_controller_is_asked(tmp_path: Path, verb: st
     done = CliRunner().invoke(build_app(), [verb], env={STATE_VARIABLE: str(tmp_path)})
     assert isinstance(done.exception, ControllerUnreachableError)
     assert str(tmp_path / "control.sock") in str(done.exception)
+
+
+HV1 = HostDeclaration(HostName("hv1"), "hv1.example", "hv1", {}, Location("inventory.yaml", 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("echo {host} {system-id}/{bridge}", "hv1 hv1.example/br-int"),
+        ("echo '{{.State}}' {host}", "{.State} hv1"),
+    ],
+)
+def test_a_command_for_a_hosts_switch_has_its_names_put_in(command: str, words: str) -> None:
+    assert run_appctl(command, HV1, "br-int", "version") == f"{words} version\n"
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["{host.name}", "{host[x]}", "{host[0]}", "{0}", "{}", "{user}", "{host!r}", "{host:>9}", "{host", "'"],
+)
+def test_a_command_that_names_anything_else_is_refused(part: str) -> None:
+    with pytest.raises(ZonewallError, match=r"it may name \{host\}, \{system-id\}, \{bridge\}"):
+        run_appctl(f"echo {part}", HV1, "br-int", "version")
