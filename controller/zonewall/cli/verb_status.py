@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
         else:
             _show(document)
         wrong = [bridge for bridge in document["bridges"] if bridge["state"] != "in-force"]
-        if wrong or document["configuration"]["refused"]:
+        if wrong or document["configuration"]["refused"] or _state(document):
             raise typer.Exit(1)
 
 
@@ -66,9 +66,18 @@ def _show(document: dict[str, Any]) -> None:
     if trial:
         text = f"{trial['directory']} is on trial; goes back in {trial['goes_back_in_s']} s unless confirmed"
         console.print(text, style="yellow", markup=False)
+    for text in _state(document):
+        console.print(text, style="red", markup=False, soft_wrap=True)
     if document["configuration"]["refused"]:
         console.print("[red]the configuration on disk is refused; the last good one is in force[/]")
         console.print(document["configuration"]["refused"], markup=False)
+
+
+def _state(document: dict[str, Any]) -> list[str]:
+    """Return what is not in force, or not on disk, because of the state folder."""
+    found = [f"not written: {text}" for text in document.get("not_written", ())]
+    behind = document["configuration"].get("behind")
+    return [*found, f"learnt, or an answer to an alert, and not in force: {behind}"] if behind else found
 
 
 def _table(title: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> Table:

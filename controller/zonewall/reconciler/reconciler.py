@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import structlog
 
 from zonewall.errors import ZonewallError
 from zonewall.intent.analysis.acceptance import accepted_texts, load_accepted
 from zonewall.intent.fleet import Fleet, bridges_of
-from zonewall.intent.numbering import Numbering
 from zonewall.journal.keeping import JournalSink, Nowhere
 from zonewall.journal.record import Kind
 from zonewall.placement.binding_events import Effect, EffectKind
@@ -32,12 +29,13 @@ from zonewall.reconciler.inbox import Inbox
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.links import LinkFinder
 from zonewall.reconciler.memory import MemoryKeeper
+from zonewall.reconciler.numbers import NumberKeeper
 from zonewall.reconciler.reading import accepted, beside, with_added
 from zonewall.reconciler.recorder import Recorder
-from zonewall.reconciler.schedule import Schedule
+from zonewall.reconciler.schedule import RETRY_S, Schedule
+from zonewall.reconciler.tasks import Tasks
 from zonewall.reconciler.world import Turn, World
 from zonewall.store.added_file import read_added
-from zonewall.store.numbering_file import read_numbering, write_numbering
 from zonewall.values.names import EndpointKey, HostName
 
 TICK_S = 0.25
@@ -68,7 +66,7 @@ class Reconciler:
             ConfigurationError: the configuration cannot be used.
         """
         self.directory = directory
-        self.numbering_file = state / "numbering.json"
+        self.numbers = NumberKeeper(state / "numbering.json")
         self.memory = MemoryKeeper(state / "places.json")
         self.finder = LinkFinder(discovery_key)
         self.keepers: dict[BridgeKey, BridgeKeeper] = {}
@@ -83,8 +81,7 @@ class Reconciler:
         self.told: set[HostName] = set()
         self._started = time.monotonic()
         self._inbox = Inbox()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks()
         self.recorder = Recorder(journal or Nowhere())
         self.changing = asyncio.Lock()
         """Held by whoever reads a configuration and puts it in force, so that none undoes another's."""
@@ -92,11 +89,13 @@ class Reconciler:
         self._read = Rereader().load
         now, known_beside = datetime.now(UTC), beside(read_added(self.added_file))
         configuration, self.texts = load_accepted(directory, now, known_beside, self._read)
-        numbering = read_numbering(self.numbering_file)
         known = self.memory.at_start
         self.finder.remember(known.links, time.monotonic())
         self.addresses = Addresses(configuration, known.addresses, self.recorder)
         self._readdressing = False
+        self.behind = ""
+        """Why what was learnt, or what answers alerts, is not in force; empty where it is."""
+        self._retry_at = 0.0
         self._documents, configuration = configuration, self.addresses.configuration
         fleet = FleetState.start(configuration, remembered=known.places, at=time.monotonic())
         for datapath_id, bridge in known.datapaths:
@@ -106,8 +105,9 @@ class Reconciler:
         fleet = fleet.with_links(self.finder.links)
         self.schedule = Schedule(state / "outliving.json")
         inactive, passing = self.schedule.started(configuration)
-        self.world = World.start(configuration, numbering, fleet, inactive, passing).with_away(known.away)
-        self._keep_numbering(numbering)
+        self.world = World.start(configuration, self.numbers.at_start, fleet, inactive, passing)
+        self.world = self.world.with_away(known.away)
+        self.numbers.keep(self.world.policy.numbering)
         self._compiler = Compiler()
 
     # What others may call
@@ -118,16 +118,14 @@ class Reconciler:
 
     async def run(self) -> None:
         """Work until cancelled; the bridges keep what they have."""
-        self._loop = asyncio.get_running_loop()
+        self._tasks.begin()
         self.recorder.configured(self._documents, self.texts, "controller started")
         self._follow_bridges()
-        self._start(self._tick())
+        self._tasks.start(self._tick())
         try:
             await self._inbox.work()
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._tasks.end()
             self.remembered().result()
 
     # Events
@@ -239,29 +237,35 @@ class Reconciler:
         for keeper in first or second + then:
             keeper.wake(urgent=bool(first))
         if first and (second or then):
-            self._start(self._afterwards(first, second, then))
+            self._tasks.start(self._afterwards(first, second, then))
 
     def readdress(self, changed: bool) -> None:
         """Have bridges follow learnt addresses soon, many at a time."""
-        if changed and not self._readdressing and self._loop is not None:
+        if changed and not self._readdressing and self._tasks.loop is not None:
             self._readdressing = True
-            self._loop.call_later(READDRESS_S, self.post, self._readdress)
+            self._tasks.loop.call_later(READDRESS_S, self.post, self._readdress)
 
     def _readdress(self) -> None:
         self._readdressing = False
-        effects = self._put_in_force(self.addresses.configuration)
-        log_effects(effects)
+        effects = self.amend_again()
         self.recorder.moved(self.world.fleet, effects, "addresses")
-        self.dispatch(self._everywhere())
         self.remembered()
 
-    def amend_again(self) -> None:
-        """Have other measures in force beside the same documents."""
-        log_effects(self._put_in_force(self.addresses.configuration))
+    def amend_again(self) -> tuple[Effect, ...]:
+        """Have other measures in force beside the same documents; tried again where that cannot be."""
+        try:
+            effects = self._put_in_force(self.addresses.configuration)
+        except ZonewallError as error:
+            if str(error) != self.behind:
+                _log.error("behind", error=str(error))
+            self.behind, self._retry_at = str(error), time.monotonic() + RETRY_S
+            return ()
+        log_effects(effects)
         self.dispatch(self._everywhere())
+        return effects
 
     def _put_in_force(self, configuration: Configuration) -> tuple[Effect, ...]:
-        """Take a configuration.
+        """Take a configuration, once its numbers are on disk: no flow may carry one that is not.
 
         Raises:
             ZonewallError: it cannot be carried out; nothing has changed.
@@ -269,8 +273,8 @@ class Reconciler:
         wanted = self.amend(configuration)
         inactive, passing = self.schedule.changed(self.world, wanted)
         world, effects = self.world.reconfigured(wanted, inactive, time.monotonic(), passing)
-        before, self.world = self.world.policy.numbering, world
-        self._keep_numbering(before)
+        self.numbers.keep(world.policy.numbering)
+        self.world, self.behind = world, ""
         self.schedule.keep(passing)
         return effects
 
@@ -308,18 +312,13 @@ class Reconciler:
     def _everywhere(self) -> Turn:
         return Turn(then=frozenset(bridges_of(self.world.configuration)))
 
-    def _keep_numbering(self, before: Numbering) -> None:
-        """Write new numbers down before any flow carries them."""
-        if self.world.policy.numbering != before:
-            write_numbering(self.numbering_file, self.world.policy.numbering)
-
     def _follow_bridges(self) -> None:
         """Have a keeper for each managed bridge."""
         for key in bridges_of(self.world.configuration):
             if key not in self.keepers:
                 keeper = BridgeKeeper(key, self._latest_for(key), self._confirmed, self._compiler)
                 self.keepers[key] = keeper
-                self._start(keeper.run())
+                self._tasks.start(keeper.run())
 
     def _latest_for(self, key: BridgeKey) -> Callable[[], Fleet | None]:
         return lambda: self.world.indexed if key in self.world.indexed.ports and self.is_known(key) else None
@@ -361,16 +360,18 @@ class Reconciler:
         at = time.monotonic()
         self.take(self.world.fleet.tick(at), "time")
         self.recorder.time_passes()
-        self.readdress(self.addresses.time_passes())
+        self.readdress(self.addresses.time_passes() or bool(self.behind and at >= self._retry_at))
         if self.finder.expire(at):
             self.links_changed()
         self.remembered()
         inactive, passing = self.schedule.changed(self.world, self.world.configuration)
         if (inactive, passing) != (self.world.inactive, self.world.policy.passing):
             _log.info("rules_rescheduled", out_of_force=sorted(inactive))
-            self.world = self.world.rescheduled(inactive, passing)
-            self.schedule.keep(passing)
+            world = self.world.rescheduled(inactive, passing)
+            self.numbers.keep(world.policy.numbering)
+            self.world = world
             self.dispatch(self._everywhere())
+        self.schedule.keep(self.world.policy.passing)
 
     def remembered(self) -> Future[None]:
         """Have written down where everything is; the result is done once it is, however slow the disk."""
@@ -381,18 +382,3 @@ class Reconciler:
         self.world = self.world.with_fleet(self.world.fleet.with_links(self.finder.links))
         self.remembered()
         self.dispatch(self._everywhere())
-
-    def _start(self, coroutine: Any) -> None:
-        if self._loop is None:
-            coroutine.close()
-            return
-        task = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        with contextlib.suppress(asyncio.CancelledError):
-            error = task.exception()
-            if error is not None:
-                _log.error("task_failed", error=repr(error))

@@ -6,15 +6,23 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
+
+from zonewall.errors import ZonewallError
 from zonewall.intent.analysis.moments import timed_rules
 from zonewall.intent.passing import Outliving, Passing, outliving_after, rule_ends, still_outliving
 from zonewall.intent.schedule import inactive_rules
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.world import World
-from zonewall.store.outliving_file import read_outliving, write_outliving
+from zonewall.store.outliving_file import forget_outliving, read_outliving, write_outliving
 
 Timely = tuple[frozenset[str], Passing]
 """The rules that do not hold, and what ends by itself."""
+
+RETRY_S = 1.0
+"""So long after a file could not be written it is not tried again."""
+
+_log = structlog.get_logger()
 
 
 class Schedule:
@@ -24,6 +32,9 @@ class Schedule:
         """Keep what is outlived in ``file``."""
         self._file = file
         self._written = read_outliving(file)
+        self.error = ""
+        """Why the file does not say what is outlived; empty where it does."""
+        self._retry_at = float("-inf")
         self._timed: tuple[Configuration | None, bool] = (None, False)
 
     def started(self, configuration: Configuration) -> Timely:
@@ -41,10 +52,25 @@ class Schedule:
         return inactive, Passing(passing.ends, outliving)
 
     def keep(self, passing: Passing) -> None:
-        """Write down what is outlived, once it is in force."""
-        if passing.outliving != self._written:
-            self._written = passing.outliving
-            write_outliving(self._file, passing.outliving)
+        """Write down what is outlived, once it is in force; a later call tries again where that fails."""
+        if passing.outliving == self._written:
+            self.error = ""
+        elif time.monotonic() >= self._retry_at:
+            try:
+                write_outliving(self._file, passing.outliving)
+                self._written, self.error = passing.outliving, ""
+            except ZonewallError as error:
+                self._not_written(passing, str(error))
+
+    def _not_written(self, passing: Passing, error: str) -> None:
+        """Tell of it; no restart may believe that what is cut by now lives on."""
+        self._retry_at = time.monotonic() + RETRY_S
+        if error != self.error:
+            _log.error("outliving_not_written", error=error)
+        self.error = error
+        if set(still_outliving(self._written, time.time())) - set(passing.outliving):
+            forget_outliving(self._file)
+            self._written = ()
 
     def _timely(self, configuration: Configuration, outliving: tuple[Outliving, ...]) -> Timely:
         if self._timed[0] is not configuration:

@@ -33,6 +33,7 @@ def status_document(
             "loaded_s_ago": round(time.time() - reconciler.loaded_at, 1),
             "documents": reconciler.recorder.documents,
             "refused": reconciler.refused_configuration or None,
+            "behind": reconciler.behind or None,
             "tenants": sorted(world.configuration.tenants),
         },
         "journal": {
@@ -43,6 +44,7 @@ def status_document(
             "error": journal.error or None,
             "broken": journal.broken or None,
         },
+        "not_written": [error for error in (reconciler.numbers.error, reconciler.schedule.error) if error],
         "hosts": [
             {
                 "host": name,

@@ -53,7 +53,7 @@ async def _in_force(reconciler: Reconciler, words: Mapping[str, str]) -> dict[st
         ],
         "placement": placement_document(world.fleet.placement()),
         "out_of_force": sorted(world.inactive),
-        "journal": str((reconciler.numbering_file.parent / JOURNAL_FILE).absolute()),
+        "journal": str((reconciler.numbers.file.parent / JOURNAL_FILE).absolute()),
         "outliving": [[one.rule, one.until] for one in world.policy.passing.outliving],
     }
 

@@ -22,7 +22,7 @@ def read_added(path: Path) -> bytes:
         return b""
     except OSError as error:
         raise ZonewallError(
-            f"{path}: {error.strerror}; mend it, or remove it and add its endpoints anew"
+            f"{path}: {error.strerror or error}; mend it, or remove it and add its endpoints anew"
         ) from error
     if len(content) > MAX_FILE_BYTES:
         raise ZonewallError(f"{path}: more than {MAX_FILE_BYTES >> 20} MiB; is it the right file?")
@@ -38,4 +38,4 @@ def write_added(path: Path, text: bytes) -> None:
     try:
         replace_file(path, text.decode())
     except OSError as error:
-        raise ZonewallError(f"{path}: {error.strerror}; nothing was changed") from error
+        raise ZonewallError(f"{path}: {error.strerror or error}; nothing was changed") from error

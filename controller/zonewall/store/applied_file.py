@@ -39,4 +39,4 @@ def write_applied(file: Path, directory: Path, given: Path) -> None:
         fresh.write_text(json.dumps({"directory": str(directory.resolve())}), encoding="utf-8")
         os.replace(fresh, file)
     except OSError as error:
-        raise ZonewallError(f"{file}: {error.strerror}; the state folder has to be writable") from error
+        raise ZonewallError(f"{file}: {error.strerror or error}; make the state folder writable") from error

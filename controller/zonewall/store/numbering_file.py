@@ -28,8 +28,16 @@ def read_numbering(path: Path) -> Numbering:
 
 
 def write_numbering(path: Path, numbering: Numbering) -> None:
-    """Replace the file by the numbering."""
-    replace_file(path, json.dumps(numbering.to_plain(), separators=(",", ":"), sort_keys=True))
+    """Replace the file by the numbering; it is on disk when this returns.
+
+    Raises:
+        ZonewallError: it cannot be written; the old file is still there.
+    """
+    try:
+        replace_file(path, json.dumps(numbering.to_plain(), separators=(",", ":"), sort_keys=True))
+    except OSError as error:
+        reason = error.strerror or error
+        raise ZonewallError(f"{path}: {reason}; nothing with a new number can be put in force") from error
 
 
 def replace_file(path: Path, text: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from zonewall.errors import ZonewallError
 from zonewall.intent.passing import Outliving
 from zonewall.store.numbering_file import replace_file
 
@@ -27,6 +29,19 @@ def read_outliving(path: Path) -> tuple[Outliving, ...]:
 
 
 def write_outliving(path: Path, outliving: tuple[Outliving, ...]) -> None:
-    """Replace the file."""
+    """Replace the file.
+
+    Raises:
+        ZonewallError: it cannot be written; the old file is still there.
+    """
     rows = [[one.rule, one.until] for one in outliving]
-    replace_file(path, json.dumps({"outliving": rows}, separators=(",", ":")))
+    try:
+        replace_file(path, json.dumps({"outliving": rows}, separators=(",", ":")))
+    except OSError as error:
+        raise ZonewallError(f"{path}: {error.strerror or error}; a restart would cut connections") from error
+
+
+def forget_outliving(path: Path) -> None:
+    """Take the file away, as far as that is possible: a restart then cuts what was outlived."""
+    with suppress(OSError):
+        path.unlink()

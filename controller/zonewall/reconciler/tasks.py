@@ -1,0 +1,49 @@
+"""Tasks that somebody owns: none ends unheard, and all end with their owner."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+_log = structlog.get_logger()
+
+
+class Tasks:
+    """What runs beside; confined to one event loop."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._running: set[asyncio.Task[Any]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """Return the loop that they run in; None before ``begin``."""
+        return self._loop
+
+    def begin(self) -> None:
+        """Have what is started from now on run in the loop that runs now."""
+        self._loop = asyncio.get_running_loop()
+
+    def start(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Start one; before ``begin`` there is nothing for it to do yet."""
+        if self._loop is None:
+            work.close()
+            return
+        task = self._loop.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    async def end(self) -> None:
+        """Cancel all, and wait until they have ended."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("task_failed", error=repr(error))
