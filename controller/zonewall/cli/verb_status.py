@@ -66,6 +66,9 @@ def _show(document: dict[str, Any]) -> None:
     if trial:
         text = f"{trial['directory']} is on trial; goes back in {trial['goes_back_in_s']} s unless confirmed"
         console.print(text, style="yellow", markup=False)
+    for one in document.get("faults", ()):
+        text = f"fault of zonewall, {one['times']} times, the last {one['last_s_ago']} s ago: {one['fault']}"
+        console.print(text, style="red", markup=False, soft_wrap=True)
     for text in _state(document):
         console.print(text, style="red", markup=False, soft_wrap=True)
     if document["configuration"]["refused"]:

@@ -36,11 +36,12 @@ from zonewall.reconciler.intake import Intake
 from zonewall.reconciler.link import SessionLink
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.status import status_document
+from zonewall.reconciler.tasks import Tasks
 from zonewall.reconciler.trial import Trials
+from zonewall.reconciler.watching import watch
 from zonewall.store.applied_file import read_applied
 from zonewall.store.journal_writer import JournalWriter
 from zonewall.store.options import JOURNAL_FILE, Options, TlsOptions, parse_remote
-from zonewall.store.watch import changes
 from zonewall.telemetry.outputs import Outputs
 from zonewall.values.names import DatapathId
 
@@ -106,13 +107,18 @@ class Controller:
         self.records.start()
         self.reconciler.recorder.started(self.journal.present())
         self.bridges.connections.remember(self.journal.reader())
-        working = asyncio.create_task(self.reconciler.run())
-        sweeping = asyncio.create_task(_sweep())
-        watching = asyncio.create_task(self._watch(stop))
-        discovering = asyncio.create_task(self.bridges.discover())
-        probing = asyncio.create_task(self.bridges.probe())
-        listening = asyncio.create_task(self.intake.run())
-        counting = asyncio.create_task(self._count_always())
+        tasks = Tasks(self.reconciler.faults)
+        tasks.begin()
+        for work in (
+            self.reconciler.run(),
+            _sweep(),
+            watch(self.reconciler, self.trials, stop),
+            self.bridges.discover(),
+            self.bridges.probe(),
+            self.intake.run(),
+            self._count_always(),
+        ):
+            tasks.start(work)
         try:
             await self._open()
             _log.info("controller_started", directory=str(self.reconciler.directory))
@@ -120,15 +126,12 @@ class Controller:
         finally:
             _log.info("controller_stopping")
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._count(), LAST_LOOK_S)
+                await asyncio.wait_for(self._count_once(), LAST_LOOK_S)
             self.trials.stop()
             for listener in self._listeners:
                 await listener.stop()
             await asyncio.get_running_loop().run_in_executor(None, self.databases.stop)
-            tasks = (working, watching, discovering, probing, listening, counting, sweeping)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await tasks.end()
             self.intake.finish()
             self.reconciler.recorder.stopped()
             for stopping in (self.records.stop, self.journal.stop):
@@ -170,7 +173,13 @@ class Controller:
     async def _count_always(self) -> None:
         while True:
             await asyncio.sleep(EVERY_S)
+            await self._count_once()
+
+    async def _count_once(self) -> None:
+        try:
             await self._count()
+        except Exception as error:
+            self.reconciler.faults.note("counting", error)
 
     async def _count(self, only: DatapathId | None = None, cookies: frozenset[int] | None = None) -> None:
         """Look at every bridge's counters, or at one's, or at those of some of its rules."""
@@ -263,20 +272,6 @@ class Controller:
 
     def _observed(self, seen: Any) -> None:
         self.reconciler.post(lambda: self.hosts.take(seen))
-
-    async def _watch(self, stop: asyncio.Event) -> None:
-        """Follow the directory in force; nothing on disk counts while another one is on trial."""
-        while not stop.is_set():
-            self.trials.moved.clear()
-            moved = asyncio.create_task(self._moved(stop))
-            async for _ in changes(self.reconciler.directory, self.trials.moved):
-                if self.trials.trial is None:
-                    await self.reconciler.reload()
-            moved.cancel()
-
-    async def _moved(self, stop: asyncio.Event) -> None:
-        await stop.wait()
-        self.trials.moved.set()
 
     async def _is_alive(self, key: BridgeKey) -> bool:
         datapath_id = self.reconciler.world.datapath_of(key)

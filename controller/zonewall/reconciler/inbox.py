@@ -10,6 +10,7 @@ from collections.abc import Callable
 import structlog
 
 from zonewall.errors import ZonewallError
+from zonewall.reconciler.faults import Faults
 
 TURN_S = 0.005
 """So long things are done one after the other before all else that waits in the loop has its turn."""
@@ -20,8 +21,9 @@ _log = structlog.get_logger()
 class Inbox:
     """A queue of actions; anybody puts them in, one task does them."""
 
-    def __init__(self) -> None:
-        """Begin with nothing to do."""
+    def __init__(self, faults: Faults) -> None:
+        """Begin with nothing to do; tell ``faults`` of what an action raises that nobody foresaw."""
+        self._faults = faults
         self._queue: asyncio.Queue[Callable[[], object]] = asyncio.Queue()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -39,7 +41,7 @@ class Inbox:
         self._queue.put_nowait(action)
 
     async def work(self) -> None:
-        """Do what is put in until cancelled; what is refused is told and ends nothing.
+        """Do what is put in until cancelled; what is refused or fails is told and ends nothing.
 
         A queue that is not empty gives nobody else a turn by itself: when a host tells of thousands of ports,
         bridges that connect meanwhile would wait for an answer longer than they are willing to.
@@ -53,6 +55,8 @@ class Inbox:
                 action()
             except ZonewallError as error:
                 _log.error("event_refused", error=str(error))
+            except Exception as error:
+                self._faults.note("event", error)
             if time.monotonic() >= turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = time.monotonic() + TURN_S

@@ -25,6 +25,7 @@ from zonewall.policy.reread import Rereader
 from zonewall.reconciler.addresses import Addresses
 from zonewall.reconciler.compiler import Compiler
 from zonewall.reconciler.effect_log import log_effects
+from zonewall.reconciler.faults import Faults, in_one_line
 from zonewall.reconciler.inbox import Inbox
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.links import LinkFinder
@@ -80,8 +81,9 @@ class Reconciler:
         """What is in force beside the documents: measures against what an IDS has told."""
         self.told: set[HostName] = set()
         self._started = time.monotonic()
-        self._inbox = Inbox()
-        self._tasks = Tasks()
+        self.faults = Faults()
+        self._inbox = Inbox(self.faults)
+        self._tasks = Tasks(self.faults)
         self.recorder = Recorder(journal or Nowhere())
         self.changing = asyncio.Lock()
         """Held by whoever reads a configuration and puts it in force, so that none undoes another's."""
@@ -158,12 +160,9 @@ class Reconciler:
         """Read the directory again; what is invalid changes nothing and is reported."""
         async with self.changing:
             try:
-                configuration, texts = await self.read(self.directory)
-            except ZonewallError as error:
-                self.refused_configuration = str(error)
-                _log.error("configuration_refused", error=str(error))
-                return
-            self.apply(configuration, texts)
+                self.apply(*await self.read(self.directory))
+            except Exception as error:
+                self._refuse(error)
 
     async def read(self, directory: Path) -> tuple[Configuration, Mapping[str, bytes]]:
         """Return what a directory says together with what was added by command, if it may be put in force.
@@ -288,11 +287,10 @@ class Reconciler:
         learnt = self.addresses.book
         try:
             effects = self._put_in_force(self.addresses.configured(configuration))
-        except ZonewallError as error:
+        except Exception as error:
             self.addresses.configured(self._documents)
             self.addresses.book = learnt
-            self.refused_configuration = str(error)
-            _log.error("configuration_refused", error=str(error))
+            self._refuse(error)
             return False
         self._documents = configuration
         self.texts = texts
@@ -308,6 +306,15 @@ class Reconciler:
         self.dispatch(self._everywhere())
         _log.info("configuration_applied", tenants=len(configuration.tenants))
         return True
+
+    def _refuse(self, error: Exception) -> None:
+        """Have log and status say why documents are not in force; of what nobody foresaw, where it arose."""
+        text = str(error)
+        if not isinstance(error, ZonewallError):
+            self.faults.note("configuration", error)
+            text = f"a fault of zonewall, not of the documents: {in_one_line(error)}"
+        self.refused_configuration = text
+        _log.error("configuration_refused", error=text)
 
     def _everywhere(self) -> Turn:
         return Turn(then=frozenset(bridges_of(self.world.configuration)))

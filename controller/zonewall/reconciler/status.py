@@ -45,6 +45,7 @@ def status_document(
             "broken": journal.broken or None,
         },
         "not_written": [error for error in (reconciler.numbers.error, reconciler.schedule.error) if error],
+        "faults": reconciler.faults.status(),
         "hosts": [
             {
                 "host": name,

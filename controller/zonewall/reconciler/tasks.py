@@ -6,16 +6,15 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-import structlog
-
-_log = structlog.get_logger()
+from zonewall.reconciler.faults import Faults
 
 
 class Tasks:
     """What runs beside; confined to one event loop."""
 
-    def __init__(self) -> None:
-        """Begin with none."""
+    def __init__(self, faults: Faults) -> None:
+        """Begin with none; tell ``faults`` of those that end by an exception."""
+        self._faults = faults
         self._running: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -33,7 +32,7 @@ class Tasks:
         if self._loop is None:
             work.close()
             return
-        task = self._loop.create_task(work)
+        task = self._loop.create_task(work, name=getattr(work, "__qualname__", None))
         self._running.add(task)
         task.add_done_callback(self._ended)
 
@@ -46,4 +45,4 @@ class Tasks:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("task_failed", error=repr(error))
+            self._faults.note(task.get_name(), error)

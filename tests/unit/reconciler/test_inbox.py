@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from zonewall.errors import ZonewallError
+from zonewall.reconciler.faults import MOST_KINDS, Faults, in_one_line
 from zonewall.reconciler.inbox import Inbox
 
 SLOW_S = 0.002
@@ -27,7 +28,7 @@ async def worked(inbox: Inbox, *, until: Callable[[], bool]) -> int:
 
 def test_a_flood_of_events_leaves_every_other_task_its_turns() -> None:
     async def scene() -> int:
-        inbox, done = Inbox(), []
+        inbox, done = Inbox(Faults()), []
         for number in range(200):
             inbox.put(lambda number=number: (time.sleep(SLOW_S), done.append(number)))
         turns = await worked(inbox, until=lambda: len(done) == 200)
@@ -45,7 +46,7 @@ def test_what_other_threads_tell_before_the_work_begins_waits_and_is_done_in_ord
         await working
         return done
 
-    inbox, done = Inbox(), list[int]()
+    inbox, done = Inbox(Faults()), list[int]()
     for number in (1, 2):
         told = threading.Thread(target=inbox.post, args=(lambda number=number: done.append(number),))
         told.start()
@@ -59,10 +60,44 @@ def test_an_event_that_is_refused_does_not_end_the_work() -> None:
         raise ZonewallError("no")
 
     async def scene() -> list[int]:
-        inbox, done = Inbox(), list[int]()
+        inbox, done = Inbox(Faults()), list[int]()
         inbox.put(refused)
         inbox.put(lambda: done.append(1))
         await worked(inbox, until=lambda: bool(done))
         return done
 
     assert asyncio.run(scene()) == [1]
+
+
+def test_an_event_that_fails_as_nobody_foresaw_is_told_and_does_not_end_the_work() -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    async def scene() -> list[int]:
+        inbox, done = Inbox(faults), list[int]()
+        for _ in range(3):
+            inbox.put(full)
+        inbox.put(lambda: done.append(1))
+        await worked(inbox, until=lambda: bool(done))
+        return done
+
+    faults = Faults()
+    assert asyncio.run(scene()) == [1]
+    (told,) = faults.status()
+    assert told["times"] == 3
+    assert "No space left on device" in told["fault"]
+    assert "test_inbox.py" in told["fault"]
+
+
+def test_faults_of_many_kinds_are_counted_and_not_all_kept() -> None:
+    faults = Faults()
+    for number in range(1000):
+        faults.note("event", ValueError(str(number)))
+    told = faults.status()
+    assert len(told) <= MOST_KINDS + 1
+    assert sum(one["times"] for one in told) == 1000
+
+
+def test_a_fault_is_one_line_whatever_it_says() -> None:
+    assert in_one_line(ValueError("a\nb" * 1000)).startswith("ValueError: a ba b")
+    assert len(in_one_line(ValueError("x" * 10_000))) <= 300

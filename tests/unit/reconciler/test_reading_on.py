@@ -1,0 +1,111 @@
+"""Whatever reading a document leads to, the next one is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from zonewall.policy.model import Configuration
+from zonewall.reconciler import reconciler as reconciler_module
+from zonewall.reconciler import watching
+from zonewall.reconciler.reconciler import Reconciler
+from zonewall.reconciler.trial import Trials
+from zonewall.store.watch import changes
+
+TENANT = "kind: tenant\ntenant: acme\n"
+
+
+def tenants(reconciler: Reconciler) -> set[str]:
+    return set(reconciler.world.configuration.tenants)
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    (folder / "acme.yaml").write_text(TENANT)
+    return folder / "more.yaml"
+
+
+@pytest.fixture
+def reconciler(document: Path, tmp_path: Path) -> Reconciler:
+    return Reconciler(document.parent, tmp_path / "state", b"k" * 32)
+
+
+def test_what_nobody_foresaw_of_documents_is_told_refuses_them_and_the_next_are_read(
+    document: Path, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deep(*_: object) -> object:
+        raise RecursionError("maximum recursion depth exceeded")
+
+    document.write_text("kind: tenant\ntenant: blue\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(reconciler_module, "load_accepted", deep)
+        asyncio.run(reconciler.reload())
+    assert tenants(reconciler) == {"acme"}
+    assert "RecursionError" in reconciler.refused_configuration
+    assert "a fault of zonewall" in reconciler.refused_configuration
+    (told,) = reconciler.faults.status()
+    assert "RecursionError" in told["fault"]
+    asyncio.run(reconciler.reload())
+    assert tenants(reconciler) == {"acme", "blue"}
+    assert reconciler.refused_configuration == ""
+
+
+def test_what_nobody_foresaw_on_the_way_into_force_changes_nothing(
+    document: Path, reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = reconciler.documents
+
+    def broken(_: Configuration) -> Configuration:
+        raise KeyError("broken")
+
+    document.write_text("kind: tenant\ntenant: blue\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(reconciler, "amend", broken)
+        asyncio.run(reconciler.reload())
+    assert reconciler.documents is before
+    assert "KeyError" in reconciler.refused_configuration
+    asyncio.run(reconciler.reload())
+    assert tenants(reconciler) == {"acme", "blue"}
+
+
+def test_a_directory_that_cannot_be_watched_for_a_while_is_read_when_it_can(
+    document: Path, reconciler: Reconciler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[Path]()
+
+    async def failing_once(directory: Path, stop: asyncio.Event) -> AsyncIterator[None]:
+        asked.append(directory)
+        if len(asked) == 1:
+            document.write_text("kind: tenant\ntenant: blue\n")
+            raise OSError(28, "inotify watch limit reached")
+        async for _ in changes(directory, stop):
+            yield
+
+    async def scene() -> None:
+        stop = asyncio.Event()
+        trials = Trials(reconciler, set, _alive, tmp_path / "applied.json", document.parent)
+        following = asyncio.create_task(watching.watch(reconciler, trials, stop))
+        await until(lambda: tenants(reconciler) == {"acme", "blue"}, following)
+        stop.set()
+        await following
+
+    monkeypatch.setattr(watching, "AGAIN_S", 0.05)
+    monkeypatch.setattr(watching, "changes", failing_once)
+    asyncio.run(scene())
+    assert "inotify watch limit reached" in reconciler.faults.status()[0]["fault"]
+
+
+async def _alive(_: object) -> bool:
+    return True
+
+
+async def until(condition: Callable[[], bool], task: asyncio.Task[None]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            assert not task.done()
+            await asyncio.sleep(0.02)
