@@ -49,7 +49,7 @@ class BareClient:
             pass
 
     def plugged(self, plug: Callable[[], object], number: int, bodies: Sequence[bytes]) -> float:
-        """Plug a port; return the milliseconds from the database's word of its number to a bundle confirmed."""
+        """Plug a port; return milliseconds from the database's word of its number to a bundle confirmed."""
         plug()
         while not self._has_number(self._told()):
             pass
