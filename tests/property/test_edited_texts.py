@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+from bisect import bisect_right
 from collections.abc import Callable
 
 import pytest
@@ -21,6 +23,14 @@ FRAGMENTS = (
     "\r\n", "\x85", "~", "default: drop\n", "...\n",
     "  - name: new\n    from: web\n    to: db\n    action: allow\n",
 )  # fmt: skip
+
+
+ODD = (
+    "# the shop\n", "# the shop\n        ", "  ", "\n", '"~mark~" #', '"~mark~" ] #', '- "~mark~" #',
+    "!!str ", "! ", "!!map ", "!!seq ", "&a ", "? ", "- ", "~", "null, ", "{}, ", "\t", "\u2028", "\x85",
+    "\r\n", "'~mark~', ", "[], ", '"~mark~"]\n', "%TAG !! tag:example.com,2000:\n", "...\n", "--- ",
+)  # fmt: skip
+"""What may stand where an item begins or ends, and moves it or gives it another meaning."""
 
 
 def block(document: object) -> str:
@@ -43,6 +53,33 @@ def one_line(document: object) -> str:
 
 def spread(document: object) -> str:
     return json.dumps(document, indent=1)
+
+
+def listed(document: object) -> str:
+    """Return block style in which each item of a list stands in a line, in brackets."""
+    assert isinstance(document, dict)
+    lines = []
+    for key, value in document.items():
+        if key == "tiers":
+            lines += ["tiers:\n"]
+            for tier in value:
+                lines += [f"- name: {tier['name']}\n  rules:\n"]
+                lines += [f"  - {json.dumps(rule)}\n" for rule in tier["rules"]]
+        elif key == "endpoints":
+            lines += ["endpoints:\n", *(f"- {json.dumps(one)}\n" for one in value)]
+        else:
+            lines += [f"{key}: {json.dumps(value)}\n"]
+    return "".join(lines)
+
+
+def in_brackets(document: object) -> str:
+    """Return block style whose long lists have brackets, an item in each line."""
+    return re.sub(r"(?m)^( *)(endpoints|rules):\n((?: *- \{.*\n)+)", _bracketed, listed(document))
+
+
+def _bracketed(found: re.Match[str]) -> str:
+    items = ",\n".join(re.sub("^ *- ", "  ", line) for line in found[3].splitlines())
+    return f"{found[1]}{found[2]}: [\n{items}]\n"
 
 
 STYLES: tuple[Callable[[object], str], ...] = (block, indented, one_line, spread)
@@ -122,6 +159,58 @@ def test_texts_edited_at_random_are_read_as_from_nothing(style: Callable[[object
             good = texts
         else:
             assert assert_same(reader, good)
+
+
+@pytest.mark.parametrize("style", [*STYLES, listed, in_brackets])
+@pytest.mark.parametrize("seed", range(8))
+def test_texts_with_odd_words_where_items_begin_or_end_are_read_as_from_nothing(
+    style: Callable[[object], str], seed: int
+) -> None:
+    draw = random.Random(2000 + seed)
+    good = {name: style(document).encode() for name, document in first_documents().items()}
+    reader = Rereader()
+    assert assert_same(reader, good)
+    for _ in range(40):
+        name = draw.choice(("acme.yaml", "inventory.yaml"))
+        text = good[name].decode()
+        edges = [found.end() for found in re.finditer(r"(?m)^ *- |\[\s*(?=\{)|\}, *|\}\n *|\n", text)]
+        place = draw.choice(edges)
+        to = draw.choice((place, place, draw.choice(edges[bisect_right(edges, place) :][:6] or [place])))
+        texts = {**good, name: (text[:place] + draw.choice(ODD) + text[to:]).encode()}
+        if assert_same(reader, texts):
+            good = texts
+        else:
+            assert assert_same(reader, good)
+
+
+RULES = "kind: tenant\ntenant: acme\nzones: {z: {}}\ntiers:\n  - name: t\n    rules:"
+BLOCK = RULES + "".join(
+    f"\n      - {{name: r{n}, from: any, to: z, services: [tcp/{n}], action: allow}}" for n in (1, 2, 3)
+)
+FLOW = f"{RULES} [" + ", ".join(
+    f"{{name: r{n}, from: any, to: z, services: [tcp/{n}], action: allow}}" for n in (1, 2, 3)
+) + "]"  # fmt: skip
+HEAD = f"%TAG !! tag:example.com,2000:\n---\n{BLOCK}"
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        (BLOCK, "- {name: r1", "- # the shop\n        {name: r1"),
+        (BLOCK, "- {name: r1", "-   {name: r1"),
+        (BLOCK, "allow}\n      - {name: r2", 'allow}\n      - "~mark~" #- {name: r2'),
+        (BLOCK, "allow}\n      - {name: r2", 'allow}\n      - "~mark~" #      - {name: r2'),
+        (FLOW, "allow}, {name: r2", 'allow}, "~mark~" ] #{name: r2'),
+        (FLOW, "allow}, {name: r2", "allow}, !!str {name: r2"),
+        (FLOW, "allow}, {name: r2", "allow}, ! {name: r2"),
+        (HEAD, "name: r1", "name: !!str r1"),
+    ],
+)
+def test_what_moves_items_or_gives_them_another_meaning_is_seen(text: str, old: str, new: str) -> None:
+    assert old in text
+    reader = Rereader()
+    assert assert_same(reader, {"acme.yaml": text.encode()})
+    assert_same(reader, {"acme.yaml": text.replace(old, new, 1).replace("[tcp/1]", "[tcp/11]").encode()})
 
 
 def test_an_edited_rule_or_endpoint_is_read_without_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:

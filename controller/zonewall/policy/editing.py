@@ -151,30 +151,30 @@ def _begin(text: str, start: int, in_brackets: bool) -> int | None:
 
 def _parsed(file: str, text: str, first: Location, indent: int | None, is_followed: bool) -> Fragment | None:
     """Return the items of a text that stand where another list's item began; None if that is not sure."""
-    mark = f'"{_MARK}"'
-    if indent is None:
-        whole = f"{_OPENING}{text}{mark}]"
-        if not text.startswith("{"):
-            return None
-    else:
-        whole = f"{KEY}:\n{text}" + (f"{' ' * indent}- {mark}\n" if is_followed else "")
-        if not text.startswith(f"{' ' * indent}- "):
-            return None
+    in_brackets = indent is None
+    opening, closing = (_OPENING, "]") if in_brackets else (f"{KEY}:\n", "\n")
+    dash = "" if indent is None else " " * indent + "- "
+    if not text.startswith(dash or "{"):
+        return None
+    before = f"{opening}{text}{dash}"
+    whole = f'{before}"{_MARK}"{closing}' if is_followed else f"{opening}{text}"
     trees, findings = read_trees(file, whole.encode())
     if findings or len(trees) != 1 or trees[0].has_anchors or list(trees[0].root.entries) != [KEY]:
         return None
     items = trees[0].root.entries[KEY][1]
-    if not isinstance(items, Sequence) or items.in_brackets is not (indent is None):
+    if not isinstance(items, Sequence) or items.in_brackets is not in_brackets or not items.starts:
+        return None
+    # Tags, comments or spaces before the first item or the mark move it; a text may have a mark of its own.
+    if items.starts[0] != len(opening) + len(dash):
         return None
     place = None
     if is_followed:
-        last = items.items.pop() if items.items else None
-        if not isinstance(last, Scalar) or last.text != _MARK or last.plain:
+        last = items.items.pop()
+        if not isinstance(last, Scalar) or last.text != _MARK or items.starts.pop() != len(before):
             return None
         place = (last.line, last.column)
-    if not items.items or items.starts is None:
+    if not items.items:
         return None
-    del items.starts[len(items.items) :]
     return Fragment(trees[0], items, place, (first.line, first.column))
 
 

@@ -84,7 +84,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """One document of a file; ``has_anchors``: part of the file may stand for another."""
+    """One document of a file; ``has_anchors``: what a part of it means, another may say (or a directive)."""
 
     file: str
     root: Mapping
@@ -213,6 +213,8 @@ class _Composer:
                     self._end()
                 elif kind is yaml.AliasEvent:
                     self._alias(event)
+                elif kind is yaml.DocumentStartEvent:
+                    self._has_anchors |= bool(event.tags or event.version)
                 elif kind is yaml.DocumentEndEvent:
                     yield from self._finished()
         finally:
