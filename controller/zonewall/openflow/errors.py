@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from zonewall.errors import BridgeError
 from zonewall.flows.encoded import EncodedFlow, FlowKey
 from zonewall.openflow.error_names import error_name
+
+FENCED: Final = "another controller, started later, is the bridge's master"
 
 
 class SessionClosed(BridgeError):  # noqa: N818
@@ -26,6 +29,11 @@ class RequestRefused(BridgeError):  # noqa: N818
         self.code = code
         self.reason = error_name(kind, code)
         super().__init__(f"the bridge refused {what}: {self.reason}")
+
+    @property
+    def is_stale(self) -> bool:
+        """Say whether a controller of a newer generation is master (OFPRRFC_STALE)."""
+        return (self.kind, self.code) == (11, 0)
 
 
 class MeterRefused(RequestRefused):

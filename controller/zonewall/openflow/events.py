@@ -44,6 +44,13 @@ class ConnectionRefused:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """Another controller, of a newer generation, is the bridge's master; the session has ended or will."""
+
+    datapath_id: int
+
+
 class PortChange(Enum):
     """What became of a port."""
 
@@ -147,6 +154,7 @@ Event = (
     BridgeUp
     | BridgeDown
     | ConnectionRefused
+    | Fenced
     | PortChanged
     | PacketIn
     | FlowRemoved

@@ -14,7 +14,8 @@ from typing import Any
 
 from zonewall.errors import AdmissionError, BridgeError
 from zonewall.openflow.channel import Channel
-from zonewall.openflow.events import BridgeDown, BridgeUp, ConnectionRefused
+from zonewall.openflow.errors import RequestRefused
+from zonewall.openflow.events import BridgeDown, BridgeUp, ConnectionRefused, Fenced
 from zonewall.openflow.handshake import greet
 from zonewall.openflow.session import Emit, Session
 from zonewall.openflow.tls import TlsFiles, certificate_names
@@ -242,6 +243,8 @@ class Listener:
                 await session.become_master(self.options.generation_id)
                 ports = await session.read_ports()
             except BridgeError as error:
+                if isinstance(error, RequestRefused) and error.is_stale:
+                    self._emit(Fenced(session.datapath_id))
                 session.close(str(error))
                 self._emit(ConnectionRefused(session.peer_address, session.datapath_id, str(error)))
             else:

@@ -26,8 +26,12 @@ BARRIER_REPLY: Final = 21
 ROLE_REQUEST: Final = 24
 ROLE_REPLY: Final = 25
 SET_ASYNC: Final = 28
+ROLE_STATUS: Final = 30
 BUNDLE_CONTROL: Final = 33
 BUNDLE_ADD: Final = 34
+
+MASTER: Final = 2
+"""The role that this controller asks for (OFPCR_ROLE_MASTER)."""
 
 NICIRA: Final = 0x00002320
 SET_PACKET_IN_FORMAT: Final = 16
@@ -115,7 +119,7 @@ def set_async(xid: int) -> bytes:
 
 def role_master(xid: int, generation_id: int) -> bytes:
     """Ask to be the bridge's master."""
-    return message(ROLE_REQUEST, xid, struct.pack("!IHxxQ", 2, 0, generation_id))
+    return message(ROLE_REQUEST, xid, struct.pack("!IHxxQ", MASTER, 0, generation_id))
 
 
 def multipart(xid: int, kind: Multipart, body: bytes = b"") -> bytes:

@@ -251,6 +251,12 @@ def parse_port_status(datapath_id: int, body: bytes) -> PortChanged:
     return PortChanged(datapath_id, PortChange(body[0]), _port(body, 8))
 
 
+def parse_role_status(body: bytes) -> int:
+    """Return the role that this controller has from now on (OpenFlow 1.5.1, 7.4.4)."""
+    _need(body, 16, "role status")
+    return int.from_bytes(body[:4], "big")
+
+
 def parse_flow_removed(datapath_id: int, body: bytes) -> FlowRemoved:
     """Return the flow that ended (OpenFlow 1.5.1, 7.4.2)."""
     _need(body, 24, "flow removed")

@@ -13,8 +13,8 @@ from zonewall.flows.oxm import canonical_port
 from zonewall.flows.wire import message
 from zonewall.openflow import messages, parse
 from zonewall.openflow.channel import Channel
-from zonewall.openflow.errors import Malformed, RequestRefused, SessionClosed
-from zonewall.openflow.events import Event, FlowCount, FlowsChanged, Port, SwitchError
+from zonewall.openflow.errors import FENCED, Malformed, RequestRefused, SessionClosed
+from zonewall.openflow.events import Event, Fenced, FlowCount, FlowsChanged, Port, SwitchError
 from zonewall.openflow.fingerprint import Fingerprint, Fingerprinter
 from zonewall.openflow.messages import Multipart
 from zonewall.openflow.parse import Header
@@ -85,6 +85,8 @@ class Session:
             self._emit(parse.parse_port_status(self.datapath_id, body))
         elif kind == messages.FLOW_REMOVED:
             self._emit(parse.parse_flow_removed(self.datapath_id, body))
+        elif kind == messages.ROLE_STATUS:
+            self._take_role(parse.parse_role_status(body))
         else:
             waiter = next((w for w in self._waiters if w.first_xid <= header.xid <= w.last_xid), None)
             if waiter is not None:
@@ -93,6 +95,11 @@ class Session:
                 self._take_unasked(body)
             elif kind == messages.ERROR:
                 self._emit(SwitchError(self.datapath_id, *parse.parse_error(body), header.xid))
+
+    def _take_role(self, role: int) -> None:
+        if role != messages.MASTER:
+            self._emit(Fenced(self.datapath_id))
+            raise SessionClosed(FENCED)
 
     def _take_unasked(self, body: bytes) -> None:
         kind, _, content = parse.parse_multipart(body)

@@ -19,6 +19,7 @@ from zonewall.openflow.events import (
     BridgeUp,
     ConnectionRefused,
     Event,
+    Fenced,
     FlowRemoved,
     FlowsChanged,
     PacketIn,
@@ -112,24 +113,26 @@ class BridgeEvents:
                 self._legs(event.datapath_id, [event.port], gone=event.change is PortChange.DELETED)
             case PacketIn():
                 self._packet(event)
-            case FlowsChanged() | FlowRemoved():
-                self._flows(event)
+            case FlowsChanged() | FlowRemoved() | Fenced():
+                self._others(event)
             case ConnectionRefused():
                 self._refused(event)
             case _:
                 _log.warning("bridge_event", what=str(event))
 
-    def _flows(self, event: FlowsChanged | FlowRemoved) -> None:
-        """Take what became of flows that others changed; rows that count come and go all the time."""
+    def _others(self, event: FlowsChanged | FlowRemoved | Fenced) -> None:
+        """Take what others did to flows, or the bridge; rows that count come and go all the time."""
         key = self._reconciler.world.bridge_of(DatapathId(event.datapath_id))
         if key is None or key not in self._reconciler.keepers:
             return
-        if isinstance(event, FlowRemoved):
+        if isinstance(event, Fenced):
+            self._reconciler.keepers[key].fenced()
+        elif isinstance(event, FlowRemoved):
             self.connections.removed(key, event)
-            return
-        self.connections.told(key, event.updates)
-        others = [one for one in event.updates if one.key is None or not is_row(one.key)]
-        self._reconciler.keepers[key].told(others)
+        else:
+            self.connections.told(key, event.updates)
+            others = [one for one in event.updates if one.key is None or not is_row(one.key)]
+            self._reconciler.keepers[key].told(others)
 
     def _refused(self, event: ConnectionRefused) -> None:
         """Tell of a refusal once a minute for each address and reason; keep the last of so many addresses."""

@@ -40,6 +40,7 @@ from zonewall.reconciler.tasks import Tasks
 from zonewall.reconciler.trial import Trials
 from zonewall.reconciler.watching import watch
 from zonewall.store.applied_file import read_applied
+from zonewall.store.generation_file import next_generation
 from zonewall.store.journal_writer import JournalWriter
 from zonewall.store.options import JOURNAL_FILE, Options, TlsOptions, parse_remote
 from zonewall.telemetry.outputs import Outputs
@@ -210,7 +211,7 @@ class Controller:
         self._follow_hosts(self.reconciler.world.configuration)
         for door in doors.ovsdb:
             self.databases.listen_on(door.listening, _ovsdb_tls(self.options.tls) if door.is_tls else None)
-        generation_id = int(time.time() * 1000)
+        generation_id = next_generation(self.options.state / "generation.json", int(time.time() * 1000))
         for door in doors.openflow:
             _, address, port = parse_remote(door.place)
             tls = _openflow_tls(self.options.tls) if door.is_tls else None

@@ -20,7 +20,7 @@ from zonewall.flows.layers import Layers
 from zonewall.flows.leaving import SEARCHED, Leaving
 from zonewall.flows.staging import LARGE, Plan, plan
 from zonewall.intent.fleet import Fleet, Policy
-from zonewall.openflow.errors import BundleRefused, MeterRefused
+from zonewall.openflow.errors import FENCED, BundleRefused, MeterRefused
 from zonewall.openflow.events import FlowUpdate
 from zonewall.placement.model import BridgeKey, Placement
 from zonewall.reconciler.aside import SetAside, about
@@ -128,6 +128,11 @@ class BridgeKeeper:
             self.link = None
             self.holdings.forget()
             self._set_state("away")
+
+    def fenced(self) -> None:
+        """Take that another controller has the bridge; ``status`` says so until there is a session again."""
+        self._set_state("fenced")
+        self.status.error = FENCED
 
     @property
     def is_pending(self) -> bool:
@@ -338,6 +343,8 @@ class BridgeKeeper:
     def _set_state(self, state: str) -> None:
         if state in ("in-force", "degraded"):
             self.status.error = ""
+        if self.status.state == "fenced" and state in ("away", "failed"):
+            return
         if self.status.state != state:
             self.status.state = state
             self.status.since = time.time()

@@ -1,0 +1,93 @@
+"""A whole controller in a thread of the test's own process, on a loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from support.ovsdb_host import free_port
+from zonewall.reconciler.controller import Controller
+from zonewall.store.options import Options
+
+PATIENCE_S = 40.0
+
+
+def one_bridge(folder: Path, datapath_id: int = 0xA1, **said: Any) -> Path:
+    """Write documents of one host ``hv1`` with ``br-int``, of which more can be said; return the folder."""
+    folder.mkdir(exist_ok=True)
+    bridge = {"attachment": "fabric", "datapath-id": f"{datapath_id:016x}", **said}
+    end = {"name": "vm", "tenant": "acme", "iface-id": "vm", "mac": "52:54:00:00:00:01", "ips": ["10.0.0.1"]}
+    inventory = {"kind": "inventory", "hosts": {"hv1": {"bridges": {"br-int": bridge}}}, "endpoints": [end]}
+    tenant = {"kind": "tenant", "tenant": "acme"}
+    (folder / "all.yaml").write_text(yaml.safe_dump_all([inventory, tenant]))
+    return folder
+
+
+class WholeController:
+    """A controller at work; ``status`` and ``run`` are called from the test's thread."""
+
+    def __init__(self, directory: Path, options: Options) -> None:
+        self.controller = Controller(directory, options)
+        self.loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            self.loop.run_until_complete(self.controller.run(self._stop))
+        except BaseException as error:
+            self.error = error
+
+    @property
+    def has_ended(self) -> bool:
+        """Say whether it has ended, by itself or because it was told to."""
+        return not self._thread.is_alive()
+
+    def status(self) -> dict[str, Any]:
+        """Return its status document."""
+
+        async def look() -> dict[str, Any]:
+            return self.controller.status()
+
+        return asyncio.run_coroutine_threadsafe(look(), self.loop).result(PATIENCE_S)
+
+    def bridge(self) -> dict[str, Any]:
+        """Return the status of its only bridge."""
+        (row,) = self.status()["bridges"]
+        return dict(row)
+
+    def until(self, condition: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+        """Wait until its only bridge's status is as it should be, and return it."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition(row := self.bridge()):
+            assert time.monotonic() < deadline, row
+            time.sleep(0.02)
+        return row
+
+    def close(self) -> None:
+        """Stop it; safe to call twice."""
+        with contextlib.suppress(RuntimeError):  # its loop may be closed
+            self.loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(PATIENCE_S)
+        assert self.has_ended
+        self.loop.close()
+
+
+@contextlib.contextmanager
+def whole_controller(directory: Path, state: Path, **options: Any) -> Iterator[tuple[WholeController, str]]:
+    """A controller that listens on loopback, and the address for bridges."""
+    remote = f"tcp:127.0.0.1:{free_port()}"
+    whole = WholeController(directory, Options(openflow=(remote,), state=state, **options))
+    try:
+        yield whole, remote
+    finally:
+        whole.close()
