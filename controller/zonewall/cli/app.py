@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import pkgutil
 import sys
@@ -16,8 +15,6 @@ from zonewall.lean import import_without
 # Log events are plain lines; structlog would read rich for the tracebacks that it could draw.
 import_without("structlog", "rich")
 
-YOUNG = 50_000
-"""New objects between two collections of the youngest garbage."""
 EXIT_FINDING = 1
 EXIT_UNUSABLE = 2
 EXIT_UNREACHABLE = 3
@@ -50,8 +47,6 @@ def _nothing() -> None:
 
 def main() -> None:
     """Run the command line; an expected error becomes its text on stderr and an exit code."""
-    # What a command reads stays; with the usual threshold half of the time goes into looking for garbage.
-    gc.set_threshold(YOUNG)
     try:
         build_app(sys.argv[1] if len(sys.argv) > 1 else "")()
     except ControllerUnreachableError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -17,6 +18,8 @@ from zonewall.reconciler.doors import open_doors
 from zonewall.store.options import STATE_VARIABLE, Options, read_options
 
 SWITCH_S = 0.0005
+START_S = 2.0
+"""So long threads take turns no oftener than Python does by itself: it would cost a tenth of the start."""
 _TLS = ("certificate", "private-key", "ca")
 
 
@@ -53,6 +56,8 @@ def register(app: typer.Typer) -> None:
         log_format: Annotated[str | None, typer.Option(help="text or json.")] = None,
     ) -> None:
         """Run the controller until SIGTERM or SIGINT; bridges go on enforcing what they have."""
+        # What is made until bridges are as wanted stays: looking through it for garbage begins after that.
+        gc.disable()
         said: dict[str, Any] = {
             "openflow": tuple(openflow) if openflow else None,
             "ovsdb": tuple(ovsdb) if ovsdb else None,
@@ -74,10 +79,10 @@ def register(app: typer.Typer) -> None:
 async def serve(directory: Path, options: Options) -> None:
     """Run the controller and its control socket until a signal comes."""
     await refuse_second(options.control_socket)
-    # What a bridge has told passes several threads, and must not wait for 5 ms of others' turns at each.
-    sys.setswitchinterval(SWITCH_S)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    # What a bridge has told passes several threads, and must not wait for 5 ms of others' turns at each.
+    loop.call_later(START_S, sys.setswitchinterval, SWITCH_S)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     doors = open_doors(options)

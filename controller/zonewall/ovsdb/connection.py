@@ -13,6 +13,7 @@ from zonewall.errors import BridgeError
 from zonewall.ovsdb.facts import RootFacts
 from zonewall.ovsdb.handshake import Newcomer
 from zonewall.ovsdb.loop import Wants
+from zonewall.ovsdb.rousing import Rouser
 from zonewall.ovsdb.schema import MAX_PORTS, MAX_SNAPSHOT_BYTES, schema_helper
 from zonewall.ovsdb.setup import BridgeKeeper
 from zonewall.ovsdb.view import HostView, Rows
@@ -93,12 +94,14 @@ class HostConnection:
         self._database = FollowedDatabase(self._session, self._rows)
         self._deadline_ms = timeval.msec() + snapshot_deadline_s * 1000
         self._changed, self._lost = changed, lost
+        self.rouser = Rouser(self._session)
         self.keeper = BridgeKeeper(
             self._database, lambda bridge, done, why: setup_report(self, bridge, done, why)
         )
 
     def run(self) -> None:
         """Take in what came, send what is due."""
+        self.rouser.run()
         try:
             moved = self._database.run()
         except BridgeError as problem:
@@ -114,6 +117,7 @@ class HostConnection:
     def wait(self, wants: Wants) -> None:
         """Wait for the host, or for the next probe or retry."""
         self._database.wait(wants)
+        self.rouser.wait(wants)
         if self.in_step:
             self.keeper.wait(wants)
         else:

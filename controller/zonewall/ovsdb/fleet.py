@@ -60,6 +60,7 @@ class _Known:
     connection: HostConnection | None = None
     dialer: Dialer | None = None
     wishes: dict[BridgeName, BridgeSetup] = field(default_factory=dict)
+    awaited: set[BridgeName] = field(default_factory=set)
     unreachable: str = ""
 
 
@@ -103,6 +104,7 @@ class Fleet:
             before, known.declaration = known.declaration, declaration
             for bridge in known.wishes.keys() - declaration.bridges.keys():
                 self._wish(known, bridge, None)
+                known.awaited.discard(bridge)
             if _identity(before) != _identity(declaration):
                 self._cut(known, "the inventory changed what it must show; it is admitted anew")
                 self._prepare_to_dial(known)
@@ -115,6 +117,17 @@ class Fleet:
             self._emit(BridgeSetupFailed(host, bridge, reason, time.monotonic()))
             return
         self._wish(known, bridge, wanted)
+
+    def await_bridge(self, host: HostName, bridge: BridgeName, *, awaited: bool) -> None:
+        """Have the host's switch look for the bridge's controller, now and when the host connects; or not."""
+        known = self._hosts.get(host)
+        if known is None or (bridge in known.awaited) == awaited:
+            return
+        (known.awaited.add if awaited else known.awaited.discard)(bridge)
+        if known.connection is not None:
+            rouser = known.connection.rouser
+            (rouser.call if awaited else rouser.rest)(bridge)
+            self._loop.rouse(known.connection)
 
     def close(self) -> None:
         """End everything, saying nothing."""
@@ -225,6 +238,8 @@ class Fleet:
         )
         for bridge, wanted in known.wishes.items():
             known.connection.keeper.wish(bridge, wanted)
+        for bridge in known.awaited:
+            known.connection.rouser.call(bridge)
         self._loop.add(known.connection)
 
     # Following

@@ -13,7 +13,7 @@ from zonewall.ovsdb.setup import BridgeSetup
 from zonewall.ovsdb.tls import Renewed, TlsFiles, client_context, server_context
 from zonewall.placement.observations import Observation
 from zonewall.policy.inventory import BridgeDeclaration, HostDeclaration
-from zonewall.values.names import DatapathId, HostName
+from zonewall.values.names import BridgeName, DatapathId, HostName
 
 _STOPPING_S = 10.0
 
@@ -107,3 +107,7 @@ class OvsdbService:
             collectors=collectors[1],
         )
         self._loop.post(lambda: self._fleet.ensure_bridge(host, declaration.name, wanted))
+
+    def await_bridge(self, host: HostName, bridge: BridgeName, *, awaited: bool) -> None:
+        """Say whether a bridge of ``set_hosts`` is awaited: its switch is told so, and comes sooner."""
+        self._loop.post(lambda: self._fleet.await_bridge(host, bridge, awaited=awaited))

@@ -15,6 +15,7 @@ import structlog
 
 from zonewall.errors import ZonewallError
 from zonewall.flows.encoded import BridgeState
+from zonewall.openflow.events import BridgeDown, BridgeUp, Event
 from zonewall.openflow.listener import Admission, Listener, ListenerOptions
 from zonewall.openflow.session import Session
 from zonewall.openflow.tls import TlsFiles as OpenFlowTls
@@ -230,6 +231,7 @@ class Controller:
         for host in hosts.values():
             for bridge in host.bridges.values():
                 self.databases.ensure_bridge(host.name, bridge, None, PREFIXES, collectors)
+                self._awaits(BridgeKey(host.name, bridge.name))
 
     def _admit(self, datapath_id: int, names: frozenset[str] | None, peer: str) -> Admission:
         """Let a bridge in under the identity that the inventory gives, and under no other."""
@@ -268,8 +270,21 @@ class Controller:
                 return listener.sessions[datapath_id]
         return None
 
-    def _bridge_event(self, event: Any) -> None:
-        self.reconciler.post(lambda: self.bridges.take(event))
+    def _bridge_event(self, event: Event) -> None:
+        self.reconciler.post(lambda: self._took(event))
+
+    def _took(self, event: Event) -> None:
+        self.bridges.take(event)
+        if isinstance(event, BridgeUp | BridgeDown):
+            key = self.reconciler.world.bridge_of(DatapathId(event.datapath_id))
+            if key is not None:
+                self._awaits(key)
+
+    def _awaits(self, key: BridgeKey) -> None:
+        """Have a bridge that is not connected called through its host's database."""
+        datapath_id = self.reconciler.world.datapath_of(key)
+        is_here = datapath_id is not None and self._session(datapath_id) is not None
+        self.databases.await_bridge(key.host, key.bridge, awaited=not is_here)
 
     def _observed(self, seen: Any) -> None:
         self.reconciler.post(lambda: self.hosts.take(seen))

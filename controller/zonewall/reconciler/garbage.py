@@ -25,7 +25,7 @@ PATIENCE = 30
 
 
 class Garbage:
-    """Confined to the event loop's thread."""
+    """Confined to the event loop's thread; a collector that was off stays off until the first ``look``."""
 
     def __init__(self, resident: Callable[[], int] | None = None) -> None:
         """Take over; ``resident`` says how many bytes of memory the process has."""
@@ -46,6 +46,7 @@ class Garbage:
             self._waited = 0
         self._seen = size
         gc.freeze()
+        gc.enable()
 
     def _is_due(self, size: int) -> bool:
         if size <= self._size * GROWTH + AT_LEAST_BYTES:

@@ -90,15 +90,18 @@ class BridgeKeeper:
         latest: Callable[[], Fleet | None],
         report: Callable[[InForce], None],
         compiler: Compiler | None = None,
+        expected: Callable[[], Fleet | None] = lambda: None,
     ) -> None:
         """Keep ``key`` as ``latest`` says; ``report`` is told what is in force.
 
-        Keepers share a ``compiler``, so that what bridges have in common is made once.
+        Keepers share a ``compiler``, so that what bridges have in common is made once. What is ``expected``
+        of ``latest``, while that says nothing, is compiled meanwhile and done nothing with.
         """
         self.key = key
         self.status = BridgeStatus()
         self.link: BridgeLink | None = None
         self._latest = latest
+        self._expected = expected
         self._report = report
         self._compiler = compiler or Compiler()
         self._wake = asyncio.Event()
@@ -199,10 +202,18 @@ class BridgeKeeper:
                 self._failed(error)
 
     async def _prepare_for(self, fleet: Fleet | None) -> None:
-        """Compile once for a bridge that is still to connect: nothing is sent, but it is remembered how."""
-        if fleet is None or self._is_prepared:
+        """Compile for a bridge that is still to connect, or where it is not told yet what there is.
+
+        Once each; nothing is sent, but it is remembered how.
+        """
+        if fleet is None:
+            fleet, self._expected = self._expected(), lambda: None
+        elif self._is_prepared:
             return
-        self._is_prepared = True
+        else:
+            self._is_prepared = True
+        if fleet is None:
+            return
         with contextlib.suppress(ZonewallError):  # it is told when there is a bridge that it matters for
             await self._compiler.wanted(fleet, self.key, lambda _: None)
 

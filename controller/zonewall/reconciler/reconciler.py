@@ -323,12 +323,19 @@ class Reconciler:
         """Have a keeper for each managed bridge."""
         for key in bridges_of(self.world.configuration):
             if key not in self.keepers:
-                keeper = BridgeKeeper(key, self._latest_for(key), self._confirmed, self._compiler)
+                keeper = BridgeKeeper(
+                    key, self._latest_for(key), self._confirmed, self._compiler, self._remembered_for(key)
+                )
                 self.keepers[key] = keeper
+                keeper.wake()
                 self._tasks.start(keeper.run())
 
     def _latest_for(self, key: BridgeKey) -> Callable[[], Fleet | None]:
         return lambda: self.world.indexed if key in self.world.indexed.ports and self.is_known(key) else None
+
+    def _remembered_for(self, key: BridgeKey) -> Callable[[], Fleet | None]:
+        """Return what says where endpoints were when the controller stopped: most are there still."""
+        return lambda: self.world.indexed if key in self.world.indexed.here else None
 
     def is_known(self, key: BridgeKey) -> bool:
         """Say whether the host has told what ports there are, so that nothing is taken for gone too early."""

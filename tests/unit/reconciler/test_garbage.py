@@ -35,6 +35,17 @@ def test_what_is_there_is_looked_through_no_more() -> None:
     assert not any(id(one) in looked_at for one in kept)
 
 
+def test_a_collector_that_was_off_while_things_were_made_works_from_the_first_look_on() -> None:
+    gc.disable()
+    try:
+        garbage = Garbage()
+        assert not gc.isenabled()
+        garbage.look()
+        assert gc.isenabled()
+    finally:
+        gc.enable()
+
+
 def test_what_went_in_knots_is_freed_when_memory_has_doubled_and_rests() -> None:
     size = 100 << 20
     garbage = Garbage(lambda: size)

@@ -98,11 +98,15 @@ def fleet(port: str = "tcp/80") -> Fleet:
 class Kept:
     """A keeper at work, the fleet it is shown, and what it reported."""
 
-    def __init__(self, compiler: Compiler | None = None) -> None:
+    def __init__(self, compiler: Compiler | None = None, expected: Fleet | None = None) -> None:
         self.fleet = fleet()
+        self.is_told = expected is None
         self.reports: list[InForce] = []
-        self.keeper = BridgeKeeper(FIRST, lambda: self.fleet, self.reports.append, compiler)
+        self.keeper = BridgeKeeper(FIRST, self.latest, self.reports.append, compiler, lambda: expected)
         self.task = asyncio.ensure_future(self.keeper.run())
+
+    def latest(self) -> Fleet | None:
+        return self.fleet if self.is_told else None
 
     async def settle(self) -> None:
         assert await self.keeper.settled(5.0)
@@ -152,6 +156,42 @@ def test_what_a_bridge_will_need_is_compiled_once_before_it_connects(monkeypatch
         await kept.settle()
         assert bridge.flows
         assert len(compiled) == 2
+        await kept.stop()
+
+    asyncio.run(scene())
+
+
+def test_what_is_expected_is_compiled_before_it_is_told_and_nothing_is_done_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled: list[Fleet] = []
+    made = Assembler.state
+
+    def state(self: Assembler, fleet: Fleet, key: BridgeKey) -> BridgeState:
+        compiled.append(fleet)
+        return made(self, fleet, key)
+
+    monkeypatch.setattr(Assembler, "state", state)
+
+    async def scene() -> None:
+        expected = fleet("tcp/81")
+        kept, bridge = Kept(expected=expected), Bridge()
+        kept.keeper.wake()
+        kept.keeper.connect(bridge)
+        async with asyncio.timeout(20.0):
+            while not compiled:
+                await asyncio.sleep(0.01)
+        for _ in range(10):
+            kept.keeper.wake()
+            await asyncio.sleep(0.01)
+        assert compiled == [expected]
+        assert kept.keeper.is_pending
+        assert not bridge.told
+        kept.is_told = True
+        kept.keeper.wake()
+        await kept.settle()
+        assert compiled == [expected, kept.fleet]
+        assert set(bridge.flows) == set(Assembler().state(kept.fleet, FIRST).flows)
         await kept.stop()
 
     asyncio.run(scene())
