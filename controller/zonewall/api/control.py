@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector
-
+from zonewall.api.http import ClientError, ClientSession, ClientTimeout, UnixConnector
 from zonewall.errors import ControllerUnreachableError, ZonewallError
 
 ANSWER_S = 10.0

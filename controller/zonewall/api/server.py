@@ -10,10 +10,9 @@ from socket import SO_PEERCRED, SOL_SOCKET
 from typing import Any
 
 import structlog
-from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from zonewall.api.alone import refuse_second
+from zonewall.api.http import Handler, web
 from zonewall.errors import ZonewallError
 from zonewall.store.private_socket import private_socket
 

@@ -10,6 +10,10 @@ import sys
 from zonewall.cli.app import build_app
 build_app("run")
 import zonewall.reconciler.controller
+import zonewall.api.server
+import aiohttp.connector, ssl
+assert aiohttp.connector.ssl is None
+assert ssl.create_default_context
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 print(*sorted(name for name in sys.modules if name.startswith("zonewall.cli.verb_")))
 """

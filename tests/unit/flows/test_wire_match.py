@@ -88,6 +88,9 @@ def test_fields_read_in_another_order_are_put_in_ours() -> None:
     match = encode_match(((pf.ETH_SRC, 1, None), (pf.ETH_TYPE, 0x800, None)))
     assert canonical_match(match[10:] + match[:10]) == match
     assert canonical_match(match) == match
+    # What was in order is remembered, and what has other fields at the same length is not taken for it.
+    assert canonical_match(match) is match
+    assert canonical_match(match[10:] + match[:10]) == match
 
 
 def test_a_match_cut_in_the_middle_of_a_field_is_refused() -> None:
