@@ -240,27 +240,27 @@ class _Composer:
         return Location(self._file, line, column)
 
     def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
-        if event.tag not in _STRING_TAGS:
-            raise self._refuse(
-                "yaml-tag", event, f"the tag {str(event.tag)[:60]} has no place here; leave it out"
-            )
-        if len(event.value) > MAX_SCALAR_CHARACTERS:
-            message = f"a value has {len(event.value)} characters; {MAX_SCALAR_CHARACTERS} are allowed"
+        text, tag, style = event.value, event.tag, event.style
+        if tag is not None and tag not in _STRING_TAGS:
+            raise self._refuse("yaml-tag", event, f"the tag {str(tag)[:60]} has no place here; leave it out")
+        if len(text) > MAX_SCALAR_CHARACTERS:
+            message = f"a value has {len(text)} characters; {MAX_SCALAR_CHARACTERS} are allowed"
             raise self._refuse("too-large", event, message)
         # The text has none; only what is written as an escape can be one.
-        wrong = _UNPRINTABLE.search(event.value) if event.style == '"' else None
+        wrong = _UNPRINTABLE.search(text) if style == '"' else None
         if wrong is not None:
             message = f"a control character (U+{ord(wrong.group()):04X}) has no place here; remove it"
             raise self._refuse("bad-encoding", event, message)
-        plain = not event.style and event.tag is None
-        return Scalar(event.value, plain, *self._place(event))
+        line, column = self._place(event)
+        return Scalar(text, not style and tag is None, line, column)
 
     def _place(self, event: yaml.Event) -> tuple[int, int]:
         """Return line and column; the line is one object for all that stands in it, which may be much."""
-        line, column = _mark(event)
-        if line != self._line:
-            self._line = line
-        return self._line, column
+        mark = event.start_mark
+        assert mark is not None
+        if mark.line + 1 != self._line:
+            self._line = mark.line + 1
+        return self._line, mark.column + 1
 
     def _begin(self, event: yaml.CollectionStartEvent) -> None:
         if event.tag not in (None, "!"):
