@@ -260,7 +260,7 @@ class FleetState:
         same = known is not None and known.facts.endpoint == facts.endpoint
         newest = self.generation if same else self.generation + 1
         seen = SeenPort(ofport, dict(external_ids), known.generation if known and same else newest, facts)
-        by_ofport = self.by_ofport if known is None else without_ofport(self.by_ofport, port, known)
+        by_ofport = without_ofport(self.by_ofport, port, known, facts.ofport)
         if facts.ofport is not None:
             by_ofport = by_ofport.put((port.bridge, facts.ofport), port)
         view = self.hosts.get(port.bridge.host, HostView())
@@ -290,9 +290,9 @@ class FleetState:
         known = self.records.get(endpoint)
         place = known.place(port) if known is not None else None
         effects: tuple[Effect, ...] = ()
-        fleet = replace(
-            self, unknown=self.unknown.drop(port), roles=self.roles.drop((port.bridge, port.name))
-        )
+        unknown, roles = self.unknown.drop(port), self.roles.drop((port.bridge, port.name))
+        same = unknown is self.unknown and roles is self.roles
+        fleet = self if same else replace(self, unknown=unknown, roles=roles)
         if place is not None and place.ofport != facts.ofport:
             event = OfportChanged(port, facts.ofport, seen.generation, at)
             fleet, effects = fleet._step(endpoint, event)

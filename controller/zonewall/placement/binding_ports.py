@@ -73,11 +73,14 @@ def remembered_holds(records: Mapping[EndpointKey, EndpointRecord]) -> tuple[tup
 
 
 def without_ofport(
-    by_ofport: FrozenMap[tuple[BridgeKey, OfPort], PortRef], port: PortRef, known: SeenPort
+    by_ofport: FrozenMap[tuple[BridgeKey, OfPort], PortRef],
+    port: PortRef,
+    known: SeenPort | None,
+    now: OfPort | None = None,
 ) -> FrozenMap[tuple[BridgeKey, OfPort], PortRef]:
-    """Return the ofports without the port's; a number that another port has by now stays."""
-    number = known.facts.ofport
-    if number is None or by_ofport.get((port.bridge, number)) != port:
+    """Return the ofports without a known port's, unless it keeps that; what another port has by now stays."""
+    number = known.facts.ofport if known is not None else None
+    if number in (None, now) or by_ofport.get((port.bridge, number)) != port:
         return by_ofport
     return by_ofport.drop((port.bridge, number))
 

@@ -178,6 +178,8 @@ def placed_bindings(record: EndpointRecord) -> tuple[tuple[Place, Binding], ...]
 
 def with_place(record: EndpointRecord, place: Place) -> EndpointRecord:
     """Return the record with a place put in or replaced, oldest first."""
+    if place in record.places:
+        return record
     others = [known for known in record.places if known.port != place.port]
     return replace(record, places=tuple(sorted([*others, place], key=lambda known: known.generation)))
 
