@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ class Intake:
         """
         self._reconciler = reconciler
         self.responder = Responder(reconciler, state / "responses.json")
-        self._under_way = 0
+        self._under_way: Counter[str] = Counter()
         self._sources = [self._source(place, state) for place in places]
 
     async def run(self) -> None:
@@ -54,10 +55,17 @@ class Intake:
     def _source(self, place: str, state: Path) -> FileSource | SocketSource:
         form, kind, path = parse_events(place)
         parse = FORMATS[form]
+
+        def take(lines: list[bytes]) -> None:
+            self._take(lines, parse, place)
+
+        def is_dealt_with() -> bool:
+            return not self._under_way[place]
+
         if kind == "unix":
-            return SocketSource(path, lambda lines: self._take(lines, parse))
+            return SocketSource(path, take, is_dealt_with)
         kept = state / f"events-{hashlib.sha256(str(path).encode()).hexdigest()[:12]}.json"
-        return FileSource(path, kept, lambda lines: self._take(lines, parse), self._is_settled)
+        return FileSource(path, kept, take, self._is_settled, is_dealt_with)
 
     def finish(self) -> None:
         """Write down how far was read, once nothing works any more."""
@@ -65,17 +73,17 @@ class Intake:
             if isinstance(source, FileSource):
                 source.keep()
 
-    def _take(self, lines: list[bytes], parse: Parser) -> None:
-        self._under_way += 1
-        self._reconciler.post(lambda: self._taken(lines, parse))
+    def _take(self, lines: list[bytes], parse: Parser, place: str) -> None:
+        self._under_way[place] += 1
+        self._reconciler.post(lambda: self._taken(lines, parse, place))
 
-    def _taken(self, lines: list[bytes], parse: Parser) -> None:
-        self._under_way -= 1
+    def _taken(self, lines: list[bytes], parse: Parser, place: str) -> None:
+        self._under_way[place] -= 1
         self.responder.take(lines, parse)
 
     def _is_settled(self) -> bool:
         """Say whether all that follows from the lines that were read is done and written down."""
-        return not self._under_way and self.responder.settle()
+        return not self._under_way.total() and self.responder.settle()
 
     async def _read(self, source: FileSource | SocketSource) -> None:
         try:

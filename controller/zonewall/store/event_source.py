@@ -9,97 +9,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import hashlib
+import errno
 import json
 import os
-from collections import OrderedDict
+import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
+
 from zonewall.errors import ZonewallError
+from zonewall.store.event_lines import KnownLines, LineSplitter, Pace, SourceCounts
 from zonewall.store.private_socket import private_socket
 
-MOST_LINE_BYTES = 1 << 20
 READ_BYTES = 1 << 18
-KNOWN_LINES = 65536
-KEPT_LINES = 4096
+WAIT_S = 0.005
+AGAIN_BYTES = 16 << 20
+"""So much is read again where it is not known any more how far a file was read."""
 POLL_S = 0.2
 KEEP_AFTER_S = 0.02
 _IN_MODIFY, _IN_CREATE, _IN_MOVED_TO, _IN_NONBLOCK = 0x2, 0x100, 0x80, 0x800
 
-
-@dataclass(slots=True)
-class SourceCounts:
-    """What came out of one source since the controller started."""
-
-    lines: int = 0
-    repeated: int = 0
-    oversized: int = 0
-    rotations: int = 0
-    truncations: int = 0
-    error: str = ""
-
-
-@dataclass(slots=True)
-class LineSplitter:
-    """Bytes to lines; a line that is too long is left out whole, and counted."""
-
-    counts: SourceCounts
-    _rest: bytes = b""
-    _skipping: bool = False
-
-    def take(self, data: bytes) -> list[bytes]:
-        """Return the lines that are whole now."""
-        *lines, rest = (self._rest + data).split(b"\n")
-        if lines and self._skipping:
-            lines.pop(0)
-            self._skipping = False
-        if self._skipping:
-            rest = b""
-        if len(rest) > MOST_LINE_BYTES:
-            self.counts.oversized += 1
-            self._skipping, rest = True, b""
-        self._rest = rest
-        whole = [line for line in lines if line.strip()]
-        kept = [line for line in whole if len(line) <= MOST_LINE_BYTES]
-        self.counts.oversized += len(whole) - len(kept)
-        return kept
-
-    @property
-    def waiting(self) -> int:
-        """Return the bytes of the line that is not whole yet."""
-        return len(self._rest)
-
-    def forget(self) -> None:
-        """Drop what is not whole: it goes on elsewhere."""
-        self._rest, self._skipping = b"", False
-
-
-@dataclass(slots=True)
-class KnownLines:
-    """Digests of the lines handed on lately."""
-
-    _digests: OrderedDict[str, None] = field(default_factory=OrderedDict)
-
-    def is_new(self, line: bytes) -> bool:
-        """Say whether a line has not been handed on, and remember it."""
-        digest = hashlib.blake2b(line, digest_size=12).hexdigest()
-        if digest in self._digests:
-            self._digests.move_to_end(digest)
-            return False
-        self._digests[digest] = None
-        if len(self._digests) > KNOWN_LINES:
-            self._digests.popitem(last=False)
-        return True
-
-    def to_plain(self) -> list[str]:
-        """Return the latest, oldest first."""
-        return list(self._digests)[-KEPT_LINES:]
-
-    def restore(self, digests: list[str]) -> None:
-        """Know these, too."""
-        self._digests.update((digest, None) for digest in digests)
+_log = structlog.get_logger()
 
 
 class FileSource:
@@ -111,6 +42,7 @@ class FileSource:
         kept: Path,
         take: Callable[[list[bytes]], None],
         is_settled: Callable[[], bool] = lambda: True,
+        is_dealt_with: Callable[[], bool] = lambda: True,
     ) -> None:
         """Hand lines of ``path`` to ``take``.
 
@@ -119,6 +51,7 @@ class FileSource:
             kept: the file that says how far it was read, which goes there once ``is_settled``.
             take: what lines are handed on to.
             is_settled: says whether what follows from the lines that were handed on is written down.
+            is_dealt_with: says whether ``take``'s lines wait no more; until then little is read ahead.
         """
         self.name = f"file:{path}"
         self.counts = SourceCounts()
@@ -126,6 +59,7 @@ class FileSource:
         self._later: asyncio.TimerHandle | None = None
         self._splitter = LineSplitter(self.counts)
         self._known = KnownLines()
+        self._pace = Pace(is_dealt_with)
         self._file: int | None = None
         self._inode = 0
         self._offset = 0
@@ -140,7 +74,9 @@ class FileSource:
             loop.add_reader(watch, _drain, watch, changed)
         try:
             while True:
-                self._follow()
+                if self._follow():
+                    await asyncio.sleep(WAIT_S)
+                    continue
                 changed.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
@@ -155,49 +91,59 @@ class FileSource:
                 os.close(self._file)
                 self.keep()
 
-    def _follow(self) -> None:
+    def _follow(self) -> bool:
+        """Read a turn's worth; say whether there may be more."""
         try:
-            self._read_what_is_new()
+            more = self._read_what_is_new()
             self.counts.error = ""
         except OSError as error:
             self.counts.error = f"{self._path}: {error.strerror}"
+            return False
+        return more
 
-    def _read_what_is_new(self) -> None:
+    def _read_what_is_new(self) -> bool:
+        self._pace.begin_turn()
         if self._file is None and not self._open():
-            return
-        self._read()
+            return False
+        if self._read():
+            return True
         there = _inode(self._path)
-        if there is None or self._file is None:
-            return
-        if there != self._inode:
-            self._read()  # what was written between the last look and the rotation
-            self.counts.rotations += 1
-            os.close(self._file)
-            self._file, self._inode, self._offset = None, 0, 0
-            self._splitter.forget()
-            if self._open():
-                self._read()
+        if there is None or self._file is None or there == self._inode:
+            return False
+        if self._read():  # what was written between the last look and the rotation
+            return True
+        self.counts.rotations += 1
+        os.close(self._file)
+        self._file, self._inode, self._offset = None, 0, 0
+        self._splitter.forget()
+        return self._open() and self._read()
 
     def _open(self) -> bool:
-        there = _inode(self._path)
-        if there is None:
+        if _inode(self._path) is None:
             return False
-        self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        found = os.fstat(self._file)
+        # Not blocking: a pipe without a writer would hold up everything.
+        file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(file)
+            raise OSError(errno.EINVAL, "it is no ordinary file")
         if found.st_ino != self._inode or found.st_size < self._offset:
             self._offset = 0
-        self._inode = found.st_ino
+            self._splitter.forget()
+        self._file, self._inode = file, found.st_ino
         return True
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Hand on what there is room for; say whether there may be more."""
         assert self._file is not None
         if os.fstat(self._file).st_size < self._offset:
             self.counts.truncations += 1
             self._offset = 0
             self._splitter.forget()
         began = self._offset
-        while data := os.pread(self._file, READ_BYTES, self._offset):
+        while self._pace.has_room() and (data := os.pread(self._file, READ_BYTES, self._offset)):
             self._offset += len(data)
+            self._pace.read(len(data))
             lines = self._splitter.take(data)
             fresh = [line for line in lines if self._known.is_new(line)]
             self.counts.lines += len(lines)
@@ -206,18 +152,35 @@ class FileSource:
                 self._take(fresh)
         if self._offset != began:
             self._keep_later()
+        return not self._pace.has_room()
 
     def _restore(self) -> None:
         try:
             said = json.loads(self._kept.read_text())
-            self._inode, self._offset = int(said["inode"]), int(said["offset"])
-            self._known.restore([str(one) for one in said["known"]])
+            inode, offset, known = (
+                int(said["inode"]),
+                int(said["offset"]),
+                [str(one) for one in said["known"]],
+            )
+            if offset < 0:
+                raise ValueError("it says less than nothing was read")
         except FileNotFoundError:
-            with contextlib.suppress(OSError):
-                found = self._path.stat()
-                self._inode, self._offset = found.st_ino, found.st_size
-        except (OSError, ValueError, KeyError, TypeError):
-            self._inode = self._offset = 0
+            self._begin(0)
+        except (OSError, ArithmeticError, ValueError, KeyError, TypeError, RecursionError) as error:
+            # From the beginning it could be gigabytes, before which no new alert has its turn.
+            self._begin(AGAIN_BYTES)
+            _log.warning("events_place_lost", source=self.name, file=str(self._kept), error=repr(error))
+        else:
+            self._inode, self._offset = inode, offset
+            self._known.restore(known)
+
+    def _begin(self, before: int) -> None:
+        """Begin so many bytes before the file's end, at a whole line."""
+        with contextlib.suppress(OSError):
+            found = self._path.stat()
+            self._inode, self._offset = found.st_ino, max(0, found.st_size - before)
+            if before and self._offset:
+                self._splitter.begin_within()
 
     def _keep_later(self) -> None:
         if self._later is None:
@@ -246,12 +209,18 @@ class FileSource:
 class SocketSource:
     """Listens at a unix socket that the IDS connects to and writes lines into."""
 
-    def __init__(self, path: Path, take: Callable[[list[bytes]], None]) -> None:
-        """Hand lines to ``take``; an old socket at ``path`` is replaced."""
+    def __init__(
+        self,
+        path: Path,
+        take: Callable[[list[bytes]], None],
+        is_dealt_with: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Hand lines to ``take``, as ``FileSource`` does; an old socket at ``path`` is replaced."""
         self.name = f"unix:{path}"
         self.counts = SourceCounts()
         self._path, self._take = path, take
         self._known = KnownLines()
+        self._pace = Pace(is_dealt_with)
 
     async def run(self) -> None:
         """Listen until cancelled.
@@ -281,7 +250,16 @@ class SocketSource:
                 self.counts.repeated += len(lines) - len(fresh)
                 if fresh:
                     self._take(fresh)
+                self._pace.read(len(data))
+                await self._wait_for_room()
         writer.close()
+
+    async def _wait_for_room(self) -> None:
+        """Let who writes wait where too much waits here."""
+        self._pace.begin_turn()
+        while not self._pace.has_room():
+            await asyncio.sleep(WAIT_S)
+            self._pace.begin_turn()
 
 
 def _inode(path: Path) -> int | None:

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import os
 import socket
 import stat
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from zonewall.store.event_source import KEEP_AFTER_S, MOST_LINE_BYTES, FileSource, SocketSource
+from zonewall.store.event_lines import MOST_LINE_BYTES, TURN_BYTES
+from zonewall.store.event_source import (
+    AGAIN_BYTES,
+    KEEP_AFTER_S,
+    READ_BYTES,
+    WAIT_S,
+    FileSource,
+    SocketSource,
+)
 
 PATIENCE_S = 30.0
 
@@ -155,16 +168,130 @@ def test_a_file_that_comes_later_is_read_from_its_beginning(tmp_path: Path) -> N
     assert follow(tmp_path, act, there=False).lines == [b"first"]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"inode": "x"}'])
-def test_a_broken_note_of_how_far_it_was_read_reads_all(tmp_path: Path, content: str) -> None:
+BROKEN = [
+    "", "{", "[]", '{"inode": "x"}', '{"inode": 1, "offset": -1, "known": []}', "[" * 100_000,
+    '{"inode": Infinity, "offset": 0, "known": []}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", BROKEN, ids=range(len(BROKEN)))
+def test_a_broken_note_of_how_far_it_was_read_reads_the_latest_again_and_says_so(
+    tmp_path: Path, content: str
+) -> None:
     (tmp_path / "kept.json").write_text(content)
-    append(tmp_path / "eve.json", b"1")
+    append(tmp_path / "eve.json", b"old" * AGAIN_BYTES, *(b"%d" % number for number in range(10)))
 
     async def act(read: Read, path: Path) -> None:
-        del path
-        await read.until(1)
+        append(path, b"new")
+        await read.until(11)
 
-    assert follow(tmp_path, act).lines == [b"1"]
+    with capture_logs() as logged:
+        lines = follow(tmp_path, act).lines
+    assert lines == [*(b"%d" % number for number in range(10)), b"new"]
+    assert [one["event"] for one in logged] == ["events_place_lost"]
+
+
+def test_a_backlog_is_read_no_further_than_what_is_dealt_with_and_others_have_their_turns(
+    tmp_path: Path,
+) -> None:
+    path, kept = tmp_path / "eve.json", tmp_path / "kept.json"
+    count = 8 * TURN_BYTES // 1000
+    kept.write_text(json.dumps({"inode": 0, "offset": 0, "known": []}))
+    append(path, *(b"%0999d" % number for number in range(count)))
+    is_dealt_with, turns, seen = False, 0, set()
+    lines: list[bytes] = []
+
+    def take(more: list[bytes]) -> None:
+        lines.extend(more)
+        seen.add(turns)
+
+    source = FileSource(path, kept, take, is_dealt_with=lambda: is_dealt_with)
+
+    async def work() -> None:
+        nonlocal is_dealt_with, turns
+        task = asyncio.create_task(source.run())
+        await until(lambda: lines)
+        await asyncio.sleep(10 * WAIT_S)
+        assert len(lines) * 1000 <= TURN_BYTES + READ_BYTES
+        is_dealt_with = True
+        while len(lines) < count:
+            turns += 1
+            await asyncio.sleep(0)
+        task.cancel()
+
+    asyncio.run(asyncio.wait_for(work(), PATIENCE_S))
+    assert lines == [b"%0999d" % number for number in range(count)]
+    assert len(seen) >= 6, "the loop's other tasks had no turn between"
+
+
+def test_a_rotated_backlog_is_read_to_its_end_before_the_new_file(tmp_path: Path) -> None:
+    async def act(read: Read, path: Path) -> None:
+        append(path, *(b"%0999d" % number for number in range(count)))
+        path.rename(path.with_suffix(".1"))
+        append(path, b"new")
+        await read.until(count + 1)
+
+    count = 3 * TURN_BYTES // 1000
+    assert follow(tmp_path, act).lines == [*(b"%0999d" % number for number in range(count)), b"new"]
+
+
+def test_a_socket_is_read_no_further_than_what_is_dealt_with(tmp_path: Path) -> None:
+    taken, written = 0, 0
+    is_dealt_with = False
+
+    def take(lines: list[bytes]) -> None:
+        nonlocal taken
+        taken += sum(len(line) + 1 for line in lines)
+
+    source = SocketSource(tmp_path / "eve.sock", take, is_dealt_with=lambda: is_dealt_with)
+
+    async def tell() -> None:
+        nonlocal written
+        _, writer = await asyncio.open_unix_connection(tmp_path / "eve.sock")
+        for number in range(8 * TURN_BYTES // 1000):
+            writer.write(b"%0999d\n" % number)
+            written += 1000
+            await writer.drain()
+        writer.close()
+
+    async def work() -> None:
+        nonlocal is_dealt_with
+        task = asyncio.create_task(source.run())
+        await until((tmp_path / "eve.sock").exists)
+        telling = asyncio.create_task(tell())
+        await until(lambda: taken >= TURN_BYTES)
+        await asyncio.sleep(10 * WAIT_S)
+        assert taken <= TURN_BYTES + 2 * READ_BYTES
+        is_dealt_with = True
+        await telling
+        await until(lambda: taken == written)
+        task.cancel()
+
+    asyncio.run(work())
+
+
+def test_what_is_no_ordinary_file_is_said_so_and_stops_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "eve.json"
+    os.mkfifo(path)
+
+    def let_go() -> None:
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+
+    # Who waits in open(2) for a writer gets one, so that the test ends whatever is wrong.
+    helper = threading.Timer(5, let_go)
+    helper.start()
+    source = FileSource(path, tmp_path / "kept.json", lambda lines: None)
+
+    async def work() -> None:
+        task = asyncio.create_task(source.run())
+        await until(lambda: source.counts.error)
+        task.cancel()
+
+    asyncio.run(work())
+    assert source.counts.error == f"{path}: it is no ordinary file"
+    assert helper.is_alive(), "it waited for the pipe's writer"
+    helper.cancel()
 
 
 def test_a_socket_takes_lines_of_several_connections(tmp_path: Path) -> None:
