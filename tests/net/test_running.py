@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import yaml
@@ -141,6 +142,19 @@ def test_what_cannot_be_run_is_said_in_one_line_with_what_to_do(
     assert last.startswith("zonewall: ")
     assert said in last
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["numbering.json", "places.json", "endpoints.yaml", "applied.json"])
+def test_a_damaged_file_of_the_state_folder_is_named_in_one_line_with_what_to_do(
+    four: Site, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("{")
+    words = ("--state", str(tmp_path), "--openflow", "tcp:127.0.0.1:0")
+    done = four.command("run", str(four.directory), *words)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert (name if name != "endpoints.yaml" else "added by command") in last
 
 
 def test_a_second_controller_on_one_state_folder_is_refused(four: Site) -> None:

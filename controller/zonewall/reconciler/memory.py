@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from zonewall.errors import ZonewallError
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.binding_ports import remembered_place
 from zonewall.placement.binding_record import EndpointRecord
 from zonewall.placement.learnt import AddressBook
+from zonewall.reconciler.faults import in_one_line
 from zonewall.store.memory_file import Memory, place_text, read_memory, write_memory
 from zonewall.values.names import EndpointKey
+
+RETRY_S = 1.0
+"""So long after the file could not be written it is not tried again."""
 
 _log = structlog.get_logger()
 
@@ -23,8 +29,15 @@ class MemoryKeeper:
     """The memory's file; asked by the reconciler, written in order by one thread."""
 
     def __init__(self, file: Path) -> None:
-        """Read the file; one that is missing or damaged remembers nothing."""
+        """Read the file.
+
+        Raises:
+            ZonewallError: it is there and cannot be read.
+        """
         self.file = file
+        self.error = ""
+        """Why the file does not say how things are; empty where it does, or soon will."""
+        self._failed_at = float("-inf")
         self.at_start = read_memory(file)
         self._seen: tuple[Any, ...] = ()
         self._writer = ThreadPoolExecutor(1, "zonewall-memory")
@@ -39,15 +52,31 @@ class MemoryKeeper:
         """Have the file say how things are; nothing is done for what has not changed since.
 
         Returns:
-            What is done once the file says so, or cannot.
+            What is done once the file says so, and fails where it cannot be; a later call tries again.
         """
         made_of = (fleet.records, fleet.links, fleet.datapaths, book, away)
-        if len(self._seen) != len(made_of) or not all(map(_is, made_of, self._seen)):
+        is_same = len(self._seen) == len(made_of) and all(map(_is, made_of, self._seen))
+        if not is_same or (self._has_failed() and time.monotonic() - self._failed_at >= RETRY_S):
             self._seen = made_of
             self._last = self._writer.submit(self._write, fleet, book, away)
         return self._last
 
+    def _has_failed(self) -> bool:
+        return self._last.done() and (self._last.cancelled() or self._last.exception() is not None)
+
     def _write(self, fleet: FleetState, book: AddressBook, away: frozenset[str]) -> None:
+        try:
+            self._write_if_another(fleet, book, away)
+        except Exception as error:
+            self._failed_at = time.monotonic()
+            reason = str(error) if isinstance(error, ZonewallError) else in_one_line(error)
+            if reason != self.error:
+                _log.error("memory_not_written", error=reason)
+            self.error = reason
+            raise
+        self.error = ""
+
+    def _write_if_another(self, fleet: FleetState, book: AddressBook, away: frozenset[str]) -> None:
         """Write the file, if anything in it is to be another; a move costs one line, not the whole fleet."""
         for key in fleet.records.changed_since(self._records):
             self._follow(key, fleet.records.get(key))
@@ -56,13 +85,9 @@ class MemoryKeeper:
         datapaths = tuple(fleet.datapaths.items())
         rest = Memory((), fleet.links, datapaths, holds, tuple(book.entries.values()), away)
         places = [self._places[key] for key in sorted(self._places)]
-        if (places, rest) == self._written:
-            return
-        try:
+        if (places, rest) != self._written:
             write_memory(self.file, places, rest)
             self._written = (places, rest)
-        except OSError as error:
-            _log.error("memory_not_written", file=str(self.file), error=error.strerror)
 
     def _follow(self, key: EndpointKey, record: EndpointRecord | None) -> None:
         self._places.pop(key, None)

@@ -128,7 +128,7 @@ class Reconciler:
             await self._inbox.work()
         finally:
             await self._tasks.end()
-            self.remembered().result()
+            self.remembered().exception()
 
     # Events
 
@@ -388,7 +388,7 @@ class Reconciler:
         self.schedule.keep(self.world.policy.passing)
 
     def remembered(self) -> Future[None]:
-        """Have written down where everything is; the result is done once it is, however slow the disk."""
+        """Have written down where everything is; done once it is, however slow the disk, or could not be."""
         return self.memory.keep(self.world.fleet, self.addresses.book, self.world.away)
 
     def links_changed(self) -> None:

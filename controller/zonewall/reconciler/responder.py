@@ -73,7 +73,8 @@ class Responder:
 
         In this order a controller that is killed in between reads the alert once more, and isolates.
         """
-        if not self._reconciler.remembered().done():
+        remembered = self._reconciler.remembered()
+        if not remembered.done() or remembered.exception() is not None:
             return False
         if not self._is_kept:
             self._is_kept = self._keep()

@@ -44,7 +44,11 @@ def status_document(
             "error": journal.error or None,
             "broken": journal.broken or None,
         },
-        "not_written": [error for error in (reconciler.numbers.error, reconciler.schedule.error) if error],
+        "not_written": [
+            error
+            for error in (reconciler.numbers.error, reconciler.memory.error, reconciler.schedule.error)
+            if error
+        ],
         "faults": reconciler.faults.status(),
         "hosts": [
             {

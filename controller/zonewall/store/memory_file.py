@@ -1,6 +1,6 @@
 """What a restarted controller must know at once: where endpoints were, who is isolated, links, datapath ids.
 
-Only a head start: whatever the hosts and bridges then say is believed instead.
+A head start: whatever the hosts and bridges then say is believed instead. Who is isolated, they cannot say.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, IPvAnyAddress, ValidationError
 
+from zonewall.errors import ZonewallError
 from zonewall.placement.binding_ports import Remembered
 from zonewall.placement.binding_record import PortRef
 from zonewall.placement.learnt import Learnt, Source
@@ -29,7 +30,7 @@ class _Document(BaseModel):
     places: list[tuple[str, str, str, str, int] | tuple[str, str, str, str, int, float | None]] = []
     links: list[tuple[End, End]] = []
     datapaths: list[tuple[int, str, str]] = []
-    holds: list[tuple[str, str]] = []
+    holds: list[tuple[str, str]]
     addresses: list[tuple[str, IPvAnyAddress, Source, float | None]] = []
     away: list[str] = []
 
@@ -52,11 +53,20 @@ class Memory:
 
 
 def read_memory(path: Path) -> Memory:
-    """Return what the file remembers; one that is missing or damaged remembers nothing."""
+    """Return what the file remembers; one that is not there remembers nothing.
+
+    Raises:
+        ZonewallError: it is there and cannot be read: who is isolated would be let go in silence.
+    """
     try:
         document = _Document.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
+    except FileNotFoundError:
         return Memory()
+    except (OSError, ValidationError) as error:
+        raise ZonewallError(
+            f"{path}: cannot be read ({_reason(error)}), and says who is isolated; restore it, or remove"
+            " it and isolate again whom `zonewall journal --kind quarantined` names and no one released since"
+        ) from error
     return Memory(
         tuple(
             Remembered(EndpointKey(endpoint), PortRef(_bridge(host, bridge), port), OfPort(ofport), *until)
@@ -76,7 +86,11 @@ def place_text(one: Remembered) -> str:
 
 
 def write_memory(path: Path, places: Iterable[str], rest: Memory) -> None:
-    """Replace the file: places as ``place_text`` gives them, and the rest without its own."""
+    """Replace the file: places as ``place_text`` gives them, and the rest without its own.
+
+    Raises:
+        ZonewallError: it cannot be written; the old file is still there.
+    """
     links = sorted(((*link.a[0], link.a[1]), (*link.b[0], link.b[1])) for link in rest.links)
     datapaths = sorted((number, *bridge) for number, bridge in rest.datapaths)
     addresses = [(one.endpoint, str(one.address), one.source.value, one.until) for one in rest.addresses]
@@ -84,7 +98,18 @@ def write_memory(path: Path, places: Iterable[str], rest: Memory) -> None:
         "links": links, "datapaths": datapaths, "holds": rest.holds, "addresses": addresses,
         "away": sorted(rest.away),
     }  # fmt: skip
-    replace_file(path, f'{{"places":[{",".join(places)}],{_json(others)[1:]}')
+    try:
+        replace_file(path, f'{{"places":[{",".join(places)}],{_json(others)[1:]}')
+    except OSError as error:
+        raise ZonewallError(f"{path}: {_reason(error)}; a restart would not know who is isolated") from error
+
+
+def _reason(error: OSError | ValidationError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def _json(value: object) -> str:

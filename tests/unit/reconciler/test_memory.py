@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 
+import pytest
+
 from support.placement_fleet import confirmed, endpoint, ids, key, ref, seen, started
+from zonewall.errors import ZonewallError
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.binding_ports import remembered_holds, remembered_places
 from zonewall.placement.learnt import AddressBook
 from zonewall.reconciler.memory import MemoryKeeper
-from zonewall.store.memory_file import read_memory
+from zonewall.store.memory_file import Memory, read_memory
 
 NAMES = tuple(f"vm{number}" for number in range(20))
 
@@ -56,3 +60,68 @@ def test_what_changes_nothing_of_it_is_not_written_again(tmp_path: Path) -> None
     keeper.keep(now.port_gone(ref("hv1", "vm0"), 1.0)[0], AddressBook(), frozenset()).result()
     assert file.stat().st_ino != written
     assert read_memory(file).places == ()
+
+
+def isolated(name: str) -> FleetState:
+    return fleet().quarantine(key(name), "by hand", 0.0)[0]
+
+
+def test_what_is_not_there_remembers_nothing(tmp_path: Path) -> None:
+    assert read_memory(tmp_path / "places.json") == Memory()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"away":[]}', '"away":'),
+        ('"away":[]', '"away":[],"newer":1'),
+        ('"holds":[["acme/vm0","by hand"]],', ""),
+        ('"by hand"', "7"),
+    ],
+    ids=["cut short", "of a newer version", "without the isolated", "another kind of value"],
+)
+def test_a_file_that_cannot_be_read_lets_nobody_go_and_says_which_it_is_and_what_to_do(
+    tmp_path: Path, before: str, after: str
+) -> None:
+    file = tmp_path / "places.json"
+    MemoryKeeper(file).keep(isolated("vm0"), AddressBook(), frozenset()).result()
+    assert read_memory(file).holds == ((key("vm0"), "by hand"),)
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, after))
+    with pytest.raises(ZonewallError, match=r"places\.json: .*restore it, or remove it") as refused:
+        MemoryKeeper(file)
+    assert "journal --kind quarantined" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null"])
+def test_a_file_that_says_nothing_is_a_damaged_one(tmp_path: Path, text: str) -> None:
+    (tmp_path / "places.json").write_text(text)
+    with pytest.raises(ZonewallError, match="who is isolated"):
+        read_memory(tmp_path / "places.json")
+
+
+def test_a_path_that_cannot_be_opened_as_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "places.json").mkdir()
+    with pytest.raises(ZonewallError, match="Is a directory"):
+        read_memory(tmp_path / "places.json")
+
+
+def test_what_could_not_be_written_is_told_and_written_once_it_can_be_though_nothing_changed(
+    tmp_path: Path,
+) -> None:
+    file, now = tmp_path / "places.json", isolated("vm0")
+    keeper = MemoryKeeper(file)
+    (file / "in-the-way").mkdir(parents=True)
+    with pytest.raises(ZonewallError, match=r"places\.json"):
+        keeper.keep(now, AddressBook(), frozenset()).result()
+    assert "a restart would not know who is isolated" in keeper.error
+    (file / "in-the-way").rmdir()
+    file.rmdir()
+    deadline = time.monotonic() + 30
+    while keeper.keep(now, AddressBook(), frozenset()).exception() is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert read_memory(file).holds == ((key("vm0"), "by hand"),)
+    assert keeper.error == ""

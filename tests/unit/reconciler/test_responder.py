@@ -104,6 +104,15 @@ def test_what_stands_is_written_down_after_the_isolation_and_not_before(
     assert (tmp_path / "state" / "responses.json").exists()
 
 
+def test_what_stands_is_not_written_down_while_the_isolation_cannot_be(tmp_path: Path) -> None:
+    running, places = Running(tmp_path), tmp_path / "state" / "places.json"
+    (places / "in-the-way").mkdir(parents=True)
+    running.alert(1)
+    assert running.reconciler.remembered().exception() is not None
+    assert not running.responder.settle()
+    assert not (tmp_path / "state" / "responses.json").exists()
+
+
 def test_what_an_older_controller_wrote_is_read(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "responses.json").write_text('[["few", "acme/vm1", null]]')
