@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,8 @@ from zonewall.openflow.events import FlowCount, FlowRemoved, FlowUpdate
 from zonewall.pipeline.cookie import Category, cookie, rule_of
 from zonewall.pipeline.stages.connection_log import BEGINS
 from zonewall.placement.model import BridgeKey
+from zonewall.reconciler.counters import KEEP_S
+from zonewall.reconciler.holdings import a_turn
 from zonewall.reconciler.naming import Naming, protocol_word, written
 from zonewall.reconciler.reconciler import Reconciler
 
@@ -41,8 +44,11 @@ _log = structlog.get_logger()
 class Rows(Protocol):
     """What is needed of a session with a bridge."""
 
-    async def read_rows(self) -> list[FlowCount]:
-        """Return the rows that count connections, and the flows that make them, with their counters."""
+    async def read_rows(self, sent: Callable[[], object] | None = None) -> list[FlowCount]:
+        """Return the rows that count connections, and the flows that make them, with their counters.
+
+        ``sent`` is called once they are asked for.
+        """
 
 
 class ConnectionLog:
@@ -55,7 +61,8 @@ class ConnectionLog:
         self._connections = Connections(_now_us())
         self._naming = Naming(reconciler)
         self._second, self._taken = 0, 0
-        self._looking = asyncio.Lock()
+        self._looking: defaultdict[BridgeKey, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._is_to_keep = False
 
     def remember(self, journal: JournalReader | None) -> None:
         """Take up where the last controller ended: which connections its records leave open."""
@@ -99,37 +106,51 @@ class ConnectionLog:
         self._note(self._connections.ended(key, told, _now_us(), how, is_whole=whole))
 
     async def look(self, sessions: Mapping[BridgeKey, Rows]) -> None:
-        """Look at every bridge's rows: some may have come or gone untold."""
-        async with self._looking:
-            await self._look(sessions)
+        """Look at every bridge's rows, few at a time: some may have come or gone untold."""
+        try:
+            await asyncio.gather(*(self._in_turn(key, one) for key, one in sorted(sessions.items())))
+        finally:
+            self._keep()
 
-    async def _look(self, sessions: Mapping[BridgeKey, Rows]) -> None:
+    async def look_at(
+        self, bridge: BridgeKey, session: Rows, asked: Callable[[], object] | None = None
+    ) -> None:
+        """Look at one bridge's rows; ``asked`` is called when the question is on its way."""
         logs = any(rule.log == "connections" for _, rule in self._reconciler.world.policy.modified)
-        for bridge, session in sorted(sessions.items()):
-            if not logs and str(bridge) not in self._connections.tallies:
-                continue
+        if not logs and str(bridge) not in self._connections.tallies:
+            return
+        async with self._looking[bridge]:
             try:
-                found = await session.read_rows()
+                found = await session.read_rows(asked)
             except (ZonewallError, ConnectionError, TimeoutError) as error:
                 _log.debug("rows_not_read", bridge=str(bridge), error=str(error))
-                continue
-            now_us = _now_us()
-            rows = {
-                one.key.match: (
-                    Told(one.packets, one.bytes, one.age_s * 1_000_000 + one.age_us), _is_whole(one.cookie)
-                )
-                for one in found
-                if is_row(one.key)
-            }  # fmt: skip
-            making = {
-                f"{one.key.priority}/{one.key.match.hex()}": (one.packets, one.age_s)
-                for one in found
-                if makes_rows(one.key) and rule_of(one.cookie) == BEGINS
-            }
-            self._note(self._connections.looked(str(bridge), rows, now_us))
-            self._note(self._connections.counted(str(bridge), making, now_us))
-        if self._connections.tallies:
-            self._keep()
+                return
+            self._found(bridge, found)
+        if not self._is_to_keep:
+            self._is_to_keep = True
+            asyncio.get_running_loop().call_later(KEEP_S, self._keep)
+
+    async def _in_turn(self, bridge: BridgeKey, session: Rows) -> None:
+        # The turn first: who waits for one holds no bridge's lock, which a change of that bridge waits for.
+        async with a_turn():
+            await self.look_at(bridge, session)
+
+    def _found(self, bridge: BridgeKey, found: Iterable[FlowCount]) -> None:
+        now_us = _now_us()
+        rows = {
+            one.key.match: (
+                Told(one.packets, one.bytes, one.age_s * 1_000_000 + one.age_us), _is_whole(one.cookie)
+            )
+            for one in found
+            if is_row(one.key)
+        }  # fmt: skip
+        making = {
+            f"{one.key.priority}/{one.key.match.hex()}": (one.packets, one.age_s)
+            for one in found
+            if makes_rows(one.key) and rule_of(one.cookie) == BEGINS
+        }
+        self._note(self._connections.looked(str(bridge), rows, now_us))
+        self._note(self._connections.counted(str(bridge), making, now_us))
 
     def status(self) -> dict[str, int]:
         """Return what ``zonewall status`` says."""
@@ -206,6 +227,9 @@ class ConnectionLog:
         )
 
     def _keep(self) -> None:
+        self._is_to_keep = False
+        if not self._connections.tallies:
+            return
         document = {"at_us": _now_us(), "bridges": self._connections.to_plain()}
         new = self._kept.with_suffix(".new")
         try:

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from zonewall.reconciler.garbage import Garbage
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.intake import Intake
 from zonewall.reconciler.link import SessionLink
+from zonewall.reconciler.looks import Looks
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.status import status_document
 from zonewall.reconciler.tasks import Tasks
@@ -94,6 +96,7 @@ class Controller:
             connections=ConnectionLog(self.reconciler, options.state / "connections.json"),
         )
         self.counters = Counters(options.state / "counters.json", self.reconciler.recorder)
+        self.looks = Looks(self.reconciler, self._links, self.bridges.connections, self.counters)
         self.intake = Intake(self.reconciler, options.events, options.state)
         tls = _ovsdb_tls(options.tls)
         self.databases = OvsdbService(self._observed, client_tls=tls)
@@ -182,21 +185,9 @@ class Controller:
 
     async def _count_once(self) -> None:
         try:
-            await self._count()
+            await self.looks.everywhere()
         except Exception as error:
             self.reconciler.faults.note("counting", error)
-
-    async def _count(self, only: DatapathId | None = None, cookies: frozenset[int] | None = None) -> None:
-        """Look at every bridge's counters, or at one's, or at those of some of its rules."""
-        world = self.reconciler.world
-        sessions = {
-            key: link
-            for number, link in self._links.items()
-            if (key := world.bridge_of(DatapathId(number))) is not None
-        }
-        self.counters.follow(world.policy, sessions, list(self.reconciler.keepers))
-        await self.bridges.connections.look(sessions)
-        await self.counters.look(world.bridge_of(only) if only is not None else None, cookies)
 
     async def look(self, name: str, words: Mapping[str, str]) -> dict[str, Any]:
         """Return what is known about something that commands need.
@@ -205,7 +196,7 @@ class Controller:
             ZonewallError: nothing is known by that name, or a bridge cannot be asked.
         """
         if name == "counters":
-            await self._count()
+            await self.looks.everywhere()
             return self.counters.document()
         return await views.look(self.reconciler, name, words)
 
@@ -258,7 +249,7 @@ class Controller:
         link = self._links.get(datapath_id)
         if link is None or link.session is not session:
             link = self._links[datapath_id] = SessionLink(session)
-            link.before_rules_go = lambda cookies: self._count(datapath_id, cookies)
+            link.before_rules_go = partial(self.looks.before_rules_go, datapath_id)
             link.confirmed = lambda: self._confirmed(datapath_id)
         return link
 

@@ -66,11 +66,14 @@ class SessionLink:
         counts = await self._reader.read_counts(cookie(Category.RULE), 0xFFFFFF << 40, sizes)
         return [count for count in counts if count.key.table == VERDICT_TABLE.number]
 
-    async def read_rows(self) -> list[FlowCount]:
-        """Return the rows that count connections, and the flows that make them, with their counters."""
+    async def read_rows(self, sent: Callable[[], object] | None = None) -> list[FlowCount]:
+        """Return the rows that count connections, and the flows that make them, with their counters.
+
+        ``sent`` is called once they are asked for.
+        """
         kinds = (Category.CONNECTION_LOG, Category.CONNECTION)
         return await self.session.read_counts(
-            [flow_desc_body(cookie(kind), 0xFFFFFF << 40) for kind in kinds]
+            [flow_desc_body(cookie(kind), 0xFFFFFF << 40) for kind in kinds], sent
         )
 
     async def watch(self) -> bool:

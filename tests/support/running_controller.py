@@ -1,0 +1,113 @@
+"""A whole controller as a process of its own on loopback, for switches that a test starts or plays itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from support.dummy import DummySwitch
+from support.ovsdb_host import free_port
+from zonewall.api.control import ask
+from zonewall.errors import ControllerUnreachableError
+
+ZONEWALL = Path(sys.executable).with_name("zonewall")
+PATIENCE_S = 60.0
+
+Status = dict[str, Any]
+
+
+class RunningController:
+    """``policies`` is followed; ``openflow`` and ``ovsdb`` are the ports that it listens on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.policies, self.state = folder / "policies", folder / "state"
+        self.policies.mkdir(exist_ok=True)
+        self.openflow, self.ovsdb = free_port(), free_port()
+        self.log_file = folder / "controller.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def put(self, name: str, document: dict[str, Any]) -> None:
+        """Write a document at one moment."""
+        new = self.policies.parent / f"{name}.new"
+        new.write_text(yaml.safe_dump(document))
+        new.replace(self.policies / f"{name}.yaml")
+
+    def start(self, *words: str, ovsdb: bool = True) -> None:
+        """Start ``zonewall run``, listening in plain on loopback unless ``words`` say where."""
+        listening = words or ("--openflow", f"tcp:127.0.0.1:{self.openflow}")
+        if ovsdb:
+            listening += ("--ovsdb", f"tcp:127.0.0.1:{self.ovsdb}")
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(ZONEWALL), "run", str(self.policies), "--state", str(self.state), *listening],
+                stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def stop(self) -> None:
+        """End it; safe to call twice."""
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+
+    def join(self, switch: DummySwitch, bridge: str) -> None:
+        """Point a switch's database and one of its bridges here."""
+        switch.vsctl("set-controller", bridge, f"tcp:127.0.0.1:{self.openflow}")
+        switch.vsctl("set-manager", f"tcp:127.0.0.1:{self.ovsdb}")
+
+    def status(self) -> Status:
+        """Return the status document, {} while no controller answers."""
+        with suppress(ControllerUnreachableError):
+            status: Status = ask(self.state / "control.sock", "/status")
+            return status
+        return {}
+
+    def until(self, condition: Callable[[Status], object], patience_s: float = PATIENCE_S) -> Status:
+        """Return the first status that fulfils a condition."""
+        deadline = time.monotonic() + patience_s
+        status: Status = {}
+        while time.monotonic() < deadline:
+            assert self.process is None or self.process.poll() is None, self.log_file.read_text()[-4000:]
+            status = self.status()
+            if status and condition(status):
+                return status
+            time.sleep(0.02)
+        raise AssertionError(f"not so after {patience_s} s: {status}\n{self.log_file.read_text()[-4000:]}")
+
+
+def bridge_row(status: Status, host: str) -> dict[str, Any]:
+    """Return what the status says of a host's only bridge."""
+    (row,) = (one for one in status["bridges"] if one["bridge"].startswith(f"{host}/"))
+    return dict(row)
+
+
+def all_in_force(status: Status) -> bool:
+    """Say whether every bridge has what is wanted of it."""
+    return all(one["state"] == "in-force" and not one["pending"] for one in status["bridges"])
+
+
+def all_active(status: Status) -> bool:
+    """Say whether every endpoint has a place, and all bridges what is wanted."""
+    placed = [{place["state"] for place in one["places"]} for one in status["endpoints"]]
+    return all(states == {"active"} for states in placed) and all_in_force(status)
+
+
+@contextmanager
+def running_controller(folder: Path) -> Iterator[RunningController]:
+    """Give a controller that has not been started, and end it afterwards."""
+    controller = RunningController(folder)
+    try:
+        yield controller
+    finally:
+        controller.stop()
