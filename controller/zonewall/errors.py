@@ -10,6 +10,7 @@
     │   └── AdmissionError        a bridge or host is not who the inventory says
     ├── JournalError              the journal cannot be read or written
     │   └── JournalDamagedError   its file is no longer a journal
+    ├── ControllerBrokenError  a part that the controller cannot do without has ended
     └── ControllerUnreachableError  the command needs a running controller
 """
 
@@ -56,6 +57,10 @@ class JournalError(ZonewallError):
 
 class JournalDamagedError(JournalError):
     """What is in the journal's file is no journal any more."""
+
+
+class ControllerBrokenError(ZonewallError):
+    """A part of the controller has ended that it cannot do without; whoever runs it starts it again."""
 
 
 class ControllerUnreachableError(ZonewallError):

@@ -73,6 +73,11 @@ class WholeController:
             time.sleep(0.02)
         return row
 
+    def until_ended(self) -> None:
+        """Wait until it has ended by itself."""
+        self._thread.join(PATIENCE_S)
+        assert self.has_ended
+
     def close(self) -> None:
         """Stop it; safe to call twice."""
         with contextlib.suppress(RuntimeError):  # its loop may be closed

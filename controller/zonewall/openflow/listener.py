@@ -113,6 +113,13 @@ class Listener:
         if self._socket is not None:
             self._socket.close()
 
+    async def accepting(self) -> None:
+        """Return, or raise what it raised, when nobody is let in any more."""
+        assert self._accepting is not None
+        await asyncio.wait((self._accepting,))
+        if not self._accepting.cancelled():
+            self._accepting.result()
+
     def reload_certificates(self) -> None:
         """Read key, certificate and authority again, for the connections to come.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from zonewall.policy.inventory import BridgeDeclaration, HostDeclaration
 from zonewall.values.names import BridgeName, DatapathId, HostName
 
 _STOPPING_S = 10.0
+_LOOK_S = 1.0
 
 
 class OvsdbService:
@@ -53,6 +55,11 @@ class OvsdbService:
         self._loop.post(self._loop.stop)
         if self._thread.is_alive():
             self._thread.join(_STOPPING_S)
+
+    async def lasts(self) -> None:
+        """Return when the thread has ended."""
+        while self._thread.is_alive():
+            await asyncio.sleep(_LOOK_S)
 
     def listen(self, address: str, port: int, tls: TlsFiles | None) -> int:
         """Let hosts connect in (``ovs-vsctl set-manager``); return the port, which is chosen for 0.

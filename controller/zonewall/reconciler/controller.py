@@ -106,7 +106,7 @@ class Controller:
         """Work until ``stop`` is set; the bridges then go on enforcing what they have.
 
         Raises:
-            ZonewallError: something cannot be listened on.
+            ZonewallError: something cannot be listened on, or has ended that must not.
         """
         self.journal.start()
         self.records.start()
@@ -123,11 +123,13 @@ class Controller:
             self.intake.run(),
             self._count_always(),
         ):
-            tasks.start(work)
+            tasks.start(work, is_needed=True)
         try:
             await self._open()
             _log.info("controller_started", directory=str(self.reconciler.directory))
-            await stop.wait()
+            for work in (self.databases.lasts(), *(listener.accepting() for listener in self._listeners)):
+                tasks.start(work, is_needed=True)
+            await tasks.until(stop)
         finally:
             _log.info("controller_stopping")
             with suppress(TimeoutError):

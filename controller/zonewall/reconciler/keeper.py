@@ -25,6 +25,7 @@ from zonewall.openflow.events import FlowUpdate
 from zonewall.placement.model import BridgeKey, Placement
 from zonewall.reconciler.aside import SetAside, about
 from zonewall.reconciler.compiler import Compiler
+from zonewall.reconciler.faults import Faults, in_one_line
 from zonewall.reconciler.holdings import AUDIT_S, Holdings, ReadableLink
 
 FIRST_RETRY_S = 0.5
@@ -91,8 +92,9 @@ class BridgeKeeper:
         report: Callable[[InForce], None],
         compiler: Compiler | None = None,
         expected: Callable[[], Fleet | None] = lambda: None,
+        faults: Faults | None = None,
     ) -> None:
-        """Keep ``key`` as ``latest`` says; ``report`` is told what is in force.
+        """Keep ``key`` as ``latest`` says; ``report`` is told what is in force, ``faults`` of mistakes.
 
         Keepers share a ``compiler``, so that what bridges have in common is made once. What is ``expected``
         of ``latest``, while that says nothing, is compiled meanwhile and done nothing with.
@@ -104,6 +106,7 @@ class BridgeKeeper:
         self._expected = expected
         self._report = report
         self._compiler = compiler or Compiler()
+        self._faults = faults or Faults()
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._in_force = asyncio.Event()
@@ -191,15 +194,18 @@ class BridgeKeeper:
                 async with asyncio.timeout(self._idle_s()):
                     await self._wake.wait()
             self._wake.clear()
-            link, fleet = self.link, self._latest()
-            if link is None or fleet is None:
-                await self._prepare_for(fleet)
-                continue
             try:
+                link, fleet = self.link, self._latest()
+                if link is None or fleet is None:
+                    await self._prepare_for(fleet)
+                    continue
                 await self._bring_about(link, fleet)
                 self._retry_s = FIRST_RETRY_S
             except (ZonewallError, ConnectionError, TimeoutError) as error:
-                self._failed(error)
+                self._failed(str(error) or type(error).__name__)
+            except Exception as error:
+                self._faults.note(f"keeping {self.key}", error)
+                self._failed(in_one_line(error))
 
     async def _prepare_for(self, fleet: Fleet | None) -> None:
         """Compile for a bridge that is still to connect, or where it is not told yet what there is.
@@ -343,9 +349,9 @@ class BridgeKeeper:
             times.append(self.leaving.last_at)
         return max(0.0, min(times) - now)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: str) -> None:
         self.holdings.forget()
-        self.status.error = str(error) or type(error).__name__
+        self.status.error = error
         self._set_state("failed" if self.link is not None else "away")
         _log.warning("bridge_failed", bridge=str(self.key), error=self.status.error, retry_s=self._retry_s)
         asyncio.get_running_loop().call_later(self._retry_s, self.wake)

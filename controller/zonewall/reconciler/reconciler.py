@@ -119,13 +119,14 @@ class Reconciler:
         self._inbox.post(action)
 
     async def run(self) -> None:
-        """Work until cancelled; the bridges keep what they have."""
+        """Work until cancelled, or until a part has ended that must not (``ControllerBrokenError``)."""
         self._tasks.begin()
         self.recorder.configured(self._documents, self.texts, "controller started")
         self._follow_bridges()
-        self._tasks.start(self._tick())
+        for work in (self._inbox.work(), self._tick()):
+            self._tasks.start(work, is_needed=True)
         try:
-            await self._inbox.work()
+            await self._tasks.until(asyncio.Event())
         finally:
             await self._tasks.end()
             self.remembered().exception()
@@ -323,12 +324,11 @@ class Reconciler:
         """Have a keeper for each managed bridge."""
         for key in bridges_of(self.world.configuration):
             if key not in self.keepers:
-                keeper = BridgeKeeper(
-                    key, self._latest_for(key), self._confirmed, self._compiler, self._remembered_for(key)
-                )
+                latest, expected = self._latest_for(key), self._remembered_for(key)
+                keeper = BridgeKeeper(key, latest, self._confirmed, self._compiler, expected, self.faults)
                 self.keepers[key] = keeper
                 keeper.wake()
-                self._tasks.start(keeper.run())
+                self._tasks.start(keeper.run(), is_needed=True)
 
     def _latest_for(self, key: BridgeKey) -> Callable[[], Fleet | None]:
         return lambda: self.world.indexed if key in self.world.indexed.ports and self.is_known(key) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +25,7 @@ from zonewall.placement.model import BridgeKey, Placement
 from zonewall.reconciler import holdings as holdings_module
 from zonewall.reconciler import keeper as keeper_module
 from zonewall.reconciler.compiler import Compiler
+from zonewall.reconciler.faults import Faults
 from zonewall.reconciler.holdings import Reread
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.values.names import EndpointKey
@@ -37,6 +39,7 @@ class Bridge:
         self.meters: dict[int, MeterEntry] = {}
         self.bundles: list[Delta] = []
         self.refusals = 0
+        self.refusal: Exception = BridgeError("bad action")
         self.last_read: Fingerprint | None = None
         self.told: list[str] = []
         self.waited: list[asyncio.Event | None] = []
@@ -67,7 +70,7 @@ class Bridge:
     ) -> None:
         if self.refusals:
             self.refusals -= 1
-            raise BridgeError("bad action")
+            raise self.refusal
         self.told.append("change")
         self.waited.append(when)
         self.bundles.append(change.flows)
@@ -101,8 +104,11 @@ class Kept:
     def __init__(self, compiler: Compiler | None = None, expected: Fleet | None = None) -> None:
         self.fleet = fleet()
         self.is_told = expected is None
+        self.faults = Faults()
         self.reports: list[InForce] = []
-        self.keeper = BridgeKeeper(FIRST, self.latest, self.reports.append, compiler, lambda: expected)
+        self.keeper = BridgeKeeper(
+            FIRST, self.latest, self.reports.append, compiler, lambda: expected, self.faults
+        )
         self.task = asyncio.ensure_future(self.keeper.run())
 
     def latest(self) -> Fleet | None:
@@ -489,3 +495,21 @@ async def test_a_slow_bridge_gets_its_latest_state_and_none_of_those_in_between(
     assert len(bridge.bundles) == 2
     wanted = Assembler().state(fleet("tcp/100"), FIRST)
     assert set(bridge.flows) == set(wanted.flows)
+
+
+def test_what_nobody_foresaw_fails_the_bridge_for_a_while_and_leaves_it_its_keeper() -> None:
+    async def scene() -> None:
+        kept, bridge = Kept(), Bridge()
+        bridge.refusals, bridge.refusal = 1, struct.error("too large")
+        kept.keeper.connect(bridge)
+        async with asyncio.timeout(20.0):
+            while kept.keeper.status.state != "failed":
+                await asyncio.sleep(0.01)
+        assert "error: too large" in kept.keeper.status.error
+        (fault,) = kept.faults.status()
+        assert fault["fault"].startswith(f"keeping {FIRST}: error: too large")
+        await kept.settle()
+        assert kept.keeper.status.state == "in-force"
+        await kept.stop()
+
+    asyncio.run(scene())
