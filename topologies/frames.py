@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from topologies.namespace import Namespace
 
@@ -91,10 +92,17 @@ class Announcer(threading.Thread):
         self.join()
 
 
+class Socketed(Protocol):
+    """What has a network namespace: its sockets are made there."""
+
+    def socket(self, family: int, kind: int, protocol: int = 0) -> socket.socket:
+        """Return a socket of that namespace."""
+
+
 class Capture:
     """Every frame that arrives at an interface from now on, with its VLAN tag as it was on the wire."""
 
-    def __init__(self, namespace: Namespace, interface: str) -> None:
+    def __init__(self, namespace: Socketed, interface: str) -> None:
         self._socket = namespace.socket(socket.AF_PACKET, socket.SOCK_RAW)
         self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
         self._socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)

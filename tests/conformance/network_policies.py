@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,7 +43,7 @@ def _states(suite: str) -> Iterator[Json]:
 def _both_forms(state: Json) -> Iterator[Case]:
     endpoints = tuple(_endpoint(one) for one in state["endpoints"])
     expectations = tuple(_expectations(state))
-    forms = {
+    forms: dict[str, Callable[[], Configuration]] = {
         "policies": lambda: _by_selection(state, endpoints),
         "flat_rules": lambda: _as_flat_list(state, endpoints),
     }
@@ -187,9 +187,8 @@ def _term(port: Json) -> ServiceTerm:
         raise ValueError(f"a port with {sorted(unknown)} is not translated")
     if "port" not in port:
         return ServiceTerm(PROTOCOLS[port["proto"]])
-    return ServiceTerm(
-        PROTOCOLS[port["proto"]], merge_ranges([(port["port"], port.get("end_port", port["port"]))])
-    )
+    first = int(port["port"])
+    return ServiceTerm(PROTOCOLS[port["proto"]], merge_ranges([(first, int(port.get("end_port", first)))]))
 
 
 def _selector(selector: Json) -> Selector:

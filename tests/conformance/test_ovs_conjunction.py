@@ -39,7 +39,8 @@ def switch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InjectedSwitch]
 
 
 def as_packet(flow: str) -> Packet:
-    return packet(**{field.base: value for field, value, _ in parse_match(flow)})
+    fields: dict[str, Any] = {field.base: value for field, value, _ in parse_match(flow)}
+    return packet(**fields)
 
 
 def test_every_borrowed_case_is_run_by_name(cases: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,22 +12,22 @@ from support.compiled import CompiledFleet
 from support.configurations import configure, endpoint, mirror, rule, tenant, tier, zone
 from support.golden import hold
 from zonewall.placement.model import BindingState
-from zonewall.policy.model import Configuration, Provider
+from zonewall.policy.model import Configuration, Provider, Rule
 from zonewall.values.names import EndpointKey, TenantName, ZoneName
 
 WEB, DB = EndpointKey("acme/web"), EndpointKey("acme/db")
 
 
-def shop(*rules: object, roles: tuple[str, ...] = (), **fields: object) -> Configuration:
+def shop(*rules: Rule, roles: tuple[str, ...] = (), **fields: Any) -> Configuration:
     zones = [zone(name, labels={"role": name}) for name in ("web", "db")]
     acme = tenant(
         "acme", tier("t", *rules), zones=[*zones, *fields.pop("zones", ())], mirrors=fields.pop("mirrors", ())
-    )  # type: ignore[arg-type, misc]
+    )
     ends = [
         endpoint("acme/db", "10.0.0.2", "fd00::2", labels={"role": "db"}, roles=roles),
         endpoint("acme/web", "10.0.0.1", labels={"role": "web"}),
     ]
-    return configure(*ends, acme, mirror_targets=("ids",), service_functions=("waf",), **fields)  # type: ignore[arg-type]
+    return configure(*ends, acme, mirror_targets=("ids",), service_functions=("waf",), **fields)
 
 
 def crowd() -> Configuration:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from support.demo_site import SharedSite, acme
 from support.raw_probes import MARKER_PORT, Knock, outcome
 from zonewall.cli.verb_check import parse_probe
-from zonewall.intent.semantics import Verdict, verdict
+from zonewall.intent.semantics import ProbeError, Verdict, verdict
 from zonewall.policy.load import load_directory, load_texts
 
 pytestmark = pytest.mark.net
@@ -88,6 +88,8 @@ def test_real_packets_fare_as_the_evaluator_says_under_generated_policies(
         host.appctl("dpctl/flush-conntrack")
     came = outcome(knocks)
     for knock, does in zip(knocks, came, strict=True):
-        judged = verdict(configuration, parse_probe(json.dumps(knock.probe()), now))
+        asked = parse_probe(json.dumps(knock.probe()), now)
+        assert not isinstance(asked, ProbeError), asked
+        judged = verdict(configuration, asked)
         assert isinstance(judged, Verdict), knock
         assert does == (judged.verdict.value == "allow"), (knock.probe(), judged.rule)

@@ -123,7 +123,9 @@ def test_the_first_packet_after_a_move_meets_the_policy_and_the_allowed_ones_pas
     site: SharedSite, web: Machine, batch: Machine, kind: str
 ) -> None:
     hv2 = site.hosts["hv2"]
-    db, refused, fine = site.machines["acme-db1"], [], []
+    db = site.machines["acme-db1"]
+    refused: list[bytes] = []
+    fine: list[bytes] = []
     wait_at(site, web, hv2)
     with captures(db) as caught:
         web.hand_over(hv2)

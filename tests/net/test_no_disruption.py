@@ -65,8 +65,8 @@ def shop() -> Iterator[Site]:
         site.join(*site.hosts.values())
         for host in site.hosts.values():
             hasten(host)
-        for name, (host, n, _) in MACHINES.items():
-            site.machine(name, host, f"52:54:00:00:00:0{n}", f"10.0.0.{n}/24", f"fd00::{n}/64")
+        for name, (where, n, _) in MACHINES.items():
+            site.machine(name, where, f"52:54:00:00:00:0{n}", f"10.0.0.{n}/24", f"fd00::{n}/64")
         site.settle()
         site.wait_for(lambda status: len(status["links"]) == 1)
         yield site
@@ -142,7 +142,7 @@ def test_500_changes_between_two_policies_that_allow_it_lose_nothing_and_leak_no
     before, begun = applied(site), time.monotonic()
     with traffic(site) as run:
         for number in range(CHANGES):
-            more = {"extra": {"labels": {"role": "web"}}} if number % 2 else {}
+            more: dict[str, Any] = {"extra": {"labels": {"role": "web"}}} if number % 2 else {}
             site.change(acme=acme(("first", "second")[number % 2], **more))
     took = time.monotonic() - begun
     undisturbed(run.report, f"{CHANGES} changes of the policy in {took:.0f} s")

@@ -47,7 +47,7 @@ def is_cut(stream: Stream) -> bool:
 def state_of(site: SharedSite, endpoint: str, host: str) -> str:
     known = [one for one in site.status()["endpoints"] if one["endpoint"] == endpoint]
     states = {place["bridge"]: place["state"] for one in known for place in one["places"]}
-    return states.get(f"{host}/br-int", "absent")
+    return str(states.get(f"{host}/br-int", "absent"))
 
 
 def journal(site: SharedSite, *words: str) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from zonewall.flows.wire import encode_program
 from zonewall.openflow.bundle import apply_plan
 from zonewall.openflow.errors import BundleRefused
 from zonewall.pipeline import packet_fields as pf
-from zonewall.pipeline.model import BridgeProgram, Flow, Group, MeterEntry, MeterUnit, SetField
+from zonewall.pipeline.model import Action, BridgeProgram, Flow, Group, MeterEntry, MeterUnit, SetField
 from zonewall.pipeline.registers import RULE
 from zonewall.pipeline.tables import ACT
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.ovs
 EMPTY = BridgeState({}, {}, {})
 
 
-def flows(count: int, *actions: object) -> BridgeState:
+def flows(count: int, *actions: Action) -> BridgeState:
     made = [Flow(ACT, 100 + each, ((pf.ETH_TYPE, 0x800, None),), actions or (SetField(RULE, 1),), 1)
             for each in range(count)]  # fmt: skip
     return encode_program(BridgeProgram(tuple(made)))

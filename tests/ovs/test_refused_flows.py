@@ -155,8 +155,15 @@ def test_a_sick_bridge_delays_no_other(dummy_switch: DummySwitch, monkeypatch: p
             async def watch(self) -> bool:
                 return False
 
-            async def change(self, change: Any, planned: Any, when: Any = None) -> None:
+            async def change(self, change: Any, planned: Any, when: Any = None, in_force: Any = None) -> None:
                 await asyncio.sleep(3600)
+
+            async def reread(self) -> Any:
+                await asyncio.sleep(3600)
+
+            @property
+            def last_read(self) -> None:
+                return None
 
         sick = keeper_module.BridgeKeeper(FIRST, lambda: world, lambda _: None)
         task = bridge.bridge.loop.create_task(sick.run())

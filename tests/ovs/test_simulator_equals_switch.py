@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -106,7 +107,7 @@ def test_generated_tables_send_the_same_frames_and_keep_the_same_connections(
     hold_against(switch, program, frames)
 
 
-def between(src: int, dst: int, in_port: int, **fields: int) -> Packet:
+def between(src: int, dst: int, in_port: int, **fields: Any) -> Packet:
     """Return an IPv4 packet between two of three addresses."""
     return packet(
         in_port=in_port,

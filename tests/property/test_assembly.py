@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -138,14 +139,14 @@ def test_the_order_of_events_and_how_they_are_split_leave_no_trace(data: st.Data
         return
     happened = data.draw(events(keys))
     last = {event[0]: event for event in happened}
-    orders = {
+    orders: dict[str, list[Any]] = {
         "one by one": [[event] for event in happened],
         "merged": [happened],
         "reversed": [[event] for event in reversed(list(last.values()))],
         "twice": [[event, event] for event in happened],
         "taken down between": [step for event in happened for step in ([(event[0], ())], [event])],
     }
-    expected = {}
+    expected: dict[BridgeKey, Any] = {}
     for name, steps in orders.items():
         assembler = Assembler()
         now = fleet

@@ -20,6 +20,8 @@ from zonewall.intent.semantics.connection import Connection, connect
 from zonewall.intent.semantics.ends import find_ends
 from zonewall.intent.semantics.matching import _serves, _tenant_sees
 from zonewall.policy.model import Action, Assertion, Configuration, Tenant
+from zonewall.values.addresses import IpAddress
+from zonewall.values.names import EndpointKey, TenantName
 
 COUNT = int(os.environ.get("ZONEWALL_CONFIGURATIONS", "0"))
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -84,7 +86,11 @@ def breaks(configuration: Configuration, tenant: Tenant, assertion: Assertion, p
     decided = said.verdict
     if said.monitored:
         rule = rule_records(configuration)[said.rule].rule
-        decided = configuration.tenants[said.rule.split("/")[0]].default if rule is None else rule.action
+        decided = (
+            configuration.tenants[TenantName(said.rule.split("/")[0])].default
+            if rule is None
+            else rule.action
+        )
     if not is_about(connect(*ends, probe), tenant, assertion, decided):
         return False
     return (decided is assertion.verdict) is (assertion.quantifier == "never")
@@ -92,6 +98,7 @@ def breaks(configuration: Configuration, tenant: Tenant, assertion: Assertion, p
 
 def some_probe(configuration: Configuration, tenant: Tenant, chance: Random) -> Probe | None:
     """Return a probe at some edge between two ends, None where they have no two addresses of one family."""
+    ends: list[tuple[EndpointKey | IpAddress, IpAddress]]
     ends = [(one.key, ip) for one in configuration.inventory.endpoints.values() for ip in one.ips]
     ends += [(ip, ip) for ip in chance.sample(OUTSIDE, 6)]
     (source, from_ip), (destination, to_ip) = chance.sample(ends, 2)

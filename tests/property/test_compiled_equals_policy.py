@@ -160,10 +160,10 @@ def test_the_order_in_which_zones_and_endpoints_are_written_changes_no_verdict(w
     inventory = configuration.inventory
     turned = replace(
         configuration,
-        inventory=replace(inventory, endpoints=dict(reversed(inventory.endpoints.items()))),
+        inventory=replace(inventory, endpoints=dict(reversed([*inventory.endpoints.items()]))),
         tenants={
-            name: replace(tenant, zones=dict(reversed(tenant.zones.items())))
-            for name, tenant in reversed(configuration.tenants.items())
+            name: replace(tenant, zones=dict(reversed([*tenant.zones.items()])))
+            for name, tenant in reversed([*configuration.tenants.items()])
         },
     )
     one, other = CompiledFleet(configuration), CompiledFleet(turned)
@@ -203,9 +203,8 @@ def meet(one: Flow, other: Flow) -> bool:
     theirs = {field: (value, mask) for field, value, mask in other.match}
     for field, value, mask in one.match:
         if field in theirs:
-            both = (field.ones if mask is None else mask) & (
-                field.ones if theirs[field][1] is None else theirs[field][1]
-            )
+            _, other_mask = theirs[field]
+            both = (field.ones if mask is None else mask) & (field.ones if other_mask is None else other_mask)
             if (value ^ theirs[field][0]) & both:
                 return False
     return True

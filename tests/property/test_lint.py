@@ -16,6 +16,7 @@ from zonewall.intent.semantics.connection import connect
 from zonewall.intent.semantics.ends import find_ends
 from zonewall.intent.semantics.matching import provider_rule_matches, tenant_rule_matches
 from zonewall.policy.model import Action, Configuration, Tier
+from zonewall.values.names import TenantName
 
 COUNT = int(os.environ.get("ZONEWALL_CONFIGURATIONS", "0"))
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -30,7 +31,7 @@ def matches(configuration: Configuration, name: str, probe: Probe) -> bool:
     owner = name.split("/")[0]
     if owner == "provider":
         return provider_rule_matches(connect(*ends, probe), rule)
-    return tenant_rule_matches(connect(*ends, probe), configuration.tenants[owner], rule)
+    return tenant_rule_matches(connect(*ends, probe), configuration.tenants[TenantName(owner)], rule)
 
 
 def without(configuration: Configuration, name: str) -> Configuration:
@@ -50,9 +51,9 @@ def without(configuration: Configuration, name: str) -> Configuration:
         return replace(
             configuration, provider=replace(provider, before=cut(provider.before), after=cut(provider.after))
         )
-    tenant = configuration.tenants[owner]
+    tenant = configuration.tenants[TenantName(owner)]
     changed = replace(tenant, tiers=cut(tenant.tiers))
-    return replace(configuration, tenants={**configuration.tenants, owner: changed})
+    return replace(configuration, tenants={**configuration.tenants, TenantName(owner): changed})
 
 
 def effect(configuration: Configuration, probe: Probe) -> tuple[object, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import struct
+from typing import Any
 
 import networkx as nx
 from hypothesis import given, settings
@@ -26,6 +27,7 @@ HOST = st.sampled_from(HOSTS)
 WHO = st.sampled_from(NAMES)
 PORT = st.sampled_from(("tap0", "tap1"))
 
+Happening = tuple[Any, ...]
 # A happening is a tuple of plain values, so that a failing list of them can be read.
 HAPPENING = st.one_of(
     st.tuples(
@@ -43,13 +45,13 @@ HAPPENING = st.one_of(
 )
 
 
-def happen(fleet: FleetState, what: tuple, at: float) -> FleetState:
+def happen(fleet: FleetState, what: Happening, at: float) -> FleetState:
     """Return the fleet after one happening; the old place is told after the new one, always."""
     kind, *rest = what
     match kind, rest:
         case "seen", [host, name, (who, number), ofport, vm_id]:
-            said = ids(who, number, f"{who}-{vm_id}")
-            fleet, effects = fleet.port_seen(HostName(host), BR_INT, name, ofport, said, at)
+            whose = ids(who, number, f"{who}-{vm_id}")
+            fleet, effects = fleet.port_seen(HostName(host), BR_INT, name, ofport, whose, at)
         case "gone", [host, name]:
             fleet, effects = fleet.port_gone(ref(host, name), at)
         case "confirm", [host]:
@@ -79,7 +81,7 @@ def happen(fleet: FleetState, what: tuple, at: float) -> FleetState:
     return fleet
 
 
-def played(happenings: list[tuple]) -> FleetState:
+def played(happenings: list[Happening]) -> FleetState:
     fleet, at = started(), 0.0
     for what in happenings:
         at += what[1] if what[0] == "wait" else 0.01
@@ -89,7 +91,7 @@ def played(happenings: list[tuple]) -> FleetState:
 
 @given(st.lists(HAPPENING, max_size=40))
 @settings(max_examples=150, deadline=None)
-def test_at_most_one_binding_of_an_endpoint_takes_part(happenings: list[tuple]) -> None:
+def test_at_most_one_binding_of_an_endpoint_takes_part(happenings: list[Happening]) -> None:
     fleet = played(happenings)
 
     for name, bound in fleet.placement().bindings.items():
@@ -100,7 +102,7 @@ def test_at_most_one_binding_of_an_endpoint_takes_part(happenings: list[tuple]) 
 
 @given(st.lists(HAPPENING, max_size=40))
 @settings(max_examples=100, deadline=None)
-def test_what_is_kept_beside_the_records_follows_from_them(happenings: list[tuple]) -> None:
+def test_what_is_kept_beside_the_records_follows_from_them(happenings: list[Happening]) -> None:
     fleet = played(happenings)
     places = {place.port: (name, place) for name, record in fleet.records.items() for place in record.places}
 
@@ -119,7 +121,7 @@ def test_what_is_kept_beside_the_records_follows_from_them(happenings: list[tupl
 @given(st.lists(HAPPENING, max_size=40))
 @settings(max_examples=100, deadline=None)
 def test_an_endpoint_is_active_only_where_its_bridge_has_confirmed_a_port_of_its_own(
-    happenings: list[tuple],
+    happenings: list[Happening],
 ) -> None:
     fleet = played(happenings)
 
@@ -136,7 +138,7 @@ def test_an_endpoint_is_active_only_where_its_bridge_has_confirmed_a_port_of_its
 @given(st.lists(HAPPENING, max_size=30), HOST, st.sampled_from((5, 6)), WHO)
 @settings(max_examples=100, deadline=None)
 def test_a_forged_announcement_never_changes_the_placement(
-    happenings: list[tuple], host: str, ofport: int, who: tuple[str, int]
+    happenings: list[Happening], host: str, ofport: int, who: tuple[str, int]
 ) -> None:
     fleet = played(happenings)
     after = happen(fleet, ("announce", host, ofport, who, True), 10_000.0)
@@ -163,7 +165,7 @@ def test_the_order_in_which_ports_are_reported_leaves_no_trace(order: list[tuple
     }
 
 
-def confirmed_binding(name: str, number: int) -> tuple:
+def confirmed_binding(name: str, number: int) -> tuple[Any, ...]:
     fleet, _ = started().port_seen(HostName("hv1"), BR_INT, name, 5 + number, ids(name, number), 0)
     return confirmed(fleet, "hv1").placement().bindings[key(name)]
 
@@ -187,8 +189,8 @@ def test_a_storm_of_moves_and_forgeries_ends_with_every_endpoint_at_its_new_plac
         for port, claimed in truth + lies
     ]
     rng.shuffle(frames)  # type: ignore[attr-defined]
-    for ofport, said in frames:
-        fleet, _ = fleet.announced(bridge("hv2"), OfPort(ofport), said, 1)
+    for ofport, announcement in frames:
+        fleet, _ = fleet.announced(bridge("hv2"), OfPort(ofport), announcement, 1)
 
     active = [
         each.bridge.host
@@ -279,7 +281,7 @@ def test_following_next_hops_reaches_every_bridge_by_a_shortest_path(links: list
 def test_a_tree_has_no_loop_and_leaves_nobody_out(links: list[Link]) -> None:
     graph, ports = graph_of(links), tree_ports(links)
     used = [link for link in links if link.a[1] in ports.get(link.a[0], ())]
-    tree = nx.Graph((link.a[0], link.b[0]) for link in used)
+    tree: nx.Graph[BridgeKey] = nx.Graph((link.a[0], link.b[0]) for link in used)
 
     assert set(tree) == set(graph)
     assert all(link.b[1] in ports[link.b[0]] for link in used)

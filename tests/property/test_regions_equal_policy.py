@@ -36,12 +36,15 @@ def decided(regions: Regions, probe: Probe) -> Decision:
     ends = find_ends(regions.configuration, probe)
     assert isinstance(ends, tuple)
     identities = [
-        identity_at(regions.directory, end.tenant.name, end.endpoint and end.endpoint.key, end.address)
+        identity_at(
+            regions.directory, end.tenant.name, end.endpoint.key if end.endpoint else None, end.address
+        )
         for end in ends
     ]
     packet = Sample(probe.protocol, probe.source_port, probe.destination_port, probe.icmp)
     bit = 1 << regions.services.place(packet)
-    found = regions.judge(*identities, version=ends[0].address.version)
+    source, destination = identities
+    found = regions.judge(source, destination, version=ends[0].address.version)
     hits = [one.decision for one in found if one.classes & bit]
     assert len(hits) == 1
     return hits[0]

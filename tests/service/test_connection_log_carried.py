@@ -54,7 +54,7 @@ def datagrams(client: Machine, server: Machine, sport: int) -> Iterator[tuple[so
         client.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller,
         server.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
     ):
-        for one, here, there in ((caller, *ends), (peer, *reversed(ends))):
+        for one, here, there in ((caller, ends[0], ends[1]), (peer, ends[1], ends[0])):
             one.settimeout(PATIENCE_S)
             one.bind(here)
             one.connect(there)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from zonewall.flows.simulate.connections import ConnTrack
 from zonewall.flows.simulate.engine import simulate_datagram
@@ -33,7 +33,7 @@ from zonewall.policy.inventory import (
     PortRole,
 )
 from zonewall.policy.model import Configuration
-from zonewall.values.addresses import IpAddress
+from zonewall.values.addresses import IpAddress, MacAddress
 from zonewall.values.names import BridgeName, EndpointKey, HostName, OfPort, TenantName
 
 HERE = Location("inventory.yaml", 1, 1)
@@ -127,7 +127,7 @@ class CompiledFleet:
         if isinstance(probe.source, str):
             port, src_mac = self.places[probe.source], inventory.endpoints[probe.source].mac
         else:
-            port, src_mac, vlans = (FIRST, UPLINKS[0]), OUTSIDE_MAC, (self.vlans[tenant],)
+            port, src_mac, vlans = (FIRST, UPLINKS[0]), MacAddress(OUTSIDE_MAC), (self.vlans[tenant],)
         dst_mac = OUTSIDE_MAC + 1
         if isinstance(probe.destination, str):
             dst_mac = inventory.endpoints[probe.destination].mac
@@ -222,7 +222,7 @@ def headers(
 ) -> Packet:
     """Return the probe's first packet; TCP's is a SYN."""
     v4 = source.version == 4
-    fields = {
+    fields: dict[str, Any] = {
         "eth_src": src_mac,
         "eth_dst": dst_mac,
         "eth_type": 0x0800 if v4 else 0x86DD,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
+from unittest.mock import patch
 
 from topologies.lab import Host, Lab
 
@@ -157,7 +158,6 @@ class Exchange:
 @contextmanager
 def in_one_bundle() -> Iterator[None]:
     """Have keepers make every change in one bundle, however large."""
-    staged = keeper_module.plan
 
     def whole(
         change: Change,
@@ -168,11 +168,8 @@ def in_one_bundle() -> Iterator[None]:
     ) -> Plan:
         return plan(change, installed, wanted, turned, large=max(large, 1_000_000))
 
-    keeper_module.plan = whole
-    try:
+    with patch.object(keeper_module, "plan", whole):
         yield
-    finally:
-        keeper_module.plan = staged
 
 
 def measured(lab: Lab, rules: int, runs: int) -> Flights:

@@ -380,7 +380,7 @@ def _edit_rules(draw: DrawFn, configuration: Configuration) -> Configuration:
     tenant = configuration.tenants[draw(st.sampled_from(sorted(configuration.tenants)))]
     scene = _Scene((*tenant.zones, *(one.local_name for one in tenant.imports)))
     tiers = list(tenant.tiers)
-    if tiers and draw(st.booleans()):
+    if bool(tiers) and draw(st.booleans()):
         place = draw(st.integers(0, len(tiers) - 1))
         rules = list(tiers[place].rules)
         rules.insert(draw(st.integers(0, len(rules))), replace(draw(_rules(scene)), name="added"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import strategies as st
 
 from zonewall.flows.simulate import Packet, packet
@@ -136,19 +138,15 @@ def _has_original(match: tuple[Condition, ...]) -> bool:
     return is_ip and any(field is f.CT_STATE and value & valid for field, value, _ in match)
 
 
-_ZONES = st.sampled_from((5, 5, 6, ZONE))
-_LABEL_WRITES = st.lists(
-    st.sampled_from(
-        (
-            SetField(LABEL_LOW, 7),
-            Move(R0, LABEL_LOW),
-            Move(R0_LOW, LABEL_HIGH),
-            SetField(f.CT_MARK, 1, 3),
-            SetField(f.CT_LABEL, 1 << 100, 1 << 100),
-        )
-    ),
-    max_size=2,
-).map(tuple)
+_ZONES: st.SearchStrategy[int | Field] = st.sampled_from((5, 5, 6, ZONE))
+_LABEL_WRITE: tuple[SetField | Move, ...] = (
+    SetField(LABEL_LOW, 7),
+    Move(R0, LABEL_LOW),
+    Move(R0_LOW, LABEL_HIGH),
+    SetField(f.CT_MARK, 1, 3),
+    SetField(f.CT_LABEL, 1 << 100, 1 << 100),
+)
+_LABEL_WRITES = st.lists(st.sampled_from(_LABEL_WRITE), max_size=2).map(lambda writes: tuple(writes))
 _PLAIN: tuple[Action, ...] = (
     *(Output(port) for port in PORTS),
     *(Output(port) for port in PORTS),
@@ -199,13 +197,15 @@ def actions(
                 is_invalid = any(field is f.CT_STATE and value & f.CT_INV for field, value, _ in match)
                 commit = not is_invalid and draw(st.booleans())
                 on = draw(st.sampled_from((*onward, None)))
-                done.append(Ct(draw(_ZONES), on, commit, draw(_LABEL_WRITES) if commit else ()))
+                writes = draw(_LABEL_WRITES) if commit else ()
+                done.append(Ct(draw(_ZONES), on, commit, writes))
             case "clone":
                 done.append(Clone(draw(actions(table, kind, match, 1))))
             case "push" if sum(isinstance(action, PushVlan) for action in done) < 1:
                 done += [PushVlan(), SetField(f.VLAN_VID, 0x1009)]
             case "tag" if not any(isinstance(action, PopVlan) for action in done):
-                done.append(draw(st.sampled_from((PopVlan(), PopVlan(), SetField(f.VLAN_VID, 0x1006)))))
+                tags: tuple[Action, ...] = (PopVlan(), PopVlan(), SetField(f.VLAN_VID, 0x1006))
+                done.append(draw(st.sampled_from(tags)))
             case "address":
                 done.append(SetField(f.IPV4_DST, draw(st.sampled_from(V4))))
             case "port":
@@ -285,14 +285,19 @@ def packets(draw: st.DrawFn) -> Packet:
         st.sampled_from(("tcp4", "tcp4", "udp4", "udp4", "icmp4", "error4", "tcp6", "icmp6", "sctp4", "arp"))
     )
     ends = draw(st.permutations((0, 1, 2)))
-    common = {
+    common: dict[str, Any] = {
         "in_port": draw(st.sampled_from(PORTS)),
         "eth_src": draw(st.sampled_from(MACS)),
         "eth_dst": draw(st.sampled_from(MACS)),
     }
     vlans = draw(st.sampled_from(((), (), (), (5,), (5, 6))))
     if kind == "arp":
-        names = {"arp_spa": V4[ends[0]], "arp_tpa": V4[ends[1]], "arp_op": 1, "arp_sha": MACS[0]}
+        names: dict[str, Any] = {
+            "arp_spa": V4[ends[0]],
+            "arp_tpa": V4[ends[1]],
+            "arp_op": 1,
+            "arp_sha": MACS[0],
+        }
         return packet(vlans=vlans, eth_type=f.ETH_ARP, **names, **common)
     common |= _addresses(kind[-1], ends[0], ends[1])
     src, dst = draw(st.sampled_from(L4)), draw(st.sampled_from(L4))
@@ -305,8 +310,9 @@ def packets(draw: st.DrawFn) -> Packet:
         case "sctp":
             return packet(vlans=vlans, ip_proto=132, sctp_src=src, sctp_dst=dst, **common)
         case "error":
-            about = {"ip_proto": 17, "udp_src": src, "udp_dst": dst}
-            quoted = packet(**about, **_addresses("4", ends[1], ends[0]))
+            about: dict[str, Any] = {"ip_proto": 17, "udp_src": src, "udp_dst": dst}
+            about |= _addresses("4", ends[1], ends[0])
+            quoted = packet(**about)
             kind_of_error = draw(st.sampled_from((3, 11, 5)))
             return packet(
                 vlans=vlans, quoted=quoted, ip_proto=1, icmpv4_type=kind_of_error, icmpv4_code=1, **common

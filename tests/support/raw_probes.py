@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Any
 
 from topologies.lab import Capture, Machine
 from topologies.machine import CARD
@@ -77,13 +78,16 @@ def ip_packet(
 ) -> Packet:
     """Return a packet between two machines; ``port`` is ICMP's type, ``sport`` its identifier."""
     sport = next(_numbers) if sport is None else sport
+    ends: dict[str, Any] = {
+        f"ipv{family}_src": int(ip_address(address_of(source, family))),
+        f"ipv{family}_dst": int(ip_address(address_of(destination, family))),
+    }
     base = packet(
         eth_src=mac_of(source),
         eth_dst=mac_of(destination),
         eth_type=0x0800 if family == 4 else 0x86DD,
         ip_proto=NUMBERS[proto],
-        **{f"ipv{family}_src": int(ip_address(address_of(source, family)))},
-        **{f"ipv{family}_dst": int(ip_address(address_of(destination, family)))},
+        **ends,
     )
     if proto in ("icmp", "icmpv6"):
         return Packet(base.but(icmpv4_type=port).values, icmp_id=sport)

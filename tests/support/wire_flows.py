@@ -179,7 +179,7 @@ def _action_lists(draw: st.DrawFn, *, is_ip: bool, is_tracked: bool, table_numbe
         )
         actions.append(Clone(tuple(inner)))
     later = [table for table in tables.PIPELINE.tables if table.number > table_number]
-    if later and draw(st.booleans()):
+    if bool(later) and draw(st.booleans()):
         actions.append(Goto(draw(st.sampled_from(later))))
     return tuple(actions)
 

@@ -313,7 +313,7 @@ def test_follow_shows_what_is_written_from_now_on(story: Story) -> None:
 
 
 def test_a_terminal_is_not_tricked_by_what_a_host_says(story: Story) -> None:
-    story.recorder.note(recorder.Kind.HOST, "peer \x1b[2J\n", host="hv1", reason="\x1b]0;owned\x07")
+    story.recorder.note(Kind.HOST, "peer \x1b[2J\n", host="hv1", reason="\x1b]0;owned\x07")
     assert "\x1b" not in ask(story, "journal")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -15,7 +16,7 @@ from zonewall.cli.matrix_report import html_page, svg_picture
 from zonewall.errors import ZonewallError
 from zonewall.intent.matrix import Cell, Matrix, matrix
 from zonewall.intent.regions import Regions
-from zonewall.policy.model import Configuration, Mode, Tenant
+from zonewall.policy.model import Configuration, Mode, Rule, Tenant
 from zonewall.values.names import TenantName
 
 DEMO = str(Path(__file__).parents[3] / "policies" / "demo")
@@ -27,14 +28,14 @@ def run(*words: str) -> str:
     return done.stdout
 
 
-def shop(*more: object, **keys: object) -> Configuration:
+def shop(*more: Rule, **keys: Any) -> Configuration:
     zones = [
         zone("web", labels={"role": "web"}),
         zone("prod", labels={"stage": "prod"}),
         zone("lost", labels={"x": "y"}),
     ]
-    rules = tier("t", rule("in", "any", "prod", services=["tcp/443"]), *more)  # type: ignore[arg-type]
-    own: Tenant = tenant("acme", rules, zones=zones, **keys)  # type: ignore[arg-type]
+    rules = tier("t", rule("in", "any", "prod", services=["tcp/443"]), *more)
+    own: Tenant = tenant("acme", rules, zones=zones, **keys)
     ends = [
         endpoint("acme/web1", "10.0.0.1", labels={"role": "web", "stage": "prod"}),
         endpoint("acme/web2", "10.0.0.2", labels={"role": "web", "stage": "dev"}),

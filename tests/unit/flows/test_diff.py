@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from zonewall.flows.diff import Delta, by_key, diff
@@ -27,7 +29,7 @@ def test_what_is_not_wanted_is_deleted_by_key() -> None:
 
 
 @pytest.mark.parametrize("change", [{"cookie": 5}, {"instructions": b"j"}, {"hard_timeout_s": 9}])
-def test_a_flow_that_changed_is_put_once_and_not_deleted(change: dict[str, int]) -> None:
+def test_a_flow_that_changed_is_put_once_and_not_deleted(change: dict[str, Any]) -> None:
     changed = ONE._replace(**change)
     assert diff(by_key((ONE,)), by_key((changed,))) == Delta(put=(changed,))
 

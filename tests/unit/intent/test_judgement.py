@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from support.configurations import configure, endpoint, peer, probe, rule, tenant, tier, zone
 from zonewall.intent.banks import Bank, Outcome
 from zonewall.intent.identity import build_directory
@@ -133,9 +135,7 @@ def test_between_tenants_nothing_is_merely_watched() -> None:
 
 def test_a_provider_names_everybody_outside_of_one_tenant_by_external() -> None:
     outside = rule("r", "any", "any", "drop")
-    named = Tier(
-        "g", (type(outside)(**{**_fields(outside), "sources": (peer("acme/external"),)}),), WEB.location
-    )
+    named = Tier("g", (replace(outside, sources=(peer("acme/external"),)),), WEB.location)
     configuration = configure(WEB, tenant("acme"), provider=Provider(before=(named,)))
 
     [line] = banks(configuration)["acme"].sections[0].lines

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from support.configurations import configure, endpoint, mirror, probe, rule, tenant, tier, zone
@@ -185,7 +187,8 @@ OPS = tenant("ops", zones=[zone("probes", labels={"role": "probe"})])
 
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_a_providers_allow_that_names_both_tenants_ends_it(place: str) -> None:
-    provider = Provider(**{place: tiers_of(METRICS)})
+    tiers: dict[str, Any] = {place: tiers_of(METRICS)}
+    provider = Provider(**tiers)
     configuration = configure(*ENDPOINTS, exporter(), OPS, provider=provider)
 
     answers = [

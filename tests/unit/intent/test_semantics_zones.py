@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from support.configurations import configure, endpoint, probe, rule, selector, tenant, tier, zone
 from zonewall.intent.semantics import Verdict, verdict
-from zonewall.policy.model import Action, Selector
+from zonewall.policy.model import Action, Selector, Zone
 
 PARTS = (
     endpoint("acme/web", "10.0.0.1", "fd00::1", labels={"role": "web", "owner": "ann"}),
@@ -17,7 +19,7 @@ PARTS = (
 )
 
 
-def members(*zones: object, name: str = "z") -> set[str]:
+def members(*zones: Zone, name: str = "z") -> set[str]:
     """Return which of acme's endpoints (and two outside addresses) the zone holds."""
     gate = tier("t", rule("in", name, "any"))
     configuration = configure(*PARTS, tenant("acme", gate, zones=zones))
@@ -54,9 +56,7 @@ def members(*zones: object, name: str = "z") -> set[str]:
         ({"cidrs": ["::/0"]}, set()),
     ],
 )
-def test_every_key_must_hold_and_a_missing_key_asks_nothing(
-    keys: dict[str, object], expected: set[str]
-) -> None:
+def test_every_key_must_hold_and_a_missing_key_asks_nothing(keys: dict[str, Any], expected: set[str]) -> None:
     assert members(zone("z", **keys)) == expected
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from zonewall.journal.record import Entry, Head, Kind, Record, breaks, canonical, chain
 
@@ -43,6 +44,7 @@ def test_every_word_of_a_record_is_covered_by_its_digest() -> None:
         "host": "hv2",
         "details": "{}",
     }
+    value: Any
     for field, value in changes.items():
         forged = replace(made[2], entry=replace(made[2].entry, **{field: value}))
         found = list(breaks(Head(), [*made[:2], forged, *made[3:]]))

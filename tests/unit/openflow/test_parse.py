@@ -24,13 +24,20 @@ READERS: tuple[Callable[[bytes], object], ...] = (
     lambda body: parse.parse_flow_removed(1, body),
     lambda body: parse.parse_packet_in(1, body),
 )
+
+
+def fingerprinted(body: bytes) -> Iterable[object]:
+    Fingerprinter().take(body)
+    return ()
+
+
 PART_READERS: tuple[Callable[[bytes], Iterable[object]], ...] = (
     parse.parse_flows,
     parse.parse_groups,
     parse.parse_meters,
     parse.parse_ports,
     parse.parse_table_counts,
-    lambda body: (Fingerprinter().take(body),),
+    fingerprinted,
 )
 
 

@@ -16,7 +16,7 @@ from zonewall.ovsdb import view as view_module
 from zonewall.ovsdb.schema import schema_helper
 from zonewall.ovsdb.view import HostView, Rows, gone, seen
 from zonewall.placement.observations import BridgeGone, BridgeSeen, PortGone, PortSeen
-from zonewall.values.names import HostName
+from zonewall.values.names import BridgeName, HostName
 
 HOST = HostName("hv1")
 SCHEMA = schema_helper().get_idl_schema()
@@ -133,7 +133,7 @@ def test_a_bridge_that_goes_takes_its_ports_with_it_first() -> None:
     before = rows.view()
     rows.take("Open_vSwitch", Row("Open_vSwitch", 1), gone=False)
     told = list(gone(HOST, before, rows.view(), 1.0))
-    assert told == [PortGone(HOST, "br0", "p1", 0.0), BridgeGone(HOST, "br0", 0.0)]
+    assert told == [PortGone(HOST, BridgeName("br0"), "p1", 0.0), BridgeGone(HOST, BridgeName("br0"), 0.0)]
 
 
 def test_rows_that_nothing_refers_to_are_not_there() -> None:

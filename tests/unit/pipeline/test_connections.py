@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,14 +13,14 @@ from zonewall.flows.simulate.packet import Packet, packet
 from zonewall.intent.semantics import Probe
 from zonewall.placement.model import BindingState
 from zonewall.policy.model import Configuration, Provider
-from zonewall.values.names import EndpointKey, TenantName, ZoneName
+from zonewall.values.names import EndpointKey, HostName, TenantName, ZoneName
 
 WEB, DB, FIX = (EndpointKey(f"acme/{name}") for name in ("web", "db", "fix"))
 FAMILIES = {4: ("10.0.0.1", "10.0.0.2"), 6: ("fd00::1", "fd00::2")}
 ASK = {version: probe(WEB, DB, "tcp/80", src_ip=a, dst_ip=b) for version, (a, b) in FAMILIES.items()}
 
 
-def shop(*extra: object, services: str = "tcp/80", **rule_fields: object) -> Configuration:
+def shop(*extra: object, services: str = "tcp/80", **rule_fields: Any) -> Configuration:
     """Return web, db and a remediation endpoint; web may reach db."""
     acme = tenant(
         "acme",
@@ -96,8 +97,10 @@ class TestConnections:
         port, frame = first(fleet, asked)
         back, reply = answer(fleet, asked)
         v4 = reply["eth_type"] == 0x0800
-        error = {"icmpv4_type": 3, "icmpv4_code": 3} if v4 else {"icmpv6_type": 1, "icmpv6_code": 4}
-        ends = {
+        error: dict[str, Any] = (
+            {"icmpv4_type": 3, "icmpv4_code": 3} if v4 else {"icmpv6_type": 1, "icmpv6_code": 4}
+        )
+        ends: dict[str, Any] = {
             name: reply[name]
             for name in (
                 "eth_src",
@@ -147,8 +150,8 @@ class TestConnections:
         bridges = {key.host: key for key in fleet.programs}
 
         for ofport in (legs, legs + 1):
-            assert arrived(fleet.send((bridges["hv1"], ofport), frame)) == []
-        assert arrived(fleet.send((bridges["hv2"], TARGETS), frame)) == []
+            assert arrived(fleet.send((bridges[HostName("hv1")], ofport), frame)) == []
+        assert arrived(fleet.send((bridges[HostName("hv2")], TARGETS), frame)) == []
         assert here in fleet.programs
         assert FABRIC < LEGS
 

@@ -20,7 +20,7 @@ from zonewall.store.placement_file import read_placement
 
 @pytest.fixture(scope="module")
 def flows(tmp_path_factory: pytest.TempPathFactory) -> list[Flow]:
-    found = []
+    found: list[Flow] = []
     for attachment in ATTACHMENTS:
         folder = tmp_path_factory.mktemp(attachment) / "configuration"
         placement = read_placement(write_everything(folder, attachment))
@@ -34,7 +34,7 @@ def flows(tmp_path_factory: pytest.TempPathFactory) -> list[Flow]:
 def led_to(actions: tuple[Action, ...]) -> Iterator[str]:
     """Yield the tables that actions hand the packet itself on to."""
     for action in actions:
-        if isinstance(action, Goto) or (isinstance(action, Ct) and action.table is not None):
+        if isinstance(action, Goto | Ct) and action.table is not None:
             yield action.table.name
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def acme(*rules: Rule, provider: Provider = Provider()) -> Configuration:  # noq
     return configure(*ends, tenant("acme", tier("t", *rules, last), zones=zones), provider=provider)
 
 
-def app(on_change: str = "cut", seconds: int = 0, **fields: object) -> Rule:
+def app(on_change: str = "cut", seconds: int = 0, **fields: Any) -> Rule:
     how = OnChange(on_change, seconds)  # type: ignore[arg-type]
     return rule("app", "web", "db", services=["tcp/5432"], on_change=how, **fields)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -204,7 +205,8 @@ def test_what_policy_does_not_allow_gains_nothing_even_past_its_own_hosts_enforc
         _, frame = move.frame(CLIENT, SERVER, protocol, ACK)
         names = ("eth_src", "eth_dst", "eth_type", "ipv4_src", "ipv4_dst", "ip_proto", "tcp_flags")
         ports = {f"{protocol}_src": sport, f"{protocol}_dst": dport}
-        forged = packet(vlans=tags, **{name: frame[name] for name in names}, **ports)
+        fields: dict[str, Any] = {**{name: frame[name] for name in names}, **ports}
+        forged = packet(vlans=tags, **fields)
         return bool(move.fleet.send((SECOND, FABRIC), forged).arrived)
 
     assert arrives(40000, 80)

@@ -52,7 +52,7 @@ def advertisement(
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
-    checksum = (~total & 0xFFFF) ^ checksum_error
+    checksum = int(~total & 0xFFFF) ^ checksum_error
     message = message[:2] + checksum.to_bytes(2, "big") + message[4:]
     ip = struct.pack("!IHBB", 6 << 28, len(message), 58, hop_limit) + addresses
     return bytes.fromhex("333300000001") + octets(MAC) + b"\x86\xdd" + ip + message

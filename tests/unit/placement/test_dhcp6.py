@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import struct
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -69,8 +70,8 @@ def frame(
     return ethernet + head + addresses + udp
 
 
-def answer(*options: bytes, kind: int = REPLY, who: Iterable[bytes] = WHO, **words: int | str) -> bytes:
-    return frame(message(kind, *options, who=who), **words)  # type: ignore[arg-type]
+def answer(*options: bytes, kind: int = REPLY, who: Iterable[bytes] = WHO, **words: Any) -> bytes:
+    return frame(message(kind, *options, who=who), **words)
 
 
 def granted(address: str = "fd00::9", seconds: int | None = 3600) -> Grant:
@@ -162,10 +163,10 @@ def test_a_message_that_is_cut_anywhere_grants_nothing() -> None:
     assert [at for at in range(len(whole)) if parse_grants_6(whole[:at])] == []
 
 
-def given_up(kind: int, *options: bytes, **words: int | str) -> bytes:
+def given_up(kind: int, *options: bytes, **words: Any) -> bytes:
     return answer(
         *options, kind=kind, **{"ports": (546, 547), "to": "ff02::1:2", "mac": 0x3333_0001_0002, **words}
-    )  # type: ignore[arg-type]
+    )
 
 
 @pytest.mark.parametrize("kind", [RELEASE, DECLINE])
@@ -180,7 +181,7 @@ def test_a_client_gives_up_what_it_releases_or_declines(kind: int) -> None:
     [
         given_up(RENEW, ia_na(lease())),
         given_up(REPLY, ia_na(lease())),
-        given_up(RELEASE, ia_na(lease()), ports=(546, 546)),  # type: ignore[arg-type]
+        given_up(RELEASE, ia_na(lease()), ports=(546, 546)),
         given_up(RELEASE, ia_na(lease()))[:-1],
         given_up(RELEASE, ia_na()),
     ],

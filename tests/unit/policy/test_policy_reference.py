@@ -92,9 +92,11 @@ def test_an_example_means_what_is_said_beside_it(example: Example) -> None:
     for line in example.verdicts:
         read = LINE.fullmatch(line)
         assert read is not None, line
-        ends = [one if "." in one or "/" in one else f"acme/{one}" for one in read.groups()[:2]]
+        source, destination = (
+            one if "." in one or "/" in one else f"acme/{one}" for one in read.groups()[:2]
+        )
         sport = 40000 if read[4] is None else int(read[4])
-        asked = probe(*ends, read[3], sport=sport, tenant="acme", time=read[11] or NOW)
+        asked = probe(source, destination, read[3], sport=sport, tenant="acme", time=read[11] or NOW)
         said = verdict(configuration, asked)
         assert isinstance(said, Verdict), (line, said)
         targets, functions = ((read[n] or "").split(",") if read[n] else [] for n in (7, 8))

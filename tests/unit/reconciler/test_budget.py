@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -48,7 +49,12 @@ def test_a_bridge_far_from_its_budget_is_not_compiled_unless_the_rules_grow_as_m
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     compiled: list[object] = []
-    monkeypatch.setattr(budget, "over_budget", lambda _, keys: compiled.extend(keys) or ())
+
+    def over(_: object, keys: Iterable[object]) -> tuple[()]:
+        compiled.extend(keys)
+        return ()
+
+    monkeypatch.setattr(budget, "over_budget", over)
     budget.refusals(world(site(10, 10_000)), site(11, 10_000), frozenset(), {FIRST: 100, SECOND: 5000})
     assert compiled == [SECOND]
     budget.refusals(world(site(1, 10_000)), site(300, 10_000), frozenset(), {FIRST: 100})

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from zonewall.errors import ZonewallError
 from zonewall.reconciler.faults import MOST_KINDS, Faults, in_one_line
@@ -28,9 +29,15 @@ async def worked(inbox: Inbox, *, until: Callable[[], bool]) -> int:
 
 def test_a_flood_of_events_leaves_every_other_task_its_turns() -> None:
     async def scene() -> int:
-        inbox, done = Inbox(Faults()), []
+        inbox = Inbox(Faults())
+        done: list[int] = []
+
+        def slow(number: int) -> None:
+            time.sleep(SLOW_S)
+            done.append(number)
+
         for number in range(200):
-            inbox.put(lambda number=number: (time.sleep(SLOW_S), done.append(number)))
+            inbox.put(partial(slow, number))
         turns = await worked(inbox, until=lambda: len(done) == 200)
         assert done == sorted(done)
         return turns

@@ -370,21 +370,22 @@ def test_a_move_is_prepared_at_once_and_another_policy_by_the_thread() -> None:
             super().__init__()
             self.threads: list[bool] = []
 
-        async def wanted(self, *asked: Any, **words: Any) -> Any:
-            then = asked[2]
-
+        async def wanted(
+            self, fleet: Any, key: Any, then: Callable[[BridgeState], Any], *, at_once: bool = False
+        ) -> Any:
             def noted(state: BridgeState) -> Any:
                 self.threads.append(threading.current_thread() is threading.main_thread())
                 return then(state)
 
-            return await super().wanted(*asked[:2], noted, **words)
+            return await super().wanted(fleet, key, noted, at_once=at_once)
 
     async def scene() -> None:
         compiler = Seen()
         kept, bridge = Kept(compiler), Bridge()
         kept.keeper.connect(bridge)
         await kept.settle()
-        for step in (lambda: moved(kept.fleet), lambda: fleet("tcp/443")):
+        steps: tuple[Callable[[], Fleet], ...] = (lambda: moved(kept.fleet), lambda: fleet("tcp/443"))
+        for step in steps:
             kept.fleet = step()
             kept.keeper.wake(urgent=True)
             await kept.settle()
