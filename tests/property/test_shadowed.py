@@ -1,14 +1,23 @@
-"""Rules that are never reached: looked for among what an edit concerns, they are those of the whole tier."""
+"""Rules that are never reached: they decide nothing, and after an edit they are those of the whole tier."""
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
 
+from support.configurations import configure, endpoint, probe, tenant, tier, zone
+from support.configurations import rule as rule_of
+from zonewall.intent.semantics import Probe
+from zonewall.intent.semantics.connection import connect
+from zonewall.intent.semantics.ends import find_ends
+from zonewall.intent.semantics.matching import provider_rule_matches, tenant_rule_matches
 from zonewall.policy.findings import Location
-from zonewall.policy.model import Action, Peer, Rule, Tier
+from zonewall.policy.model import Action, Configuration, Peer, Provider, Rule, Tier
+from zonewall.policy.notes import Notes
 from zonewall.policy.shadowed import shadowed, shadowed_after
+from zonewall.policy.soundness import Shadows, check
 from zonewall.values.names import ZoneName
 from zonewall.values.services import Protocol, ServiceTerm
 
@@ -48,3 +57,97 @@ def test_after_an_edit_the_rules_that_are_never_reached_are_those_of_the_whole_t
         after = Tier("t", tuple(edited(list(tier.rules), draw)), HERE)
         known, tier = shadowed_after(after, tier, known), after
         assert known == shadowed(after)
+
+
+ENDPOINTS = (
+    endpoint("acme/db", "10.0.0.2", labels={"role": "db"}),
+    endpoint("acme/web", "10.0.0.1", labels={"role": "web"}),
+    endpoint("blue/app", "10.1.0.1", labels={"role": "app"}),
+    endpoint("blue/job", "10.1.0.2"),
+)
+ACTIONS = ("allow", "allow", "drop", "pass")
+WORDS = {
+    "acme": ("any", "any", "external", "db", "web", "near", "app"),
+    "blue": ("any", "any", "external", "app", "near", "shop"),
+    "provider": ("any", "any", "acme/db", "acme/any", "blue/any", "*/any", "external"),
+}
+
+
+def row(owner: str, draw: random.Random) -> Tier:
+    rules = []
+    for number in range(5):
+        sources, destinations = (" ".join(draw.sample(WORDS[owner], draw.choice((1, 1, 2)))) for _ in "12")
+        if draw.random() < 0.1 and "any" not in sources and "external" not in sources:
+            destinations = "self"
+        services = draw.choice(((), ("tcp/80",), ("tcp/1-80", "tcp/81-90"), ("tcp/60-85",)))
+        rules.append(
+            rule_of(f"{owner}-{number}", sources, destinations, draw.choice(ACTIONS), services=services)
+        )
+    return tier("t", *rules)
+
+
+def agreed(draw: random.Random) -> Configuration:
+    """Return two tenants of which each exports a zone that the other may import, and the provider."""
+    exports = [[("db", "blue")], [("app", "acme")]]
+    imports = [[("blue/app", "app")], [("acme/db", "shop")]]
+    for lists in (exports, imports):
+        for one in lists:
+            if draw.random() < 0.2:
+                one.clear()
+    zones = [
+        [zone("near", cidrs=["10.0.0.0/15"]), *(zone(word, labels={"role": word}) for word in words)]
+        for words in (("db", "web"), ("app",))
+    ]
+    tenants = [
+        tenant(name, row(name, draw), zones=zones[at], exports=exports[at], imports=imports[at])
+        for at, name in enumerate(("acme", "blue"))
+    ]
+    return configure(*ENDPOINTS, *tenants, provider=Provider(before=(row("provider", draw),)))
+
+
+def probes(port: int) -> list[Probe]:
+    ends = [str(one.key) for one in ENDPOINTS]
+    return [
+        *(probe(one, other, f"tcp/{port}") for one, other in itertools.permutations(ends, 2)),
+        *(probe(one, "192.0.2.1", f"tcp/{port}") for one in ends),
+        *(probe("192.0.2.1", one, f"tcp/{port}") for one in ends),
+    ]
+
+
+def deciding(configuration: Configuration, asked: Probe) -> set[str]:
+    """Return the first rule of each tier that is about a connection, whether the tier is asked or not."""
+    ends = find_ends(configuration, asked)
+    assert isinstance(ends, tuple)
+    found = connect(*ends, asked)
+    rows = [
+        [one.name for one in reader.tiers[0].rules if tenant_rule_matches(found, reader, one)]
+        for reader in {end.tenant.name: end.tenant for end in ends}.values()
+    ]
+    rows += [
+        [one.name for one in configuration.provider.before[0].rules if provider_rule_matches(found, one)]
+    ]
+    return {names[0] for names in rows if names}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_rule_that_is_said_to_be_never_reached_decides_nothing(seed: int) -> None:
+    draw = random.Random(seed)
+    for _ in range(5):
+        configuration, notes = agreed(draw), Notes()
+        check(configuration, notes)
+        told = {one.message.split("'")[1] for one in notes.findings if one.code == "unreachable-rule"}
+        for port in (1, 70, 81, 85, 100):
+            assert all(told.isdisjoint(deciding(configuration, asked)) for asked in probes(port))
+
+
+def test_what_a_tenant_agrees_on_is_asked_again_though_its_rules_stay() -> None:
+    row = tier("t", rule_of("all", "any", "any"), rule_of("shop", "any", "shop"))
+    shop = zone("shop", labels={"role": "shop"})
+    shadows: Shadows = {}
+    told = []
+    for agreed_on in ([], [("shop", "acme")], []):
+        notes = Notes()
+        check(configure(tenant("blue", row, zones=[shop], exports=agreed_on)), notes, shadows)
+        told.append([one.code for one in notes.findings])
+
+    assert told == [["unreachable-rule"], [], ["unreachable-rule"]]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from types import MappingProxyType
 
+from zonewall.policy.crossing import Crossing
 from zonewall.policy.model import Peer, Rule, Tier
 from zonewall.values.services import ServiceTerm
 
@@ -21,29 +22,40 @@ _FEW = 20
 """So many rules may differ for a tier to be looked at in part."""
 
 
-def shadowed(tier: Tier) -> dict[str, str]:
-    """Return rules that are never reached, each with the one that decides all of it before."""
-    return _shadowed(tier.rules, range(len(tier.rules)), _most(tier))
+def shadowed(tier: Tier, crossing: Crossing | None = None) -> dict[str, str]:
+    """Return rules that are never reached, each with the one that decides all of it before.
+
+    ``crossing``: what the rules can be about between tenants; None: nothing.
+    """
+    return _shadowed(tier.rules, range(len(tier.rules)), _most(tier), crossing)
 
 
 def shadowed_after(
-    tier: Tier, before: Tier, known: Mapping[str, str] = MappingProxyType({})
+    tier: Tier,
+    before: Tier,
+    known: Mapping[str, str] = MappingProxyType({}),
+    crossing: Crossing | None = None,
 ) -> dict[str, str]:
-    """Return ``shadowed`` of a tier, given that of the tier ``before``: few rules that differ cost little."""
+    """Return ``shadowed`` of a tier, given that of the tier ``before``: few rules that differ cost little.
+
+    ``crossing``: the same as before.
+    """
     if tier is before:
         return dict(known)
     differs = _differing(before.rules, tier.rules)
     if differs is None or _most(tier) != _most(before) or len(differs) > _FEW:
-        return shadowed(tier)
+        return shadowed(tier, crossing)
     about = {(rule.name, rule.sources, rule.destinations): rule for rule in differs}.values()
     asked = sorted({place for one in about for place in _concerned(one, tier.rules)})
     again = {tier.rules[place].name for place in asked}
     now = known and {rule.name for rule in tier.rules}
     found = {name: earlier for name, earlier in known.items() if name in now and name not in again}
-    return {**found, **_shadowed(tier.rules, asked, _most(tier))}
+    return {**found, **_shadowed(tier.rules, asked, _most(tier), crossing)}
 
 
-def _shadowed(rules: Sequence[Rule], asked: Sequence[int], most: int) -> dict[str, str]:
+def _shadowed(
+    rules: Sequence[Rule], asked: Sequence[int], most: int, crossing: Crossing | None
+) -> dict[str, str]:
     """Return which of the rules at some places are never reached."""
     found: dict[str, str] = {}
     if not most or not asked:
@@ -54,7 +66,8 @@ def _shadowed(rules: Sequence[Rule], asked: Sequence[int], most: int) -> dict[st
     for place, rule in enumerate(rules[: asked[-1] + 1]):
         if place in is_asked:
             alike = before.that_may_cover(rule, most)
-            earlier = next((one for _, one in alike if _covers(one, rule)), None)
+            covering = (one for _, one in alike if _covers(one, rule))
+            earlier = next((one for one in covering if not crossing or crossing.leaves_none(one, rule)), None)
             if earlier is not None:
                 found[rule.name] = earlier.name
         elif concerns_none(rule.sources) and len(rule.sources) * len(rule.destinations) <= _MOST_PAIRS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from zonewall.policy.appliances import check_appliances
+from zonewall.policy.crossing import Crossing, OfProvider, crossing_of
 from zonewall.policy.host_constraints import accepts
 from zonewall.policy.model import Configuration, Selector, Tenant, Tier
 from zonewall.policy.notes import Notes
@@ -12,7 +13,7 @@ from zonewall.policy.shadowed import shadowed, shadowed_after
 from zonewall.policy.visibility import check_ambiguous
 from zonewall.values.names import TenantName, ZoneName
 
-Shadows = dict[tuple[str, str], tuple[Tier, Mapping[str, str]]]
+Shadows = dict[tuple[str, str], tuple[Tier, Crossing | None, Mapping[str, str]]]
 """What was found of tiers by their author and name: rules that are never reached, and by which one."""
 
 
@@ -26,10 +27,11 @@ def check(configuration: Configuration, notes: Notes, shadows: Shadows | None = 
     if not check_references(configuration, notes):
         return
     for tenant in configuration.tenants.values():
+        crossing = crossing_of(tenant)
         for tier in tenant.tiers:
-            _check_shadowed((tenant.name, tier), notes, known)
+            _check_shadowed((tenant.name, tier), crossing, notes, known)
     for tier in configuration.provider.before + configuration.provider.after:
-        _check_shadowed(("provider", tier), notes, known)
+        _check_shadowed(("provider", tier), OfProvider(), notes, known)
     if not notes.has_errors:
         check_ambiguous(configuration, notes)
 
@@ -149,12 +151,17 @@ def _check_exported(
             notes.error("not-exported", one.location, message)
 
 
-def _check_shadowed(place: tuple[str, Tier], notes: Notes, shadows: Shadows) -> None:
+def _check_shadowed(
+    place: tuple[str, Tier], crossing: Crossing | None, notes: Notes, shadows: Shadows
+) -> None:
     """Warn of rules that an earlier one of the tier always decides first."""
     owner, tier = place
-    before, known = shadows.get((owner, tier.name), (None, {}))
-    found = shadowed(tier) if before is None else shadowed_after(tier, before, known)
-    shadows[owner, tier.name] = tier, found
+    before, as_before, known = shadows.get((owner, tier.name), (None, None, {}))
+    if before is None or crossing != as_before:
+        found = shadowed(tier, crossing)
+    else:
+        found = shadowed_after(tier, before, known, crossing)
+    shadows[owner, tier.name] = tier, crossing, found
     for rule in tier.rules if found else ():
         if rule.name in found:
             message = f"rule {rule.name!r} is never reached: {found[rule.name]!r} decides all of it before"
