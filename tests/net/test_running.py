@@ -161,6 +161,14 @@ def test_a_second_controller_on_one_state_folder_is_refused(four: Site) -> None:
     done = four.command("run", str(four.directory), "--state", str(four.state))
     assert done.returncode == 2
     assert "another controller is running" in done.stderr
+    elsewhere = ("--socket", str(four.folder / "elsewhere.sock"))
+    done = four.command("run", str(four.directory), "--state", str(four.state), *elsewhere)
+    assert done.returncode == 2
+    assert (
+        done.stderr.strip()
+        .splitlines()[-1]
+        .endswith(f"{four.state}: another controller is running in this state folder; stop it first")
+    )
     assert four.status()["bridges"]
 
 

@@ -50,13 +50,18 @@ class ControlServer:
         """Open the socket for its owner alone.
 
         Raises:
-            ZonewallError: another controller answers there.
+            ZonewallError: another controller answers there, or nothing can be opened there.
         """
         await refuse_second(self._socket)
-        self._socket.unlink(missing_ok=True)
-        self._socket.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._socket.unlink(missing_ok=True)
+            self._socket.parent.mkdir(parents=True, exist_ok=True)
+            made = private_socket(self._socket)
+        except OSError as error:
+            reason = error.strerror or error
+            raise ZonewallError(f"{self._socket}: {reason}; say another place with --socket") from error
         await self._runner.setup()
-        await web.SockSite(self._runner, private_socket(self._socket)).start()
+        await web.SockSite(self._runner, made).start()
 
     async def stop(self) -> None:
         """Close the socket and take it away."""

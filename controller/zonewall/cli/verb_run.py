@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from zonewall.api.alone import refuse_second
+from zonewall.api.alone import alone_in, refuse_second
 from zonewall.reconciler.doors import open_doors
 from zonewall.store.options import STATE_VARIABLE, Options, read_options
 
@@ -73,7 +73,8 @@ def register(app: typer.Typer) -> None:
             said["tls"] = {key: path for key, path in tls.items() if path is not None}
         chosen = read_options(options, said)
         set_up_logging(chosen.log_format)
-        asyncio.run(serve(directory, chosen))
+        with alone_in(chosen.state):
+            asyncio.run(serve(directory, chosen))
 
 
 async def serve(directory: Path, options: Options) -> None:
