@@ -18,6 +18,7 @@ from zonewall.policy.inventory import HostDeclaration
 from zonewall.store.options import STATE_VARIABLE
 from zonewall.values.names import HostName
 
+DEMO = Path(__file__).parents[3] / "policies" / "demo"
 BY_FILE = {"where", "history", "reach", "journal", "journal verify"}
 """These read the journal's file, and ask nobody."""
 
@@ -78,3 +79,13 @@ def test_a_command_for_a_hosts_switch_has_its_names_put_in(command: str, words: 
 def test_a_command_that_names_anything_else_is_refused(part: str) -> None:
     with pytest.raises(ZonewallError, match=r"it may name \{host\}, \{system-id\}, \{bridge\}"):
         run_appctl(f"echo {part}", HV1, "br-int", "version")
+
+
+def test_numbers_that_cannot_be_written_are_said_so_in_one_line(tmp_path: Path) -> None:
+    placement = tmp_path / "placement.yaml"
+    placement.write_text("{}")
+    asked = [str(DEMO), "--placement", str(placement), "--bridge", "hv1/br-int"]
+    done = CliRunner().invoke(build_app(), ["compile", *asked, "--numbering", "/proc/numbering.json"])
+    assert isinstance(done.exception, ZonewallError)
+    assert str(done.exception).startswith("/proc/numbering.json: ")
+    assert "\n" not in str(done.exception)
