@@ -22,6 +22,9 @@ from zonewall.store.sql_journal import SqlJournal
 MOST_WAITING = 100_000
 """Entries kept in memory while they cannot be written; what comes after them is counted and lost."""
 
+MOST_TEXT_BYTES = 512 * 1024 * 1024
+"""The same of documents: twice what a configuration may have."""
+
 BATCH = 5_000
 LINGER_S = 0.05
 """How long records wait for others, unless somebody waits for them."""
@@ -64,11 +67,13 @@ class JournalWriter:
         self._ready = threading.Condition()
         self._waiting: deque[Entry] = deque()
         self._texts: dict[str, bytes] = {}
+        self._text_bytes = 0
         self._acknowledge: list[tuple[int, Future[Head]]] = []
         self._put = 0
         self._written = 0
         self._lost: tuple[int, int, int] | None = None
         self._stopping = False
+        self._has_ended = False
         self._status = JournalStatus()
         self._journal: SqlJournal | None = None
         self._logged_at = float("-inf")
@@ -79,37 +84,49 @@ class JournalWriter:
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what is waiting, if it can be written, and end."""
+        """Write what is waiting, if it can be written, and end; who waits for what was not is told."""
         with self._ready:
             self._stopping = True
             self._ready.notify()
         if self._thread.is_alive():
             self._thread.join(STOPPING_S)
+        with self._ready:
+            self._has_ended = True
+            unwritten, self._acknowledge = self._acknowledge, []
+        for _, done in unwritten:
+            if done.set_running_or_notify_cancel():
+                done.set_exception(JournalError(f"{self.path}: not written before the end"))
 
     def put(self, entries: Iterable[Entry], texts: Mapping[str, bytes] | None = None) -> None:
-        """Have entries kept as soon as that can be done."""
+        """Have entries kept as soon as that can be done; those whose documents are too much are lost."""
         with self._ready:
+            new = {key: text for key, text in (texts or {}).items() if key not in self._texts}
+            size = sum(map(len, new.values()))
+            fits = self._text_bytes + size <= MOST_TEXT_BYTES
             for entry in entries:
                 self._put += 1
-                if len(self._waiting) < MOST_WAITING:
+                if fits and len(self._waiting) < MOST_WAITING:
                     self._waiting.append(entry)
                 else:
                     self._lose(entry)
-            self._texts.update(texts or {})
+            if fits:
+                self._texts.update(new)
+                self._text_bytes += size
             self._ready.notify()
 
     def durable(self) -> Future[Head]:
         """Return what is done when all that was put until now is on disk, with the end of the chain then.
 
-        It fails if something was lost because too much was waiting.
+        It fails if something was lost because too much was waiting, or with the end of the thread.
         """
         done: Future[Head] = Future()
         with self._ready:
-            if self._lost is None:
+            reason = "not written before the end" if self._has_ended else "too much is waiting to be written"
+            if self._lost is None and not self._has_ended:
                 self._acknowledge.append((self._put, done))
                 self._ready.notify()
                 return done
-        done.set_exception(JournalError(f"{self.path}: too much is waiting to be written"))
+        done.set_exception(JournalError(f"{self.path}: {reason}"))
         return done
 
     def reader(self) -> JournalReader | None:
@@ -149,6 +166,7 @@ class JournalWriter:
                 texts, lost = dict(self._texts), self._lost
             try:
                 head = self._write(batch, texts, lost)
+                self._done(head, len(batch), texts, lost)
             except Exception as error:  # whatever it is, it is reported and ends nothing
                 self._failed(error)
                 with self._ready:
@@ -158,7 +176,6 @@ class JournalWriter:
                 pause_s = min(pause_s * 2, LONGEST_RETRY_S)
                 continue
             pause_s = FIRST_RETRY_S
-            self._done(head, len(batch), texts, lost)
 
     def _due(self) -> bool:
         return bool(self._waiting or self._texts or self._acknowledge or self._lost)
@@ -245,7 +262,7 @@ class JournalWriter:
             for _ in range(count):
                 self._waiting.popleft()
             for key in texts:
-                self._texts.pop(key, None)
+                self._text_bytes -= len(self._texts.pop(key, b""))
             self._written += count
             if lost is not None and self._lost is not None:
                 self._written += lost[0]
@@ -257,7 +274,8 @@ class JournalWriter:
             ready = [done for number, done in self._acknowledge if number <= self._written]
             self._acknowledge = [one for one in self._acknowledge if one[0] > self._written]
         for done in ready:
-            done.set_result(head)
+            if done.set_running_or_notify_cancel():  # who waited may have given up
+                done.set_result(head)
         if recovered:
             _log.info("journal_written_again", record=head.sequence)
         if time.monotonic() - self._logged_at > HEAD_EVERY_S:

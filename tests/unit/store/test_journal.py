@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -262,6 +266,63 @@ def test_what_is_lost_because_too_much_waits_is_counted_in_a_gap_record_and_neve
     gap = next(record.entry for record in records if record.entry.kind is Kind.GAP)
     assert (gap.said["records"], gap.said["since_us"], gap.said["until_us"]) == (2, 4, 5)
     assert [record.entry.at_us for record in records if record.entry.kind is Kind.PLACED] == [1, 2, 3]
+
+
+def test_who_gives_up_waiting_for_a_slow_disk_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, append = threading.Event(), SqlJournal.append
+
+    def slowly(self: SqlJournal, *said: Any) -> Head:
+        slow.wait(30)
+        return append(self, *said)
+
+    async def give_up(done: Future[Head]) -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.wrap_future(done), 0.01)
+
+    monkeypatch.setattr(SqlJournal, "append", slowly)
+    with writing(tmp_path / "journal.db") as writer:
+        writer.put([entry(1)])
+        asyncio.run(give_up(writer.durable()))
+        slow.set()
+        writer.put([entry(2)])
+        assert writer.durable().result(30).sequence == 2
+    records = SqlJournal(tmp_path / "journal.db").select(Query())
+    assert [record.entry.at_us for record in records] == [1, 2]
+
+
+def test_documents_that_cannot_be_written_are_bounded_and_what_names_one_that_is_lost_is_lost_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_writer, "FIRST_RETRY_S", 0.02)
+    monkeypatch.setattr(journal_writer, "MOST_TEXT_BYTES", 250)
+    blocked = tmp_path / "state"
+    blocked.write_text("")
+    with writing(blocked / "journal.db") as writer:
+        for at in range(5):
+            writer.put([entry(at)], {"same": b"s" * 50, str(at): b"t" * 90})
+        assert (writer.status.waiting, writer.status.lost) == (2, 3)
+        blocked.unlink()
+        wait_until(lambda: writer.status.waiting == 0 and not writer.status.error, "it is written again")
+        writer.put([entry(7)], {"7": b"t" * 250})
+        writer.durable().result(30)
+    journal = SqlJournal(blocked / "journal.db")
+    kept = [record.entry.at_us for record in journal.select(Query(kinds=frozenset({Kind.PLACED})))]
+    assert kept == [0, 1, 7], "there is room again for as much"
+    assert [journal.text(key) is not None for key in ("same", "0", "1", "2", "7")] == [1, 1, 1, 0, 1]
+
+
+def test_who_waits_for_what_is_never_written_is_told_so_at_the_end(tmp_path: Path) -> None:
+    blocked = tmp_path / "state"
+    blocked.write_text("")
+    with writing(blocked / "journal.db") as writer:
+        writer.put([entry(1)])
+        done = writer.durable()
+    with pytest.raises(JournalError, match="not written before the end"):
+        done.result(30)
+    with pytest.raises(JournalError, match="not written before the end"):
+        writer.durable().result(30)
 
 
 def test_a_file_that_is_no_journal_is_set_aside_and_the_new_one_begins_by_saying_so(tmp_path: Path) -> None:
