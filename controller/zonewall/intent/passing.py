@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import ceil
 
 from zonewall.intent.analysis.moments import changes_of_hours
 from zonewall.intent.banks import EVERYBODY, Bank, Line, Outcome
@@ -86,7 +87,7 @@ def outliving_after(
         if rule.action is not Action.ALLOW or kind == "cut" or rule.through:
             kept.pop(name, None)
         else:
-            kept[name] = Outliving(name, None if kind == "keep" else int(now_s) + rule.on_change.seconds)
+            kept[name] = Outliving(name, None if kind == "keep" else ceil(now_s) + rule.on_change.seconds)
     return tuple(kept.values())[-MOST_OUTLIVING:]
 
 

@@ -169,6 +169,7 @@ def test_a_timeout_is_given_once_the_end_is_near_enough_to_be_said() -> None:
     assert seconds_left(NOW_S + MOST_S + 1, NOW_S) == 0
     assert seconds_left(NOW_S + MOST_S, NOW_S) == MOST_S
     assert seconds_left(NOW_S - 5, NOW_S) == 1
+    assert seconds_left(NOW_S + 2, NOW_S + 0.3) == 2, "it does not end before its moment"
 
 
 def test_time_alone_changes_no_flow_and_another_end_changes_its_own() -> None:
@@ -180,6 +181,9 @@ def test_time_alone_changes_no_flow_and_another_end_changes_its_own() -> None:
     assert not diff_state(state(end, NOW_S), state(end, NOW_S + 500))
     assert diff_state(state(end, NOW_S), state(end + 100, NOW_S)).flows.put
     assert diff_state(state(NOW_S + MOST_S + 9, NOW_S), state(NOW_S + MOST_S + 9, NOW_S + 10)).flows.put
+    over = diff_state(state(end, NOW_S), state(end, end)).flows
+    assert over.delete, "what is over is not put back"
+    assert not over.put
 
 
 def test_a_rule_that_is_outlived_adds_one_flow_and_touches_no_other() -> None:
