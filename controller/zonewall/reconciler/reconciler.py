@@ -26,6 +26,7 @@ from zonewall.reconciler.addresses import Addresses
 from zonewall.reconciler.compiler import Compiler
 from zonewall.reconciler.effect_log import log_effects
 from zonewall.reconciler.faults import Faults, in_one_line
+from zonewall.reconciler.hearing import Hearing
 from zonewall.reconciler.inbox import Inbox
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.links import LinkFinder
@@ -48,9 +49,6 @@ LEFT_PLACE_S = 0.05
 
 READDRESS_S = 0.02
 """How long more learnt addresses are waited for before bridges change."""
-
-UNTOLD_S = 10.0
-"""A host whose database never connects is taken as its bridges show it after this time."""
 
 _log = structlog.get_logger()
 
@@ -79,8 +77,6 @@ class Reconciler:
         self.on_in_force: list[Callable[[InForce], None]] = []
         self.amend: Callable[[Configuration], Configuration] = lambda configuration: configuration
         """What is in force beside the documents: measures against what an IDS has told."""
-        self.told: set[HostName] = set()
-        self._started = time.monotonic()
         self.faults = Faults()
         self._inbox = Inbox(self.faults)
         self._tasks = Tasks(self.faults)
@@ -92,6 +88,7 @@ class Reconciler:
         now, known_beside = datetime.now(UTC), beside(read_added(self.added_file))
         configuration, self.texts = load_accepted(directory, now, known_beside, self._read)
         known = self.memory.at_start
+        self._hearing = Hearing(time.monotonic(), self.memory.was_there or not self.numbers.at_start.numbers)
         self.finder.remember(known.links, time.monotonic())
         self.addresses = Addresses(configuration, known.addresses, self.recorder)
         self._readdressing = False
@@ -331,20 +328,18 @@ class Reconciler:
                 self._tasks.start(keeper.run(), is_needed=True)
 
     def _latest_for(self, key: BridgeKey) -> Callable[[], Fleet | None]:
-        return lambda: self.world.indexed if key in self.world.indexed.ports and self.is_known(key) else None
+        return lambda: self.world.indexed if self._is_known(key) else None
 
     def _remembered_for(self, key: BridgeKey) -> Callable[[], Fleet | None]:
         """Return what says where endpoints were when the controller stopped: most are there still."""
         return lambda: self.world.indexed if key in self.world.indexed.here else None
 
-    def is_known(self, key: BridgeKey) -> bool:
-        """Say whether the host has told what ports there are, so that nothing is taken for gone too early."""
-        return key.host in self.told or time.monotonic() - self._started > UNTOLD_S
+    def _is_known(self, key: BridgeKey) -> bool:
+        return key in self.world.indexed.ports and self._hearing.is_known(key.host)
 
     def host_told(self, host: HostName) -> None:
         """Note that a host has told all its ports; its bridges may be changed from now on."""
-        if host not in self.told:
-            self.told.add(host)
+        if self._hearing.take(host):
             self.dispatch(Turn(then=frozenset(key for key in self.keepers if key.host == host)))
 
     def _confirmed(self, report: InForce) -> None:
@@ -378,6 +373,12 @@ class Reconciler:
         if self.finder.expire(at):
             self.links_changed()
         self.remembered()
+        if self._hearing.time_passes(
+            at, {key: keeper.link is not None for key, keeper in self.keepers.items()}
+        ):
+            for key in () if self._hearing.has_head_start else self.keepers:
+                self.take(self.world.fleet.confirm(key, self.world.fleet.placement(), at), "start")
+            self.dispatch(self._everywhere())
         inactive, passing = self.schedule.changed(self.world, self.world.configuration)
         if (inactive, passing) != (self.world.inactive, self.world.policy.passing):
             _log.info("rules_rescheduled", out_of_force=sorted(inactive))

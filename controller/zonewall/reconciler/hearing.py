@@ -1,0 +1,63 @@
+"""Who has told what there is, so that nothing on a bridge is taken for gone before it can be known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from zonewall.placement.model import BridgeKey
+from zonewall.reconciler.links import EVERY_S
+from zonewall.values.names import HostName
+
+UNTOLD_S = 10.0
+"""A host whose database never connects is taken as its bridges show it after this time."""
+UNREMEMBERED_S = 30.0
+"""The same where nothing is remembered: what would be taken for gone is more."""
+LINKS_S = EVERY_S + 1.0
+"""So long after the last bridge has connected the links between them are found, from both of their ends."""
+
+
+class Hearing:
+    """Confined to the reconciler.
+
+    Where a controller knows from before where everything is, a bridge may be changed as soon as its own host
+    has told its ports. Where it does not, the flows of a bridge that lead to other hosts stay as they are
+    until those have told theirs, and the links between them are found; and each endpoint that has one port is
+    where that is, without being put into force there first: the bridge has its flows from before.
+    """
+
+    def __init__(self, at: float, has_head_start: bool) -> None:
+        """Begin at the clock ``at``, in seconds.
+
+        Without numbers that were given before, everything is new: that is a head start, too.
+        """
+        self.has_head_start = has_head_start
+        self._told: set[HostName] = set()
+        self._late_at = at + (UNTOLD_S if has_head_start else UNREMEMBERED_S)
+        self._links_at: float | None = None
+        self._is_complete = has_head_start
+        self._is_late = False
+
+    def take(self, host: HostName) -> bool:
+        """Note that a host has told all its ports; say whether that is news."""
+        is_news = host not in self._told
+        self._told.add(host)
+        return is_news
+
+    def is_known(self, host: HostName) -> bool:
+        """Say whether a host's bridges may be changed."""
+        return self._is_late or (self._is_complete and host in self._told)
+
+    def time_passes(self, at: float, connected: Mapping[BridgeKey, bool]) -> bool:
+        """Let time pass; say whether bridges may be changed now that could not be before.
+
+        Args:
+            at: the clock, in seconds.
+            connected: every bridge that is declared, and whether it is connected.
+        """
+        are_told = self._told.issuperset(key.host for key in connected)
+        if self._links_at is None and are_told and all(connected.values()):
+            self._links_at = at + LINKS_S
+        before = self._is_complete, self._is_late
+        self._is_late |= at >= self._late_at
+        self._is_complete |= self._is_late or (self._links_at is not None and at >= self._links_at)
+        return (self._is_complete, self._is_late) != before
