@@ -14,6 +14,7 @@ import yaml
 from support.demo_site import acme, inventory
 from support.raw_probes import Knock, outcome
 from support.site import Site, copy_tree
+from zonewall.pipeline.tables import VERDICT_TABLE
 
 pytestmark = pytest.mark.net
 
@@ -156,3 +157,33 @@ def test_the_controller_refuses_documents_past_a_bridges_budget_and_keeps_what_i
 def _port_of(site: Site, endpoint: str) -> int:
     found = next(one for one in site.status()["endpoints"] if one["endpoint"] == endpoint)
     return int(next(place["ofport"] for place in found["places"] if place["state"] == "active"))
+
+
+def test_status_names_what_is_set_aside_and_the_flows_of_others(site: Site, intruding: Any) -> None:
+    hv1, table = site.hosts["hv1"], VERDICT_TABLE.number
+    intruding("table=200,priority=9,ip,nw_dst=192.0.2.1", "drop")
+    held = hv1.ofctl("dump-aggregate", "br-int", f"table={table}").rpartition("flow_count=")[2].split()[0]
+    words = ("--id=@t", "create", "flow_table", f"flow_limit={held}", "overflow_policy=refuse")
+    hv1.vsctl(*words, "--", "set", "bridge", "br-int", f"flow_tables:{table}=@t")
+    more = acme()
+    more["tiers"][0]["rules"].append(
+        {"name": "one-more", "from": "any", "to": "any", "services": ["tcp/7777"], "action": "allow"}
+    )
+    try:
+        site.put(acme=more)
+        site.wait_for(lambda status: hv1_of(status)["set_aside"] and hv1_of(status)["foreign"])
+        done = site.command("status", "--state", str(site.state))
+    finally:
+        hv1.vsctl("clear", "bridge", "br-int", "flow_tables")
+        site.change(acme=acme())
+    said = " ".join(done.stdout.split())
+    assert done.returncode == 1
+    assert "set aside on hv1/br-int: acme/" in said
+    assert "closed meanwhile, tried again in" in said
+    assert "not zonewall's on hv1/br-int: a flow in table 200, priority 9, cookie 0x0" in said
+    assert hv1_of(site.settle())["state"] == "in-force"
+
+
+def hv1_of(status: dict[str, Any]) -> dict[str, Any]:
+    """Return what a status says of the first host's bridge."""
+    return next(one for one in status["bridges"] if one["bridge"] == "hv1/br-int")

@@ -44,6 +44,7 @@ def _show(document: dict[str, Any]) -> None:
             text = f"set aside on {bridge['bridge']}: {row['rule'] or 'no rule'}, {row['flow']}"
             text += f": {row['reason']}; closed meanwhile, tried again in {row['retry_in_s']} s"
             console.print(text, style="red", markup=False)
+        _show_foreign(console, bridge)
     places = [
         {"endpoint": endpoint["endpoint"], **place}
         for endpoint in document["endpoints"]
@@ -81,6 +82,17 @@ def _state(document: dict[str, Any]) -> list[str]:
     found = [f"not written: {text}" for text in document.get("not_written", ())]
     behind = document["configuration"].get("behind")
     return [*found, f"learnt, or an answer to an alert, and not in force: {behind}"] if behind else found
+
+
+def _show_foreign(console: Console, bridge: dict[str, Any]) -> None:
+    """Name the first flows of others that were found, where they are to be reported."""
+    found, where = bridge.get("foreign", ()), f"not zonewall's on {bridge['bridge']}"
+    for row in found:
+        text = f"{where}: a flow in table {row['table']}, priority {row['priority']}, cookie {row['cookie']}"
+        console.print(text, style="yellow", markup=False)
+    more = bridge.get("foreign_flows", 0) - len(found)
+    if found and more > 0:
+        console.print(f"{where}: {more} more flows", style="yellow", markup=False)
 
 
 def _table(title: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> Table:

@@ -12,6 +12,7 @@ from zonewall.intent.numbering import Kind
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.binding_record import Place
 from zonewall.placement.model import Binding
+from zonewall.policy.inventory import ForeignFlows
 from zonewall.reconciler.bridges import BridgeEvents
 from zonewall.reconciler.holdings import foreign_row
 from zonewall.reconciler.hosts import HostEvents
@@ -116,6 +117,8 @@ def _bridge(reconciler: Reconciler, key: Any) -> dict[str, Any]:
     if keeper is None:
         return {"bridge": str(key), "state": "away"}
     status = keeper.status
+    declared = reconciler.world.configuration.inventory.hosts[key.host].bridges[key.bridge]
+    reported = declared.foreign_flows is ForeignFlows.REPORT
     return {
         "bridge": str(key),
         "number": reconciler.world.policy.number(Kind.DESTINATION, f"bridge:{key}"),
@@ -125,7 +128,7 @@ def _bridge(reconciler: Reconciler, key: Any) -> dict[str, Any]:
         "changes_applied": status.applied,
         "drift_repaired": keeper.holdings.counts.drift,
         "foreign_flows": len(keeper.holdings.counts.foreign),
-        "foreign": [foreign_row(flow) for flow in keeper.holdings.counts.foreign[:10]],
+        "foreign": [foreign_row(flow) for flow in keeper.holdings.counts.foreign[:10]] if reported else [],
         "watched": keeper.holdings.counts.is_watched,
         "error": status.error or None,
         "set_aside": keeper.aside.rows(reconciler.world.policy, time.monotonic()),
