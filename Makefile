@@ -21,7 +21,7 @@ demo: setup ## show zones, a mirror, a redirect and a live migration in a lab of
 
 test: setup ## run the whole test suite, real Open vSwitch included (as root)
 	@$(PYTHON) -m pytest -n 2 $(ALONE:%=--ignore=%)
-	@$(PYTHON) -m pytest $(ALONE)
+	@$(PYTHON) -m pytest -raP $(ALONE)  # their numbers are shown, too
 
 conformance: setup ## run the cases that others wrote, and CONFIGURATIONS=3000 generated ones from SEED=random, on real Open vSwitch, too
 	@ZONEWALL_CONFIGURATIONS=$(CONFIGURATIONS) $(PYTHON) -m pytest -o timeout=14400 --hypothesis-seed=$(SEED) tests/conformance \

@@ -49,8 +49,12 @@ class PrivateSwitch:
 
     def link_control(self) -> None:
         """Let ``ovs-appctl`` and ``ovs-ofctl`` reach the switch without being told where."""
-        pid = (self.folder / "ovs-vswitchd.pid").read_text().strip()
-        (self.folder / f"ovs-vswitchd.{pid}.ctl").symlink_to("vswitchd.ctl")
+        (self.folder / f"ovs-vswitchd.{self.pid}.ctl").symlink_to("vswitchd.ctl")
+
+    @property
+    def pid(self) -> int:
+        """Return the number of the switch's process."""
+        return int((self.folder / "ovs-vswitchd.pid").read_text())
 
     def restart_vswitchd(self) -> None:
         """End the switch and start it anew: flows and connections are gone, the database is not."""

@@ -55,6 +55,12 @@ class Flooder:
             "forged ARP": lambda: self.arp(self._mac, 2, self._random.randbytes(4), self._peer),
             "RARP": lambda: self.rarp(self._mac),
             "forged RARP": lambda: self.rarp(self._random.randbytes(6)),
+            "neighbour solicitations": lambda: self.neighbour(135, self._random.randbytes(16)),
+            "forged neighbour advertisements": lambda: self.neighbour(136, self._random.randbytes(16)),
+            "router solicitations": lambda: self.neighbour(133, b""),
+            "DHCP": lambda: self.dhcp(self._mac),
+            "forged DHCP": lambda: self.dhcp(self._random.randbytes(6)),
+            "DHCPv6": self.dhcp6,
             "malformed": self.malformed,
             "new TCP connections": lambda: self.begin(6),
             "new UDP connections": lambda: self.begin(17),
@@ -72,6 +78,48 @@ class Flooder:
     def rarp(self, mac: bytes) -> bytes:
         body = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 3, mac, bytes(4), mac, bytes(4))
         return (BROADCAST + mac + b"\x80\x35" + body).ljust(60, b"\0")
+
+    def neighbour(self, kind: int, target: bytes) -> bytes:
+        """Return a message of neighbour discovery (RFC 4861) to all, with its sender's own MAC."""
+        option = bytes((2 if kind == 136 else 1, 1)) + self._mac
+        message = struct.pack("!BBHI", kind, 0, 0, 0) + target + option
+        everyone = socket.inet_pton(socket.AF_INET6, "ff02::1")
+        ends = self.link_local + everyone
+        own = _checksum(ends + struct.pack("!II", len(message), 58) + message)
+        message = message[:2] + struct.pack("!H", own) + message[4:]
+        head = struct.pack("!IHBB", 6 << 28, len(message), 58, 255) + ends
+        return b"\x33\x33\x00\x00\x00\x01" + self._mac + b"\x86\xdd" + head + message
+
+    @property
+    def link_local(self) -> bytes:
+        """Return the address that the MAC gives (RFC 4291, appendix A)."""
+        own = self._mac
+        return b"\xfe\x80" + bytes(6) + bytes((own[0] ^ 2, *own[1:3], 0xFF, 0xFE, *own[3:]))
+
+    def dhcp(self, client: bytes) -> bytes:
+        """Return a DHCPDISCOVER (RFC 2131) of a client, sent by this machine."""
+        number = self._random.randbytes(4)
+        body = b"\x01\x01\x06\x00" + number + bytes(20) + client.ljust(16, b"\0") + bytes(192)
+        body += b"\x63\x82\x53\x63" + b"\x35\x01\x01\xff"
+        segment = struct.pack("!HHHH", 68, 67, 8 + len(body), 0) + body
+        head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(segment), 0, 0, 64, 17, 0) + bytes(4) + b"\xff" * 4
+        head = head[:10] + struct.pack("!H", _checksum(head)) + head[12:]
+        return BROADCAST + self._mac + b"\x08\x00" + head + segment
+
+    def dhcp6(self) -> bytes:
+        """Return a Solicit (RFC 8415) with an identifier that nobody has."""
+        body = (
+            b"\x01"
+            + self._random.randbytes(3)
+            + struct.pack("!HHHH", 1, 10, 3, 1)
+            + self._random.randbytes(6)
+        )
+        ends = self.link_local + socket.inet_pton(socket.AF_INET6, "ff02::1:2")
+        segment = struct.pack("!HHHH", 546, 547, 8 + len(body), 0) + body
+        own = _checksum(ends + struct.pack("!II", len(segment), 17) + segment)
+        segment = segment[:6] + struct.pack("!H", own) + segment[8:]
+        head = struct.pack("!IHBB", 6 << 28, len(segment), 17, 64) + ends
+        return b"\x33\x33\x00\x01\x00\x02" + self._mac + b"\x86\xdd" + head + segment
 
     def malformed(self) -> bytes:
         """Return IPv4 or IPv6 whose lengths are wrong, or a packet that ends in its header."""

@@ -7,6 +7,7 @@ The kernel says when a datagram came, so that a reader that is late makes no pac
 from __future__ import annotations
 
 import array
+import os
 import socket
 import struct
 import sys
@@ -91,6 +92,12 @@ class Window:
     def flight(self) -> Flight:
         """Return what became of the datagrams of this time."""
         return flight(self._file, self.begin_ns, self.end_ns)
+
+
+def before_others(pid: int) -> None:
+    """Have a process and all its threads go before other work on the machine, which is not measured."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.setpriority(os.PRIO_PROCESS, int(thread.name), -20)
 
 
 @contextmanager

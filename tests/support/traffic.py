@@ -1,7 +1,7 @@
 """Traffic that never pauses, in a process of its own, every packet numbered: what was lost, leaked, late.
 
-Between one client and some servers run: UDP in both directions, short TCP connections one after the other, a
-long transfer each, and packets that no policy ever allows. Times are readings of ``time.monotonic()``.
+In each pair of a client and a server run: UDP in both directions, short TCP connections one after the other,
+a long transfer, and packets that no policy ever allows; a machine of another identity knocks at the servers.
 """
 
 from __future__ import annotations
@@ -9,114 +9,64 @@ from __future__ import annotations
 import contextlib
 import errno
 import multiprocessing
+import os
 import selectors
 import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 
 from topologies.lab import Machine
 from topologies.probes import lost_segments
 
 from support.raw_probes import address_of
+from support.stranger import Stranger, heard
+from support.traffic_report import Flow, Report
 
 UDP_PORT, SHORT_PORT, LONG_PORT, FORBIDDEN_PORT = 5000, 8000, 8001, 6000
-UDP_EVERY_S, SHORT_EVERY_S, LONG_EVERY_S, FORBIDDEN_EVERY_S = 0.005, 0.04, 0.01, 0.02
+UDP_EVERY_S, SHORT_EVERY_S, LONG_EVERY_S, FORBIDDEN_EVERY_S, KNOCK_EVERY_S = 0.005, 0.04, 0.01, 0.02, 0.01
 SHORT_PATIENCE_S = 20.0
 CHUNK = bytes(1000)
 BUFFER = 4 << 20
+NUMBER = struct.Struct("!Q")
 DRAIN_S = 1.0
+CALM_S = 1.0
+"""So long the traffic runs before anything is done to it: what is measured then is the peer."""
 
 
-@dataclass
-class Flow:
-    """Numbered datagrams one way: how many were sent, when which arrived."""
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Who speaks to whom, in which family."""
 
-    sent: int = 0
-    arrivals: dict[int, float] = field(default_factory=dict)
-    twice: int = 0
-
-    @property
-    def lost(self) -> int:
-        """Return how many never arrived."""
-        return self.sent - len(self.arrivals)
-
-    @property
-    def times(self) -> list[float]:
-        """Return the times of arrival."""
-        return sorted(self.arrivals.values())
-
-
-@dataclass
-class Report:
-    """What became of everything.
-
-    Attributes:
-        udp: by server, there and back.
-        short: seconds that each finished short connection took.
-        broken: short connections that were reset or never finished, with the reason.
-        transfers: times at which something of a long transfer arrived, by server.
-        transfers_broken: reasons, by server; empty while it lives.
-        repeated: segments that a long transfer's sender had to repeat, by server; not those that it took
-            for lost while an answer was slow, as the receiver says (RFC 2883).
-        forbidden: packets that no policy allows: sent.
-        leaked: those that arrived.
-    """
-
-    udp: dict[str, tuple[Flow, Flow]] = field(default_factory=dict)
-    short: list[float] = field(default_factory=list)
-    broken: list[str] = field(default_factory=list)
-    transfers: dict[str, list[float]] = field(default_factory=dict)
-    transfers_broken: dict[str, str] = field(default_factory=dict)
-    repeated: dict[str, int] = field(default_factory=dict)
-    forbidden: int = 0
-    leaked: int = 0
-
-    @property
-    def sent(self) -> int:
-        """Return the datagrams sent, both ways."""
-        return sum(flow.sent for pair in self.udp.values() for flow in pair)
-
-    @property
-    def lost(self) -> int:
-        """Return the datagrams lost, both ways."""
-        return sum(flow.lost for pair in self.udp.values() for flow in pair)
-
-    def longest_gap_ms(self) -> float:
-        """Return the longest time without an arrival, of all datagrams' ways and transfers."""
-        ways = [flow.times for pair in self.udp.values() for flow in pair] + list(self.transfers.values())
-        return max((b - a for times in ways for a, b in pairwise(times)), default=0.0) * 1000
-
-    def __str__(self) -> str:
-        """Return the numbers in one line."""
-        slow = sum(took > 0.9 for took in self.short)
-        return (
-            f"UDP sent {self.sent} lost {self.lost}; short connections {len(self.short)}, broken"
-            f" {len(self.broken)}, slow {slow}; transfers repeated {sum(self.repeated.values())} segments;"
-            f" forbidden sent {self.forbidden}, leaked {self.leaked};"
-            f" longest gap {self.longest_gap_ms():.0f} ms"
-        )
+    client: Machine
+    server: Machine
+    family: int = 4
 
 
 class Traffic:
     """A context manager: traffic runs within it, ``report`` is what became of it."""
 
     report: Report
+    calm_until: float
 
-    def __init__(self, client: Machine, servers: Sequence[Machine], families: Sequence[int]) -> None:
-        """Open every socket; each server is spoken to in one family."""
-        self._loop = _Loop(client, servers, families)
+    def __init__(self, pairs: Sequence[Pair], stranger: Machine) -> None:
+        """Open every socket."""
+        self._loop = _Loop(pairs, stranger)
         context = multiprocessing.get_context("fork")
         self._ours, theirs = context.Pipe()
         self._process = context.Process(target=self._loop.run, args=(theirs,), daemon=True)
 
     def __enter__(self) -> Traffic:
-        """Begin."""
+        """Begin, and let it run in peace for a while; other work on the machine comes after it."""
         self._process.start()
+        assert self._process.pid is not None
+        os.setpriority(os.PRIO_PROCESS, self._process.pid, -20)
         self._ours.recv()
+        time.sleep(CALM_S)
+        self.calm_until = time.monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -124,6 +74,7 @@ class Traffic:
         self._ours.send("stop")
         if self._ours.poll(DRAIN_S + 30):
             self.report = self._ours.recv()
+            self.report.begun_at = self.calm_until
         self._process.join(5)
         if self._process.is_alive():
             self._process.kill()
@@ -133,13 +84,14 @@ class Traffic:
         """Return the report of now."""
         self._ours.send("report")
         report: Report = self._ours.recv()
+        report.begun_at = self.calm_until
         return report
 
 
 class _Loop:
     """The other process: one selector, timers, no threads."""
 
-    def __init__(self, client: Machine, servers: Sequence[Machine], families: Sequence[int]) -> None:
+    def __init__(self, pairs: Sequence[Pair], stranger: Machine) -> None:
         self.report = Report()
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, Callable[[], None]]] = []
@@ -147,17 +99,18 @@ class _Loop:
         self._opening: dict[socket.socket, tuple[float, str]] = {}
         self._starts: list[Callable[[], None]] = []
         self._senders: dict[str, socket.socket] = {}
-        self._client = client
-        for server, family in zip(servers, families, strict=True):
-            self._datagrams(server, family)
-            self._long(server, family)
-            self._listen(server, family, SHORT_PORT, self._echo)
-            self._forbid(server, family)
-            self._every(SHORT_EVERY_S * len(servers), self._opener(server, family))
+        for pair in pairs:
+            self._datagrams(pair)
+            self._long(pair)
+            self._listen(pair, SHORT_PORT, self._echo)
+            self._forbid(pair)
+            self._every(SHORT_EVERY_S * len(pairs), self._opener(pair))
+        servers = [(pair.server, pair.family) for pair in pairs]
+        self._stranger = Stranger(stranger, servers, UDP_PORT, (SHORT_PORT, LONG_PORT))
+        self._knock()
 
     def run(self, orders: Connection) -> None:
         """Work until told to stop; then send the report."""
-        self._client.enter()
         self._selector.register(orders, selectors.EVENT_READ, None)
         for start in self._starts:
             start()
@@ -185,6 +138,7 @@ class _Loop:
 
     def close(self) -> None:
         """Close this process's copies."""
+        self._stranger.close()
         for one in self._sockets:
             one.close()
 
@@ -208,20 +162,23 @@ class _Loop:
 
     # Datagrams
 
-    def _datagrams(self, server: Machine, family: int) -> None:
+    def _datagrams(self, pair: Pair) -> None:
+        server, family = pair.server, pair.family
         there, back = Flow(), Flow()
         self.report.udp[server.short_name] = (there, back)
-        listener, caller = (self._socket(m, family, socket.SOCK_DGRAM) for m in (server, self._client))
+        listener, caller = (self._socket(m, family, socket.SOCK_DGRAM) for m in (server, pair.client))
         listener.bind(("", UDP_PORT))
         caller.connect((address_of(server, family), UDP_PORT))
 
         def send() -> None:
             with contextlib.suppress(OSError):
-                caller.send(struct.pack("!Q", there.sent))
+                caller.send(NUMBER.pack(there.sent))
             there.sent += 1
 
         def asked() -> None:
             for data, address in _datagrams_of(listener):
+                if len(data) != NUMBER.size:
+                    continue  # a stranger's, which is counted elsewhere
                 _note(there, data)
                 with contextlib.suppress(OSError):
                     listener.sendto(data, address)
@@ -235,9 +192,24 @@ class _Loop:
         self._when_readable(caller, answered)
         self._every(UDP_EVERY_S, send)
 
-    def _forbid(self, server: Machine, family: int) -> None:
+    def _knock(self) -> None:
+        """Have the stranger knock, and count what arrives."""
+
+        def send() -> None:
+            self._stranger.knock()
+            self.report.knocks += 1
+
+        def let_in(ear: socket.socket) -> None:
+            self.report.let_in += heard(ear)
+
+        for ear in self._stranger.ears:
+            self._selector.register(ear, selectors.EVENT_READ, partial(let_in, ear))
+        self._every(KNOCK_EVERY_S, send)
+
+    def _forbid(self, pair: Pair) -> None:
         """Send what is never allowed, both ways, and count what arrives."""
-        for source, target in ((self._client, server), (server, self._client)):
+        family = pair.family
+        for source, target in ((pair.client, pair.server), (pair.server, pair.client)):
             listener, caller = (self._socket(m, family, socket.SOCK_DGRAM) for m in (target, source))
             listener.bind(("", FORBIDDEN_PORT))
             address = (address_of(target, family), FORBIDDEN_PORT)
@@ -255,10 +227,8 @@ class _Loop:
 
     # Streams
 
-    def _listen(
-        self, server: Machine, family: int, port: int, serve: Callable[[socket.socket], None]
-    ) -> socket.socket:
-        listener = self._socket(server, family, socket.SOCK_STREAM)
+    def _listen(self, pair: Pair, port: int, serve: Callable[[socket.socket], None]) -> None:
+        listener = self._socket(pair.server, pair.family, socket.SOCK_STREAM)
         listener.bind(("", port))
         listener.listen(256)
 
@@ -267,7 +237,6 @@ class _Loop:
                 serve(listener.accept()[0])
 
         self._when_readable(listener, accept)
-        return listener
 
     def _echo(self, peer: socket.socket) -> None:
         def answer() -> None:
@@ -283,8 +252,8 @@ class _Loop:
 
         self._when_readable(peer, answer)
 
-    def _long(self, server: Machine, family: int) -> None:
-        name = server.short_name
+    def _long(self, pair: Pair) -> None:
+        server, family, name = pair.server, pair.family, pair.server.short_name
         times = self.report.transfers.setdefault(name, [])
         self.report.transfers_broken[name] = ""
 
@@ -301,8 +270,8 @@ class _Loop:
 
             self._when_readable(peer, read)
 
-        self._listen(server, family, LONG_PORT, take)
-        caller = self._socket(self._client, family, socket.SOCK_STREAM)
+        self._listen(pair, LONG_PORT, take)
+        caller = self._socket(pair.client, family, socket.SOCK_STREAM)
         caller.settimeout(10.0)
 
         def start() -> None:
@@ -325,13 +294,15 @@ class _Loop:
         for name, caller in self._senders.items():
             self.report.repeated[name] = lost_segments(caller)
 
-    def _opener(self, server: Machine, family: int) -> Callable[[], None]:
+    def _opener(self, pair: Pair) -> Callable[[], None]:
         """Return what opens one short connection: asks, is answered, closes."""
+        server, family = pair.server, pair.family
         address = (address_of(server, family), SHORT_PORT)
         inet = socket.AF_INET if family == 4 else socket.AF_INET6
 
         def open_one() -> None:
-            caller = socket.socket(inet, socket.SOCK_STREAM)  # this process is in the client's namespace
+            pair.client.enter()  # of this process nothing else is made from now on
+            caller = socket.socket(inet, socket.SOCK_STREAM)
             caller.setblocking(False)
             self._opening[caller] = (time.monotonic(), server.short_name)
             code = caller.connect_ex(address)
