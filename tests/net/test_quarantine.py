@@ -102,6 +102,32 @@ def test_by_hand_live_connections_are_cut_only_remediation_is_reached_and_releas
     assert ("released", "root") in kinds
 
 
+def test_an_isolated_router_no_longer_receives_what_others_send_through_it(site: SharedSite) -> None:
+    web, router, beside = (site.machines[f"acme-{name}"] for name in ("web2", "batch1", "web1"))
+    routing = inventory(site)
+    next(one for one in routing["endpoints"] if one["name"] == "batch1")["roles"] = ["router"]
+    site.change(inventory=routing)
+    words = ("acme/batch1", "--state", str(site.state))
+
+    def through() -> bool:
+        """Send a frame to web1's address by the router's MAC, and say whether the router gets it."""
+        knock = Knock(web, beside, "tcp", 80).frame()
+        frame = bytes.fromhex(router.mac.replace(":", "")) + knock[6:]
+        with captures(router, beside) as caught:
+            send(web, [frame])
+            mark(web, beside, caught[beside.short_name])
+            return frame in caught[router.short_name].drain()
+
+    try:
+        assert through()
+        assert site.command("quarantine", *words).returncode == 0
+        assert not through()
+        assert site.command("release", *words).returncode == 0
+        assert through()
+    finally:
+        site.change(inventory=inventory(site))
+
+
 def test_a_machine_on_a_host_that_its_zone_no_longer_trusts_is_cut_until_it_does(site: SharedSite) -> None:
     document = acme()
     document["zones"]["db"]["hosts"] = {"trust": "high"}

@@ -96,7 +96,7 @@ def known_flows(view: View, endpoint: Known) -> Iterator[Flow]:
     yield from _bound(tenant, endpoint, view.by_mac)
     if "router" in endpoint.roles:
         match = (tenant, (ETH_DST, endpoint.mac, None))
-        yield flow(BIND, 80, match, *_way(endpoint), category=Category.DELIVERY)
+        yield flow(BIND, 80, match, *_isolated(endpoint), *_way(endpoint), category=Category.DELIVERY)
 
 
 def foreign_flows(view: View, foreign: ForeignEndpoint) -> Iterator[Flow]:
