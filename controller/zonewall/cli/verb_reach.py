@@ -16,7 +16,7 @@ from zonewall.errors import ZonewallError
 from zonewall.journal.answers import PolicyThen, Standing, policy_at, standing_at
 from zonewall.journal.keeping import JournalReader
 from zonewall.journal.reach import Reachable, reach
-from zonewall.placement.admission import is_member
+from zonewall.policy.membership import is_member
 from zonewall.values.names import EndpointKey
 
 DELIVERED = frozenset({"active", "migrating", "leaving"})

@@ -9,8 +9,8 @@ from datetime import datetime
 from itertools import pairwise
 
 from zonewall.intent.semantics import Probe, Verdict, verdict
-from zonewall.placement.admission import is_member
 from zonewall.policy.inventory import EndpointDeclaration
+from zonewall.policy.membership import is_member
 from zonewall.policy.model import Action, Configuration, Rule, Selector, Tenant
 from zonewall.values.addresses import IpAddress, IpPrefix
 from zonewall.values.names import EndpointKey, TenantName

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from zonewall.policy.host_constraints import accepts, has_labels
-from zonewall.policy.inventory import EndpointDeclaration, HostDeclaration
-from zonewall.policy.model import Configuration, HostConstraint, Selector, Tenant
-from zonewall.values.names import EndpointKey, HostName, ZoneName
+from zonewall.policy.host_constraints import accepts
+from zonewall.policy.inventory import HostDeclaration
+from zonewall.policy.membership import is_member
+from zonewall.policy.model import Configuration, HostConstraint
+from zonewall.values.names import EndpointKey, HostName
 
 
 def host_allowed(configuration: Configuration, endpoint: EndpointKey, host: HostName) -> str | None:
@@ -30,36 +31,6 @@ def host_allowed(configuration: Configuration, endpoint: EndpointKey, host: Host
                 f"host {host} is not trusted by zone {tenant.name}/{zone.name}: {_asked(zone.hosts, place)}"
             )
     return None
-
-
-def is_member(
-    tenant: Tenant,
-    selector: Selector,
-    endpoint: EndpointDeclaration,
-    visited: frozenset[ZoneName] = frozenset(),
-) -> bool:
-    """Say whether any address of the endpoint is in what the selector chooses; ``hosts`` plays no part.
-
-    Args:
-        visited: zones being judged already; a zone that is named in its own union adds nobody.
-    """
-    if selector.outside or endpoint.tenant != tenant.name:
-        return False
-    if selector.labels is not None and not has_labels(endpoint.labels or {}, selector.labels):
-        return False
-    if selector.endpoints is not None and endpoint.name not in selector.endpoints:
-        return False
-    if selector.macs is not None and endpoint.mac not in selector.macs:
-        return False
-    if selector.cidrs is not None and not any(ip in cidr for ip in endpoint.ips for cidr in selector.cidrs):
-        return False
-    if selector.zones is not None and not any(
-        name in tenant.zones and is_member(tenant, tenant.zones[name].selector, endpoint, visited | {name})
-        for name in selector.zones
-        if name not in visited
-    ):
-        return False
-    return selector.excluded is None or not is_member(tenant, selector.excluded, endpoint, visited)
 
 
 def _asked(asked: HostConstraint, host: HostDeclaration) -> str:

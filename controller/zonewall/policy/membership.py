@@ -36,6 +36,15 @@ def endpoint_matches(
     return selector.excluded is None or not endpoint_matches(tenant, selector.excluded, endpoint, address)
 
 
+def is_member(tenant: Tenant, selector: Selector, endpoint: EndpointDeclaration) -> bool:
+    """Say whether an endpoint, speaking with any address that it may speak with, is selected."""
+    if endpoint.tenant != tenant.name:
+        return False
+    has_others = not endpoint.ips or bool(endpoint.ranges) or any(ip.version == 6 for ip in endpoint.ips)
+    others = (None,) if has_others else ()
+    return any(endpoint_matches(tenant, selector, endpoint, one) for one in (*endpoint.ips, *others))
+
+
 def outside_matches(tenant: Tenant, selector: Selector, prefix: IpPrefix, foreign: bool = False) -> bool:
     """Say whether the outside addresses of a prefix are selected; the prefix must not straddle a boundary.
 

@@ -25,7 +25,9 @@ def shop() -> Configuration:
     ]
     zones = [zone("fix", endpoints=["peer"])]
     provider = Provider(remediation=(TenantName("acme"), ZoneName("fix")))
-    return configure(*ends, tenant("acme", tier("t", rule("all", "any", "any")), zones=zones), provider=provider)
+    return configure(
+        *ends, tenant("acme", tier("t", rule("all", "any", "any")), zones=zones), provider=provider
+    )
 
 
 @pytest.mark.parametrize("address", ["10.0.0.3", "10.0.0.9", "8.8.8.8", "fd00::3", "2001:db8::1"])
@@ -34,7 +36,9 @@ def test_what_is_sent_by_a_routers_mac_arrives_until_the_router_is_isolated(
     source: EndpointKey, address: str
 ) -> None:
     configuration, destination = shop(), ipaddress.ip_address(address)
-    own = next(ip for ip in configuration.inventory.endpoints[source].ips if ip.version == destination.version)
+    own = next(
+        ip for ip in configuration.inventory.endpoints[source].ips if ip.version == destination.version
+    )
     for states, expected in (({}, True), ({ROUTER: BindingState.QUARANTINED}, source == PEER)):
         fleet = CompiledFleet(configuration, states=states)
         port, frame = fleet.entering(probe(source, ROUTER), own, destination)
