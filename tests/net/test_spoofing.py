@@ -113,11 +113,12 @@ def test_honest_arp_reaches_whom_it_asks_for(site: Site) -> None:
 def neighbour(
     kind: int, source: str, target: str, link_layer: str, *, ethernet: str, to: str = "ff02::1"
 ) -> bytes:
-    """Return a neighbour solicitation (135) or advertisement (136), RFC 4861, sections 4.3 and 4.4."""
+    """Return a solicitation of routers (133) or neighbours (135), or an advertisement (136): RFC 4861, section 4."""
     src, dst = (socket.inet_pton(socket.AF_INET6, text) for text in (source, to))
-    option = struct.pack("!BB6s", 1 if kind == 135 else 2, 1, bytes.fromhex(link_layer.replace(":", "")))
-    flags = 0 if kind == 135 else 0x20000000
-    body = struct.pack("!BBHI", kind, 0, 0, flags) + socket.inet_pton(socket.AF_INET6, target) + option
+    option = struct.pack("!BB6s", 2 if kind == 136 else 1, 1, bytes.fromhex(link_layer.replace(":", "")))
+    flags = 0x20000000 if kind == 136 else 0
+    about = b"" if kind == 133 else socket.inet_pton(socket.AF_INET6, target)
+    body = struct.pack("!BBHI", kind, 0, 0, flags) + about + option
     summed = checksum(src + dst + struct.pack("!II", len(body), 58) + body)
     body = body[:2] + struct.pack("!H", summed) + body[4:]
     head = struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + src + dst
@@ -138,12 +139,16 @@ def test_neighbour_discovery_that_speaks_for_another_one_is_dropped(site: Site, 
     web = address_of(site.machines["acme-web1"], 6)
     nowhere(site, batch, neighbour(135, theirs, web, own, ethernet=own))
     nowhere(site, batch, neighbour(135, mine, web, other.mac, ethernet=own))
+    # A question for routers from another one's address, which all would hear.
+    nowhere(site, batch, neighbour(133, theirs, "::", own, ethernet=own, to="ff02::2"))
 
 
 def test_honest_neighbour_discovery_reaches_whom_it_asks_for(site: Site) -> None:
     batch, web = site.machines["acme-batch1"], site.machines["acme-web2"]
     asked = neighbour(135, "fd00::4", "fd00::2", batch.mac, ethernet=batch.mac, to="ff02::1:ff00:2")
     assert reaches(batch, web, asked)
+    for_routers = neighbour(133, "fd00::4", "::", batch.mac, ethernet=batch.mac, to="ff02::2")
+    assert arrived(batch, web, [for_routers]) == [True]
 
 
 def test_only_routers_advertise_routes_and_only_dhcp_servers_answer(site: Site) -> None:

@@ -65,14 +65,14 @@ GUARD_ND: Final = Table(
     7,
     "Neighbour discovery: is the link-layer address in it the endpoint's own?",
     ("in_port", "icmpv6_type", "nd_sll", "nd_tll", "eth_type", "ip_proto"),
-    ("guard_nd_address", "broadcast"),
+    ("guard_nd_address",),
 )
 GUARD_ND_ADDRESS: Final = Table(
     "guard_nd_address",
     8,
     "Neighbour discovery: the address it speaks from, or for, is the endpoint's own.",
     ("in_port", "icmpv6_type", "ipv6_src", "nd_target", "eth_type", "ip_proto"),
-    ("nd", "broadcast"),
+    ("nd",),
 )
 SOURCE: Final = Table(
     "source",
@@ -84,26 +84,26 @@ SOURCE: Final = Table(
     ),
     ("arp", "nd", "dhcp", "broadcast", "resolve", "bind"),
 )  # fmt: skip
+RESOLVE: Final = Table(
+    "resolve",
+    10,
+    "Which identity is the other end? Longest prefix, per tenant.",
+    ("tenant", "ipv4_dst", "ipv6_dst", "eth_type", "ip_proto", "udp_src", "udp_dst", "icmpv6_type"),
+    ("nd", "multicast", "dhcp", "bind"),
+)
 ARP: Final = Table(
     "arp",
-    10,
+    11,
     "Whose address does this ARP ask for or answer? It is sent there only.",
     ("tenant", "arp_tpa", "arp_spa", "eth_type"),
     ("broadcast", "bind"),
 )
 ND: Final = Table(
     "nd",
-    11,
-    "Whose address does this neighbour discovery ask for? It is sent there only.",
+    12,
+    "Whose address does this neighbour discovery ask for? It goes there only, one for routers to all.",
     ("tenant", "nd_target", "ipv6_dst", "icmpv6_type", "eth_type", "ip_proto"),
     ("broadcast", "bind"),
-)
-RESOLVE: Final = Table(
-    "resolve",
-    12,
-    "Which identity is the other end? Longest prefix, per tenant.",
-    ("tenant", "ipv4_dst", "ipv6_dst", "eth_type", "ip_proto", "udp_src", "udp_dst"),
-    ("multicast", "dhcp", "bind"),
 )
 MULTICAST: Final = Table(
     "multicast",
@@ -352,7 +352,7 @@ LOG_EXPORT: Final = Table(
 PIPELINE: Final = Pipeline(
     tables=(
         CLASSIFY, ANNOUNCE, FABRIC_IN, OVERLAY_IN, FABRIC_TENANT, MIRROR_IN, GUARD, GUARD_ND,
-        GUARD_ND_ADDRESS, SOURCE, ARP, ND, RESOLVE, MULTICAST, DHCP, BROADCAST, BIND, QUARANTINE, TRACK,
+        GUARD_ND_ADDRESS, SOURCE, RESOLVE, ARP, ND, MULTICAST, DHCP, BROADCAST, BIND, QUARANTINE, TRACK,
         JUDGE, TAKE_UP_TABLE, MIRROR_SELECT, VERDICT_TABLE, ACT, MODIFY, REJECT_TABLE, ADMIT, COMMIT,
         CHAIN_TABLE,
         SERVICE_RETURN, SERVICE_KNOWN, SERVICE_IN, STEER, MIRROR_EMIT, DELIVER, TO_UPLINK, FLOOD, FLOOD_LOCAL,

@@ -86,13 +86,18 @@ def _for_everyone(intent: BridgeIntent) -> Iterator[Flow]:
         yield flow(GUARD, 300, nd_type(number), Goto(GUARD_ND), category=Category.GUARD)
     for number in (134, 137):
         yield flow(GUARD, 300, nd_type(number), category=Category.REFUSED)
-    yield flow(GUARD_ND, 100, nd_type(133), Goto(BROADCAST), category=Category.GUARD)
+    # Of a router solicitation Open vSwitch shows no link-layer address: only its sender's address is asked.
+    yield flow(GUARD_ND, 100, nd_type(133), Goto(GUARD_ND_ADDRESS), category=Category.GUARD)
     for condition, option in ((NS, ND_SLL), (NA, ND_TLL)):
         yield flow(
             GUARD_ND, 90, (IPV6, _ICMPV6, condition, (option, 0, None)), Goto(GUARD_ND_ADDRESS),
             category=Category.GUARD,
         )  # fmt: skip
-    yield flow(GUARD_ND_ADDRESS, 100, (*nd_type(135), (IPV6_SRC, 0, None)), Goto(ND), category=Category.GUARD)
+    for number in (133, 135):
+        unspecified = (*nd_type(number), (IPV6_SRC, 0, None))
+        yield flow(GUARD_ND_ADDRESS, 100, unspecified, Goto(ND), category=Category.GUARD)
+    # An endpoint's own address says whom it may speak from; an advertisement speaks for its target alone.
+    yield flow(GUARD_ND_ADDRESS, 95, nd_type(136), category=Category.REFUSED)
     for ethertype in sorted(intent.ethertypes):
         yield flow(GUARD, 100, ((ETH_TYPE, ethertype, None),), Goto(BIND), category=Category.GUARD)
         yield flow(GUARD, 110, ((ETH_TYPE, ethertype, None), GROUP), Goto(BROADCAST), category=Category.GUARD)
@@ -142,12 +147,12 @@ def _learning(endpoint: LocalEndpoint, port: Condition) -> Iterator[Flow]:
             yield flow(GUARD, 160, match, copy, category=Category.GUARD)
         else:
             match = (port, IPV6, _ICMPV6, NA, *prefix_condition(ND_TARGET, prefix))
-            yield flow(GUARD_ND_ADDRESS, 60, match, copy, category=Category.GUARD)
+            yield flow(GUARD_ND_ADDRESS, 98, match, copy, category=Category.GUARD)
     if endpoint.learns:
         yield flow(GUARD, 150, arp, copy, category=Category.GUARD)
-        for number in (135, 136):
+        for number, priority in ((135, 50), (136, 97)):
             match = (port, *nd_type(number))
-            yield flow(GUARD_ND_ADDRESS, 50, match, copy, category=Category.GUARD)
+            yield flow(GUARD_ND_ADDRESS, priority, match, copy, category=Category.GUARD)
     if not endpoint.has_link_local:
         yield from _own_link_layer(endpoint, port)
 
@@ -179,9 +184,8 @@ def _neighbour_discovery(endpoint: LocalEndpoint, port: Condition) -> Iterator[F
         yield flow(GUARD, 300, match, copy, Goto(DHCP), category=Category.GUARD)
     yield from _own_link_layer(endpoint, port)
     for prefix in (*own, link_local):
-        yield flow(
-            GUARD_ND_ADDRESS, 100, (port, *source_in(prefix), _ICMPV6, NS), Goto(ND), category=Category.GUARD
-        )
+        speaks = (port, *source_in(prefix), _ICMPV6)
+        yield flow(GUARD_ND_ADDRESS, 90, speaks, Goto(ND), category=Category.GUARD)
         yield flow(
             GUARD_ND_ADDRESS, 100, (port, IPV6, _ICMPV6, NA, *prefix_condition(ND_TARGET, prefix)), Goto(ND),
             category=Category.GUARD,

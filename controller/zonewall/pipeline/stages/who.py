@@ -111,10 +111,14 @@ def foreign_flows(view: View, foreign: ForeignEndpoint) -> Iterator[Flow]:
 def _for_everyone(intent: BridgeIntent) -> Iterator[Flow]:
     yield flow(SOURCE, 100, ((ETH_TYPE, ETH_RARP, None),), Goto(BROADCAST), category=Category.WHO)
     yield flow(SOURCE, 100, (ARP_FRAME,), Goto(ARP), category=Category.WHO)
-    for number in (135, 136):
-        yield flow(SOURCE, 4000, nd_type(number), Goto(ND), category=Category.WHO)
-    for number in (133, 134):
-        yield flow(SOURCE, 4000, nd_type(number), Goto(BROADCAST), category=Category.WHO)
+    yield flow(SOURCE, 4000, nd_type(136), Goto(ND), category=Category.WHO)
+    yield flow(SOURCE, 4000, nd_type(134), Goto(BROADCAST), category=Category.WHO)
+    # Questions come after the refusal of an endpoint's address from outside: who hears one learns from it
+    # where its sender is (RFC 4861, sections 6.2.6 and 7.2.3). Those of who may have it come by resolve.
+    for number in (133, 135):
+        yield flow(SOURCE, 2900, nd_type(number), Goto(ND), category=Category.WHO)
+        yield flow(RESOLVE, 60000, nd_type(number), Goto(ND), category=Category.WHO)
+    yield flow(ND, 500, nd_type(133), Goto(BROADCAST), category=Category.WHO)
     for ethertype in sorted(intent.ethertypes):
         yield flow(SOURCE, 100, ((ETH_TYPE, ethertype, None),), Goto(BIND), category=Category.WHO)
         yield flow(SOURCE, 110, ((ETH_TYPE, ethertype, None), GROUP), Goto(BROADCAST), category=Category.WHO)
