@@ -113,7 +113,7 @@ def test_honest_arp_reaches_whom_it_asks_for(site: Site) -> None:
 def neighbour(
     kind: int, source: str, target: str, link_layer: str, *, ethernet: str, to: str = "ff02::1"
 ) -> bytes:
-    """Return a solicitation of routers (133) or neighbours (135), or an advertisement (136): RFC 4861, section 4."""
+    """Return a router (133) or neighbour (135) solicitation, or an advertisement (136), RFC 4861."""
     src, dst = (socket.inet_pton(socket.AF_INET6, text) for text in (source, to))
     option = struct.pack("!BB6s", 2 if kind == 136 else 1, 1, bytes.fromhex(link_layer.replace(":", "")))
     flags = 0x20000000 if kind == 136 else 0

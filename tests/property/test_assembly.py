@@ -22,9 +22,12 @@ from zonewall.intent.judgement import rule_records
 from zonewall.intent.passing import Passing
 from zonewall.intent.semantics import Probe
 from zonewall.pipeline.compile import compile_bridge
+from zonewall.pipeline.stages.classify import OWN_METERS
 from zonewall.placement.binding_map import FrozenMap
+from zonewall.placement.learnt import AddressBook, laid_over
 from zonewall.placement.model import Binding, BindingState, BridgeKey, Placement
 from zonewall.policy.model import Configuration, Mode
+from zonewall.values.limits import Limit
 from zonewall.values.names import EndpointKey, OfPort
 
 EVERY = settings(
@@ -64,7 +67,8 @@ def events(draw: st.DrawFn, keys: list[EndpointKey]) -> list[Event]:
         for place, state in zip(places, states, strict=False):
             if state in (BindingState.ACTIVE, BindingState.QUARANTINED) and bound:
                 state = BindingState.LEAVING
-            port = OfPort(1000 + 2 * number + draw(st.integers(0, 1)))
+            shared = [1000 + number * OWN_METERS] if number < 9 else []
+            port = OfPort(draw(st.sampled_from([1000 + 2 * number, 1001 + 2 * number, *shared])))
             bound.append(Binding(keys[number], place, port, state, draw(st.booleans())))
         found.append((keys[number], tuple(bound)))
     return found
@@ -75,6 +79,17 @@ def after(placement: Placement, happened: Iterable[Event]) -> Placement:
     for key, bound in happened:
         bindings = bindings.put(key, bound) if bound else bindings.drop(key)
     return Placement(bindings, placement.ports, placement.links)
+
+
+def limited(configuration: Configuration, data: st.DataObject) -> Configuration:
+    """Return the configuration with limits on what endpoints send, and some of them DHCP servers."""
+    endpoints = {}
+    for key, one in configuration.inventory.endpoints.items():
+        limit = data.draw(st.sampled_from([None, Limit(100, "kbps"), Limit(50, "pps")]))
+        roles = one.roles | data.draw(st.sampled_from([frozenset(), frozenset({"dhcp-server"})]))
+        endpoints[key] = replace(one, limit=limit, roles=roles)
+    inventory = replace(configuration.inventory, endpoints=endpoints)
+    return laid_over(replace(configuration, inventory=inventory), AddressBook())
 
 
 def walk(assembler: Assembler, fleet: Fleet, happened: list[list[Event]]) -> Fleet:
@@ -100,7 +115,7 @@ def walk(assembler: Assembler, fleet: Fleet, happened: list[list[Event]]) -> Fle
 def test_a_fleet_that_changed_step_by_step_is_assembled_as_from_nothing(
     data: st.DataObject, world: World
 ) -> None:
-    compiled = CompiledFleet(world[0])
+    compiled = CompiledFleet(limited(world[0], data))
     fleet = index_fleet(compiled.policy, after(compiled.placement, ()))
     keys = sorted(compiled.policy.endpoints)
     if not keys:
@@ -161,11 +176,13 @@ def test_the_order_of_events_and_how_they_are_split_leave_no_trace(data: st.Data
 
 
 @EVERY
-@given(one=carried_worlds(), other=carried_worlds())
-def test_another_configuration_is_assembled_as_from_nothing(one: World, other: World) -> None:
+@given(one=carried_worlds(), other=carried_worlds(), data=st.data())
+def test_another_configuration_is_assembled_as_from_nothing(
+    one: World, other: World, data: st.DataObject
+) -> None:
     assembler = Assembler()
-    before = CompiledFleet(one[0])
-    after_it = CompiledFleet(other[0], numbering=before.policy.numbering)
+    before = CompiledFleet(limited(one[0], data))
+    after_it = CompiledFleet(limited(other[0], data), numbering=before.policy.numbering)
     for compiled in (before, after_it, before):
         fleet = index_fleet(compiled.policy, compiled.placement)
         for key in BRIDGES:
@@ -245,7 +262,7 @@ def test_an_endpoint_that_moves_changes_only_its_own_flows() -> None:
     assert 22 not in touched, "the verdict table is not touched"
 
 
-@pytest.mark.parametrize("ports", [(1, 8192), (8192, 1)])
+@pytest.mark.parametrize("ports", [(1, 1 + OWN_METERS), (1 + OWN_METERS, 1)])
 def test_two_ports_that_share_a_meter_keep_it_until_both_are_gone(ports: tuple[int, int]) -> None:
     compiled = shop("web", "web")
     assembler = Assembler()

@@ -15,7 +15,7 @@ from zonewall.intent.resolve import VIA_UPLINK
 from zonewall.pipeline.compile import local_flows
 from zonewall.pipeline.model import Flow
 from zonewall.pipeline.stages import who
-from zonewall.pipeline.stages.admit import new_connection_meter
+from zonewall.pipeline.stages.admit import endpoint_meter, new_connection_meter
 from zonewall.pipeline.stages.classify import announcement_meter, broadcast_meter, reject_meter
 from zonewall.values.addresses import IpPrefix, MacAddress, host_prefix, link_local_address
 
@@ -24,7 +24,7 @@ _TENANT, _BANK, _NUMBER, _PORT = Blank.of(12), Blank.of(16), Blank.of(32), Blank
 _VIA, _MAC = Blank(12, VIA_UPLINK - 1), Blank.of(48)
 _METER = Blank.of(16)
 _ADDRESS = {4: Blank.of(32), 6: Blank.of(128)}
-_PORT_METERS = (announcement_meter, broadcast_meter, reject_meter, new_connection_meter)
+_PORT_METERS = (announcement_meter, broadcast_meter, reject_meter, new_connection_meter, endpoint_meter)
 
 Place = LocalEndpoint | RemoteEndpoint
 _Make = Callable[[View, Place, int], Iterable[Flow]]

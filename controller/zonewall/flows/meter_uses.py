@@ -6,15 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from zonewall.flows.layers import Block
+from zonewall.pipeline.meters import strictest
 from zonewall.pipeline.model import MeterEntry
 
 
 @dataclass(frozen=True, slots=True)
 class MeterUses:
-    """Meters by number, and how many blocks have each."""
+    """Meters by number, and what the blocks that have each say of it: the strictest holds."""
 
     meters: Mapping[int, MeterEntry] = field(default_factory=dict)
-    uses: Mapping[int, int] = field(default_factory=dict)
+    said: Mapping[int, tuple[MeterEntry, ...]] = field(default_factory=dict)
 
     def follow(self, gone: Iterable[Block], come: Iterable[Block]) -> MeterUses:
         """Return the meters after some blocks went and came; this very one where they have none."""
@@ -22,13 +23,17 @@ class MeterUses:
         here = [meter for block in come for meter in block.meters]
         if not away and not here:
             return self
-        meters, uses = dict(self.meters), dict(self.uses)
-        for meter in away:
-            uses[meter.number] -= 1
+        meters, said = dict(self.meters), dict(self.said)
         for meter in here:
-            uses[meter.number] = uses.get(meter.number, 0) + 1
-            meters[meter.number] = meter
+            said[meter.number] = (*said.get(meter.number, ()), meter)
         for meter in away:
-            if not uses.get(meter.number, 1):
-                del uses[meter.number], meters[meter.number]
-        return MeterUses(meters, uses)
+            others = list(said[meter.number])
+            others.remove(meter)
+            said[meter.number] = tuple(others)
+        for number in {meter.number for meter in (*away, *here)}:
+            if said[number]:
+                meters[number] = strictest(said[number])
+            else:
+                del said[number]
+                meters.pop(number, None)
+        return MeterUses(meters, said)

@@ -22,6 +22,7 @@ from zonewall.intent.model import (
 )
 from zonewall.intent.resolve import resolve_bridge
 from zonewall.pipeline.make import flow
+from zonewall.pipeline.meters import of_subject, strictest
 from zonewall.pipeline.model import BridgeProgram, Condition, Flow, Goto, MeterEntry, Miss
 from zonewall.pipeline.stages import (
     act,
@@ -55,11 +56,12 @@ def program_of(parts: BridgeParts) -> BridgeProgram:
     """Return the flows and meters that carry an intent out.
 
     Raises:
-        CompileError: two flows of one key that do different things.
+        CompileError: two flows of one key that do different things; a subject that gives a meter two values.
     """
     meters: dict[int, MeterEntry] = {}
-    for meter in _meters(parts):
-        meters.setdefault(meter.number, meter)
+    for subject in _meters(parts):
+        for meter in of_subject(subject):
+            meters[meter.number] = strictest((meters.get(meter.number, meter), meter))
     flows = sorted(distinct(_flows(parts)), key=_order)
     return BridgeProgram(tuple(flows), (), tuple(meters[number] for number in sorted(meters)))
 
@@ -105,12 +107,13 @@ def _flows(parts: BridgeParts) -> Iterator[Flow]:
                 yield from verdict.line_flows(bank.frame, index, line)
 
 
-def _meters(parts: BridgeParts) -> Iterator[MeterEntry]:
-    yield from frame_meters(parts.frame)
+def _meters(parts: BridgeParts) -> Iterator[Iterator[MeterEntry]]:
+    """Yield the meters of each subject."""
+    yield frame_meters(parts.frame)
     for tenant in parts.tenants:
-        yield from tenant_meters(tenant.intent)
+        yield tenant_meters(tenant.intent)
         for local in tenant.locals:
-            yield from local_meters(tenant.view, local)
+            yield local_meters(tenant.view, local)
 
 
 def frame_flows(frame: BridgeIntent) -> Iterator[Flow]:

@@ -10,18 +10,18 @@ from zonewall.pipeline.make import flow
 from zonewall.pipeline.model import Action, Flow, Goto, Meter, MeterEntry, MeterUnit
 from zonewall.pipeline.packet_fields import IN_PORT
 from zonewall.pipeline.registers import FRESH, FROM_ENDPOINT, FROM_UPLINK, ORIGIN, TENANT
-from zonewall.pipeline.stages.classify import announcement_meter
+from zonewall.pipeline.stages.classify import port_meter
 from zonewall.pipeline.tables import ADMIT, COMMIT
 
 
 def new_connection_meter(ofport: int) -> int:
-    """Return the number of the port's meter for connections that it begins; the fourth of its four."""
-    return ofport % 8191 * 4 + 4
+    """Return the number of the port's meter for connections that it begins."""
+    return port_meter(ofport, 4)
 
 
 def endpoint_meter(ofport: int) -> int:
-    """Return the number of the port's meter for all that it sends: that of announcements, which it sheds."""
-    return announcement_meter(ofport)
+    """Return the number of the port's meter for all that it sends."""
+    return port_meter(ofport, 5)
 
 
 def admit_endpoint_flows(view: View, endpoint: LocalEndpoint) -> Iterator[Flow]:

@@ -58,19 +58,28 @@ GRANT_BYTES = 1024
 """As much as is read of what a DHCP server says, or its client; what tells of the lease comes within it."""
 
 
+OWN_METERS = 6552
+"""Ports whose numbers differ by a multiple of it share their five meters, which are the lower half of all."""
+
+
+def port_meter(ofport: int, which: int) -> int:
+    """Return the number of one of the port's meters, the first to the fifth."""
+    return ofport % OWN_METERS * 5 + which
+
+
 def announcement_meter(ofport: int) -> int:
-    """Return the number of the port's meter for announcements; the lower half, four for a port."""
-    return ofport % 8191 * 4 + 1
+    """Return the number of the port's meter for what the controller is told of it."""
+    return port_meter(ofport, 1)
 
 
 def broadcast_meter(ofport: int) -> int:
     """Return the number of the port's meter for what is flooded."""
-    return ofport % 8191 * 4 + 2
+    return port_meter(ofport, 2)
 
 
 def reject_meter(ofport: int) -> int:
     """Return the number of the port's meter for what the controller answers with a reject."""
-    return ofport % 8191 * 4 + 3
+    return port_meter(ofport, 3)
 
 
 def port_flows(intent: BridgeIntent) -> Iterator[Flow]:
