@@ -185,14 +185,8 @@ def judge_flows(intent: BridgeIntent) -> Iterator[Flow]:
             yield flow(JUDGE, 1000, (*icmp, (kind, number, None)), category=Category.REFUSED)
         yield flow(JUDGE, 990, icmp, SetField(UNTRACKED, 1), *plain, category=Category.TRACK)
     yield flow(JUDGE, 980, (invalid,), *_copy_of_invalid(intent), category=Category.REFUSED)
-    labelled = (Move(LABEL_SRC, SRC_IDENTITY), Move(LABEL_DST, DST_IDENTITY))
+    yield from _related_flows(intent, original)
     for family in (IPV4, IPV6):
-        for priority, state, answer in (
-            (910, state_condition(CT_REL | CT_RPL, CT_INV), (SetField(ANSWER, 1),)),
-            (900, state_condition(CT_REL, CT_INV), ()),
-        ):
-            actions = (*answer, *labelled, *original)
-            yield flow(JUDGE, priority, (state, family), *actions, category=Category.TRACK)
         for bank, reverse in intent.turned:
             match = (state_condition(CT_RPL, CT_INV), family, (BANK, bank, None))
             turned = (SetField(BANK, reverse), *TURN, *original)
@@ -219,6 +213,20 @@ def judge_flows(intent: BridgeIntent) -> Iterator[Flow]:
     yield flow(JUDGE, 500, (state_condition(),), *plain, category=Category.TRACK)
     yield from other_direction_flows(intent)
     yield from turned_flows(intent)
+
+
+def _related_flows(intent: BridgeIntent, original: tuple[Action, ...]) -> Iterator[Flow]:
+    """Yield the flows of judge for ICMP errors: they are judged as the first packet of their connection."""
+    labelled = (Move(LABEL_SRC, SRC_IDENTITY), Move(LABEL_DST, DST_IDENTITY))
+    back = (SetField(ANSWER, 1), *labelled, *original)
+    of_answers = state_condition(CT_REL | CT_RPL, CT_INV)
+    for family in (IPV4, IPV6):
+        for bank, reverse in intent.turned:
+            match = (of_answers, family, (BANK, bank, None))
+            yield flow(JUDGE, 915, match, SetField(BANK, reverse), *back, category=Category.TRACK)
+        yield flow(JUDGE, 910, (of_answers, family), *back, category=Category.TRACK)
+        first = (state_condition(CT_REL, CT_INV), family)
+        yield flow(JUDGE, 900, first, *labelled, *original, category=Category.TRACK)
 
 
 def _refused_fragments() -> Iterator[Flow]:
