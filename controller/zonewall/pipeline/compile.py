@@ -147,6 +147,7 @@ def alike_flows(frame: BridgeIntent) -> Iterator[Flow]:
         state.judge_flows,
         verdict.decided_flows,
         act.act_flows,
+        cut.report_flows,
         act.modify_flows,
         act.reject_flows,
         state.commit_flows,

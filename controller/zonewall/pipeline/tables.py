@@ -192,7 +192,7 @@ ACT: Final = Table(
     23,
     "Carry the verdict out, of a datagram's fragments together: allow, drop, reject; undecided drops.",
     ("verdict", "ct_state", "origin", "gathered", "ip_frag", "eth_type", "ip_proto", "label_begun"),
-    ("modify", "reject", "admit"),
+    ("modify", "reject", "admit", "cut"),
 )
 MODIFY: Final = Table(
     "modify",
@@ -349,6 +349,13 @@ LOG_EXPORT: Final = Table(
     ("rule",),
 )
 
+CUT: Final = Table(
+    "cut",
+    48,
+    "Tell the controller that a connection was cut, once, by the bridge's own meter for such reports.",
+    ("eth_type",),
+)
+
 PIPELINE: Final = Pipeline(
     tables=(
         CLASSIFY, ANNOUNCE, FABRIC_IN, OVERLAY_IN, FABRIC_TENANT, MIRROR_IN, GUARD, GUARD_ND,
@@ -357,7 +364,7 @@ PIPELINE: Final = Pipeline(
         CHAIN_TABLE,
         SERVICE_RETURN, SERVICE_KNOWN, SERVICE_IN, STEER, MIRROR_EMIT, DELIVER, TO_UPLINK, FLOOD, FLOOD_LOCAL,
         MIRROR_SAMPLE, CHAIN_PICK, STEER_BACK, LOG, LOG_TURN, LOG_BEGIN, LOG_COMMIT, LOG_FIRST, LOG_ROWS,
-        LOG_EXPORT,
+        LOG_EXPORT, CUT,
     ),
     fields=FIELDS,
     shared_bits=frozenset(

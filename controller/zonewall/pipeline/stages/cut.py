@@ -21,6 +21,7 @@ from zonewall.pipeline.model import (
     Meter,
     MeterEntry,
     MeterUnit,
+    Resubmit,
     SetField,
     ToController,
 )
@@ -36,7 +37,7 @@ from zonewall.pipeline.registers import (
     VERDICT,
 )
 from zonewall.pipeline.stages.asking import remembered, state_condition
-from zonewall.pipeline.tables import ACT, REJECT_TABLE
+from zonewall.pipeline.tables import ACT, CUT, REJECT_TABLE
 
 UNDECIDED = 0
 
@@ -55,21 +56,30 @@ def cut_flows(intent: BridgeIntent, copies: tuple[Action, ...]) -> Iterator[Flow
     Where a packet enters only, so that a refused packet is told by one bridge. Not of SCTP, which user space
     tracks by addresses alone: another association of the two is no part of one that was allowed.
     """
-    tell = (
-        remembered((SetField(LABEL_BEGUN, 0),)),
-        ToController(bytes([Reason.CUT]), max_len=CUT_BYTES),
-    )
     state = state_condition(0, CT_INV | CT_REL)
     for verdict in (UNDECIDED, DROP, REJECT):
         decided: Condition = (VERDICT, verdict, None)
         copy = () if verdict == UNDECIDED else copies
-        answer: tuple[Action, ...] = (Goto(REJECT_TABLE),) if verdict == REJECT else ()
         for family in (IPV4, IPV6):
+            answer: tuple[Action, ...] = (Goto(REJECT_TABLE),) if verdict == REJECT else ()
             yield flow(ACT, 160, (decided, family, (IP_PROTO, 132, None)), *copy, *answer)
+            answered: tuple[Action, ...] = (Resubmit(REJECT_TABLE),) if verdict == REJECT else ()
             for origin in (FROM_ENDPOINT, FROM_UPLINK):
                 begun = (decided, family, state, (ORIGIN, origin, None), (LABEL_BEGUN, 1, None))
                 match = (*begun, (GATHERED, 0, None))
-                yield flow(ACT, 150, match, Meter(CUT_METER), *copy, *tell, *answer, category=Category.TRACK)
+                yield flow(ACT, 150, match, *copy, *answered, Goto(CUT), category=Category.TRACK)
+
+
+def report_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows of cut: what its meter stops is a report, for copies and answers have left before.
+
+    In a table of its own, as Open vSwitch takes a meter before all other actions of a flow only.
+    """
+    if intent.judges:
+        unmark = remembered((SetField(LABEL_BEGUN, 0),))
+        tell = ToController(bytes([Reason.CUT]), max_len=CUT_BYTES)
+        for family in (IPV4, IPV6):
+            yield flow(CUT, 100, (family,), Meter(CUT_METER), unmark, tell, category=Category.TRACK)
 
 
 def marks_again() -> Iterator[tuple[tuple[Condition, ...], tuple[Action, ...]]]:

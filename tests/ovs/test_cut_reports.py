@@ -1,0 +1,76 @@
+"""On a real switch: where more connections are cut than are told, copies and answers of all still leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from support.compiled import SECOND, TARGETS, CompiledFleet
+from support.configurations import configure, endpoint, mirror, probe, rule, tenant, tier
+from support.dummy import DummySwitch, running_dummy_switch
+from support.packets import build
+from zonewall.flows.render import render_program
+from zonewall.flows.simulate.packet import Packet
+from zonewall.pipeline.stages.cut import CUT_METER
+from zonewall.policy.model import Configuration
+from zonewall.values.names import EndpointKey
+
+pytestmark = pytest.mark.ovs
+CLIENT, SERVER = EndpointKey("acme/b"), EndpointKey("acme/d")
+MANY = 20
+
+
+def shop(action: str) -> Configuration:
+    """Return four machines of which two are on the second bridge, with a mirror of what is refused, too."""
+    ends = [endpoint(f"acme/{name}", f"10.0.0.{number}") for number, name in enumerate("abcd", 1)]
+    asked = tier("t", rule("asks", "any", "any", action, services="udp/53"))
+    return configure(*ends, tenant("acme", asked, mirrors=(mirror("all", "any", "any", targets="tap"),)))
+
+
+@pytest.fixture
+def switch(tmp_path: Path) -> Iterator[DummySwitch]:
+    with running_dummy_switch(tmp_path) as running:
+        running.add_bridge("brB")
+        running.add_ports("brB", [1, 2, TARGETS + 1], name="b{}")
+        yield running
+
+
+def load(switch: DummySwitch, fleet: CompiledFleet) -> None:
+    """Put the second bridge's flows in force, with a meter that lets one report a second pass."""
+    program = fleet.programs[SECOND]
+    meters = [
+        replace(meter, rate=1, burst=1) if meter.number == CUT_METER else meter for meter in program.meters
+    ]
+    for command in ("del-flows", "del-meters"):  # connections stay
+        switch.ofctl(command, "brB")
+    switch.appctl("revalidator/purge")
+    switch.load_program("brB", "\n".join(render_program(replace(program, meters=tuple(meters)))))
+
+
+def connections(fleet: CompiledFleet) -> list[Packet]:
+    ends = fleet.addresses(probe(CLIENT, SERVER))
+    asked = [probe(CLIENT, SERVER, "udp/53", sport=40000 + number) for number in range(MANY)]
+    return [fleet.entering(one, *ends)[1] for one in asked]
+
+
+@pytest.mark.parametrize("action", ["drop", "reject"])
+def test_a_copy_of_each_packet_leaves_whether_its_connections_end_is_told_or_not(
+    switch: DummySwitch, action: str
+) -> None:
+    fleet = CompiledFleet(shop("allow"))
+    load(switch, fleet)
+    port = fleet.places[CLIENT][1]
+    for packet in connections(fleet):
+        switch.inject(f"b{port}", build(packet))
+    assert len(switch.captured(f"b{fleet.places[SERVER][1]}")) == MANY
+    assert len(switch.captured(f"b{TARGETS + 1}")) == MANY
+
+    after = CompiledFleet(shop(action), numbering=fleet.policy.numbering)
+    load(switch, after)
+    for packet in connections(after):
+        switch.inject(f"b{port}", build(packet))
+    assert switch.captured(f"b{fleet.places[SERVER][1]}") == []
+    assert len(switch.captured(f"b{TARGETS + 1}")) == MANY
