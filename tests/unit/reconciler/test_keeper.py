@@ -327,9 +327,9 @@ def test_a_bridge_that_is_as_it_was_is_not_taken_apart_again_and_one_that_is_not
         assert bridge.flows[lost.key] == lost
         assert await audit() == ["read"], "what was put right is looked at once"
         assert await audit() == ["reread"]
-        bridge.meters[7] = MeterEntry(7, MeterUnit.PPS, 1, 1)
+        bridge.meters[9] = MeterEntry(9, MeterUnit.PPS, 1, 1)
         assert await audit() == ["reread", "read", "change"]
-        assert 7 not in bridge.meters
+        assert 9 not in bridge.meters
         kept.keeper.disconnect(bridge)
         kept.keeper.connect(bridge)
         assert await audit() == ["read"], "a new session"
