@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.dhcp import is_usable
 from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.model import Configuration
@@ -20,7 +21,10 @@ from zonewall.values.addresses import IpAddress, IpPrefix, MacAddress, host_pref
 from zonewall.values.names import EndpointKey, TenantName
 
 MOST_HEARD = {4: 1, 6: 4}
-"""How many addresses of a version an endpoint may be heard with; DHCP servers may grant any number."""
+"""How many addresses of a version an endpoint may be heard with."""
+
+MOST_GRANTED = {4: 8, 6: 16}
+"""How many addresses of a version DHCP servers may grant an endpoint: each is flows on all its bridges."""
 
 
 class Source(Enum):
@@ -41,7 +45,7 @@ class Learnt:
     until: float | None = None
 
 
-Entries = Mapping[tuple[TenantName, IpAddress], Learnt]
+Entries = FrozenMap[tuple[TenantName, IpAddress], Learnt]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,42 +66,77 @@ class Lesson:
 
 
 @dataclass(frozen=True, slots=True)
-class AddressBook:
-    """All learnt addresses, by tenant and address: each is one endpoint's."""
+class Grounds:
+    """What documents say of addresses, found at once: a server may speak of many, and as often as it likes.
 
-    entries: Entries = field(default_factory=dict)
+    Attributes:
+        askers: by tenant and MAC, the first endpoint that the inventory gives no address.
+        given: by tenant and address, whose it is by the inventory, or who may take it over.
+    """
+
+    askers: Mapping[tuple[TenantName, MacAddress], EndpointKey]
+    given: Mapping[tuple[TenantName, IpPrefix], EndpointKey]
+
+    @staticmethod
+    def of(configuration: Configuration) -> Grounds:
+        """Return the grounds of documents, with or without learnt addresses laid over them."""
+        askers: dict[tuple[TenantName, MacAddress], EndpointKey] = {}
+        given: dict[tuple[TenantName, IpPrefix], EndpointKey] = {}
+        for one in configuration.inventory.endpoints.values():
+            if one.unaddressed or not one.ips:
+                askers.setdefault((one.tenant, one.mac), one.key)
+                continue
+            for prefix in (*map(host_prefix, one.ips), *one.ranges, *one.claims):
+                given.setdefault((one.tenant, prefix), one.key)
+        return Grounds(askers, given)
+
+    def owner(self, tenant: TenantName, address: IpAddress) -> EndpointKey | None:
+        """Return whose an address is by the inventory, or who may take it over."""
+        return self.given.get((tenant, host_prefix(address)))
+
+
+@dataclass(frozen=True, slots=True)
+class AddressBook:
+    """All learnt addresses, by tenant and address: each is one endpoint's.
+
+    Attributes:
+        owned: the same by their endpoints, each one's oldest first.
+    """
+
+    entries: Entries = field(default_factory=FrozenMap)
+    owned: FrozenMap[EndpointKey, tuple[Learnt, ...]] = field(default_factory=FrozenMap)
 
     @staticmethod
     def of(learnt: Iterable[Learnt]) -> AddressBook:
         """Return the book with these in it."""
-        return AddressBook({(_tenant(one.endpoint), one.address): one for one in learnt})
+        entries = {(_tenant(one.endpoint), one.address): one for one in learnt}
+        owned: dict[EndpointKey, tuple[Learnt, ...]] = {}
+        for one in entries.values():
+            owned[one.endpoint] = (*owned.get(one.endpoint, ()), one)
+        return AddressBook(FrozenMap.of(entries), FrozenMap.of(owned))
 
     def granted(
         self,
-        configuration: Configuration,
+        grounds: Grounds,
         tenant: TenantName,
         mac: MacAddress,
         address: IpAddress,
         until: float | None,
     ) -> tuple[AddressBook, Lesson]:
         """Take a server's word: the address is the endpoint's with that MAC; it may have been another's."""
-        endpoint = next(
-            (
-                one
-                for one in configuration.inventory.endpoints.values()
-                if one.tenant == tenant and one.mac == mac and one.unaddressed
-            ),
-            None,
-        )
+        endpoint = grounds.askers.get((tenant, mac))
         if endpoint is None:
             return self, Lesson()
-        owner = _given_to(configuration, tenant, address)
+        owner = grounds.owner(tenant, address)
         if owner is not None:
-            return self, Lesson(refused=f"{address} is {owner}'s by the inventory, granted to {endpoint.key}")
-        return self._with(Learnt(endpoint.key, address, Source.DHCP, until))
+            return self, Lesson(refused=f"{address} is {owner}'s by the inventory, granted to {endpoint}")
+        others = [one for one in self._alike(endpoint, address) if one.source is Source.DHCP]
+        if len(others) >= MOST_GRANTED[address.version]:
+            return self, Lesson(refused=f"{endpoint} was granted {len(others)}; {address} is one more")
+        return self._with(Learnt(endpoint, address, Source.DHCP, until))
 
     def heard(
-        self, configuration: Configuration, endpoint: EndpointDeclaration, address: IpAddress
+        self, grounds: Grounds, endpoint: EndpointDeclaration, address: IpAddress
     ) -> tuple[AddressBook, Lesson]:
         """Take an endpoint's word for an address: a shared one that it may have, or its first."""
         prefix = host_prefix(address)
@@ -107,12 +146,12 @@ class AddressBook:
             return self, Lesson(refused=f"{address} is not {endpoint.key}'s")
         if not is_usable(address) or address.is_link_local:
             return self, Lesson()
-        owner = _given_to(configuration, endpoint.tenant, address)
+        owner = grounds.owner(endpoint.tenant, address)
         known = self.entries.get((endpoint.tenant, address))
         if owner is not None or (known is not None and known.endpoint != endpoint.key):
             whose = owner if owner is not None else known.endpoint if known is not None else ""
             return self, Lesson(refused=f"{address} is {whose}'s, announced by {endpoint.key}")
-        mine = [one for one in self.of_endpoint(endpoint.key) if one.address.version == address.version]
+        mine = self._alike(endpoint.key, address)
         if known is None and len(mine) >= MOST_HEARD[address.version]:
             return self, Lesson(
                 refused=f"{endpoint.key} has {mine[0].address} already; {address} is one more"
@@ -121,25 +160,22 @@ class AddressBook:
 
     def of_endpoint(self, endpoint: EndpointKey) -> tuple[Learnt, ...]:
         """Return an endpoint's learnt addresses, the oldest first."""
-        return tuple(one for one in self.entries.values() if one.endpoint == endpoint)
+        return self.owned.get(endpoint, ())
 
-    def by_endpoint(self) -> dict[EndpointKey, list[Learnt]]:
-        """Return all learnt addresses by their endpoints."""
-        found: dict[EndpointKey, list[Learnt]] = {}
-        for one in self.entries.values():
-            found.setdefault(one.endpoint, []).append(one)
-        return found
+    def in_order(self) -> tuple[Learnt, ...]:
+        """Return all of them, each endpoint's oldest first."""
+        return tuple(one for some in self.owned.values() for one in some)
 
     def without(self, gone: Iterable[Learnt]) -> AddressBook:
         """Return the book without some."""
-        left = dict(self.entries)
+        book = self
         for one in gone:
-            left.pop((_tenant(one.endpoint), one.address), None)
-        return AddressBook(left)
+            book = book._forgetting((_tenant(one.endpoint), one.address))
+        return book
 
     def over(self, now: float) -> tuple[Learnt, ...]:
         """Return what is not granted any more."""
-        return tuple(one for one in self.entries.values() if one.until is not None and one.until <= now)
+        return tuple(one for one in self.in_order() if one.until is not None and one.until <= now)
 
     def unfounded(self, configuration: Configuration) -> tuple[Learnt, ...]:
         """Return what a configuration leaves no ground for: endpoint gone, address given to somebody."""
@@ -147,9 +183,9 @@ class AddressBook:
         given = {(one.tenant, ip) for one in endpoints.values() for ip in one.ips}
         return tuple(
             one
-            for (tenant, address), one in self.entries.items()
+            for one in self.in_order()
             if one.endpoint not in endpoints
-            or (tenant, address) in given
+            or (_tenant(one.endpoint), one.address) in given
             or not _may_have(endpoints[one.endpoint], one)
         )
 
@@ -158,10 +194,31 @@ class AddressBook:
         known = self.entries.get(key)
         if known == learnt:
             return self, Lesson()
-        book = AddressBook({**self.entries, key: learnt})
         if known is not None and (known.endpoint, known.source) == (learnt.endpoint, learnt.source):
-            return book, Lesson(renewed=True)
+            mine = tuple(
+                learnt if one.address == learnt.address else one for one in self.of_endpoint(learnt.endpoint)
+            )
+            return self._holding(learnt, mine), Lesson(renewed=True)
+        rest = self._forgetting(key)
+        book = rest._holding(learnt, (*rest.of_endpoint(learnt.endpoint), learnt))
         return book, Lesson(learnt, None if known is None else known.endpoint)
+
+    def _alike(self, endpoint: EndpointKey, address: IpAddress) -> list[Learnt]:
+        """Return what else an endpoint has of an address's version."""
+        mine = self.of_endpoint(endpoint)
+        return [one for one in mine if one.address.version == address.version and one.address != address]
+
+    def _holding(self, learnt: Learnt, mine: tuple[Learnt, ...]) -> AddressBook:
+        key = (_tenant(learnt.endpoint), learnt.address)
+        return AddressBook(self.entries.put(key, learnt), self.owned.put(learnt.endpoint, mine))
+
+    def _forgetting(self, key: tuple[TenantName, IpAddress]) -> AddressBook:
+        known = self.entries.get(key)
+        if known is None:
+            return self
+        left = tuple(one for one in self.of_endpoint(known.endpoint) if one.address != known.address)
+        owned = self.owned.put(known.endpoint, left) if left else self.owned.drop(known.endpoint)
+        return AddressBook(self.entries.drop(key), owned)
 
 
 def laid_over(configuration: Configuration, book: AddressBook) -> Configuration:
@@ -170,10 +227,9 @@ def laid_over(configuration: Configuration, book: AddressBook) -> Configuration:
     A single address in the ``ranges`` of several stays with the one that holds it; the others may claim it.
     """
     shared = _shared(configuration)
-    learnt = book.by_endpoint()
     endpoints = dict(configuration.inventory.endpoints)
     for key, endpoint in endpoints.items():
-        mine = learnt.get(key, [])
+        mine = book.of_endpoint(key)
         common = tuple(prefix for prefix in endpoint.ranges if prefix in shared.get(endpoint.tenant, ()))
         if not (mine or common or not endpoint.ips):
             continue
@@ -229,21 +285,6 @@ def _shared(configuration: Configuration) -> dict[TenantName, frozenset[IpPrefix
                 shared.setdefault(endpoint.tenant, set()).add(prefix)
             known.add(prefix)
     return {tenant: frozenset(prefixes) for tenant, prefixes in shared.items()}
-
-
-def _given_to(configuration: Configuration, tenant: TenantName, address: IpAddress) -> EndpointKey | None:
-    """Return whose an address is by the inventory, or who may take it over."""
-    prefix = host_prefix(address)
-    return next(
-        (
-            one.key
-            for one in configuration.inventory.endpoints.values()
-            if one.tenant == tenant
-            and not one.unaddressed
-            and (address in one.ips or prefix in one.ranges or prefix in one.claims)
-        ),
-        None,
-    )
 
 
 def _tenant(endpoint: EndpointKey) -> TenantName:

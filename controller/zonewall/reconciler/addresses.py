@@ -9,7 +9,7 @@ import structlog
 
 from zonewall.journal.record import Kind
 from zonewall.placement.dhcp import Grant
-from zonewall.placement.learnt import AddressBook, Learnt, Lesson, Source, laid_over
+from zonewall.placement.learnt import AddressBook, Grounds, Learnt, Lesson, Source, laid_over
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.recorder import Recorder
 from zonewall.values.addresses import IpAddress
@@ -28,6 +28,7 @@ class Addresses:
         """Begin with what is remembered, as far as the documents leave ground for it."""
         self._recorder = recorder
         self._documents = documents
+        self._grounds = Grounds.of(documents)
         self._claimed_at: dict[tuple[TenantName, IpAddress], float] = {}
         book = AddressBook.of(learnt)
         self.book = book.without({*book.unfounded(documents), *book.over(time.time())})
@@ -40,6 +41,7 @@ class Addresses:
     def configured(self, documents: Configuration) -> Configuration:
         """Take other documents; return their configuration with what is still learnt under them."""
         self._documents = documents
+        self._grounds = Grounds.of(documents)
         self._drop(self.book.unfounded(documents), "configuration")
         return self.configuration
 
@@ -52,7 +54,7 @@ class Addresses:
                 return False
             return self.given_up(declared.key, (grant.address,), cause)
         until = None if grant.lease_s is None else time.time() + grant.lease_s
-        self.book, lesson = self.book.granted(configuration, tenant, grant.mac, grant.address, until)
+        self.book, lesson = self.book.granted(self._grounds, tenant, grant.mac, grant.address, until)
         return self._tell(lesson, cause)
 
     def given_up(self, endpoint: EndpointKey, addresses: Iterable[IpAddress], cause: str) -> bool:
@@ -70,7 +72,7 @@ class Addresses:
         key = (declared.tenant, address)
         if time.monotonic() - self._claimed_at.get(key, float("-inf")) < CLAIM_S:
             return False
-        self.book, lesson = self.book.heard(configuration, declared, address)
+        self.book, lesson = self.book.heard(self._grounds, declared, address)
         if lesson.gained is not None and lesson.gained.source is Source.CLAIMED:
             self._claimed_at[key] = time.monotonic()
         return self._tell(lesson, cause)

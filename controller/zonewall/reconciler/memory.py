@@ -84,7 +84,7 @@ class MemoryKeeper:
         self._records = fleet.records
         holds = tuple((key, reason) for key in sorted(self._holds) for reason in sorted(self._holds[key]))
         datapaths = tuple(fleet.datapaths.items())
-        rest = Memory((), fleet.links, datapaths, holds, tuple(book.entries.values()), away)
+        rest = Memory((), fleet.links, datapaths, holds, book.in_order(), away)
         places = [self._places[key] for key in sorted(self._places)]
         if (places, rest) != self._written:
             write_memory(self.file, places, rest)

@@ -26,7 +26,7 @@ def status_document(
 ) -> dict[str, Any]:
     """Return the controller's status, as ``zonewall status --output json`` shows it."""
     world = reconciler.world
-    learnt = reconciler.addresses.book.by_endpoint()
+    book = reconciler.addresses.book
     return {
         "configuration": {
             "directory": str(reconciler.directory),
@@ -65,7 +65,7 @@ def status_document(
             {
                 "endpoint": key,
                 "learnt": [
-                    {"address": str(one.address), "source": one.source.value} for one in learnt.get(key, ())
+                    {"address": str(one.address), "source": one.source.value} for one in book.of_endpoint(key)
                 ],
                 "places": [
                     {

@@ -49,7 +49,7 @@ async def _in_force(reconciler: Reconciler, words: Mapping[str, str]) -> dict[st
         "numbering": world.policy.numbering.to_plain(),
         "addresses": [
             [str(one.endpoint), str(one.address), one.source.value]
-            for one in reconciler.addresses.book.entries.values()
+            for one in reconciler.addresses.book.in_order()
         ],
         "placement": placement_document(world.fleet.placement()),
         "out_of_force": sorted(world.inactive),
