@@ -40,6 +40,7 @@ def error(asked: Packet) -> Packet:
     kind, protocol, numbers = ("icmpv4", 1, (3, 4)) if family == 4 else ("icmpv6", 58, (2, 0))
     made = packet(
         eth_src=asked["eth_dst"], eth_dst=asked["eth_src"], eth_type=asked["eth_type"], ip_proto=protocol,
+    ).but(
         **{f"ipv{family}_src": asked[f"ipv{family}_dst"], f"ipv{family}_dst": asked[f"ipv{family}_src"]},
         **{f"{kind}_type": numbers[0], f"{kind}_code": numbers[1]},
     )  # fmt: skip

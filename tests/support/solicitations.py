@@ -41,8 +41,8 @@ def solicits(
     about = {} if kind == 133 else {"nd_target": number(target), "nd_sll": mac}
     return packet(
         vlans=vlans, eth_type=0x86DD, eth_src=mac, eth_dst=0x333300000002, ip_proto=58, icmpv6_type=kind,
-        ipv6_src=number(source), ipv6_dst=number(to or (ALL_ROUTERS if kind == 133 else target)), **about,
-    )  # fmt: skip
+        ipv6_src=number(source), ipv6_dst=number(to or (ALL_ROUTERS if kind == 133 else target)),
+    ).but(**about)  # fmt: skip
 
 
 def number(address: str) -> int:
