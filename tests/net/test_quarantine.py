@@ -260,6 +260,10 @@ def test_who_has_the_address_of_a_machine_that_was_just_deleted_is_held_back(
         assert any("was acme/elder's until lately" in (place["reason"] or "") for place in known["places"])
         assert probe_ping(site.machines["acme-web2"], ip) == "drop"
         assert probe_tcp(heir, "10.0.0.5", 8888) == "allow"
+        site.restart()
+        status = site.wait_for(lambda _: state_of(site, "acme/heir", "hv2") != "absent")
+        assert state_of(site, "acme/heir", "hv2") == "quarantined"
+        site.settle()
     finally:
         heir.unplug(hv2)
         site.change(inventory=inventory(site))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from zonewall.placement.binding_events import Timing
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.binding_record import PortRef
-from zonewall.placement.model import BridgeKey
+from zonewall.placement.model import BindingState, BridgeKey
 from zonewall.policy.findings import Location
 from zonewall.policy.inventory import (
     Attachment,
@@ -138,3 +138,8 @@ def confirmed(fleet: FleetState, *where: str, at: float = 0.0) -> FleetState:
 def started(*more: EndpointDeclaration, timing: Timing | None = None) -> FleetState:
     """Return the fleet before anything was heard."""
     return FleetState.start(configuration(*more), timing)
+
+
+def where(fleet: FleetState, name: str) -> dict[str, BindingState]:
+    """Return the state of each place of an endpoint, by host."""
+    return {str(each.bridge.host): each.state for each in fleet.placement().bindings.get(key(name), ())}

@@ -19,7 +19,7 @@ class Timing:
         window_s: after a move the new place takes up connections that began elsewhere.
         settle_s: after a move a frame of the old place is a straggler, later it is a clone's. QEMU
             announces at 0, 50, 200, 450 and 800 ms (net/announce.c).
-        hold_s: a name or an address that went is held back from others for that long.
+        hold_s: a MAC or IP address that went is held back from others for that long.
     """
 
     window_s: float = 30.0

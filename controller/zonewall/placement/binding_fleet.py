@@ -12,6 +12,7 @@ from typing import TypeVar
 from zonewall.placement.announcement import Announcement, Forged
 from zonewall.placement.binding import Lookup, PortFacts, identify, lookup_of
 from zonewall.placement.binding_again import judged_otherwise, ports_in_turn
+from zonewall.placement.binding_datapaths import Datapaths
 from zonewall.placement.binding_events import (
     Announced,
     ConfigurationChanged,
@@ -29,7 +30,8 @@ from zonewall.placement.binding_events import (
     Timing,
     Unplugged,
 )
-from zonewall.placement.binding_judge import HeldBack, Identities, external_faults, hold_back, own_prefixes
+from zonewall.placement.binding_held import HeldBack, Rest, held_after
+from zonewall.placement.binding_judge import Identities, external_faults, own_prefixes
 from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.binding_ports import (
     TICKS_PER_S,
@@ -73,7 +75,7 @@ class FleetState:
     unknown: FrozenMap[PortRef, str] = field(default_factory=FrozenMap)
     unconfirmed: FrozenMap[BridgeKey, frozenset[PortRef]] = field(default_factory=FrozenMap)
     hosts: FrozenMap[HostName, HostView] = field(default_factory=FrozenMap)
-    datapaths: FrozenMap[DatapathId, BridgeKey] = field(default_factory=FrozenMap)
+    datapaths: Datapaths = field(default_factory=Datapaths)
     identities: Identities = field(default_factory=Identities)
     held_back: HeldBack = field(default_factory=HeldBack)
     due: Mapping[int, frozenset[EndpointKey]] = field(default_factory=dict)
@@ -86,9 +88,12 @@ class FleetState:
         timing: Timing | None = None,
         remembered: Iterable[Remembered] = (),
         at: float = 0.0,
+        held: Iterable[Rest] = (),
     ) -> FleetState:
         """Return the fleet before anything was heard: every endpoint is where it is remembered to be."""
-        fleet = FleetState(configuration, lookup_of(configuration.inventory), timing or Timing())
+        timing = timing or Timing()
+        resting = HeldBack.of(held, at, timing.hold_s)
+        fleet = FleetState(configuration, lookup_of(configuration.inventory), timing, held_back=resting)
         for one in remembered:
             endpoint, port = one.endpoint, one.port
             if endpoint not in configuration.inventory.endpoints or port.bridge not in fleet.lookup.roles:
@@ -128,11 +133,15 @@ class FleetState:
 
     def bridge_seen(self, bridge: BridgeKey, datapath_id: DatapathId) -> Change:
         """Note a bridge's datapath id; a second bridge with the same one is reported."""
-        owner = self.datapaths.get(datapath_id, bridge)
+        owner = self.datapaths.bridges.get(datapath_id, bridge)
         if owner != bridge:
             reason = f"{bridge} has datapath id {datapath_id:016x} of {owner}; give one of them another"
             return self, (Effect(EffectKind.REFUSED_BRIDGE, None, PortRef(bridge, ""), reason=reason),)
-        return replace(self, datapaths=self.datapaths.put(datapath_id, bridge)), ()
+        return replace(self, datapaths=self.datapaths.taken(bridge, datapath_id)), ()
+
+    def bridge_gone(self, bridge: BridgeKey) -> FleetState:
+        """Let a bridge's datapath id go with it."""
+        return replace(self, datapaths=self.datapaths.without(bridge))
 
     def port_seen(
         self,
@@ -166,8 +175,7 @@ class FleetState:
         if known is None:
             return self, ()
         fleet, effects = self._unplug(port, known, at) if known.facts.endpoint else (self, ())
-        view = fleet.hosts.get(port.bridge.host, HostView())
-        view = replace(view, ports=view.ports - {port}, unverified=view.unverified - {port})
+        view = fleet.hosts.get(port.bridge.host, HostView()).without(port)
         return replace(
             fleet,
             ports=fleet.ports.drop(port),
@@ -206,7 +214,7 @@ class FleetState:
         return self._step(owner, Announced(port, announcement, at))
 
     def tick(self, at: float) -> Change:
-        """Let time pass: windows close, names and addresses are held back no longer."""
+        """Let time pass: windows close, addresses are held back no longer."""
         late = [quarter for quarter in self.due if quarter <= at * TICKS_PER_S]
         if not late:
             return self, ()
@@ -229,7 +237,9 @@ class FleetState:
         """Take another configuration: what it may mean otherwise is looked at and judged again."""
         gone = [key for key in sorted(self.records) if key not in configuration.inventory.endpoints]
         fleet, effects = self._in_turn(lambda now, key: now._forget(key, at), gone)
+        held = held_after(self, configuration, at + self.timing.hold_s)
         fleet = replace(fleet, configuration=configuration, lookup=lookup_of(configuration.inventory))
+        fleet = replace(fleet, datapaths=self.datapaths.among(fleet.lookup.roles), held_back=held)
         same_owners = not gone and fleet.lookup == self.lookup
         for port, seen in ports_in_turn(fleet.ports, only_others=same_owners):
             remembered = port in fleet.hosts[port.bridge.host].unverified
@@ -263,10 +273,7 @@ class FleetState:
         by_ofport = without_ofport(self.by_ofport, port, known, facts.ofport)
         if facts.ofport is not None:
             by_ofport = by_ofport.put((port.bridge, facts.ofport), port)
-        view = self.hosts.get(port.bridge.host, HostView())
-        unverified = view.unverified | {port} if remembered else view.unverified - {port}
-        if view.unverified != unverified or port not in view.ports:
-            view = replace(view, ports=view.ports | {port}, unverified=unverified)
+        view = self.hosts.get(port.bridge.host, HostView()).holding(port, remembered)
         fleet = replace(
             self,
             ports=self.ports.put(port, seen),
@@ -277,13 +284,7 @@ class FleetState:
         return fleet, seen
 
     def _plug(
-        self,
-        port: PortRef,
-        seen: SeenPort,
-        at: float,
-        *,
-        remembered: bool = False,
-        window: float | None = None,
+        self, port: PortRef, seen: SeenPort, at: float, remembered: bool = False, window: float | None = None
     ) -> Change:
         endpoint, facts = seen.facts.endpoint, seen.facts
         assert endpoint is not None
@@ -375,14 +376,12 @@ class FleetState:
         return self._in_turn(lambda now, key: now._judge(key, at), sorted(related))
 
     def _forget(self, endpoint: EndpointKey, at: float) -> Change:
-        """Return the fleet without an endpoint that is no longer configured; its name and addresses rest."""
+        """Return the fleet without an endpoint that is no longer configured."""
         fleet, effects = self._in_turn(
             lambda now, place: now._step(endpoint, Unplugged(place.port, place.generation, at)),
             self.records[endpoint].places,
         )
-        declared = self.configuration.inventory.endpoints[endpoint]
-        held = hold_back(fleet.held_back, declared, at + self.timing.hold_s)
-        return replace(fleet, records=fleet.records.drop(endpoint), held_back=held), effects
+        return replace(fleet, records=fleet.records.drop(endpoint)), effects
 
     def _each_on(self, host: HostName, event: HostLost | HostBack) -> Change:
         """Return the fleet after an event of every endpoint with a port on the host."""

@@ -8,49 +8,15 @@ from typing import Protocol, TypeVar
 
 from zonewall.placement.admission import host_allowed
 from zonewall.placement.binding import PortFacts
+from zonewall.placement.binding_held import HeldBack
 from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.binding_record import EndpointRecord, PortRef
 from zonewall.policy.inventory import EndpointDeclaration, Inventory
 from zonewall.policy.model import Configuration
-from zonewall.values.addresses import IpAddress, IpPrefix, format_mac, host_prefix
-from zonewall.values.names import EndpointKey, HostName, TenantName
+from zonewall.values.addresses import IpPrefix, host_prefix
+from zonewall.values.names import EndpointKey, HostName
 
-Owned = int | IpAddress
 K = TypeVar("K", str, int)
-
-
-@dataclass(frozen=True, slots=True)
-class HeldBack:
-    """MAC and IP addresses of endpoints that are gone: whose they were, and until when they rest."""
-
-    entries: Mapping[tuple[TenantName, Owned], tuple[EndpointKey, float]] = field(default_factory=dict)
-
-    def expired(self, at: float) -> HeldBack:
-        """Return what is still held back at that time."""
-        kept = {what: (owner, until) for what, (owner, until) in self.entries.items() if until > at}
-        return self if len(kept) == len(self.entries) else HeldBack(kept)
-
-    def against(self, endpoint: EndpointDeclaration, at: float) -> str | None:
-        """Return why the endpoint has to wait for one of its addresses."""
-        for owned in _owned(endpoint):
-            owner, until = self.entries.get((endpoint.tenant, owned), (endpoint.key, at))
-            if owner != endpoint.key and until > at:
-                name = format_mac(owned) if isinstance(owned, int) else str(owned)
-                return f"held back: {name} was {owner}'s until lately"
-        return None
-
-    def until(self, endpoint: EndpointDeclaration | None) -> float | None:
-        """Return when the first of the endpoint's addresses that are held back is free."""
-        if endpoint is None or not self.entries:
-            return None
-        found = [self.entries.get((endpoint.tenant, owned)) for owned in _owned(endpoint)]
-        return min((until for owner, until in filter(None, found) if owner != endpoint.key), default=None)
-
-
-def hold_back(held: HeldBack, endpoint: EndpointDeclaration, until: float) -> HeldBack:
-    """Return with the addresses of an endpoint that is gone held back from all others."""
-    entries = {(endpoint.tenant, owned): (endpoint.key, until) for owned in _owned(endpoint)}
-    return HeldBack({**held.entries, **entries})
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +128,3 @@ def _moved(
     for key in sorted(after - before):
         index = index.put(key, index.get(key, frozenset()) | {endpoint})
     return index
-
-
-def _owned(endpoint: EndpointDeclaration) -> tuple[Owned, ...]:
-    return (endpoint.mac, *endpoint.ips)

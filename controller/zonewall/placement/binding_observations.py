@@ -6,6 +6,7 @@ from zonewall.placement.binding_fleet import Change, FleetState
 from zonewall.placement.binding_record import PortRef
 from zonewall.placement.model import BridgeKey
 from zonewall.placement.observations import (
+    BridgeGone,
     BridgeSeen,
     HostLost,
     HostSeen,
@@ -31,5 +32,7 @@ def observe(fleet: FleetState, seen: Observation) -> Change:
             return fleet.snapshot_complete(seen.host, seen.at)
         case BridgeSeen(datapath_id=datapath_id) if datapath_id is not None:
             return fleet.bridge_seen(BridgeKey(seen.host, seen.bridge), datapath_id)
+        case BridgeGone():
+            return fleet.bridge_gone(BridgeKey(seen.host, seen.bridge)), ()
         case _:
             return fleet, ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from zonewall.placement.binding import Lookup, PortFacts, identify
@@ -51,6 +51,17 @@ class HostView:
     alive: bool = True
     ports: frozenset[PortRef] = frozenset()
     unverified: frozenset[PortRef] = frozenset()
+
+    def holding(self, port: PortRef, remembered: bool) -> HostView:
+        """Return with a port, reported or merely remembered; this very one where it says so already."""
+        unverified = self.unverified | {port} if remembered else self.unverified - {port}
+        if self.unverified == unverified and port in self.ports:
+            return self
+        return replace(self, ports=self.ports | {port}, unverified=unverified)
+
+    def without(self, port: PortRef) -> HostView:
+        """Return without a port."""
+        return replace(self, ports=self.ports - {port}, unverified=self.unverified - {port})
 
 
 def remembered_place(endpoint: EndpointKey, record: EndpointRecord) -> Remembered | None:

@@ -40,7 +40,7 @@ class HostEvents:
         reconciler = self._reconciler
         fleet = reconciler.world.fleet
         match seen:
-            case PortSeen() | PortGone() | BridgeSeen() | SnapshotComplete():
+            case PortSeen() | PortGone() | BridgeSeen() | BridgeGone() | SnapshotComplete():
                 roles = fleet.roles
                 reconciler.take(observe(fleet, seen), f"database of {seen.host}")
                 if reconciler.world.fleet.roles != roles:
@@ -55,7 +55,7 @@ class HostEvents:
                 where = "" if isinstance(seen, HostRefused) else seen.host
                 reconciler.recorder.note(Kind.HOST, who, host=where, state="refused", reason=seen.reason)
                 _log.warning("host_refused", who=who, reason=seen.reason)
-            case BridgeGone() | BridgeReady():
+            case BridgeReady():
                 pass
             case _:
                 _log.warning("host_not_ready", what=str(seen))

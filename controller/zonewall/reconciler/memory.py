@@ -55,7 +55,7 @@ class MemoryKeeper:
         Returns:
             What is done once the file says so, and fails where it cannot be; a later call tries again.
         """
-        made_of = (fleet.records, fleet.links, fleet.datapaths, book, away)
+        made_of = (fleet.records, fleet.links, fleet.datapaths, fleet.held_back, book, away)
         is_same = len(self._seen) == len(made_of) and all(map(_is, made_of, self._seen))
         if not is_same or (self._has_failed() and time.monotonic() - self._failed_at >= RETRY_S):
             self._seen = made_of
@@ -83,8 +83,8 @@ class MemoryKeeper:
             self._follow(key, fleet.records.get(key))
         self._records = fleet.records
         holds = tuple((key, reason) for key in sorted(self._holds) for reason in sorted(self._holds[key]))
-        datapaths = tuple(fleet.datapaths.items())
-        rest = Memory((), fleet.links, datapaths, holds, book.in_order(), away)
+        datapaths, held = tuple(fleet.datapaths.pairs()), fleet.held_back.rests()
+        rest = Memory((), fleet.links, datapaths, holds, book.in_order(), away, held)
         places = [self._places[key] for key in sorted(self._places)]
         if (places, rest) != self._written:
             write_memory(self.file, places, rest)

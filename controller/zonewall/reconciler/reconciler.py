@@ -96,7 +96,7 @@ class Reconciler:
         """Why what was learnt, or what answers alerts, is not in force; empty where it is."""
         self._retry_at = 0.0
         self._documents, configuration = configuration, self.addresses.configuration
-        fleet = FleetState.start(configuration, remembered=known.places, at=time.monotonic())
+        fleet = FleetState.start(configuration, remembered=known.places, at=time.monotonic(), held=known.held)
         for datapath_id, bridge in known.datapaths:
             fleet, _ = fleet.bridge_seen(bridge, datapath_id)
         for endpoint, reason in known.holds:

@@ -139,7 +139,7 @@ class World:
             for bridge in host.bridges.values():
                 if bridge.datapath_id == datapath_id:
                     return BridgeKey(host.name, bridge.name)
-        known = self.fleet.datapaths.get(datapath_id)
+        known = self.fleet.datapaths.bridges.get(datapath_id)
         if known is None or known.host not in self.configuration.inventory.hosts:
             return None
         declared = self.configuration.inventory.hosts[known.host].bridges.get(known.bridge)
@@ -151,7 +151,7 @@ class World:
         declared = host.bridges.get(key.bridge) if host else None
         if declared is not None and declared.datapath_id is not None:
             return DatapathId(declared.datapath_id)
-        return next((number for number, bridge in self.fleet.datapaths.items() if bridge == key), None)
+        return self.fleet.datapaths.numbers.get(key)
 
     def port_name(self, key: BridgeKey, ofport: OfPort) -> str:
         """Return the name of a declared port of a bridge, its number where it has none."""

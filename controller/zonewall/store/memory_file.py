@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, IPvAnyAddress, ValidationError
+from pydantic import BaseModel, ConfigDict, IPvAnyAddress, StrictInt, ValidationError
 
 from zonewall.errors import ZonewallError
+from zonewall.placement.binding_held import Rest
 from zonewall.placement.binding_ports import Remembered
 from zonewall.placement.binding_record import PortRef
 from zonewall.placement.learnt import Learnt, Source
 from zonewall.placement.model import BridgeKey, Link
 from zonewall.store.numbering_file import replace_file
-from zonewall.values.names import BridgeName, DatapathId, EndpointKey, HostName, OfPort
+from zonewall.values.names import BridgeName, DatapathId, EndpointKey, HostName, OfPort, TenantName
 
 End = tuple[str, str, int]
 
@@ -33,6 +34,7 @@ class _Document(BaseModel):
     holds: list[tuple[str, str]]
     addresses: list[tuple[str, IPvAnyAddress, Source, float | None]] = []
     away: list[str] = []
+    held: list[tuple[str, StrictInt | IPvAnyAddress, str, float]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Memory:
     Attributes:
         holds: who is isolated by hand or as a clone, and why; faults of ports are found again.
         away: appliances that could not be used.
+        held: addresses that were an endpoint's and are held back from others.
     """
 
     places: tuple[Remembered, ...] = ()
@@ -50,6 +53,7 @@ class Memory:
     holds: tuple[tuple[EndpointKey, str], ...] = ()
     addresses: tuple[Learnt, ...] = ()
     away: frozenset[str] = frozenset()
+    held: tuple[Rest, ...] = ()
 
 
 def read_memory(path: Path) -> Memory:
@@ -77,6 +81,10 @@ def read_memory(path: Path) -> Memory:
         tuple((EndpointKey(endpoint), reason) for endpoint, reason in document.holds),
         tuple(Learnt(EndpointKey(one[0]), *one[1:]) for one in document.addresses),
         frozenset(document.away),
+        tuple(
+            Rest(TenantName(tenant), owned, EndpointKey(owner), until)
+            for tenant, owned, owner, until in document.held
+        ),
     )
 
 
@@ -94,9 +102,14 @@ def write_memory(path: Path, places: Iterable[str], rest: Memory) -> None:
     links = sorted(((*link.a[0], link.a[1]), (*link.b[0], link.b[1])) for link in rest.links)
     datapaths = sorted((number, *bridge) for number, bridge in rest.datapaths)
     addresses = [(one.endpoint, str(one.address), one.source.value, one.until) for one in rest.addresses]
+    held = [
+        (one.tenant, one.owned if isinstance(one.owned, int) else str(one.owned), one.owner, one.until)
+        for one in rest.held
+    ]
     others: dict[str, Any] = {
         "links": links, "datapaths": datapaths, "holds": rest.holds, "addresses": addresses,
         "away": sorted(rest.away),
+        "held": held,
     }  # fmt: skip
     try:
         replace_file(path, f'{{"places":[{",".join(places)}],{_json(others)[1:]}')

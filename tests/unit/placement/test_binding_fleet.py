@@ -20,6 +20,7 @@ from support.placement_fleet import (
     ref,
     seen,
     started,
+    where,
     without,
 )
 from zonewall.placement.announcement import Announcement, AnnouncementKind
@@ -35,10 +36,6 @@ HV1, HV2 = HostName("hv1"), HostName("hv2")
 
 def rarp(number: int) -> Announcement:
     return Announcement(AnnouncementKind.RARP, mac(number), None)
-
-
-def where(fleet: FleetState, name: str) -> dict[str, BindingState]:
-    return {str(each.bridge.host): each.state for each in fleet.placement().bindings.get(key(name), ())}
 
 
 def reason(fleet: FleetState, name: str) -> str:
@@ -147,7 +144,7 @@ def test_a_second_bridge_with_a_datapath_id_is_reported() -> None:
     fleet, effects = fleet.bridge_seen(bridge("hv2"), DatapathId(0xA1))
 
     assert [effect.kind for effect in effects] == [EffectKind.REFUSED_BRIDGE]
-    assert fleet.datapaths[DatapathId(0xA1)] == bridge("hv1")
+    assert fleet.datapaths.bridges[DatapathId(0xA1)] == bridge("hv1")
 
 
 # Moves ------------------------------------------------------------------------------------------------

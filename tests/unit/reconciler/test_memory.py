@@ -73,7 +73,7 @@ def test_what_is_not_there_remembers_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ('"away":[]}', '"away":'),
+        ('"held":[]}', '"away":'),
         ('"away":[]', '"away":[],"newer":1'),
         ('"holds":[["acme/vm0","by hand"]],', ""),
         ('"by hand"', "7"),
