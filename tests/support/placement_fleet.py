@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from zonewall.placement.binding_events import Timing
 from zonewall.placement.binding_fleet import FleetState
-from zonewall.placement.binding_record import PortRef
+from zonewall.placement.binding_ports import Remembered, remembered_place
+from zonewall.placement.binding_record import EndpointRecord, PortRef
 from zonewall.placement.model import BindingState, BridgeKey
 from zonewall.policy.findings import Location
 from zonewall.policy.inventory import (
@@ -143,3 +144,14 @@ def started(*more: EndpointDeclaration, timing: Timing | None = None) -> FleetSt
 def where(fleet: FleetState, name: str) -> dict[str, BindingState]:
     """Return the state of each place of an endpoint, by host."""
     return {str(each.bridge.host): each.state for each in fleet.placement().bindings.get(key(name), ())}
+
+
+def remembered_places(records: Mapping[EndpointKey, EndpointRecord]) -> tuple[Remembered, ...]:
+    """Return where every endpoint is held, sorted by name: what a fleet wants to start with."""
+    places = (remembered_place(key, record) for key, record in records.items())
+    return tuple(sorted(place for place in places if place is not None))
+
+
+def remembered_holds(records: Mapping[EndpointKey, EndpointRecord]) -> tuple[tuple[EndpointKey, str], ...]:
+    """Return who is isolated as a whole, and each reason, sorted: it has to outlast the controller."""
+    return tuple(sorted((key, hold.reason) for key, record in records.items() for hold in record.holds))

@@ -72,17 +72,6 @@ def remembered_place(endpoint: EndpointKey, record: EndpointRecord) -> Remembere
     return Remembered(endpoint, holder.port, holder.ofport, record.window_until)
 
 
-def remembered_places(records: Mapping[EndpointKey, EndpointRecord]) -> tuple[Remembered, ...]:
-    """Return where every endpoint is held, sorted by name: what a fleet wants to start with."""
-    places = (remembered_place(key, record) for key, record in records.items())
-    return tuple(sorted(place for place in places if place is not None))
-
-
-def remembered_holds(records: Mapping[EndpointKey, EndpointRecord]) -> tuple[tuple[EndpointKey, str], ...]:
-    """Return who is isolated as a whole, and each reason, sorted: it has to outlast the controller."""
-    return tuple(sorted((key, hold.reason) for key, record in records.items() for hold in record.holds))
-
-
 def without_ofport(
     by_ofport: FrozenMap[tuple[BridgeKey, OfPort], PortRef],
     port: PortRef,

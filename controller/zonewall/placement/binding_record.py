@@ -54,7 +54,6 @@ class Place:
         generation: rises with each new port of the fleet; what carries an older one is stale.
         confirmed: the bridge has confirmed the endpoint's flows for this ofport.
         announced: the endpoint announced itself here before that.
-        reachable: the port's host can be heard.
         muted: an operator has judged that this old port's announcements mean nothing.
         faults: reasons not to believe the port, as judged from outside the record.
     """
@@ -67,7 +66,6 @@ class Place:
     role: Role = Role.WAITING
     confirmed: bool = False
     announced: bool = False
-    reachable: bool = True
     muted: bool = False
     faults: tuple[str, ...] = ()
 

@@ -39,7 +39,7 @@ from zonewall.placement.binding_record import (
     is_live,
     with_place,
 )
-from zonewall.values.names import HostName, OfPort
+from zonewall.values.names import OfPort
 
 DEFAULT_TIMING = Timing()
 
@@ -76,9 +76,7 @@ def _plug(record: EndpointRecord, event: Plugged, timing: Timing) -> Outcome:
     place = known or Place(event.port, event.ofport, event.generation)
     if place.ofport != event.ofport:
         place = _with_ofport(place, event.ofport)
-    place = replace(
-        place, attached_mac=event.attached_mac, vm_id=event.vm_id, faults=event.faults, reachable=True
-    )
+    place = replace(place, attached_mac=event.attached_mac, vm_id=event.vm_id, faults=event.faults)
     record = with_place(record, place)
     if event.remembered and record.holder is None and is_live(record, place):
         record = replace(record, window_until=event.window_until)
@@ -146,11 +144,10 @@ def _announce_from_old_place(record: EndpointRecord, place: Place, at: float, ti
 
 
 def _lose_host(record: EndpointRecord, event: HostLost, timing: Timing) -> Outcome:
-    return _on_host(record, event.host, reachable=False), ""
+    return record, ""
 
 
 def _hear_host(record: EndpointRecord, event: HostBack, timing: Timing) -> Outcome:
-    record = _on_host(record, event.host, reachable=True)
     holder = record.holder
     if event.restarted and holder is not None and holder.port.bridge.host == event.host:
         record = replace(record, window_until=event.at + timing.window_s)
@@ -258,14 +255,6 @@ def _drop(record: EndpointRecord, place: Place, at: float) -> EndpointRecord:
 def _with_ofport(place: Place, ofport: OfPort | None) -> Place:
     """Return the place with another ofport: its flows are new, and so is what it has announced."""
     return replace(place, ofport=ofport, confirmed=False, announced=False)
-
-
-def _on_host(record: EndpointRecord, host: HostName, *, reachable: bool) -> EndpointRecord:
-    places = tuple(
-        replace(place, reachable=reachable) if place.port.bridge.host == host else place
-        for place in record.places
-    )
-    return replace(record, places=places)
 
 
 def _stale(port: PortRef) -> str:

@@ -31,18 +31,13 @@ def graph_of(links: Iterable[Link]) -> nx.Graph[BridgeKey]:
     return graph
 
 
-def next_hops(links: Iterable[Link], from_bridge: BridgeKey) -> Mapping[BridgeKey, OfPort]:
+def hops_in(graph: nx.Graph[BridgeKey] | None, from_bridge: BridgeKey) -> Mapping[BridgeKey, OfPort]:
     """Return, for every other bridge that can be reached, the ofport that leads there; sorted by bridge.
 
     Each hop is one nearer to the destination, so that no packet can circle whatever the bridges on the way
     choose. Between equals the neighbour whose name comes first wins. Bridges of another part of a
-    partitioned fabric are missing. Cost: one breadth-first search.
+    partitioned fabric are missing. Cost: one breadth-first search over a graph that serves all bridges.
     """
-    return hops_in(graph_of(links), from_bridge)
-
-
-def hops_in(graph: nx.Graph[BridgeKey] | None, from_bridge: BridgeKey) -> Mapping[BridgeKey, OfPort]:
-    """Return what ``next_hops`` does, over a graph that was made once for all bridges; None: no links."""
     if graph is None or from_bridge not in graph:
         return {}
     import networkx as nx  # noqa: PLC0415 - as above
@@ -52,23 +47,6 @@ def hops_in(graph: nx.Graph[BridgeKey] | None, from_bridge: BridgeKey) -> Mappin
         is_next = parent == from_bridge
         first[child] = graph.edges[parent, child]["ports"][parent] if is_next else first[parent]
     return dict(sorted(first.items()))
-
-
-def tree_ports(links: Iterable[Link]) -> Mapping[BridgeKey, frozenset[OfPort]]:
-    """Return each bridge's fabric ports on one spanning tree: what is sent to all goes there, and once.
-
-    The tree of a part of the fabric grows breadth-first from the bridge whose name comes first.
-    """
-    import networkx as nx  # noqa: PLC0415 - as above
-
-    graph = graph_of(links)
-    ports: dict[BridgeKey, set[OfPort]] = {bridge: set() for bridge in sorted(graph)}
-    for part in nx.connected_components(graph):
-        for parent, child in nx.bfs_edges(graph, min(part)):
-            ends = graph.edges[parent, child]["ports"]
-            ports[parent].add(ends[parent])
-            ports[child].add(ends[child])
-    return {bridge: frozenset(numbers) for bridge, numbers in ports.items()}
 
 
 def _in_order(link: Link) -> Link:

@@ -18,6 +18,7 @@ from support.placement_fleet import (
     key,
     mac,
     ref,
+    remembered_places,
     seen,
     started,
     where,
@@ -26,7 +27,6 @@ from support.placement_fleet import (
 from zonewall.placement.announcement import Announcement, AnnouncementKind
 from zonewall.placement.binding_events import EffectKind, Timing
 from zonewall.placement.binding_fleet import FleetState
-from zonewall.placement.binding_ports import remembered_places
 from zonewall.placement.binding_record import State, state
 from zonewall.placement.model import BindingState, Link
 from zonewall.values.names import DatapathId, HostName, OfPort

@@ -8,10 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from support.placement_fleet import confirmed, endpoint, ids, key, ref, seen, started
+from support.placement_fleet import (
+    confirmed,
+    endpoint,
+    ids,
+    key,
+    ref,
+    remembered_holds,
+    remembered_places,
+    seen,
+    started,
+)
 from zonewall.errors import ZonewallError
 from zonewall.placement.binding_fleet import FleetState
-from zonewall.placement.binding_ports import remembered_holds, remembered_places
 from zonewall.placement.learnt import AddressBook
 from zonewall.reconciler.memory import MemoryKeeper
 from zonewall.store.memory_file import Memory, read_memory
