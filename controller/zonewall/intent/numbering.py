@@ -49,7 +49,8 @@ class Numbering:
         """Read a numbering out of parsed JSON or YAML.
 
         Raises:
-            ValueError: it is no mapping of kinds to mappings of names to numbers.
+            ValueError: it is no mapping of kinds to mappings of names to numbers, or names have one number,
+                or one that their kind cannot have.
         """
         if not isinstance(document, dict):
             raise ValueError("a numbering is a mapping of kinds")
@@ -59,6 +60,7 @@ class Numbering:
             for name, number in names.items():
                 if not isinstance(name, str) or not isinstance(number, int) or isinstance(number, bool):
                     raise ValueError(f"{kind}: {name!r} has no number")
+            _check_numbers(kind, names)
         return Numbering(document)
 
     def to_plain(self) -> dict[str, dict[str, int]]:
@@ -132,3 +134,21 @@ class NumberingBuilder:
     def freeze(self) -> Numbering:
         """Return the numbering as it now is."""
         return Numbering({kind: dict(names) for kind, names in self._numbers.items()})
+
+
+_RANGES = {kind.word: (kind.first, kind.last) for kind in Kind}
+
+
+def _check_numbers(kind: str, names: Mapping[str, int]) -> None:
+    """Refuse numbers that could be read as another name's, or would not fit where they go."""
+    first, last = _RANGES.get(kind.partition("/")[0], (0, 0xFFFFFFFF))
+    numbers = set(names.values())
+    if len(numbers) == len(names) and (not numbers or (first <= min(numbers) and max(numbers) <= last)):
+        return
+    owners: dict[int, str] = {}
+    for name, number in names.items():
+        other = owners.setdefault(number, name)
+        if other is not name:
+            raise ValueError(f"{kind}: {other!r} and {name!r} have one number, {number}")
+        if not first <= number <= last:
+            raise ValueError(f"{kind}: {name!r} has the number {number}, and may have {first} to {last}")

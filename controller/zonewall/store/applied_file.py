@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from zonewall.errors import ZonewallError
+from zonewall.store.numbering_file import replace_file, sync_folder
 
 
 def read_applied(file: Path, given: Path) -> Path:
@@ -33,10 +33,10 @@ def write_applied(file: Path, directory: Path, given: Path) -> None:
     """
     try:
         if directory.resolve() == given.resolve():
-            file.unlink(missing_ok=True)
-            return
-        fresh = file.with_suffix(".new")
-        fresh.write_text(json.dumps({"directory": str(directory.resolve())}), encoding="utf-8")
-        os.replace(fresh, file)
+            if file.exists():
+                file.unlink()
+                sync_folder(file.parent)
+        else:
+            replace_file(file, json.dumps({"directory": str(directory.resolve())}))
     except OSError as error:
         raise ZonewallError(f"{file}: {error.strerror or error}; make the state folder writable") from error

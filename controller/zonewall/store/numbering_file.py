@@ -41,7 +41,11 @@ def write_numbering(path: Path, numbering: Numbering) -> None:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Replace a file, so that a reader sees the old or the new one, also after a crash."""
+    """Replace a file: a reader sees the old or the new one, and after a crash from now on the new one.
+
+    Raises:
+        OSError: it cannot be written, or it is not certain that it is on disk.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -50,6 +54,16 @@ def replace_file(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)
+        sync_folder(path.parent)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names of a folder's files on disk (fsync(2): a file's own does not do that)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

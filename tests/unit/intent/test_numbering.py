@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from zonewall.errors import CompileError
@@ -47,6 +49,31 @@ def test_numbers_that_are_used_up_are_an_error_that_says_how_many_there_are() ->
 def test_what_is_no_numbering_is_refused(document: object) -> None:
     with pytest.raises(ValueError):
         Numbering.from_plain(document)
+
+
+@pytest.mark.parametrize(
+    ("plain", "said"),
+    [
+        ({"rule": {"acme/t/x": 7, "y": 8, "blue/t/y": 7}}, "'acme/t/x' and 'blue/t/y' have one number, 7"),
+        ({"tenant": {"acme": 0}}, "'acme' has the number 0, and may have 1 to 4094"),
+        ({"tenant": {"acme": 4095}}, "1 to 4094"),
+        ({"rule": {"z": -3}}, "-3"),
+        ({"identity": {"z": 0x80000000}}, "may have 1 to"),
+        ({"bridge-on-host/hv1": {"a": 16}}, "0 to 15"),
+        ({"of a newer version": {"a": 1, "b": 1}}, "have one number"),
+    ],
+)
+def test_a_number_that_could_be_read_as_another_is_refused(
+    plain: dict[str, dict[str, int]], said: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        Numbering.from_plain(plain)
+
+
+def test_every_kind_has_its_first_and_last_number_in_each_scope() -> None:
+    for kind in Kind:
+        plain = {f"{kind.word}/{scope}": {"a": kind.first, "b": kind.last} for scope in ("one", "other")}
+        assert Numbering.from_plain(plain).to_plain() == plain
 
 
 def test_a_numbering_reads_back_what_it_wrote() -> None:

@@ -27,7 +27,18 @@ def test_no_file_is_an_empty_numbering(tmp_path: Path) -> None:
     assert read_numbering(tmp_path / "none.json") == Numbering()
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"rule": 3}', '{"rule": {"a": "b"}}', '{"rule": {"a": true}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"rule": 3}',
+        '{"rule": {"a": "b"}}',
+        '{"rule": {"a": true}}',
+        '{"rule": {"a": 7, "b": 7}}',
+        '{"rule": {"a": -3}}',
+    ],
+)
 def test_a_damaged_numbering_is_refused_not_begun_anew(tmp_path: Path, text: str) -> None:
     (tmp_path / "numbering.json").write_text(text)
     with pytest.raises(ZonewallError, match="no usable numbering"):
