@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from property.test_read_again import Documents, first_documents
-from zonewall.policy import reread
+from zonewall.policy import lookups, reread
 from zonewall.policy.load import load_texts
 from zonewall.policy.reread import Rereader
 from zonewall.values.names import EndpointKey
@@ -211,6 +211,20 @@ def test_what_moves_items_or_gives_them_another_meaning_is_seen(text: str, old: 
     reader = Rereader()
     assert assert_same(reader, {"acme.yaml": text.encode()})
     assert_same(reader, {"acme.yaml": text.replace(old, new, 1).replace("[tcp/1]", "[tcp/11]").encode()})
+
+
+@pytest.mark.parametrize("most", range(16, 26))
+def test_so_many_alternatives_of_services_are_allowed_as_in_a_reading_from_nothing(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "MOST_TERMS_IN_ALL", most)
+    documents = first_documents()
+    documents["acme.yaml"]["services"] = {"a": ["tcp/1", "tcp/3", "tcp/5"], "b": ["a", "udp/7"]}
+    rules = documents["acme.yaml"]["tiers"][1]["rules"]
+    reader = Rereader()
+    for services in (["b"], ["a"], ["tcp/9"], ["a", "b"], [], ["b"]):
+        rules[0]["services"] = services or ["any"]
+        assert_same(reader, {name: block(document).encode() for name, document in documents.items()})
 
 
 def test_an_edited_rule_or_endpoint_is_read_without_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:

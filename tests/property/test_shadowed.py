@@ -13,13 +13,14 @@ from zonewall.intent.semantics import Probe
 from zonewall.intent.semantics.connection import connect
 from zonewall.intent.semantics.ends import find_ends
 from zonewall.intent.semantics.matching import provider_rule_matches, tenant_rule_matches
+from zonewall.policy.covering import Covering
 from zonewall.policy.findings import Location
 from zonewall.policy.model import Action, Configuration, Peer, Provider, Rule, Tier
 from zonewall.policy.notes import Notes
 from zonewall.policy.shadowed import shadowed, shadowed_after
 from zonewall.policy.soundness import Shadows, check
 from zonewall.values.names import ZoneName
-from zonewall.values.services import Protocol, ServiceTerm
+from zonewall.values.services import Protocol, ServiceTerm, merge_ranges
 
 HERE = Location("acme.yaml", 1, 1)
 PEERS = (Peer("any"), *(Peer("zone", ZoneName(f"z{number}")) for number in range(3)))
@@ -57,6 +58,62 @@ def test_after_an_edit_the_rules_that_are_never_reached_are_those_of_the_whole_t
         after = Tier("t", tuple(edited(list(tier.rules), draw)), HERE)
         known, tier = shadowed_after(after, tier, known), after
         assert known == shadowed(after)
+
+
+def alternatives(draw: random.Random, count: int, plain: bool) -> tuple[ServiceTerm, ...]:
+    found = []
+    for _ in range(count):
+        first = draw.randrange(20)
+        ports = merge_ranges([(first, first + draw.randrange(6)), (first + 9, first + 9 + draw.randrange(3))])
+        sources = ((), (), ((1, 2),), ((1, 4),))[0 if plain else draw.randrange(4)]
+        ports = ports if draw.random() < 0.95 else ()
+        found.append(ServiceTerm(draw.choice((Protocol.TCP, Protocol.UDP)), ports, sources))
+        if not plain and draw.random() < 0.3:
+            found.append(ServiceTerm(Protocol.ICMP, (), (), *draw.choice(((None, None), (3, None), (3, 1)))))
+    return tuple(found)
+
+
+def asked_for(terms: tuple[ServiceTerm, ...]) -> set[tuple[int, ...]]:
+    """Return the connections that services are about, of few ports, types and codes."""
+    return {
+        (protocol, port, source)
+        for term in terms
+        for protocol in (Protocol.TCP, Protocol.UDP)
+        for port in range(40)
+        for source in range(6)
+        if term.protocol == protocol
+        and (not term.ports or any(a <= port <= b for a, b in term.ports))
+        and (not term.source_ports or any(a <= source <= b for a, b in term.source_ports))
+    } | {
+        (Protocol.ICMP, kind, code)
+        for term in terms
+        for kind in (3, 4)
+        for code in (1, 2)
+        if term.protocol == Protocol.ICMP
+        and term.icmp_type in (None, kind)
+        and term.icmp_code in (None, code)
+    }
+
+
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("seed", range(10))
+def test_services_cover_others_if_they_are_about_the_same_connections_and_more(
+    seed: int, plain: bool
+) -> None:
+    draw = random.Random(seed)
+    seen = set()
+    for _ in range(200):
+        first = alternatives(draw, draw.choice((1, 3, 9, 30)), plain)
+        second = alternatives(draw, draw.choice((1, 2, 5)), plain)
+        ends = (Peer("any"),), (Peer("any"),)
+        rules = [Rule("r", *ends, terms, Action.ALLOW, HERE) for terms in (first, second)]
+        covers = Covering().covers(*rules)
+        is_so = asked_for(second) <= asked_for(first)
+        seen.add(covers)
+        assert is_so or not covers
+        if plain and len(first) * len(second) > 16:
+            assert covers == is_so
+    assert seen == {True, False}
 
 
 ENDPOINTS = (

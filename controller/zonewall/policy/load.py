@@ -15,7 +15,7 @@ from zonewall.policy.document_models import Document, InventoryDocument, Provide
 from zonewall.policy.files import read_files
 from zonewall.policy.findings import Finding, Location
 from zonewall.policy.inventory import Inventory
-from zonewall.policy.lookups import Names
+from zonewall.policy.lookups import Names, Spent
 from zonewall.policy.model import Configuration, Tenant
 from zonewall.policy.notes import MORE, Enough, Notes
 from zonewall.policy.shape import read_document
@@ -74,14 +74,20 @@ def load_texts(texts: Mapping[str, bytes]) -> LoadResult:
 
 
 def read_texts(
-    texts: Mapping[str, bytes], shadows: Shadows | None = None
+    texts: Mapping[str, bytes], shadows: Shadows | None = None, spent: Spent | None = None
 ) -> tuple[LoadResult, Mapping[str, list[Read]]]:
-    """Return what ``load_texts`` does, and each file's documents; ``shadows`` as ``soundness.check`` says."""
+    """Return what ``load_texts`` does, and each file's documents.
+
+    Args:
+        texts: by file name.
+        shadows: as ``soundness.check`` says.
+        spent: counted up.
+    """
     notes = Notes()
     read: dict[str, list[Read]] = {file: [] for file in texts}
     configuration = None
     with _without_collections(), suppress(Enough):
-        configuration = _read_all(texts, notes, read, shadows)
+        configuration = _read_all(texts, notes, read, shadows, spent or Spent())
     found = in_order([*notes.findings, *notes.more()])
     if configuration is None or any(finding.is_error for finding in found):
         return LoadResult(None, found), read
@@ -99,14 +105,14 @@ def check_whole(configuration: Configuration, notes: Notes, shadows: Shadows | N
     _warn_of_empty(configuration, notes)
 
 
-def names_of(configuration: Configuration) -> Names:
-    """Return what a document of a configuration may refer to."""
+def names_of(configuration: Configuration, spent: Spent) -> Names:
+    """Return what a document of a configuration may refer to, of which so much is spent."""
     own: dict[str, frozenset[str]] = {}
     zones: dict[str, frozenset[str]] = {}
     for name, tenant in configuration.tenants.items():
         own[name] = frozenset(tenant.zones)
         zones[name] = frozenset([*tenant.zones, *(one.local_name for one in tenant.imports)])
-    return Names(configuration.inventory, zones, own, _endpoint_names(configuration.inventory))
+    return Names(configuration.inventory, zones, own, _endpoint_names(configuration.inventory), spent)
 
 
 def _endpoint_names(inventory: Inventory) -> dict[str, set[str]]:
@@ -117,7 +123,11 @@ def _endpoint_names(inventory: Inventory) -> dict[str, set[str]]:
 
 
 def _read_all(
-    texts: Mapping[str, bytes], notes: Notes, into: Mapping[str, list[Read]], shadows: Shadows | None
+    texts: Mapping[str, bytes],
+    notes: Notes,
+    into: Mapping[str, list[Read]],
+    shadows: Shadows | None,
+    spent: Spent,
 ) -> Configuration:
     """Return what documents say, to be used only if nothing wrong was noted.
 
@@ -139,7 +149,7 @@ def _read_all(
                 into[file].append(document)
     if any(not into[finding.location.file] for finding in notes.findings if finding.is_error):
         notes.doubt_tenants()
-    configuration = _assemble([one for documents in into.values() for one in documents], notes)
+    configuration = _assemble([one for documents in into.values() for one in documents], notes, spent)
     wrong = {finding.location.file for finding in notes.findings if finding.is_error}
     if not wrong:
         check(configuration, notes, shadows)
@@ -159,12 +169,12 @@ def _warn_of_empty(configuration: Configuration, notes: Notes) -> None:
         notes.warning("no-host", tenant.zones[zone].location, message)
 
 
-def _assemble(read: list[Read], notes: Notes) -> Configuration:
+def _assemble(read: list[Read], notes: Notes, spent: Spent) -> Configuration:
     inventory = assemble_inventory([(t, d) for t, d in read if isinstance(d, InventoryDocument)], notes)
     tenants = [(t, d) for t, d in read if isinstance(d, TenantDocument)]
     zones = {d.tenant: frozenset([*d.zones, *(one.as_ for one in d.import_)]) for _, d in tenants}
     own = {d.tenant: frozenset(d.zones) for _, d in tenants}
-    names = Names(inventory, zones, own, _endpoint_names(inventory))
+    names = Names(inventory, zones, own, _endpoint_names(inventory), spent)
     made: dict[TenantName, Tenant] = {}
     for tree, document in tenants:
         tenant = assemble_tenant(tree, document, names, notes)

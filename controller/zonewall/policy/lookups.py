@@ -20,6 +20,19 @@ PEER_WORDS = ("any", "external", "self")
 MOST_LEVELS = 16
 """How deep services may be made of services."""
 
+MOST_TERMS = 1000
+"""How many alternatives a service may have: ranges of ports, ICMP types, protocols."""
+
+MOST_TERMS_IN_ALL = 1_000_000
+"""How many alternatives all services and rules may have, those of a service counted wherever it is named."""
+
+
+@dataclass(slots=True)
+class Spent:
+    """How many alternatives of services the documents have so far."""
+
+    terms: int = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Names:
@@ -29,12 +42,14 @@ class Names:
         zones: by tenant; a tenant's own include the local names of its imports.
         own_zones: by tenant, without those.
         endpoints: names by tenant.
+        spent: counted up by who reads documents.
     """
 
     inventory: Inventory
     zones: Mapping[str, frozenset[str]]
     own_zones: Mapping[str, frozenset[str]]
     endpoints: Mapping[str, Collection[str]]
+    spent: Spent = field(default_factory=Spent)
 
 
 @dataclass(slots=True)
@@ -46,7 +61,8 @@ class Lookup:
     notes: Notes
     tenant: str | None
     services: dict[str, tuple[ServiceTerm, ...]] = field(default_factory=dict)
-    _levels: dict[str, int] = field(default_factory=dict)
+    _measured: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Of each service: of how many levels it is made, how many alternatives it has."""
 
     def define_services(self, written: Mapping[str, tuple[ServiceEntry, ...]]) -> None:
         """Take the services of the document, which may name each other."""
@@ -67,27 +83,46 @@ class Lookup:
         if name in above:
             self._refuse(name, "cycle", "is made of itself; write what it is")
             return
-        terms: list[ServiceTerm] = []
+        terms: dict[ServiceTerm, None] = {}
         levels = 0
         for entry in written[name]:
             if isinstance(entry, ServiceTerm):
-                terms.append(entry)
+                terms[entry] = None
+                self._count(_size(entry), ("services", name))
             elif entry.name in written:
                 self._define(entry.name, written, (*above, name))
-                terms.extend(self.services[entry.name])
-                levels = max(levels, 1 + self._levels[entry.name])
+                inner, size = self._measured[entry.name]
+                self._count(size, ("services", name))
+                terms.update(dict.fromkeys(self.services[entry.name]))
+                levels = max(levels, 1 + inner)
             else:
                 self._unknown_service(entry, ("services", name))
+        size = sum(map(_size, terms))
         if levels > MOST_LEVELS:
             why = f"is made of services more than {MOST_LEVELS} levels deep; write what it is"
             self._refuse(name, "too-deep", why)
-            return
-        self.services[name], self._levels[name] = tuple(dict.fromkeys(terms)), levels
+        elif size > MOST_TERMS:
+            self._refuse(name, "too-large", f"has more than {MOST_TERMS} alternatives; write ranges of ports")
+        else:
+            self.services[name], self._measured[name] = tuple(terms), (levels, size)
 
     def _refuse(self, name: str, code: str, why: str) -> None:
         """Note why a service cannot be used; what names it is no error besides."""
         self.notes.error(code, self.tree.at_key("services", name), f"service {name!r} {why}")
-        self.services[name], self._levels[name] = (), -MOST_LEVELS - 1
+        self.services[name], self._measured[name] = (), (-MOST_LEVELS - 1, 0)
+
+    def _count(self, size: int, path: Path) -> None:
+        """Count alternatives of services.
+
+        Raises:
+            Enough: there are too many of them.
+        """
+        self.names.spent.terms += size
+        if self.names.spent.terms > MOST_TERMS_IN_ALL:
+            message = (
+                f"up to here services and rules have more than {MOST_TERMS_IN_ALL} alternatives of services"
+            )
+            self.notes.give_up("too-large", self.tree.at(*path), f"{message}; write ranges of ports")
 
     def terms(self, entries: Iterable[ServiceEntry] | None, path: Path) -> tuple[ServiceTerm, ...]:
         """Return the alternatives of a rule's services; empty is every protocol."""
@@ -95,8 +130,10 @@ class Lookup:
         for entry in entries or ():
             if isinstance(entry, ServiceTerm):
                 terms.append(entry)
+                self._count(_size(entry), path)
             elif entry.name in self.services:
                 terms.extend(self.services[entry.name])
+                self._count(self._measured[entry.name][1], path)
             else:
                 self._unknown_service(entry, path)
         return () if any(term.protocol is None for term in terms) else tuple(dict.fromkeys(terms))
@@ -159,3 +196,8 @@ class Lookup:
                 hint = self.notes.hint(name, there, f"{what}s")
                 self.notes.error("unknown-name", self.tree.at(*path), f"{name!r} is no {what}; {hint}")
         return tuple(names)
+
+
+def _size(term: ServiceTerm) -> int:
+    """Return for how many alternatives one counts: each range of ports with each of source ports."""
+    return (len(term.ports) or 1) * (len(term.source_ports) or 1)

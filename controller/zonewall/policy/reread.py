@@ -22,7 +22,7 @@ from zonewall.policy.editing import KEY, Edit, Listed, difference, find_edit
 from zonewall.policy.findings import Finding, Location
 from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.load import MOST_VALUES, LoadResult, check_whole, in_order, names_of, read_texts
-from zonewall.policy.lookups import Names
+from zonewall.policy.lookups import Names, Spent
 from zonewall.policy.model import Configuration, Rule
 from zonewall.policy.notes import MOST_ERRORS, Enough, Notes
 from zonewall.policy.service_terms import ServiceEntry
@@ -55,7 +55,7 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class _Last:
-    """What was read last, without errors, of how many values (or more).
+    """What was read last, without errors, of how many values and alternatives of services (or more).
 
     Attributes:
         of_inventory: what was found of all inventories together, once that was asked of them as they are.
@@ -66,6 +66,7 @@ class _Last:
     configuration: Configuration
     files: Mapping[str, _File]
     values: int
+    terms: int
     of_inventory: tuple[Finding, ...] | None = None
     names: Names | None = None
 
@@ -85,7 +86,8 @@ class Rereader:
             self._last, result = again
             self._known = self._last.configuration
             return result
-        result, read = read_texts(texts, self._shadows)
+        spent = Spent()
+        result, read = read_texts(texts, self._shadows, spent)
         configuration = result.configuration
         self._last = None
         if configuration is not None:
@@ -95,7 +97,7 @@ class Rereader:
             self._known = configuration
             files = {file: _file(*documents[0]) for file, documents in read.items() if len(documents) == 1}
             values = sum(tree.root.weight for documents in read.values() for tree, _ in documents)
-            self._last = _Last(dict(texts), configuration, files, values)
+            self._last = _Last(dict(texts), configuration, files, values, spent.terms)
         return result
 
 
@@ -132,7 +134,7 @@ def _again(last: _Last, texts: _Texts, shadows: Shadows) -> tuple[_Last, LoadRes
         or not _AGAIN.issuperset(one.code for one in last.configuration.warnings)
     ):
         return None
-    names = last.names or names_of(last.configuration)
+    names = last.names or names_of(last.configuration, Spent(last.terms))
     made = _edited(last, others[0], known, texts, names)
     if made is None:
         return None
@@ -155,7 +157,8 @@ def _again(last: _Last, texts: _Texts, shadows: Shadows) -> tuple[_Last, LoadRes
     configuration = replace(configuration, warnings=in_order(notes.findings))
     files = {**last.files, others[0]: file}
     kept = names if is_as_before else None
-    now = _Last(dict(texts), configuration, files, last.values + more, of_inventory, kept)
+    values, terms = last.values + more, names.spent.terms
+    now = _Last(dict(texts), configuration, files, values, terms, of_inventory, kept)
     return now, LoadResult(configuration, configuration.warnings)
 
 
@@ -225,7 +228,9 @@ def _put(
             made = [_put_place(one, name, edit) for one in endpoints]
             return None if notes.findings else _with_endpoints(before, name, made, edit, move)
         reader = Reader(tree, names, notes, file.tenant)
+        spent, names.spent.terms = names.spent.terms, 0
         reader.define_services(file.services)
+        names.spent.terms = spent
         written = [_checked(RulePart, node) for node in nodes]
         rules = [_put_place(reader.rule(part, (KEY, at)), name, edit) for at, part in enumerate(written)]
         return None if notes.findings else _with_rules(before, (file.tenant, key), rules, edit, move)

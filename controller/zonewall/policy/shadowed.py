@@ -6,15 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from types import MappingProxyType
 
+from zonewall.policy.covering import Covering, extent
 from zonewall.policy.crossing import Crossing
 from zonewall.policy.model import Peer, Rule, Tier
-from zonewall.values.services import ServiceTerm
 
 Pair = tuple[Peer, Peer]
 
 _NEAR = 300
 _MOST_COMPARED = 1_500_000
 """How many rules a rule is held against at most, and how many pairs; `zonewall lint` looks at all."""
+
+_SMALL = 8
+"""A rule of more peers and ranges of ports is held against as many fewer rules as it is larger."""
 
 _ANY = Peer("any")
 _MOST_PAIRS = 64
@@ -61,13 +64,14 @@ def _shadowed(
     if not most or not asked:
         return found
     is_asked = frozenset(asked)
+    covering = Covering()
     before = _Earlier({pair for place in asked for pair in _looked_up(rules[place])})
     concerns_none = before.sources.isdisjoint
     for place, rule in enumerate(rules[: asked[-1] + 1]):
         if place in is_asked:
-            alike = before.that_may_cover(rule, most)
-            covering = (one for _, one in alike if _covers(one, rule))
-            earlier = next((one for one in covering if not crossing or crossing.leaves_none(one, rule)), None)
+            alike = before.that_may_cover(rule, max(1, most * _SMALL // max(_SMALL, extent(rule))))
+            wider = (one for _, one in alike if covering.covers(one, rule))
+            earlier = next((one for one in wider if not crossing or crossing.leaves_none(one, rule)), None)
             if earlier is not None:
                 found[rule.name] = earlier.name
         elif concerns_none(rule.sources) and len(rule.sources) * len(rule.destinations) <= _MOST_PAIRS:
@@ -148,43 +152,3 @@ class _Earlier:
         for pair in pairs:
             found.update(self._by_pair[pair][-most:])
         return sorted(found.items(), key=itemgetter(0))[-most:]
-
-
-def _covers(first: Rule, second: Rule) -> bool:
-    # Services first: rules between the same zones mostly differ in those, and peers take longer to compare.
-    return (
-        _services_cover(first.services, second.services)
-        and _peers_cover(first.sources, second.sources)
-        and _peers_cover(first.destinations, second.destinations)
-    )
-
-
-def _peers_cover(first: tuple[Peer, ...], second: tuple[Peer, ...]) -> bool:
-    if _ANY in first:
-        return True
-    return "self" not in {p.kind for p in (*first, *second)} and set(second) <= set(first)
-
-
-def _services_cover(first: tuple[ServiceTerm, ...], second: tuple[ServiceTerm, ...]) -> bool:
-    if len(first) == len(second) == 1:
-        return _term_covers(first[0], second[0])
-    return not first or (bool(second) and all(any(_term_covers(a, b) for a in first) for b in second))
-
-
-def _term_covers(first: ServiceTerm, second: ServiceTerm) -> bool:
-    if first.protocol is not None and first.protocol != second.protocol:
-        return False
-    if first.icmp_type is not None and (first.icmp_type, first.icmp_code) != (
-        second.icmp_type,
-        second.icmp_code if first.icmp_code is not None else None,
-    ):
-        return False
-    return _ranges_cover(first.ports, second.ports) and _ranges_cover(first.source_ports, second.source_ports)
-
-
-def _ranges_cover(first: tuple[tuple[int, int], ...], second: tuple[tuple[int, int], ...]) -> bool:
-    if not first:
-        return True
-    if len(first) == len(second) == 1:
-        return first[0][0] <= second[0][0] and second[0][1] <= first[0][1]
-    return bool(second) and all(any(a <= c and d <= b for a, b in first) for c, d in second)

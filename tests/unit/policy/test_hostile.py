@@ -64,6 +64,11 @@ def rules(count: int, form: str) -> str:
     return f"{TENANT}tiers:\n  - name: t\n    rules:\n{lines(form, count)}"
 
 
+def odd(count: int) -> str:
+    """Return ports none of which is next to another."""
+    return ", ".join(str(2 * number + 1) for number in range(count))
+
+
 def again(zone: int, depth: int) -> str:
     """Return a selector that names a zone in each of the exceptions within it."""
     return f"{{zones: [z{zone}], except: {again(zone, depth - 1)}}}" if depth else "{}"
@@ -93,6 +98,10 @@ HOSTILE: dict[str, tuple[Callable[[], str | bytes], str]] = {
     "services made of services, doubled": (lambda: TENANT + "services:\n" + lines("  s{0}: [s{1}, s{1}]\n", 60) + "  s60: [tcp/1]\n", "stands within 16 others"),
     "services in a chain": (lambda: TENANT + "services:\n" + lines("  s{}: [s{}]\n", 19_000) + "  s19000: [tcp/1]\n", "stands within 16 others"),
     "services in a chain from its end on": (lambda: TENANT + "services:\n  s0: [tcp/1]\n" + "".join(f"  s{n}: [s{n - 1}]\n" for n in range(1, 19_000)), "is made of services more than 16 levels deep"),
+    "a service of thousands of ports": (lambda: TENANT + f"services:\n  s: [{lines('tcp/{}, ', 4000)}]\n", "service 's' has more than 1000 alternatives; write ranges of ports"),
+    "a service of ports times source ports": (lambda: TENANT + f"services:\n  s: [{{proto: tcp, ports: [{odd(100)}], source-ports: [{odd(100)}]}}]\n", "service 's' has more than 1000 alternatives"),
+    "rules that all name a service of many ports": (lambda: rules(2000, "      - {{name: r{}, from: any, to: any, services: [s], action: drop}}\n") + f"services: {{s: [{lines('tcp/{}, ', 900)}]}}\n", "more than 1000000 alternatives of services; write ranges of ports"),
+    "services that all name those of many ports": (lambda: TENANT + f"services:\n  a: [{lines('tcp/{}, ', 900)}]\n" + lines("  s{}: [a]\n", 10_000), "more than 1000000 alternatives of services; write ranges of ports"),
     "zones in a chain from its end on": (lambda: TENANT + "zones:\n  z0: {}\n" + "".join(f"  z{n}: {{zones: [z{n - 1}]}}\n" for n in range(1, 19_000)), "too many zones, or too deep"),
     "zones that name the zone before again and again": (lambda: TENANT + "zones:\n  z0: {}\n" + "".join(f"  z{n}: {again(n - 1, 30)}\n" for n in range(1, 17)), "too many zones, or too deep"),
     "zones made of zones, doubled": (lambda: TENANT + "zones:\n" + "".join(f"  z{n}: {{zones: [z{n + 1}, z{n + 2}]}}\n" for n in range(60)) + "  z60: {}\n  z61: {}\n", "too many zones, or too deep"),
@@ -111,11 +120,20 @@ HOSTILE: dict[str, tuple[Callable[[], str | bytes], str]] = {
 }  # fmt: skip
 
 
+DENSE: dict[str, Callable[[], str]] = {
+    "rules of services of many ports": lambda: rules(900, "      - {{name: r{0}, from: any, to: any, services: [s, udp/{0}], action: drop}}\n") + f"services: {{s: [{odd(990).replace(' ', ' tcp/').replace('1,', 'tcp/1,', 1)}]}}\n",
+    "rules of many ports each": lambda: rules(30, f"      - {{{{name: r{{0}}, from: any, to: any, services: [{{{{proto: tcp, ports: [{odd(30_000)}]}}}}, udp/{{0}}], action: drop}}}}\n"),
+    "rules of many zones": lambda: rules(400, f"      - {{{{name: r{{0}}, from: [{lines('z{0}, ', 1000)} n{{0}}], to: any, action: drop}}}}\n") + f"zones: {{{lines('z{}: {{}}, ', 1000)} {lines('n{}: {{}}, ', 400)}}}\n",
+}  # fmt: skip
+"""What is no error, and large: it is to be read as soon."""
+
+
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """A good document and every case read, one after the other, in one process that has little memory."""
     documents: dict[str, tuple[Callable[[], str | bytes], str]] = {
         GOOD: (lambda: ends(50_000, GOOD_END), ""),
+        **{name: (make, "") for name, make in DENSE.items()},
         **HOSTILE,
     }
     folders = [tmp_path_factory.mktemp("hostile") for _ in documents]
@@ -135,6 +153,17 @@ GOOD_END = "name: e{0}, tenant: good, iface-id: i{0}, mac: {1}, labels: {{role: 
 
 def test_the_good_document_that_the_others_are_held_against_is_good(seen: dict[str, dict[str, Any]]) -> None:
     assert (seen[GOOD]["usable"], seen[GOOD]["errors"]) == (True, [])
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_a_dense_document_is_read_soon_and_in_bounded_memory(
+    name: str, seen: dict[str, dict[str, Any]]
+) -> None:
+    found, peer = seen[name], seen[GOOD]
+
+    assert (found["usable"], found["errors"]) == (True, [])
+    assert found["cpu_s"] < MOST_OF_THE_PEER * peer["cpu_s"]
+    assert found["memory"] < 500 << 20
 
 
 @pytest.mark.parametrize("name", HOSTILE)
