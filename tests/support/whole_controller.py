@@ -14,6 +14,7 @@ import yaml
 
 from support.ovsdb_host import free_port
 from zonewall.reconciler.controller import Controller
+from zonewall.reconciler.doors import open_doors
 from zonewall.store.options import Options
 
 PATIENCE_S = 40.0
@@ -34,7 +35,7 @@ class WholeController:
     """A controller at work; ``status`` and ``run`` are called from the test's thread."""
 
     def __init__(self, directory: Path, options: Options) -> None:
-        self.controller = Controller(directory, options)
+        self.controller = Controller(directory, options, open_doors(options))  # who comes early waits
         self.loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self.error: BaseException | None = None

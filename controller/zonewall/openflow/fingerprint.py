@@ -38,13 +38,13 @@ class Fingerprinter:
         """Return the fingerprint; None where a flow ends by itself: when, is no byte there."""
         return Fingerprint(self._flows, self._total & _ONES) if self._lasts else None
 
-    def take(self, body: bytes) -> None:
-        """Take one part.
+    def take(self, body: bytes) -> int:
+        """Take one part, and return how many flows it has.
 
         Raises:
             Malformed: its entries do not fit.
         """
-        at, end = 0, len(body)
+        at, end, before = 0, len(body), self._flows
         while at < end:
             if at + _LEAST > end:
                 raise Malformed("a flow does not fit its message")
@@ -61,3 +61,4 @@ class Fingerprinter:
             self._flows += 1
             self._lasts = self._lasts and not hard_timeout_s
             at = following
+        return self._flows - before

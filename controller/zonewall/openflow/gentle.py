@@ -86,8 +86,9 @@ class GentleReader:
             self.last_read = seen.result
             return few
         flows: dict[FlowKey, EncodedFlow] = {}
+        allowance = session.allowance()
         for batch in pieces(sizes):
-            flows.update(await session.read_flows_of(_asking(batch)))
+            flows.update(await session.read_flows_of(_asking(batch), allowance=allowance))
         if await session.count_flows() == len(flows) + self._hidden:
             return flows
         flows = await session.read_flows()
@@ -114,10 +115,11 @@ class GentleReader:
             RequestRefused, SessionClosed: as the session does.
         """
         counts: list[FlowCount] = []
+        session, allowance = self._session, self._session.allowance()
         *batches, last = list(pieces(sizes)) or [[]]
         for batch in batches:
-            counts.extend(await self._session.read_counts(_asking(batch)))
-        return counts + (await self._session.read_counts(_asking(last), sent) if last else [])
+            counts.extend(await session.read_counts(_asking(batch), allowance=allowance))
+        return counts + (await session.read_counts(_asking(last), sent, allowance) if last else [])
 
 
 def _asking(batch: Iterable[tuple[int, int]]) -> list[bytes]:

@@ -18,7 +18,8 @@ from zonewall.openflow.events import Event, Fenced, FlowCount, FlowsChanged, Por
 from zonewall.openflow.fingerprint import Fingerprint, Fingerprinter
 from zonewall.openflow.messages import Multipart
 from zonewall.openflow.parse import Header
-from zonewall.openflow.waiting import Limits, Waiter
+from zonewall.openflow.silence import watch_silence
+from zonewall.openflow.waiting import Allowance, Limits, Waiter
 from zonewall.pipeline.model import MeterEntry
 
 _Call = Callable[[], object]
@@ -39,6 +40,8 @@ class Session:
         self.peer_address = peer_address
         self.channel = channel
         self.limits = limits
+        self.most_flows: Callable[[], int] = lambda: limits.max_flows
+        """Returns how many flows the bridge may show when it is read."""
         self._emit = emit
         self._waiters: list[Waiter] = []
         self._last_heard = 0.0
@@ -54,12 +57,16 @@ class Session:
 
     async def run(self) -> None:
         """Read until the end; never raises for what the bridge does."""
-        watch = asyncio.create_task(self._watch_silence())
+        clock = asyncio.get_running_loop().time
+        self._last_heard = clock()
+        watch = asyncio.create_task(
+            watch_silence(self.channel, self.limits, lambda: self._last_heard, self.close)
+        )
         try:
             while True:
                 for header, body in await self.channel.read():
                     self._take(header, body)
-                self._last_heard = asyncio.get_running_loop().time()
+                self._last_heard = clock()
         except (SessionClosed, Malformed) as error:
             self.close(str(error))
         except (OSError, struct.error) as error:
@@ -111,32 +118,6 @@ class Session:
     def _take_experimenter(self, body: bytes) -> None:
         if len(body) >= 8 and struct.unpack_from("!II", body) == (messages.NICIRA, messages.PACKET_IN2):
             self._emit(parse.parse_packet_in(self.datapath_id, body[8:]))
-
-    async def _watch_silence(self) -> None:
-        """Ask a silent bridge for a sign of life; cut it when there is none.
-
-        Silence counts from the question on, so that a pause of the controller itself cuts nobody.
-        """
-        loop = asyncio.get_running_loop()
-        self._last_heard = loop.time()
-        limits = self.limits
-        asked_at: float | None = None
-        while True:
-            now = loop.time()
-            if asked_at is not None and self._last_heard >= asked_at:
-                asked_at = None
-            if asked_at is not None and now - asked_at >= limits.dead_after_s - limits.echo_after_s:
-                self.close(f"nothing heard for {now - self._last_heard:.0f} s")
-                return
-            if now - self._last_heard >= limits.echo_after_s:
-                try:
-                    xid = self.channel.new_xid()
-                    self.channel.answer(message(messages.ECHO_REQUEST, xid, b""))
-                except Malformed as error:
-                    self.close(str(error))
-                    return
-                asked_at = now if asked_at is None else asked_at
-            await asyncio.sleep(min(limits.echo_after_s, limits.dead_after_s) / 2)
 
     # -- the asking side ----------------------------------------------------------------------------------
 
@@ -220,6 +201,7 @@ class Session:
     ) -> None:
         """Ask several questions at once; their answers are taken as they come."""
         size, left = 0, len(bodies)
+        most = self.limits.max_reply_bytes if kind != Multipart.FLOW_DESC else None
 
         def take(header: Header, content: bytes) -> None:
             nonlocal size, left
@@ -230,8 +212,8 @@ class Session:
             size += len(part)
             if header.kind != messages.MULTIPART_REPLY or answered != kind:
                 raise Malformed(f"the answer to {what} is of another kind")
-            if size > self.limits.max_reply_bytes:
-                raise Malformed(f"the answer to {what} is longer than {self.limits.max_reply_bytes} bytes")
+            if most is not None and size > most:
+                raise Malformed(f"the answer to {what} is longer than {most} bytes")
             take_part(part)
             left -= not more
             if not left:
@@ -250,24 +232,41 @@ class Session:
         return await self.read_flows_of((messages.flow_desc_body(cookie, cookie_mask),))
 
     async def read_flows_of(
-        self, asked: Sequence[bytes], seen: Fingerprinter | None = None
+        self,
+        asked: Sequence[bytes],
+        seen: Fingerprinter | None = None,
+        allowance: Allowance | None = None,
     ) -> dict[FlowKey, EncodedFlow]:
-        """Return the flows that questions (``messages.flow_desc_body``) ask for; show them to ``seen``."""
+        """Return the flows that questions (``messages.flow_desc_body``) ask for; show them to ``seen``.
+
+        Several readings may share an ``allowance``.
+        """
         flows: dict[FlowKey, EncodedFlow] = {}
+        allowed = allowance or self.allowance()
 
         def take(part: bytes) -> None:
+            found = list(parse.parse_flows(part))
+            allowed.spend(len(found), len(part))
             if seen is not None:
                 seen.take(part)
-            for flow in parse.parse_flows(part):
+            for flow in found:
                 flows[flow.key] = flow
 
         await self._multiparts("flows", Multipart.FLOW_DESC, asked, take)
         return flows
 
+    def allowance(self) -> Allowance:
+        """Return how much the bridge may show in one reading."""
+        return Allowance(self.most_flows())
+
     async def fingerprint(self) -> Fingerprint | None:
         """Return that of the flows of all tables; None where one ends by itself."""
-        seen = Fingerprinter()
-        await self._multipart("flows", Multipart.FLOW_DESC, messages.flow_desc_body(0, 0), seen.take)
+        seen, allowed = Fingerprinter(), self.allowance()
+
+        def take(part: bytes) -> None:
+            allowed.spend(seen.take(part), len(part))
+
+        await self._multipart("flows", Multipart.FLOW_DESC, messages.flow_desc_body(0, 0), take)
         return seen.result
 
     async def count_flows(self) -> int:
@@ -280,15 +279,23 @@ class Session:
         await self._multipart("the tables' counts", Multipart.TABLE, b"", take)
         return sum(counts)
 
-    async def read_counts(self, asked: Sequence[bytes], sent: _Call | None = None) -> list[FlowCount]:
+    async def read_counts(
+        self, asked: Sequence[bytes], sent: _Call | None = None, allowance: Allowance | None = None
+    ) -> list[FlowCount]:
         """Return the counters of the flows that several questions (``messages.flow_desc_body``) ask for.
 
-        ``sent`` is called once they are on their way: what is sent after that changes no answer.
+        ``sent`` is called once they are on their way: what is sent after that changes no answer. Several
+        readings may share an ``allowance``.
         """
         counts: list[FlowCount] = []
-        await self._multiparts(
-            "counters", Multipart.FLOW_DESC, asked, lambda part: counts.extend(parse.parse_counts(part)), sent
-        )
+        allowed = allowance or self.allowance()
+
+        def take(part: bytes) -> None:
+            found = list(parse.parse_counts(part))
+            allowed.spend(len(found), len(part))
+            counts.extend(found)
+
+        await self._multiparts("counters", Multipart.FLOW_DESC, asked, take, sent)
         return counts
 
     async def read_groups(self) -> dict[int, EncodedGroup]:

@@ -6,11 +6,27 @@ from collections.abc import Mapping
 
 from zonewall.flows.forecast import over_budget
 from zonewall.placement.model import BridgeKey
+from zonewall.policy.inventory import FLOW_BUDGET
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.world import World
+from zonewall.values.names import DatapathId
 
 MARGIN = 4
 """A bridge is compiled beforehand if so many times its flows, grown as the rules grow, pass its budget."""
+
+
+SHOWN, SHOWN_BESIDE = 2, 10_000
+"""So many times its budget, and so many flows more, a bridge may show when it is read: what a large change
+puts beside what it replaces, and what others have put there."""
+
+
+def most_shown(world: World, datapath_id: DatapathId) -> int:
+    """Return how many flows a bridge may show when it is read; more costs memory that nobody has given it."""
+    key = world.bridge_of(datapath_id)
+    hosts = world.configuration.inventory.hosts
+    known = key is not None and key.host in hosts and key.bridge in hosts[key.host].bridges
+    budget = hosts[key.host].bridges[key.bridge].flow_budget if key is not None and known else FLOW_BUDGET
+    return SHOWN * budget + SHOWN_BESIDE
 
 
 def refusals(

@@ -29,6 +29,7 @@ from zonewall.policy.model import Configuration
 from zonewall.reconciler import actions, views
 from zonewall.reconciler.added import AddedEndpoints
 from zonewall.reconciler.bridges import BridgeEvents
+from zonewall.reconciler.budget import most_shown
 from zonewall.reconciler.connection_log import ConnectionLog
 from zonewall.reconciler.counters import EVERY_S, Counters
 from zonewall.reconciler.doors import Doors, open_doors
@@ -250,6 +251,7 @@ class Controller:
             return None
         link = self._links.get(datapath_id)
         if link is None or link.session is not session:
+            session.most_flows = lambda: most_shown(self.reconciler.world, datapath_id)
             link = self._links[datapath_id] = SessionLink(session)
             link.before_rules_go = partial(self.looks.before_rules_go, datapath_id)
             link.confirmed = lambda: self._confirmed(datapath_id)

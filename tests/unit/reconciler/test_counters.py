@@ -13,6 +13,7 @@ from zonewall.flows.encoded import FlowKey
 from zonewall.flows.staging import Plan
 from zonewall.openflow import bundle
 from zonewall.openflow.events import FlowCount
+from zonewall.openflow.waiting import Allowance
 from zonewall.pipeline.cookie import Category, cookie
 from zonewall.pipeline.tables import VERDICT_TABLE
 from zonewall.placement.model import BridgeKey
@@ -50,8 +51,14 @@ class Bridge:
         self.said: list[str] = []
         self.answer = asyncio.Event()
 
+    def allowance(self) -> Allowance:
+        return Allowance(1000)
+
     async def read_counts(
-        self, asked: Sequence[bytes], sent: Callable[[], object] | None = None
+        self,
+        asked: Sequence[bytes],
+        sent: Callable[[], object] | None = None,
+        allowance: Allowance | None = None,
     ) -> list[FlowCount]:
         self.said.append(f"asked {len(asked)}")
         if sent is not None:
