@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from support.compiled import FIRST, CompiledFleet
 from support.configurations import configure, endpoint, rule, tenant, tier
 from support.dummy import DummySwitch
 from support.kept_bridge import KeptBridge, kept
+from support.whole_controller import one_bridge, whole_controller
 from zonewall.intent.fleet import Fleet, index_fleet
 from zonewall.openflow.events import BridgeDown, BridgeUp
 from zonewall.pipeline.tables import QUARANTINE
@@ -67,6 +70,53 @@ def test_what_is_done_by_hand_is_put_right_and_counted(
             bridge.settle()
             assert what in capsys.readouterr().out
             assert is_whole(dummy_switch, bridge)
+
+
+def test_a_group_of_somebody_else_is_removed_and_counted(
+    dummy_switch: DummySwitch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A bridge does not tell of groups: they are found by the audit.
+    monkeypatch.setattr(holdings_module, "WATCHED_AUDIT_S", 0.3)
+    with kept(dummy_switch, FIRST, world()) as bridge:
+        dummy_switch.ofctl("add-group", "br-int", "group_id=7,type=all")
+        bridge.until(lambda: bridge.keeper.holdings.counts.drift > 0, "the group found")
+        bridge.settle()
+        assert bridge.keeper.holdings.counts.drift == 1
+        assert "groups=1" in capsys.readouterr().out
+        assert "group_id" not in dummy_switch.ofctl("dump-groups", "br-int")
+
+
+@pytest.mark.parametrize("is_same", [True, False], ids=["the-same-documents", "other-documents"])
+def test_what_was_done_by_hand_without_a_controller_is_counted_by_the_next_that_wants_the_same(
+    dummy_switch: DummySwitch, tmp_path: Path, is_same: bool
+) -> None:
+    policies, state = one_bridge(tmp_path / "policies"), tmp_path / "state"
+    with whole_controller(policies, state) as (whole, remote):
+        dummy_switch.add_bridge("br-int", datapath_id=0xA1, controller=remote)
+        dummy_switch.add_port("br-int", "vm", ofport=1)
+        before = whole.until(is_settled)["flows"]
+    table = QUARANTINE.number
+    dummy_switch.ofctl("--strict", "del-flows", "br-int", f"table={table},priority=0")
+    dummy_switch.ofctl("add-flow", "br-int", "cookie=0x5a57010000000000,table=9,priority=1 actions=1")
+    dummy_switch.ofctl("add-group", "br-int", "group_id=7,type=all")
+    if not is_same:
+        (policies / "all.yaml").write_text(
+            (policies / "all.yaml").read_text().replace("10.0.0.1", "10.0.0.2")
+        )
+    with whole_controller(policies, state) as (whole, remote):
+        dummy_switch.vsctl("set-controller", "br-int", remote)
+        row = whole.until(is_settled)
+        assert row["drift_repaired"] == (3 if is_same else 0)
+        assert row["flows"] == before or not is_same
+        assert "group_id" not in dummy_switch.ofctl("dump-groups", "br-int")
+    with whole_controller(policies, state) as (whole, remote):
+        dummy_switch.vsctl("set-controller", "br-int", remote)
+        row = whole.until(is_settled)
+        assert (row["drift_repaired"], row["changes_applied"]) == (0, 0)
+
+
+def is_settled(row: dict[str, Any]) -> bool:
+    return row["state"] == "in-force" and not row["pending"]
 
 
 def test_a_bridge_that_lost_its_tables_is_found_on_reconnect(

@@ -24,7 +24,8 @@ def one_bridge(folder: Path, datapath_id: int = 0xA1, **said: Any) -> Path:
     """Write documents of one host ``hv1`` with ``br-int``, of which more can be said; return the folder."""
     folder.mkdir(exist_ok=True)
     bridge = {"attachment": "fabric", "datapath-id": f"{datapath_id:016x}", **said}
-    end = {"name": "vm", "tenant": "acme", "iface-id": "vm", "mac": "52:54:00:00:00:01", "ips": ["10.0.0.1"]}
+    end: dict[str, Any] = {"name": "vm", "tenant": "acme", "mac": "52:54:00:00:00:01", "ips": ["10.0.0.1"]}
+    end["port"] = {"name": "vm"}
     inventory = {"kind": "inventory", "hosts": {"hv1": {"bridges": {"br-int": bridge}}}, "endpoints": [end]}
     tenant = {"kind": "tenant", "tenant": "acme"}
     (folder / "all.yaml").write_text(yaml.safe_dump_all([inventory, tenant]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from zonewall.flows.diff import FlowTable, diff
@@ -17,18 +18,20 @@ class Drift:
         missing: flows that are gone.
         changed: flows that do something else, as they should be.
         unknown: flows with our cookie that nobody asked for; remains of a staged change do not count.
-        meters: numbers of meters that are gone, changed or unknown.
+        meters: numbers of meters that are gone, changed or unknown; ``groups``: the same of groups.
     """
 
     missing: tuple[EncodedFlow, ...] = ()
     changed: tuple[EncodedFlow, ...] = ()
     unknown: tuple[EncodedFlow, ...] = ()
     meters: tuple[int, ...] = ()
+    groups: tuple[int, ...] = ()
 
     @property
     def count(self) -> int:
         """Return how many things differ."""
-        return len(self.missing) + len(self.changed) + len(self.unknown) + len(self.meters)
+        kinds = (self.missing, self.changed, self.unknown, self.meters, self.groups)
+        return sum(len(kind) for kind in kinds)
 
     def __bool__(self) -> bool:
         """Say whether anything differs."""
@@ -65,8 +68,9 @@ def find_drift(found: BridgeState, confirmed: BridgeState, asked: BridgeState | 
         if not is_out_of_force(key.match)
         and (asked is None or not _was_asked(key, found.flows[key], maybe, True))
     ]
-    meters = _meters(found, confirmed, asked)
-    return Drift(tuple(missing), tuple(changed), tuple(unknown), meters)
+    meters = _numbers(found.meters, confirmed.meters, asked.meters if asked is not None else None)
+    groups = _numbers(found.groups, confirmed.groups, asked.groups if asked is not None else None)
+    return Drift(tuple(missing), tuple(changed), tuple(unknown), meters, groups)
 
 
 def _was_asked(key: FlowKey, held: EncodedFlow | None, maybe: FlowTable, is_asked: bool) -> bool:
@@ -77,11 +81,13 @@ def _was_asked(key: FlowKey, held: EncodedFlow | None, maybe: FlowTable, is_aske
     return held._replace(hard_timeout_s=0) == wanted._replace(hard_timeout_s=0)
 
 
-def _meters(found: BridgeState, confirmed: BridgeState, asked: BridgeState | None) -> tuple[int, ...]:
-    numbers = found.meters.keys() | confirmed.meters.keys()
+def _numbers(
+    found: Mapping[int, object], confirmed: Mapping[int, object], asked: Mapping[int, object] | None
+) -> tuple[int, ...]:
+    """Return the numbers of what is neither as confirmed nor as asked for since."""
     return tuple(
         number
-        for number in sorted(numbers)
-        if found.meters.get(number) != confirmed.meters.get(number)
-        and (asked is None or found.meters.get(number) != asked.meters.get(number))
+        for number in sorted(found.keys() | confirmed.keys())
+        if found.get(number) != confirmed.get(number)
+        and (asked is None or found.get(number) != asked.get(number))
     )

@@ -36,10 +36,12 @@ from zonewall.reconciler.doors import Doors, open_doors
 from zonewall.reconciler.garbage import Garbage
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.intake import Intake
+from zonewall.reconciler.keeper import BridgeKeeper
 from zonewall.reconciler.link import SessionLink
 from zonewall.reconciler.looks import Looks
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.status import status_document
+from zonewall.reconciler.stops import Stops
 from zonewall.reconciler.tasks import Tasks
 from zonewall.reconciler.trial import Trials
 from zonewall.reconciler.watching import watch
@@ -84,6 +86,7 @@ class Controller:
             _log.info("directory_applied_before", directory=str(in_force), given=str(directory))
         self.records = Outputs(self.journal, options.records)
         self.reconciler = Reconciler(in_force, options.state, key, self.records)
+        self.stops = Stops(options.state / "stopped.json")
         self.hosts = HostEvents(self.reconciler)
         self.trials = Trials(self.reconciler, self.hosts.connected.keys, self._is_alive, applied, directory)
         self.added = AddedEndpoints(self.reconciler, lambda: self.trials.trial is not None)
@@ -140,6 +143,7 @@ class Controller:
                 await listener.stop()
             await asyncio.get_running_loop().run_in_executor(None, self.databases.stop)
             await tasks.end()
+            self.stops.stopped(self.reconciler.keepers)
             self.intake.finish()
             self.reconciler.recorder.stopped()
             for stopping in (self.records.stop, self.journal.stop):
@@ -255,12 +259,17 @@ class Controller:
             link = self._links[datapath_id] = SessionLink(session)
             link.before_rules_go = partial(self.looks.before_rules_go, datapath_id)
             link.confirmed = lambda: self._confirmed(datapath_id)
+            if (keeper := self._keeper(datapath_id)) is not None:
+                self.stops.tell(keeper)
         return link
 
     def _confirmed(self, datapath_id: DatapathId) -> BridgeState | None:
-        key = self.reconciler.world.bridge_of(datapath_id)
-        keeper = self.reconciler.keepers.get(key) if key is not None else None
+        keeper = self._keeper(datapath_id)
         return keeper.holdings.last_confirmed if keeper is not None else None
+
+    def _keeper(self, datapath_id: DatapathId) -> BridgeKeeper | None:
+        key = self.reconciler.world.bridge_of(datapath_id)
+        return self.reconciler.keepers.get(key) if key is not None else None
 
     def _session(self, datapath_id: int) -> Session | None:
         for listener in self._listeners:

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import structlog
 
 from zonewall.flows.diff import diff_state
+from zonewall.flows.digest import digest
 from zonewall.flows.drift import Drift, find_drift
 from zonewall.flows.encoded import BridgeState, EncodedFlow, EncodedGroup, FlowKey
 from zonewall.flows.generation import sides, turned_state
@@ -65,7 +66,7 @@ class Counts:
     """What was found, for ``zonewall status``.
 
     Attributes:
-        drift: flows and meters put right since the controller started.
+        drift: flows, meters and groups put right since the controller started.
         foreign: flows of others as last read.
         is_watched: the bridge tells of changes by itself.
     """
@@ -94,6 +95,8 @@ class Holdings:
         self._foreign_keys: frozenset[FlowKey] = frozenset()
         self.turned: frozenset[int] = frozenset()
         """Banks that stand on their other side on this bridge; ``flows.generation``."""
+        self.at_last_stop = ""
+        """Digest of what the bridge had confirmed when the controller stopped last; empty when unknown."""
         self.was_empty = False
         """The session began with a bridge that held nothing of ours: new, or its switch has restarted."""
 
@@ -181,10 +184,17 @@ class Holdings:
             self._take_drift(find_drift(found, self._confirmed, self._asked), policy)
             if not diff_state(found, self._confirmed):
                 self._as_confirmed = link.last_read, mode
+        elif await self._is_as_at_last_stop(wanted):
+            self._take_drift(find_drift(found, wanted), policy)
         if mode is ForeignFlows.REMOVE:
             everything = {**found.flows, **{flow.key: flow for flow in foreign}}
             return BridgeState(everything, found.groups, found.meters)
         return found
+
+    async def _is_as_at_last_stop(self, wanted: BridgeState) -> bool:
+        """Say whether the bridge held what is wanted now when the controller stopped."""
+        before, self.at_last_stop = self.at_last_stop, ""
+        return bool(before) and before == await asyncio.to_thread(digest, wanted)
 
     async def _is_as_confirmed(self, link: ReadableLink, mode: ForeignFlows) -> bool:
         """Say whether the bridge holds what it held when it was as confirmed, without taking it apart."""
@@ -214,6 +224,7 @@ class Holdings:
             changed=len(drift.changed),
             unknown=len(drift.unknown),
             meters=len(drift.meters),
+            groups=len(drift.groups),
             for_example=[about(flow, policy) for flow in drift.flows[:SAMPLES]],
         )
 
