@@ -124,7 +124,7 @@ def missing_texts(journal: JournalReader, record: Record) -> Iterator[str]:
         manifest = json.loads(_document(journal, record, digest))
         for one in manifest.values():
             _document(journal, record, one)
-    except (JournalError, ValueError, AttributeError) as error:
+    except (JournalError, ValueError, AttributeError, TypeError, RecursionError) as error:
         yield str(error)
 
 

@@ -72,7 +72,7 @@ class Entry:
         """Return the details; {} where they are no object."""
         try:
             found = json.loads(self.details)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 

@@ -35,6 +35,10 @@ from zonewall.journal.record import Entry, Head, Kind, Record, chain
 
 BUSY_S = 5.0
 PAGE_RECORDS = 2000
+NO_TIME_US = -1
+"""The time of a record that holds none any more; no record was ever made then."""
+
+_UNREADABLE = "Could not decode to UTF-8"
 _DAMAGE = ("malformed", "not a database", "no such table", "no such column")
 
 
@@ -141,7 +145,7 @@ class SqlJournal:
         found = self._asked(_Texts.select(_Texts.content).where(_Texts.digest == digest))
         try:
             return zlib.decompress(found[0][0]) if found else None
-        except zlib.error:
+        except (zlib.error, TypeError):
             return None
 
     def present(self) -> frozenset[str]:
@@ -182,7 +186,13 @@ class SqlJournal:
     def _asked(self, question: Select) -> list[tuple[Any, ...]]:
         """Return the answer's rows, over a connection that lasts as long."""
         with self._told(), self._reader.connection_context():
-            rows: list[tuple[Any, ...]] = self._reader.execute(question).fetchall()
+            try:
+                rows: list[tuple[Any, ...]] = self._reader.execute(question).fetchall()
+            except sqlite3.OperationalError as error:
+                if _UNREADABLE not in str(error):
+                    raise
+                self._reader.connection().text_factory = _readable
+                rows = self._reader.execute(question).fetchall()
             return rows
 
     @contextmanager
@@ -192,6 +202,7 @@ class SqlJournal:
         with self._told():
             try:
                 database.connect(reuse_if_open=True)
+                database.connection().text_factory = _readable
                 # Not `atomic`: it rolls back, and what that says would hide what had gone wrong.
                 with database.manual_commit():
                     database.begin("IMMEDIATE")
@@ -226,7 +237,7 @@ def _add(database: SqliteDatabase, first: ModelInsert, rows: Sequence[tuple[Any,
 
 
 def _head(rows: Sequence[tuple[Any, ...]]) -> Head:
-    return Head(*rows[0]) if rows else Head()
+    return Head(rows[0][0], _as_text(rows[0][1])) if rows else Head()
 
 
 def _selected(query: Query, after: int, before: int | None) -> Select:
@@ -265,4 +276,15 @@ def _row(record: Record) -> tuple[Any, ...]:
 def _record(row: tuple[Any, ...]) -> Record:
     sequence, at_us, kind, tenant, endpoint, host, cause, details, previous, digest = row
     known = Kind(kind) if kind in Kind._value2member_map_ else Kind.GAP
-    return Record(sequence, Entry(at_us, known, cause, tenant, endpoint, host, details), previous, digest)
+    about = map(_as_text, (cause, tenant, endpoint, host, details))
+    at_us = at_us if isinstance(at_us, int) else NO_TIME_US
+    return Record(sequence, Entry(at_us, known, *about), _as_text(previous), _as_text(digest))
+
+
+def _as_text(value: Any) -> str:
+    """Return a column's text; one that holds none was changed, and what is made of it has another digest."""
+    return value if isinstance(value, str) else f"no text: {value!r}"
+
+
+def _readable(raw: bytes) -> str:
+    return raw.decode(errors="replace")

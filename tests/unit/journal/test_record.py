@@ -68,3 +68,7 @@ def test_records_taken_out_or_put_in_another_order_are_missed() -> None:
 
 def test_the_beginning_cannot_be_cut_off() -> None:
     assert [one.sequence for one in breaks(Head(), records()[2:])] == [3]
+
+
+def test_details_that_are_nested_without_end_are_none() -> None:
+    assert replace(ENTRIES[0], details="[" * 200_000).said == {}

@@ -345,7 +345,7 @@ def tamper(path: Path, statement: str) -> None:
     connection = sqlite3.connect(path)
     for name in ("records_UPDATE", "records_DELETE"):
         connection.execute(f"DROP TRIGGER {name}")
-    connection.execute(statement)
+    connection.executescript(statement)
     connection.commit()
     connection.close()
 
@@ -358,6 +358,51 @@ def test_a_record_that_was_changed_is_reported_at_the_next_start_and_writing_goe
         writer.put([entry(9)])
         assert writer.durable().result(10).sequence == 6
         assert "record 3" in writer.status.broken
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "details = x'00'",
+        "details = CAST(x'ff' AS TEXT)",
+        "digest = x'00'",
+        "previous = NULL",
+        "at_us = 'noon'",
+        "at_us = 1.5",
+        "kind = x'00'",
+        "endpoint = 7.5",
+        "cause = CAST(x'c328' AS TEXT)",
+    ],
+)
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_column_that_holds_what_it_never_held_is_a_break_and_writing_goes_on(
+    tmp_path: Path, change: str, number: int
+) -> None:
+    path = tmp_path / "journal.db"
+    SqlJournal(path, writable=True).append([entry(at) for at in range(3)], {})
+    # A column that SQLite would make a number of, or refuse to be empty, is one of a table without types.
+    columns = (
+        "sequence INTEGER PRIMARY KEY, at_us, kind, tenant, endpoint, host, cause, details, previous, digest"
+    )
+    tamper(
+        path,
+        f"CREATE TABLE other ({columns}); INSERT INTO other SELECT * FROM records; DROP TABLE records;"
+        f"ALTER TABLE other RENAME TO records; UPDATE records SET {change} WHERE sequence = {number}",
+    )
+    found = list(breaks(Head(), SqlJournal(path).select(Query())))
+    assert found
+    assert {one.sequence for one in found} <= {number, number + 1}
+    with writing(path) as writer:
+        writer.put([entry(7)])
+        assert writer.durable().result(30).sequence == 4
+        assert writer.status.broken
+
+
+def test_a_document_that_is_no_bytes_any_more_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    SqlJournal(path, writable=True).append([], {"d" * 64: b"text"})
+    tamper(path, "DROP TRIGGER texts_UPDATE; UPDATE texts SET content = 'text'")
+    assert SqlJournal(path).text("d" * 64) is None
 
 
 def test_records_cut_off_behind_a_running_controller_are_reported_and_recorded(tmp_path: Path) -> None:
