@@ -32,7 +32,9 @@ LONG_LISTS = frozenset({"endpoints", "rules"})
 """Keys of lists that have thousands of items."""
 
 _STRING_TAGS = frozenset({None, "!", "tag:yaml.org,2002:str"})
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+_UNPRINTABLE_VALUE = re.compile(f"{_UNPRINTABLE.pattern}|\x85")
+"""In the text U+0085 ends a line; in a value it is a control character like its neighbours."""
 
 _LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -247,7 +249,7 @@ class _Composer:
             message = f"a value has {len(text)} characters; {MAX_SCALAR_CHARACTERS} are allowed"
             raise self._refuse("too-large", event, message)
         # The text has none; only what is written as an escape can be one.
-        wrong = _UNPRINTABLE.search(text) if style == '"' else None
+        wrong = _UNPRINTABLE_VALUE.search(text) if style == '"' else None
         if wrong is not None:
             message = f"a control character (U+{ord(wrong.group()):04X}) has no place here; remove it"
             raise self._refuse("bad-encoding", event, message)
