@@ -9,6 +9,8 @@ from typing import Any
 
 import structlog
 
+from zonewall.errors import ZonewallError
+
 LOGGED_EVERY_S = 60.0
 """One that comes again and again is logged at once, and then so often with its count."""
 
@@ -47,6 +49,13 @@ class Faults:
         if now - self._logged.get(text, float("-inf")) >= LOGGED_EVERY_S:
             self._logged[text] = now
             _log.error("unforeseen", doing=doing, error=in_one_line(error), times=times)
+
+    def reason(self, doing: str, error: Exception) -> str:
+        """Return why something is refused; take what was not raised on purpose."""
+        if isinstance(error, ZonewallError):
+            return str(error)
+        self.note(doing, error)
+        return f"a fault of zonewall, not of what it was given: {in_one_line(error)}"
 
     def status(self) -> list[dict[str, Any]]:
         """Return them for ``zonewall status``."""

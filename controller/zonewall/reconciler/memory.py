@@ -38,8 +38,8 @@ class MemoryKeeper:
         self.error = ""
         """Why the file does not say how things are; empty where it does, or soon will."""
         self._failed_at = float("-inf")
-        self.was_there = file.exists()
         self.at_start = read_memory(file)
+        self.was_there = file.exists()
         self._seen: tuple[Any, ...] = ()
         self._writer = ThreadPoolExecutor(1, "zonewall-memory")
         self._last: Future[None] = self._writer.submit(lambda: None)

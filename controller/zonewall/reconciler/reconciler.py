@@ -25,7 +25,7 @@ from zonewall.policy.reread import Rereader
 from zonewall.reconciler.addresses import Addresses
 from zonewall.reconciler.compiler import Compiler
 from zonewall.reconciler.effect_log import log_effects
-from zonewall.reconciler.faults import Faults, in_one_line
+from zonewall.reconciler.faults import Faults
 from zonewall.reconciler.hearing import Hearing
 from zonewall.reconciler.inbox import Inbox
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
@@ -307,12 +307,8 @@ class Reconciler:
 
     def _refuse(self, error: Exception) -> None:
         """Have log and status say why documents are not in force; of what nobody foresaw, where it arose."""
-        text = str(error)
-        if not isinstance(error, ZonewallError):
-            self.faults.note("configuration", error)
-            text = f"a fault of zonewall, not of the documents: {in_one_line(error)}"
-        self.refused_configuration = text
-        _log.error("configuration_refused", error=text)
+        self.refused_configuration = self.faults.reason("configuration", error)
+        _log.error("configuration_refused", error=self.refused_configuration)
 
     def _everywhere(self) -> Turn:
         return Turn(then=frozenset(bridges_of(self.world.configuration)))
@@ -387,6 +383,7 @@ class Reconciler:
             self.world = world
             self.dispatch(self._everywhere())
         self.schedule.keep(self.world.policy.passing)
+        self.numbers.try_again(self.world.policy.numbering)
 
     def remembered(self) -> Future[None]:
         """Have written down where everything is; done once it is, however slow the disk, or could not be."""

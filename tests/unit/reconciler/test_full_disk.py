@@ -106,6 +106,33 @@ def test_once_there_is_room_every_number_in_use_is_on_disk(site: Site) -> None:
     assert "acme/t/second" in written["rule"]
 
 
+def test_a_rule_is_taken_away_also_where_no_number_can_be_written_down(site: Site) -> None:
+    site.save(SECOND % "")
+    site.close("numbering.json")
+    site.save()
+    assert site.rules == {"first"}
+    assert site.reconciler.refused_configuration == ""
+    assert "numbering.json: " in site.reconciler.numbers.error
+
+    async def body() -> None:
+        site.open("numbering.json")
+        await until(lambda: site.reconciler.numbers.error == "")
+        written = read_numbering(site.state / "numbering.json").to_plain()
+        assert written == site.reconciler.world.policy.numbering.to_plain()
+
+    site.running(body)
+
+
+def test_two_rules_change_places_also_where_that_cannot_be_written_down(site: Site) -> None:
+    site.save(SECOND % "")
+    site.close("numbering.json")
+    before = "      - {name: first"
+    site.document.write_text(INVENTORY.replace(before, SECOND % "" + before))
+    asyncio.run(site.reconciler.reload())
+    (tier,) = site.reconciler.world.configuration.tenants["acme"].tiers  # type: ignore[index]
+    assert [rule.name for rule in tier.rules] == ["second", "first"]
+
+
 def test_what_answers_an_alert_is_put_in_force_by_itself_once_there_is_room(site: Site) -> None:
     def with_another_rule(configuration: Configuration) -> Configuration:
         tenant = configuration.tenants["acme"]  # type: ignore[index]
