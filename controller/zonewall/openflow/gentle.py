@@ -8,7 +8,8 @@ own counts say whether that was all.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+import asyncio
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
@@ -24,6 +25,8 @@ PIECE = 500
 """So many flows are asked for at a time."""
 MOST_COOKIES = 40
 """So many cookies are asked for at a time."""
+AHEAD: Final = 2
+"""So many pieces are asked for before the first of them has come."""
 EXACTLY: Final = 0xFFFFFFFF_FFFFFFFF
 
 Sizes = Mapping[tuple[int, int], int]
@@ -85,14 +88,30 @@ class GentleReader:
             few = await session.read_flows_of((flow_desc_body(0, 0),), seen)
             self.last_read = seen.result
             return few
-        flows: dict[FlowKey, EncodedFlow] = {}
-        allowance = session.allowance()
-        for batch in pieces(sizes):
-            flows.update(await session.read_flows_of(_asking(batch), allowance=allowance))
+        flows = await self._in_pieces(sizes)
         if await session.count_flows() == len(flows) + self._hidden:
             return flows
         flows = await session.read_flows()
         self._hidden = await session.count_flows() - len(flows)
+        return flows
+
+    async def _in_pieces(self, sizes: Sizes) -> dict[FlowKey, EncodedFlow]:
+        """Return the flows that are expected; while one answer is taken apart the next is being composed."""
+        flows: dict[FlowKey, EncodedFlow] = {}
+        session, allowance = self._session, self._session.allowance()
+        asked: deque[asyncio.Task[dict[FlowKey, EncodedFlow]]] = deque()
+        try:
+            for batch in pieces(sizes):
+                reading = session.read_flows_of(_asking(batch), allowance=allowance)
+                asked.append(asyncio.create_task(reading))
+                if len(asked) == AHEAD:
+                    flows.update(await asked.popleft())
+            while asked:
+                flows.update(await asked.popleft())
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
         return flows
 
     async def read_counts(self, cookie: int, mask: int, sizes: Sizes) -> list[FlowCount]:
