@@ -12,7 +12,9 @@ import pytest
 import yaml
 
 from property.test_read_again import Documents, first_documents
+from support.spelt import spelt
 from zonewall.policy import lookups, reread
+from zonewall.policy.kept import kept, remembered
 from zonewall.policy.load import load_texts
 from zonewall.policy.reread import Rereader
 from zonewall.values.names import EndpointKey
@@ -139,6 +141,27 @@ def test_documents_edited_in_order_are_read_as_from_nothing(
     for _ in range(12):
         texts = {name: style(document).encode() for name, document in documents.items()}
         assert_same(reader, texts)
+        edited(draw, documents)
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("seed", range(3))
+def test_documents_edited_from_one_start_to_the_next_are_read_as_from_nothing(
+    style: Callable[[object], str], seed: int
+) -> None:
+    draw = random.Random(3000 + seed)
+    documents = first_documents()
+    reader = Rereader()
+    for _ in range(8):
+        texts = {name: style(document).encode() for name, document in documents.items()}
+        fresh = load_texts(texts)
+        for _ in range(2):
+            found = reader.load(texts)
+            assert found.findings == fresh.findings
+            assert spelt(found.configuration) == spelt(fresh.configuration)
+            again = remembered(kept(reader))
+            assert again is not None
+            reader = again
         edited(draw, documents)
 
 

@@ -79,6 +79,11 @@ class Rereader:
     _known: Configuration | None = None
     _shadows: Shadows = field(default_factory=dict)
 
+    @property
+    def texts(self) -> _Texts | None:
+        """Return what was read last; None where something was wrong with it."""
+        return None if self._last is None else self._last.texts
+
     def load(self, texts: _Texts) -> LoadResult:
         """Return what ``load_texts`` does, of the objects of the last time as far as nothing has changed."""
         again = None if self._last is None else _again(self._last, texts, self._shadows)

@@ -146,7 +146,7 @@ class Controller:
             self.stops.stopped(self.reconciler.keepers)
             self.intake.finish()
             self.reconciler.recorder.stopped()
-            for stopping in (self.records.stop, self.journal.stop):
+            for stopping in (self.records.stop, self.journal.stop, self.reconciler.kept.keep):
                 await asyncio.get_running_loop().run_in_executor(None, stopping)
 
     def status(self) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.added import ADDED
 from zonewall.policy.model import Configuration
-from zonewall.policy.reread import Rereader
 from zonewall.reconciler.addresses import Addresses
 from zonewall.reconciler.compiler import Compiler
 from zonewall.reconciler.effect_log import log_effects
@@ -29,6 +28,7 @@ from zonewall.reconciler.faults import Faults
 from zonewall.reconciler.hearing import Hearing
 from zonewall.reconciler.inbox import Inbox
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
+from zonewall.reconciler.kept_documents import KeptDocuments
 from zonewall.reconciler.links import LinkFinder
 from zonewall.reconciler.memory import MemoryKeeper
 from zonewall.reconciler.numbers import NumberKeeper
@@ -84,9 +84,9 @@ class Reconciler:
         self.changing = asyncio.Lock()
         """Held by whoever reads a configuration and puts it in force, so that none undoes another's."""
         self.added_file = state / "endpoints.yaml"
-        self._read = Rereader().load
+        self.kept = KeptDocuments(state / "documents.kept", discovery_key)
         now, known_beside = datetime.now(UTC), beside(read_added(self.added_file))
-        configuration, self.texts = load_accepted(directory, now, known_beside, self._read)
+        configuration, self.texts = load_accepted(directory, now, known_beside, self.kept.load)
         known = self.memory.at_start
         self._hearing = Hearing(time.monotonic(), self.memory.was_there or not self.numbers.at_start.numbers)
         self.finder.remember(known.links, time.monotonic())
@@ -168,7 +168,7 @@ class Reconciler:
         Raises:
             ZonewallError: it may not, and why.
         """
-        added, read = beside(self.texts.get(ADDED, b"")), self._read
+        added, read = beside(self.texts.get(ADDED, b"")), self.kept.load
         return await self._accepted(lambda: load_accepted(directory, datetime.now(UTC), added, read))
 
     async def read_with(self, added: bytes) -> tuple[Configuration, Mapping[str, bytes]]:
@@ -178,7 +178,7 @@ class Reconciler:
             ZonewallError: it may not, and why.
         """
         texts = with_added(self.texts, added)
-        return await self._accepted(lambda: accepted_texts(texts, datetime.now(UTC), self._read))
+        return await self._accepted(lambda: accepted_texts(texts, datetime.now(UTC), self.kept.load))
 
     async def _accepted(
         self, load: Callable[[], tuple[Configuration, Mapping[str, bytes]]]
