@@ -1,0 +1,330 @@
+"""OVN's workload on a whole controller, a real switch and database: what ``end_to_end`` gives as figures.
+
+"Saved" is from the document on disk, written as people write it; "read" leaves out the reading of documents.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.bare_client import BareClient
+from bench.fleets import one_host
+from bench.ovn_measure import EDITED, FLOWS, LOADED, MEMBER, MEMORY, PLUGGED, RESTARTED, Size
+from bench.programming import FREED_S, some_flows
+from support.dummy import DummySwitch, running_dummy_switch
+from support.ovsdb_host import free_port
+from zonewall.api.control import ask, look
+from zonewall.cli.verb_run import SWITCH_S
+from zonewall.errors import ControllerUnreachableError
+from zonewall.flows.wire import encode_program, flow_mod_body
+from zonewall.placement.model import BridgeKey
+from zonewall.policy.model import Configuration
+from zonewall.reconciler.controller import Controller
+from zonewall.reconciler.keeper import BridgeKeeper
+from zonewall.store.options import Options as ControllerOptions
+from zonewall.values.names import BridgeName, HostName
+
+HOST, BRIDGE = "hv000", "br-int"
+KEY = BridgeKey(HostName(HOST), BridgeName(BRIDGE))
+OF_ONE = 25
+"""Flows of one endpoint that is plugged, about."""
+PATIENCE_S = 120.0
+IDLE_S = 0.05
+QUIET_S = 0.7
+"""Longer than rows stay for cached decisions (decision 0011): nothing follows what was confirmed before."""
+
+
+class _Observed(Controller):
+    """A controller that notes when its database spoke."""
+
+    def __init__(self, directory: Path, options: ControllerOptions) -> None:
+        self.heard: list[float] = []
+        super().__init__(directory, options)
+
+    def _observed(self, seen: Any) -> None:
+        self.heard.append(time.monotonic())
+        super()._observed(seen)
+
+
+@dataclass
+class _Running:
+    """A controller on a loop and a thread of its own; each word of a bridge in force with its time."""
+
+    controller: _Observed
+    loop: asyncio.AbstractEventLoop
+    confirmed: list[float] = field(default_factory=list)
+
+    @property
+    def keeper(self) -> BridgeKeeper:
+        return self.controller.reconciler.keepers[KEY]
+
+    def until(self, condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < deadline, self.controller.status()
+            time.sleep(0.001)
+
+    def rest(self, condition: Callable[[], object]) -> None:
+        """Wait until a condition holds and the controller has had nothing to do since a moment."""
+        self.until(condition)
+        used = -1.0
+        while time.process_time() - used > IDLE_S:
+            used = time.process_time()
+            time.sleep(QUIET_S)
+        self.until(condition)
+
+    def changed(self, begin: float, work: Callable[[], object]) -> float:
+        """Return the milliseconds from ``begin`` until the flows that the work changes are confirmed."""
+        applied, known = self.keeper.status.applied, len(self.confirmed)
+        work()
+        self.until(lambda: self.keeper.status.applied > applied and len(self.confirmed) > known)
+        took = (self.confirmed[known] - begin) * 1e3
+        self.rest(lambda: not self.keeper.is_pending)
+        return took
+
+
+@contextmanager
+def _running(directory: Path, options: ControllerOptions) -> Iterator[_Running]:
+    loop = asyncio.new_event_loop()
+    running = _Running(_Observed(directory, options), loop)
+    running.controller.reconciler.on_in_force.append(lambda said: running.confirmed.append(said.at))
+    stop = asyncio.Event()
+    thread = threading.Thread(target=lambda: loop.run_until_complete(running.controller.run(stop)))
+    thread.start()
+    try:
+        yield running
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+class Run:
+    """One bridge with its ports, and the documents."""
+
+    def __init__(self, folder: Path, size: Size, runs: int) -> None:
+        """Work in an empty folder; what is changed is changed ``runs`` times."""
+        self._folder, self._size, self._runs = folder, size, runs
+        self._directory, self._state = folder / "policies", folder / "state"
+        self._directory.mkdir()
+        self._openflow, self._ovsdb = free_port(), free_port()
+        self._configuration, _ = one_host(size.endpoints + runs, rules=size.rules)
+        self._ends = [_endpoint(one) for one in self._configuration.inventory.endpoints.values()]
+        self._rules = [_rule(one) for one in next(iter(self._configuration.tenants.values())).tiers[0].rules]
+
+    def measure(self) -> dict[str, list[float]]:
+        """Return the samples by what they are of; threads take turns as they do in the command."""
+        sys.setswitchinterval(SWITCH_S)
+        self._inventory_written()()
+        self._rules_written()()
+        options = ControllerOptions(
+            openflow=(f"tcp:127.0.0.1:{self._openflow}",),
+            ovsdb=(f"tcp:127.0.0.1:{self._ovsdb}",),
+            state=self._state,
+        )
+        with running_dummy_switch(self._folder / "switch", HOST) as switch:
+            switch.add_bridge(BRIDGE, datapath_id=0xA1)
+            self._plug(switch, range(self._size.endpoints))
+            alone = [self._alone(switch) for _ in range(self._runs)]
+            unwaited = [self._unwaited(switch) for _ in range(self._runs)]
+            least = self._least(switch)
+            with _running(self._directory, options) as one:
+                found = self._changes(switch, one)
+            found.update(self._restarts())
+        found["a port plugged by ovs-vsctl, nobody connected"] = alone
+        found["ovs-vsctl itself, not waiting for the switch"] = unwaited
+        found["a port plugged, database's word to a ready bundle confirmed"] = least
+        return found
+
+    def _alone(self, switch: DummySwitch) -> float:
+        """Return how long ovs-vsctl(8) takes by itself for one port more: the switch looks at all of them."""
+        begin = time.monotonic()
+        self._plug(switch, range(self._size.endpoints, self._size.endpoints + 1))
+        took = (time.monotonic() - begin) * 1e3
+        switch.del_port(BRIDGE, str(self._ends[self._size.endpoints]["name"]))
+        return took
+
+    def _unwaited(self, switch: DummySwitch) -> float:
+        """Return how long ovs-vsctl(8) takes to write down whose a port is."""
+        name = str(self._ends[0]["name"])
+        begin = time.monotonic()
+        switch.vsctl("--no-wait", "set", "interface", name, f"external_ids:iface-id={name}")
+        took = (time.monotonic() - begin) * 1e3
+        time.sleep(QUIET_S)
+        return took
+
+    def _least(self, switch: DummySwitch) -> list[float]:
+        """Return how long the switch itself takes, holding as many flows, with one bundle for a port."""
+        held = 3 * self._size.endpoints + 4 * self._size.rules
+        bodies = [
+            flow_mod_body(flow)
+            for flow in encode_program(some_flows(held + self._runs * OF_ONE)).flows.values()
+        ]
+        client = BareClient(switch.run_dir, BRIDGE)
+        client.put(bodies[:held])
+        found = []
+        for number in range(self._runs):
+            time.sleep(QUIET_S)
+            port = range(self._size.endpoints + number, self._size.endpoints + number + 1)
+            plugging = threading.Thread(target=self._plug, args=(switch, port))
+            begin = held + number * OF_ONE
+            found.append(client.plugged(plugging.start, 1 + number, bodies[begin : begin + OF_ONE]))
+            plugging.join()
+            switch.del_port(BRIDGE, str(self._ends[self._size.endpoints + number]["name"]))
+        client.close()
+        switch.ofctl("del-flows", BRIDGE)
+        time.sleep(FREED_S)
+        return found
+
+    def _changes(self, switch: DummySwitch, one: _Running) -> dict[str, list[float]]:
+        switch.vsctl("set-manager", f"tcp:127.0.0.1:{self._ovsdb}")
+        one.rest(lambda: len(one.controller.heard) >= self._size.endpoints)
+        begin = time.monotonic()
+        switch.vsctl("set-controller", BRIDGE, f"tcp:127.0.0.1:{self._openflow}")
+        one.until(lambda: len(one.confirmed) and not one.keeper.is_pending)
+        found = {LOADED: [(one.confirmed[-1] - begin) * 1e3]}
+        found[FLOWS] = [float(one.keeper.status.flows)]
+        # A restart is not to wait for the switch's own pauses, which grow to 8 s unless said.
+        switch.vsctl("set", "controller", BRIDGE, "max_backoff=1000")
+        switch.vsctl("set", "manager", f"tcp:127.0.0.1:{self._ovsdb}", "max_backoff=1000")
+        one.rest(lambda: not one.keeper.is_pending)
+        for number in range(self._runs):
+            self._plugged(switch, one, self._size.endpoints + number, found)
+        for number in range(self._runs):
+            self._rules[number]["services"] = [f"tcp/{7 + number}"]
+            self._timed(one, EDITED, self._rules_written(), found)
+            self._ends[number]["labels"] = {"zone": f"zone{(number + 1) % 20}"}
+            self._timed(one, MEMBER, self._inventory_written(), found)
+        return found
+
+    def _timed(
+        self, one: _Running, what: str, save: Callable[[], object], found: dict[str, list[float]]
+    ) -> None:
+        """Change a document on disk: from saving it, and from when it had been read, to in force."""
+        read: list[float] = []
+        reconciler = one.controller.reconciler
+        amend = reconciler.amend
+
+        def noted(configuration: Configuration) -> Configuration:
+            read.append(time.monotonic())
+            return amend(configuration)
+
+        reconciler.amend = noted
+        begin = time.monotonic()
+        whole = one.changed(begin, save)
+        reconciler.amend = amend
+        found.setdefault(f"{what} (saved)", []).append(whole)
+        found.setdefault(f"{what} (read)", []).append(whole - (read[0] - begin) * 1e3)
+
+    def _plugged(
+        self, switch: DummySwitch, one: _Running, number: int, found: dict[str, list[float]]
+    ) -> None:
+        begin = time.monotonic()
+        heard = len(one.controller.heard)
+        whole = one.changed(begin, lambda: self._plug(switch, range(number, number + 1)))
+        confirmed_at = begin + whole / 1e3
+        word = max(at for at in one.controller.heard[heard:] if at < confirmed_at)
+        found.setdefault(PLUGGED, []).append(whole)
+        found.setdefault("a port plugged, database's word to confirmed", []).append(
+            (confirmed_at - word) * 1e3
+        )
+
+    def _restarts(self) -> dict[str, list[float]]:
+        """Start it as a process of its own, on the bridge as it is.
+
+        The first start is not counted: modules are compiled there, as they are when a package is installed.
+        """
+        found: dict[str, list[float]] = {}
+        environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(self._folder / "compiled")}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        for number in range(1 + min(3, self._runs)):
+            begin = time.monotonic()
+            with self._command(environment) as process:
+                status = self._settled()
+                found.setdefault(RESTARTED, []).append((time.monotonic() - begin) * 1e3)
+                known = ask(self._state / "control.sock", "/status")["endpoints"]
+                assert sum(bool(one["places"]) for one in known) >= self._size.endpoints
+                sent = status["bridges"][0]["changes_applied"]
+                found.setdefault("flows changed by a restart", []).append(float(sent))
+                time.sleep(2.0)
+                kept = Path(f"/proc/{process.pid}/status").read_text().partition("VmRSS:")[2].split()[0]
+                found.setdefault(MEMORY, []).append(int(kept) / 1024)
+            if number == 0:
+                assert found["flows changed by a restart"] == [0.0]
+                found = {}
+        return found
+
+    @contextmanager
+    def _command(self, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+        """Give ``zonewall run`` as a process of its own, which is ended afterwards, whatever happens."""
+        # setpriv: a measurement that is killed takes it along.
+        words = ["setpriv", "--pdeathsig", "KILL", str(Path(sys.executable).with_name("zonewall"))]
+        words += ["run", str(self._directory), "--state", str(self._state)]
+        words += ["--openflow", f"tcp:127.0.0.1:{self._openflow}", "--ovsdb", f"tcp:127.0.0.1:{self._ovsdb}"]
+        quiet = subprocess.DEVNULL
+        with subprocess.Popen(words, stdout=quiet, stderr=quiet, env=environment) as process:
+            try:
+                yield process
+            finally:
+                process.terminate()
+
+    def _settled(self) -> dict[str, Any]:
+        """Wait until all is in force; what is asked often is not to cost the controller much."""
+        control = self._state / "control.sock"
+        deadline = time.monotonic() + PATIENCE_S
+        bridges: dict[str, Any] = {}
+        while time.monotonic() < deadline:
+            with suppress(ControllerUnreachableError):
+                bridges = look(control, "bridges")
+                if all(one["state"] == "in-force" and not one["pending"] for one in bridges["bridges"]):
+                    return bridges
+            time.sleep(0.01)
+        raise AssertionError(str(bridges)[:500])
+
+    def _plug(self, switch: DummySwitch, numbers: range) -> None:
+        words: list[str] = []
+        for number in numbers:
+            name = str(self._ends[number]["name"])
+            words += ["--", "add-port", BRIDGE, name, "--", "set", "interface", name, "type=dummy"]
+            words += [f"external_ids:iface-id={name}"]
+        switch.vsctl(*words[1:])
+
+    def _inventory_written(self) -> Callable[[], object]:
+        hosts = {HOST: {"bridges": {BRIDGE: {"attachment": "fabric", "datapath-id": f"{0xA1:016x}"}}}}
+        return self._written("inventory", {"kind": "inventory", "hosts": hosts, "endpoints": self._ends})
+
+    def _rules_written(self) -> Callable[[], object]:
+        zones = {f"zone{number}": {"labels": {"zone": f"zone{number}"}} for number in range(20)}
+        tiers = [{"name": "application", "rules": self._rules}]
+        return self._written("acme", {"kind": "tenant", "tenant": "acme", "zones": zones, "tiers": tiers})
+
+    def _written(self, name: str, document: dict[str, Any]) -> Callable[[], object]:
+        """Write a document beside its place; return what puts it there."""
+        new = self._folder / "new"
+        new.write_text(yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False))
+        return lambda: new.replace(self._directory / f"{name}.yaml")
+
+
+def _endpoint(one: Any) -> dict[str, Any]:
+    mac = ":".join(f"{octet:02x}" for octet in one.mac.to_bytes(6, "big"))
+    ips = [str(ip) for ip in one.ips]
+    made = {"name": one.name, "tenant": "acme", "iface-id": one.name, "mac": mac, "ips": ips}
+    return {**made, "labels": dict(one.labels)}
+
+
+def _rule(one: Any) -> dict[str, Any]:
+    ((first, last),) = one.services[0].ports
+    ends = {"from": one.sources[0].zone, "to": one.destinations[0].zone}
+    return {"name": one.name, **ends, "services": [f"tcp/{first}-{last}"], "action": "allow"}
