@@ -36,7 +36,7 @@ def _figures(size: Size, runs: int) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         found = Run(Path(folder), size, runs).measure()
     ovn = peer(size, runs)
-    group = "end_to_end" if size == FULL else f"end_to_end/{size.endpoints} ports, {size.rules:,} rules"
+    group = "end_to_end/" if size == FULL else f"end_to_end/{size.endpoints:,} x {size.rules:,}: "
     for what, samples in found.items():
         # What is saved and what is read of it are two views of one change.
         same = what.removesuffix(" (saved)").removesuffix(" (read)")
@@ -45,7 +45,7 @@ def _figures(size: Size, runs: int) -> Iterator[Figure]:
         if theirs is not None and same in TIMES:
             target = theirs / TIMES[same]
         yield Figure(
-            f"{group}/{what}",
+            f"{group}{what}",
             "MiB" if what == MEMORY else "flows" if what.startswith("flows") else "ms",
             tuple(samples),
             "OVN" if theirs is not None else "",
