@@ -57,8 +57,8 @@ class OvnHost:
         databases = (f"--ovn{name}-db=unix:{self._folder}/{name}.sock" for name in ("nb", "sb"))
         self._spawn("ovn-northd", *databases)
         self.start_controller()
-        southbound = f"--db=unix:{self._folder}/sb.sock"
-        self._until("the chassis registers", lambda: self.run("ovn-sbctl", southbound, "list", "chassis"))
+        words = ("ovn-sbctl", self._limit(), f"--db=unix:{self._folder}/sb.sock", "list", "chassis")
+        self._until("the chassis registers", lambda: self.run(*words))
 
     def start_controller(self) -> None:
         """Start ``ovn-controller``."""
@@ -68,7 +68,7 @@ class OvnHost:
         """Let ``ovn-controller`` end as for a restart: what it installed stays."""
         assert self._controller is not None
         control = f"{self._folder}/ovn-controller.{self._controller.pid}.ctl"
-        self.run("ovn-appctl", "-t", control, "exit", "--restart")
+        self.run("ovn-appctl", self._limit(), "-t", control, "exit", "--restart")
         self._controller.wait(max(1.0, self._deadline - time.monotonic()))
         self._daemons.remove(self._controller)
 
@@ -86,11 +86,16 @@ class OvnHost:
 
     def nbctl(self, *words: str) -> str:
         """Run ovn-nbctl(8) on the northbound database."""
-        return self.run("ovn-nbctl", f"--db=unix:{self._folder}/nb.sock", *words).strip()
+        return self.run("ovn-nbctl", self._limit(), f"--db=unix:{self._folder}/nb.sock", *words).strip()
 
     def vsctl(self, *words: str) -> str:
         """Run ovs-vsctl(8) on the switch's database, as long as it takes."""
-        return self.run("ovs-vsctl", f"--db={self.switch.db}", *words).strip()
+        with self.vsctl_running(*words) as command:
+            return self.output(command).strip()
+
+    def vsctl_running(self, *words: str) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+        """Give ovs-vsctl(8) while it runs, for ``output``."""
+        return self._running("ovs-vsctl", self._limit(), f"--db={self.switch.db}", *words)
 
     def flows(self) -> int:
         """Return how many flows the bridge has."""
@@ -111,11 +116,11 @@ class OvnHost:
             TimeoutError: the deadline has passed.
             subprocess.CalledProcessError: it failed.
         """
-        with self.running(*words) as command:
+        with self._running(*words) as command:
             return self.output(command)
 
     @contextlib.contextmanager
-    def running(self, *words: str) -> Iterator[subprocess.Popen[str]]:
+    def _running(self, *words: str) -> Iterator[subprocess.Popen[str]]:
         """Give a command that runs; it is ended if it has not ended by itself."""
         with subprocess.Popen(
             words, env=self._env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -135,6 +140,10 @@ class OvnHost:
         if command.returncode:
             raise subprocess.CalledProcessError(command.returncode, str(command.args), out, errors)
         return out
+
+    def _limit(self) -> str:
+        """Return the option by which a command ends by itself, should this process be killed."""
+        return f"--timeout={max(1, int(self._deadline - time.monotonic())) + 5}"
 
     def _check(self) -> None:
         for daemon in self._daemons:

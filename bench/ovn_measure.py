@@ -136,7 +136,7 @@ class _Workload:
         """Return the time from plugging a port until OVN says that its flows are installed."""
         host = self._host
         words = ("wait-until", "interface", one.name, "external_ids:ovn-installed=true")
-        with host.running("ovs-vsctl", f"--db={host.switch.db}", *words) as waiting:
+        with host.vsctl_running(*words) as waiting:
             time.sleep(SETTLE_S)
             begin = time.perf_counter()
             host.vsctl(*_plug(one))
