@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from zonewall.errors import ZonewallError
 from zonewall.reconciler.faults import MOST_KINDS, Faults, in_one_line
@@ -60,6 +61,49 @@ def test_what_other_threads_tell_before_the_work_begins_waits_and_is_done_in_ord
         told.join()
 
     assert asyncio.run(scene(inbox, done)) == [1, 2, 3, 4]
+
+
+def test_who_has_little_to_be_done_does_not_wait_behind_who_has_much() -> None:
+    async def scene() -> list[str]:
+        inbox, done = Inbox(Faults()), list[str]()
+        for number in range(1000):
+            inbox.put(lambda number=number: done.append(f"much {number}"), "much")
+        for number in range(2):
+            inbox.put(lambda number=number: done.append(f"little {number}"), "little")
+        await worked(inbox, until=lambda: len(done) == 1002)
+        return done
+
+    done = asyncio.run(scene())
+    assert done[:5] == ["much 0", "little 0", "much 1", "little 1", "much 2"]
+    assert done[5:] == [f"much {number}" for number in range(3, 1000)]
+
+
+def test_the_loop_is_called_once_for_all_that_another_thread_posts_meanwhile() -> None:
+    async def scene() -> tuple[list[int], int]:
+        inbox, done, calls = Inbox(Faults()), list[int](), 0
+        working = asyncio.create_task(inbox.work())
+        await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        call = loop.call_soon_threadsafe
+
+        def counted(*what: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            return call(*what)
+
+        loop.call_soon_threadsafe = counted  # type: ignore[method-assign]
+        told = threading.Thread(
+            target=lambda: [inbox.post(lambda n=n: done.append(n)) for n in range(1000)]  # type: ignore[misc]
+        )
+        told.start()
+        told.join()  # the loop stands still
+        while len(done) < 1000:
+            await asyncio.sleep(0)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        return done, calls
+
+    assert asyncio.run(scene()) == (list(range(1000)), 1)
 
 
 def test_an_event_that_is_refused_does_not_end_the_work() -> None:
