@@ -60,6 +60,32 @@ def test_a_host_that_listens_is_connected_to_and_its_path_may_be_a_socket(tmp_pa
             tcp.stop()
 
 
+def test_a_host_of_which_too_much_waits_is_read_no_further_until_there_is_room_and_is_not_lost(
+    tmp_path: Path,
+) -> None:
+    full: set[str] = set()
+    hosts = declared_hosts("hv1") | declared_hosts("hv2")
+    with (
+        database_host(tmp_path / "hv1", "hv1") as host,
+        database_host(tmp_path / "hv2", "hv2") as other,
+        follower(hosts, Patience(probe_s=0.5), is_full=full.__contains__) as ear,
+    ):
+        port = ear.service.listen("127.0.0.1", 0, None)
+        for one in (host, other):
+            one.vsctl("add-br", "br0")
+            one.connect_to(f"tcp:127.0.0.1:{port}")
+        for name in ("hv1", "hv2"):
+            ear.until_a(SnapshotComplete, host=name)
+        full.add("hv1")
+        _add_port(host, "tap1")
+        _add_port(other, "tap2")
+        ear.until_a(PortSeen, host="hv2", name="tap2")
+        assert ear.quiet(2.0) == []  # longer than a silent host is waited for
+        full.clear()
+        ear.until_a(PortSeen, host="hv1", name="tap1")
+        assert not any(isinstance(one, HostLost) for one in ear.heard)
+
+
 def test_each_change_of_a_port_is_told_once(tmp_path: Path) -> None:
     with database_host(tmp_path / "hv1", "hv1") as host, follower(declared_hosts("hv1")) as ear:
         host.start_switch()

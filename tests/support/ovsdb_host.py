@@ -210,10 +210,11 @@ def follower(
     hosts: Mapping[HostName, HostDeclaration],
     patience: Patience = IMPATIENT,
     client_tls: TlsFiles | None = None,
+    is_full: Callable[[HostName], bool] = lambda _: False,
 ) -> Iterator[Follower]:
     """Give a started service that follows these hosts, and stop it afterwards."""
     said: queue.SimpleQueue[Observation] = queue.SimpleQueue()
-    service = OvsdbService(said.put, client_tls=client_tls, patience=patience)
+    service = OvsdbService(said.put, client_tls=client_tls, patience=patience, is_full=is_full)
     service.set_hosts(hosts)
     service.start()
     try:

@@ -40,7 +40,10 @@ class RunningController:
         new.replace(self.policies / f"{name}.yaml")
 
     def start(self, *words: str, ovsdb: bool = True) -> None:
-        """Start ``zonewall run``, listening in plain on loopback unless ``words`` say where."""
+        """Start ``zonewall run``, listening in plain on loopback unless ``words`` say where, and wait for it.
+
+        A switch that it had refused would wait longer each time before it tries again.
+        """
         listening = words or ("--openflow", f"tcp:127.0.0.1:{self.openflow}")
         if ovsdb:
             listening += ("--ovsdb", f"tcp:127.0.0.1:{self.ovsdb}")
@@ -49,6 +52,7 @@ class RunningController:
                 [str(ZONEWALL), "run", str(self.policies), "--state", str(self.state), *listening],
                 stdout=log, stderr=log,
             )  # fmt: skip
+        self.until(lambda status: True)
 
     def stop(self) -> None:
         """End it; safe to call twice."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -39,11 +40,9 @@ def _show(document: dict[str, Any]) -> None:
     console.print(_table("hosts", document["hosts"], ("host", "database", "ovs_version", "problem")))
     columns = ("bridge", "state", "flows", "drift_repaired", "error")
     console.print(_table("bridges", document["bridges"], columns))
+    for text in _of_bridges(document["bridges"]):
+        console.print(text, style="red", markup=False)
     for bridge in document["bridges"]:
-        for row in bridge.get("set_aside", ()):
-            text = f"set aside on {bridge['bridge']}: {row['rule'] or 'no rule'}, {row['flow']}"
-            text += f": {row['reason']}; closed meanwhile, tried again in {row['retry_in_s']} s"
-            console.print(text, style="red", markup=False)
         _show_foreign(console, bridge)
     places = [
         {"endpoint": endpoint["endpoint"], **place}
@@ -75,6 +74,15 @@ def _show(document: dict[str, Any]) -> None:
     if document["configuration"]["refused"]:
         console.print("[red]the configuration on disk is refused; the last good one is in force[/]")
         console.print(document["configuration"]["refused"], markup=False)
+
+
+def _of_bridges(bridges: list[dict[str, Any]]) -> Iterator[str]:
+    for bridge in bridges:
+        for row in bridge.get("set_aside", ()):
+            text = f"set aside on {bridge['bridge']}: {row['rule'] or 'no rule'}, {row['flow']}"
+            yield text + f": {row['reason']}; closed meanwhile, tried again in {row['retry_in_s']} s"
+        if bridge.get("dropped"):
+            yield f"{bridge['bridge']} sends more than can be taken: {bridge['dropped']} messages dropped"
 
 
 def _state(document: dict[str, Any]) -> list[str]:

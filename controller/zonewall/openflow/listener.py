@@ -17,6 +17,7 @@ from zonewall.openflow.channel import Channel
 from zonewall.openflow.errors import RequestRefused
 from zonewall.openflow.events import BridgeDown, BridgeUp, ConnectionRefused, Fenced
 from zonewall.openflow.handshake import greet
+from zonewall.openflow.pause import Room
 from zonewall.openflow.session import Emit, Session
 from zonewall.openflow.tls import TlsFiles, certificate_names
 from zonewall.openflow.waiting import Limits
@@ -61,8 +62,16 @@ class ListenerOptions:
 class Listener:
     """Accepts bridges; ``sessions`` holds those that are up, by datapath id."""
 
-    def __init__(self, options: ListenerOptions, admit: Admit, emit: Emit) -> None:
+    def __init__(
+        self, options: ListenerOptions, admit: Admit, emit: Emit, room: Room = lambda _: None
+    ) -> None:
         """Check the options; nothing is opened yet.
+
+        Args:
+            options: where to listen and how much to bear.
+            admit: decides who is let in.
+            emit: called with each event.
+            room: asked before more is read of a bridge.
 
         Raises:
             AdmissionError: plain TCP was asked for on an address that others can reach.
@@ -75,6 +84,7 @@ class Listener:
         self.sessions: dict[int, Session] = {}
         self._admit = admit
         self._emit = emit
+        self._room = room
         self._context = options.tls.context() if options.tls else None
         self._written = options.tls.written() if options.tls else ()
         self._socket: socket.socket | None = None
@@ -238,7 +248,7 @@ class Listener:
             await asyncio.sleep(0)
         if datapath_id in self.sessions and self.sessions[datapath_id] is not other:
             raise _refused(datapath_id, "another connection with this datapath id was quicker")
-        session = Session(channel, datapath_id, peer, self._emit, self.options.limits)
+        session = Session(channel, datapath_id, peer, self._emit, self.options.limits, self._room)
         self.sessions[datapath_id] = session
         return session
 

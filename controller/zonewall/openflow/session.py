@@ -18,6 +18,7 @@ from zonewall.openflow.events import Event, Fenced, FlowCount, FlowsChanged, Por
 from zonewall.openflow.fingerprint import Fingerprint, Fingerprinter
 from zonewall.openflow.messages import Multipart
 from zonewall.openflow.parse import Header
+from zonewall.openflow.pause import Pause, Room
 from zonewall.openflow.silence import watch_silence
 from zonewall.openflow.waiting import Allowance, Limits, Waiter
 from zonewall.pipeline.model import MeterEntry
@@ -33,16 +34,18 @@ class Session:
     """A bridge that was let in. All methods are coroutines of the listener's loop."""
 
     def __init__(
-        self, channel: Channel, datapath_id: int, peer_address: str, emit: Emit, limits: Limits
-    ) -> None:
+        self, channel: Channel, datapath_id: int, peer: str, emit: Emit, limits: Limits,
+        room: Room = lambda _: None,
+    ) -> None:  # fmt: skip
         """Take over a connection whose features reply has been read."""
         self.datapath_id = datapath_id
-        self.peer_address = peer_address
+        self.peer_address = peer
         self.channel = channel
         self.limits = limits
         self.most_flows: Callable[[], int] = lambda: limits.max_flows
         """Returns how many flows the bridge may show when it is read."""
         self._emit = emit
+        self._pause = Pause(room, datapath_id)
         self._waiters: list[Waiter] = []
         self._last_heard = 0.0
         self._closed: SessionClosed | None = None
@@ -60,12 +63,16 @@ class Session:
         clock = asyncio.get_running_loop().time
         self._last_heard = clock()
         watch = asyncio.create_task(
-            watch_silence(self.channel, self.limits, lambda: self._last_heard, self.close)
+            watch_silence(
+                self.channel, self.limits, lambda: self._last_heard, lambda: not self._pause.is_on, self.close
+            )
         )
         try:
-            while True:
+            await self._pause.wait()
+            while self._closed is None:
                 for header, body in await self.channel.read():
                     self._take(header, body)
+                await self._pause.wait()
                 self._last_heard = clock()
         except (SessionClosed, Malformed) as error:
             self.close(str(error))
@@ -78,6 +85,7 @@ class Session:
     def close(self, reason: str) -> None:
         """End the session; ``run`` returns. The first reason counts."""
         self._closed = self._closed or SessionClosed(reason)
+        self._pause.end()
         for waiter in self._waiters:
             waiter.fail(self._closed)
         self.channel.abort()

@@ -13,18 +13,22 @@ from zonewall.openflow.waiting import Limits
 
 
 async def watch_silence(
-    channel: Channel, limits: Limits, last_heard: Callable[[], float], cut: Callable[[str], None]
+    channel: Channel,
+    limits: Limits,
+    last_heard: Callable[[], float],
+    is_read: Callable[[], bool],
+    cut: Callable[[str], None],
 ) -> None:
     """Ask a silent bridge for a sign of life, and ``cut`` it when there is none; then return.
 
-    Silence counts from the question on, so that a pause of the controller itself cuts nobody. ``last_heard``
-    returns the loop's time (s) at which something came last.
+    Silence counts from the question on, so that a pause of the controller itself cuts nobody, and not while the
+    bridge is not read. ``last_heard`` returns the loop's time (s) at which something came last.
     """
     loop = asyncio.get_running_loop()
     asked_at: float | None = None
     while True:
         now = loop.time()
-        if asked_at is not None and last_heard() >= asked_at:
+        if asked_at is not None and (last_heard() >= asked_at or not is_read()):
             asked_at = None
         if asked_at is not None and now - asked_at >= limits.dead_after_s - limits.echo_after_s:
             cut(f"nothing heard for {now - last_heard():.0f} s")

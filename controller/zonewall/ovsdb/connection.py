@@ -19,6 +19,9 @@ from zonewall.ovsdb.setup import BridgeKeeper
 from zonewall.ovsdb.view import HostView, Rows
 from zonewall.values.names import BridgeName, HostName
 
+_HELD_MS = 50.0
+"""A host of which too much waits is looked at again so soon."""
+
 
 class FollowedDatabase(idl.Idl):  # type: ignore[misc]  # python-ovs has no types
     """An IDL on a session that exists already; what it cannot follow ends it instead of being left out."""
@@ -68,6 +71,7 @@ class HostConnection:
         changed: Callable[[HostConnection, bool], None],
         lost: Callable[[HostConnection, str], None],
         setup_report: Callable[[HostConnection, BridgeName, bool, str | None], None],
+        is_full: Callable[[HostName], bool] = lambda _: False,
     ) -> None:
         """Take the session over.
 
@@ -79,6 +83,7 @@ class HostConnection:
             changed: called with True for the first snapshot, False for each change afterwards.
             lost: called once, when nothing more will come.
             setup_report: what came of a wish for a bridge.
+            is_full: while it says so, nothing more is read of the host, and TCP tells it.
         """
         self.host = host
         self.peer = newcomer.peer
@@ -93,7 +98,7 @@ class HostConnection:
         self._rows = Rows()
         self._database = FollowedDatabase(self._session, self._rows)
         self._deadline_ms = timeval.msec() + snapshot_deadline_s * 1000
-        self._changed, self._lost = changed, lost
+        self._changed, self._lost, self._is_full = changed, lost, is_full
         self.rouser = Rouser(self._session)
         self.keeper = BridgeKeeper(
             self._database, lambda bridge, done, why: setup_report(self, bridge, done, why)
@@ -102,6 +107,8 @@ class HostConnection:
     def run(self) -> None:
         """Take in what came, send what is due."""
         self.rouser.run()
+        if self._is_held():
+            return
         try:
             moved = self._database.run()
         except BridgeError as problem:
@@ -116,6 +123,10 @@ class HostConnection:
 
     def wait(self, wants: Wants) -> None:
         """Wait for the host, or for the next probe or retry."""
+        if self._is_held():
+            wants.timer_wait(_HELD_MS)
+            self.rouser.wait(wants)
+            return
         self._database.wait(wants)
         self.rouser.wait(wants)
         if self.in_step:
@@ -139,6 +150,9 @@ class HostConnection:
     def root(self) -> RootFacts | None:
         """Return what the host says of itself now."""
         return self._rows.root
+
+    def _is_held(self) -> bool:
+        return self.in_step and self._is_full(self.host)
 
     def _follow(self, moved: bool) -> None:
         if not self.in_step:

@@ -73,10 +73,11 @@ class Fleet:
         emit: Callable[[Observation], None],
         client_tls: Renewed | None,
         patience: Patience,
+        is_full: Callable[[HostName], bool] = lambda _: False,
     ) -> None:
-        """``client_tls``: for hosts that are connected out to with ``ssl:``."""
+        """``client_tls``: for hosts that are connected out to with ``ssl:``; ``is_full``: who is not read."""
         self._loop, self._emit = loop, emit
-        self._client_tls, self._patience = client_tls, patience
+        self._client_tls, self._patience, self._is_full = client_tls, patience, is_full
         self._hosts: dict[HostName, _Known] = {}
         self._listeners: list[Listener] = []
         self._half_open: dict[Handshake, None] = {}
@@ -235,6 +236,7 @@ class Fleet:
             changed=self._changed,
             lost=self._lost,
             setup_report=self._setup_report,
+            is_full=self._is_full,
         )
         for bridge, wanted in known.wishes.items():
             known.connection.keeper.wish(bridge, wanted)

@@ -29,6 +29,7 @@ class OvsdbService:
         *,
         client_tls: TlsFiles | None = None,
         patience: Patience | None = None,
+        is_full: Callable[[HostName], bool] = lambda _: False,
     ) -> None:
         """Prepare; nothing happens before ``start``.
 
@@ -36,13 +37,14 @@ class OvsdbService:
             emit: called in the service's thread with each observation; must not block.
             client_tls: for hosts that are connected out to with ``ssl:``.
             patience: how long others are waited for.
+            is_full: asked before more is read of a host's database; called in the service's thread.
 
         Raises:
             ZonewallError: the TLS files cannot be used.
         """
         self._loop = Loop()
         context = Renewed(client_tls, client_context) if client_tls is not None else None
-        self._fleet = Fleet(self._loop, emit, context, patience or Patience())
+        self._fleet = Fleet(self._loop, emit, context, patience or Patience(), is_full)
         self._thread = threading.Thread(target=self._loop.run, name="zonewall-ovsdb", daemon=True)
 
     def start(self) -> None:

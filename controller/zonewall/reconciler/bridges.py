@@ -26,6 +26,7 @@ from zonewall.openflow.events import (
     Port,
     PortChange,
     PortChanged,
+    SwitchError,
 )
 from zonewall.pipeline.cookie import Reason
 from zonewall.pipeline.model import Action, Output
@@ -51,6 +52,7 @@ from zonewall.reconciler.keeper import BridgeLink
 from zonewall.reconciler.naming import value_of
 from zonewall.reconciler.probing import EVERY_S
 from zonewall.reconciler.reconciler import READDRESS_S, Reconciler
+from zonewall.reconciler.seldom import Lately, Names, Seldom
 from zonewall.values.names import DatapathId, EndpointKey, HostName, OfPort, TenantName
 
 OFPP_TABLE = 0xFFFFFFF9
@@ -58,8 +60,6 @@ OFPP_CONTROLLER = 0xFFFFFFFD
 DISCOVERY_S = 0.2
 REINJECT_S = 0.5
 MOST_WAITING = 256
-MOST_REFUSED = 100
-REFUSED_EVERY_S = 60.0
 
 _log = structlog.get_logger()
 
@@ -94,10 +94,11 @@ class BridgeEvents:
         self._links: dict[BridgeKey, Speaker] = {}
         self._waiting: dict[BridgeKey, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self.refused: dict[str, str] = {}
-        self._told: dict[str, tuple[float, str]] = {}
+        self.refused = Lately()
+        self._seldom = Seldom()
+        self._names = Names()
         self.intruders = Intruders(reconciler.recorder)
-        self._cuts = Cuts(reconciler)
+        self.cuts = Cuts(reconciler)
         self.health = Health(reconciler)
 
     def take(self, event: Event) -> None:
@@ -117,8 +118,8 @@ class BridgeEvents:
                 self._others(event)
             case ConnectionRefused():
                 self._refused(event)
-            case _:
-                _log.warning("bridge_event", what=str(event))
+            case SwitchError():
+                self._complained(event)
 
     def _others(self, event: FlowsChanged | FlowRemoved | Fenced) -> None:
         """Take what others did to flows, or the bridge; rows that count come and go all the time."""
@@ -135,18 +136,17 @@ class BridgeEvents:
             self._reconciler.keepers[key].told(others)
 
     def _refused(self, event: ConnectionRefused) -> None:
-        """Tell of a refusal once a minute for each address and reason; keep the last of so many addresses."""
+        """Keep the reason of the last so many addresses; tell of it seldom."""
         address = event.peer_address.rpartition(":")[0]
-        now = time.monotonic()
-        told_at, reason = self._told.pop(address, (-REFUSED_EVERY_S, ""))
-        if now - told_at >= REFUSED_EVERY_S or reason != event.reason:
-            told_at = now
+        if self._seldom.is_due(address, event.reason, time.monotonic()):
             _log.warning("bridge_refused", peer=event.peer_address, reason=event.reason)
-        self._told[address] = (told_at, event.reason)
-        self.refused.pop(address, None)
-        self.refused[address] = event.reason
-        for oldest in tuple(self.refused)[:-MOST_REFUSED]:
-            del self.refused[oldest], self._told[oldest]
+        self.refused.note(address, event.reason)
+
+    def _complained(self, event: SwitchError) -> None:
+        """Tell of an error that nobody waits for, such as of a frame that was to be sent."""
+        who = f"bridge {event.datapath_id:016x}"
+        if self._seldom.is_due(who, (event.kind, event.code), time.monotonic()):
+            _log.warning("bridge_event", what=str(event))
 
     async def discover(self) -> None:
         """Send link discovery out of the fabric ports for ever."""
@@ -198,6 +198,8 @@ class BridgeEvents:
             return
         at = time.monotonic()
         for port in ports:
+            if not self._names.admit(key, port.name, gone=change is PortChange.DELETED):
+                continue
             fleet = self._reconciler.world.fleet
             roles = fleet.roles
             if change is PortChange.DELETED:
@@ -254,7 +256,7 @@ class BridgeEvents:
         elif event.userdata[0] == Reason.PROBE:
             self.health.heard(key, event)
         elif event.userdata[0] == Reason.CUT:
-            self._cuts.take(key, event)
+            self.cuts.take(key, event)
 
     def _announcement(self, key: BridgeKey, event: PacketIn) -> None:
         announcement = parse_announcement(event.frame)
@@ -270,9 +272,7 @@ class BridgeEvents:
         if moved and isinstance(announcement, Announcement) and len(event.frame) >= event.full_len:
             # Who asks for its own address is sent to its own port; what all have to hear is the MAC's place.
             told = event.frame if announcement.kind is AnnouncementKind.RARP else build_rarp(announcement.mac)
-            task = asyncio.get_running_loop().create_task(self._announce_again(key, event.in_port, told))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(self._announce_again(key, event.in_port, told))
 
     def _granted(self, key: BridgeKey, event: PacketIn) -> None:
         """Take what a DHCP server grants."""
@@ -307,9 +307,7 @@ class BridgeEvents:
         cause = f"announcement at {key}, ofport {event.in_port}"
         if self._reconciler.addresses.heard(configuration, owner, heard[1], cause):
             self._reconciler.readdress(True)
-            task = asyncio.get_running_loop().create_task(self._tell_again(key, event))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(self._tell_again(key, event))
 
     async def _tell_again(self, key: BridgeKey, event: PacketIn) -> None:
         await asyncio.sleep(READDRESS_S * 2)

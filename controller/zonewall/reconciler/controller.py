@@ -25,6 +25,7 @@ from zonewall.ovsdb.tls import TlsFiles as OvsdbTls
 from zonewall.pipeline.stages.connection_log import COLLECTORS
 from zonewall.pipeline.tables import RESOLVE, SOURCE
 from zonewall.placement.model import BridgeKey
+from zonewall.placement.observations import Observation
 from zonewall.policy.model import Configuration
 from zonewall.reconciler import actions, views
 from zonewall.reconciler.added import AddedEndpoints
@@ -34,6 +35,7 @@ from zonewall.reconciler.connection_log import ConnectionLog
 from zonewall.reconciler.counters import EVERY_S, Counters
 from zonewall.reconciler.doors import Doors, open_doors
 from zonewall.reconciler.garbage import Garbage
+from zonewall.reconciler.gate import Gate
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.intake import Intake
 from zonewall.reconciler.keeper import BridgeKeeper
@@ -102,8 +104,9 @@ class Controller:
         self.counters = Counters(options.state / "counters.json", self.reconciler.recorder)
         self.looks = Looks(self.reconciler, self._links, self.bridges.connections, self.counters)
         self.intake = Intake(self.reconciler, options.events, options.state)
+        self.gate = Gate(self.reconciler, self._took, self.hosts.take)
         tls = _ovsdb_tls(options.tls)
-        self.databases = OvsdbService(self._observed, client_tls=tls)
+        self.databases = OvsdbService(self._observed, client_tls=tls, is_full=self.gate.is_full)
         self.reconciler.on_configuration.append(self._follow_hosts)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -151,7 +154,7 @@ class Controller:
 
     def status(self) -> dict[str, Any]:
         """Return the status document."""
-        document = status_document(self.reconciler, self.hosts, self.bridges, self.journal.status)
+        document = status_document(self.reconciler, self.hosts, self.bridges, self.journal.status, self.gate)
         document["configuration"]["trial"] = self.trials.status()
         logged = {**self.bridges.connections.status(), "outputs": self.records.status()}
         return {**document, "events": self.intake.status(), "connections": logged}
@@ -220,7 +223,7 @@ class Controller:
             options = ListenerOptions(
                 address, port, generation_id, tls=tls, allow_plain=self.options.allow_plain
             )
-            listener = Listener(options, self._admit, self._bridge_event)
+            listener = Listener(options, self._admit, self.gate.bridge_event, self.gate.room_for)
             await listener.start(door.listening)
             self._listeners.append(listener)
 
@@ -277,9 +280,6 @@ class Controller:
                 return listener.sessions[datapath_id]
         return None
 
-    def _bridge_event(self, event: Event) -> None:
-        self.reconciler.post(lambda: self._took(event))
-
     def _took(self, event: Event) -> None:
         self.bridges.take(event)
         if isinstance(event, BridgeUp | BridgeDown):
@@ -293,8 +293,8 @@ class Controller:
         is_here = datapath_id is not None and self._session(datapath_id) is not None
         self.databases.await_bridge(key.host, key.bridge, awaited=not is_here)
 
-    def _observed(self, seen: Any) -> None:
-        self.reconciler.post(lambda: self.hosts.take(seen))
+    def _observed(self, seen: Observation) -> None:
+        self.gate.observed(seen)
 
     async def _is_alive(self, key: BridgeKey) -> bool:
         datapath_id = self.reconciler.world.datapath_of(key)

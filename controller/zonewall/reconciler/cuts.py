@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Any
 
 import structlog
@@ -14,6 +15,7 @@ from zonewall.pipeline.registers import ANSWER, LABEL_DST, LABEL_RULE, LABEL_SRC
 from zonewall.placement.model import BridgeKey
 from zonewall.reconciler.naming import Naming, protocol_word, value_of, written
 from zonewall.reconciler.reconciler import Reconciler
+from zonewall.reconciler.seldom import Seldom
 
 SAME_WITHIN_S = 60.0
 """Both ends' bridges report a connection that runs both ways: the second report so soon is the same cut."""
@@ -21,7 +23,11 @@ SAME_WITHIN_S = 60.0
 TOGETHER_S = 1.0
 """Packets that a bridge handles together all find the mark, before the first of them takes it away."""
 
-MOST_REMEMBERED = 20_000
+MOST_OF_ONE = 20_000
+"""So many cuts that one bridge has told of are remembered, and recorded, within that time.
+
+What it tells beyond that is counted: whoever has its host could have the journal written full.
+"""
 
 _log = structlog.get_logger()
 
@@ -33,7 +39,12 @@ class Cuts:
         """Record into the journal of ``reconciler``."""
         self._reconciler = reconciler
         self._naming = Naming(reconciler)
-        self._told: dict[tuple[int, PacketEnds], tuple[float, set[BridgeKey]]] = {}
+        self._told: dict[tuple[int, PacketEnds], tuple[float, BridgeKey, set[BridgeKey]]] = {}
+        """When a cut was told of first, by whom, and who has told of it since; the oldest first."""
+        self._of: Counter[BridgeKey] = Counter()
+        self._seldom = Seldom()
+        self.missed = 0
+        """Reports that left no record."""
 
     def take(self, bridge: BridgeKey, event: PacketIn) -> None:
         """Take the report of a bridge: a refused packet of a connection that had been allowed."""
@@ -43,8 +54,14 @@ class Cuts:
         if value_of(event, ANSWER):
             ends = ends.turned()
         number = event.label >> LABEL_RULE.low & LABEL_RULE.ones
-        if self._is_known((number, ends), bridge, time.monotonic()):
+        now_s = time.monotonic()
+        if self._is_known((number, ends), bridge, now_s):
             return
+        if self._of[bridge] >= MOST_OF_ONE:
+            self._missed(bridge, now_s)
+            return
+        self._told[number, ends] = (now_s, bridge, {bridge})
+        self._of[bridge] += 1
         names = self._naming.current()
         rule = names.rules.get(number, str(number))
         by = names.rules.get(value_of(event, RULE))
@@ -65,12 +82,26 @@ class Cuts:
 
     def _is_known(self, key: tuple[int, PacketEnds], bridge: BridgeKey, now_s: float) -> bool:
         """Say whether another bridge has told of this cut; one that tells again has allowed it in between."""
-        at, bridges = self._told.get(key, (0.0, set()))
-        if bridges and now_s - at < (TOGETHER_S if bridge in bridges else SAME_WITHIN_S):
+        while self._told and now_s - next(iter(self._told.values()))[0] >= SAME_WITHIN_S:
+            self._forget(next(iter(self._told)))
+        at, _, bridges = self._told.get(key, (0.0, None, set[BridgeKey]()))
+        if bridges and (bridge not in bridges or now_s - at < TOGETHER_S):
             bridges.add(bridge)
             return True
-        if len(self._told) >= MOST_REMEMBERED:
-            self._told = {one: known for one, known in self._told.items() if now_s - known[0] < SAME_WITHIN_S}
-        if len(self._told) < MOST_REMEMBERED:
-            self._told[key] = (now_s, {bridge})
+        self._forget(key)
         return False
+
+    def _forget(self, key: tuple[int, PacketEnds]) -> None:
+        if key in self._told:
+            self._of[self._told.pop(key)[1]] -= 1
+
+    def _missed(self, bridge: BridgeKey, now_s: float) -> None:
+        self.missed += 1
+        if self._seldom.is_due(str(bridge), "missed", now_s):
+            reason = (
+                f"a bridge told of more than {MOST_OF_ONE} cut connections a minute; the rest has no record"
+            )
+            self._reconciler.recorder.note(
+                Kind.GAP, f"bridge {bridge}", host=bridge.host, bridge=bridge.bridge, reason=reason
+            )
+            _log.warning("cuts_missed", bridge=str(bridge), reason=reason)

@@ -20,6 +20,7 @@ from zonewall.placement.observations import (
     SnapshotComplete,
 )
 from zonewall.reconciler.reconciler import Reconciler
+from zonewall.reconciler.seldom import Lately, Seldom
 from zonewall.values.names import HostName
 
 _log = structlog.get_logger()
@@ -33,7 +34,11 @@ class HostEvents:
         self._reconciler = reconciler
         self.connected: dict[HostName, str] = {}
         """Open vSwitch's version by host whose database is connected."""
-        self.refused: dict[str, str] = {}
+        self.problems: dict[str, str] = {}
+        """Why a host that is connected out to is not followed."""
+        self.refused = Lately()
+        """Why those who connected in are not, by address."""
+        self._seldom = Seldom()
 
     def take(self, seen: Observation) -> None:
         """Take one observation."""
@@ -50,21 +55,30 @@ class HostEvents:
             case HostSeen() | HostLost():
                 self._host(seen)
             case HostRefused() | HostUnreachable():
-                who = seen.peer if isinstance(seen, HostRefused) else seen.host
-                self.refused[who] = seen.reason
-                where = "" if isinstance(seen, HostRefused) else seen.host
-                reconciler.recorder.note(Kind.HOST, who, host=where, state="refused", reason=seen.reason)
-                _log.warning("host_refused", who=who, reason=seen.reason)
+                self._refused(seen)
             case BridgeReady():
                 pass
             case _:
                 _log.warning("host_not_ready", what=str(seen))
 
+    def _refused(self, seen: HostRefused | HostUnreachable) -> None:
+        """Keep the last so many; record and tell of it seldom, since anybody can be refused at any speed."""
+        if isinstance(seen, HostUnreachable):
+            who: str = seen.host
+            self.problems[seen.host] = seen.reason
+        else:
+            who = seen.peer
+            self.refused.note(who, seen.reason)
+        if self._seldom.is_due(who, seen.reason, seen.at):
+            where = "" if isinstance(seen, HostRefused) else seen.host
+            self._reconciler.recorder.note(Kind.HOST, who, host=where, state="refused", reason=seen.reason)
+            _log.warning("host_refused", who=who, reason=seen.reason)
+
     def _host(self, seen: HostSeen | HostLost) -> None:
         fleet = self._reconciler.world.fleet
         if isinstance(seen, HostSeen):
             self.connected[seen.host] = seen.ovs_version
-            self.refused.pop(seen.host, None)
+            self.problems.pop(seen.host, None)
             _log.info("host_connected", host=seen.host, peer=seen.peer, ovs_version=seen.ovs_version)
             self._reconciler.recorder.note(
                 Kind.HOST, seen.peer, host=seen.host, state="connected", ovs_version=seen.ovs_version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Any
 
 import structlog
@@ -15,6 +16,11 @@ from zonewall.values.addresses import format_mac
 
 TOLD_EVERY_S = 60.0
 
+MOST_PORTS = 64
+"""So many ports of a bridge are told apart: a bridge that lies can name as many as it likes."""
+
+OTHERS = "others"
+
 _log = structlog.get_logger()
 
 
@@ -25,10 +31,15 @@ class Intruders:
         """Record into ``recorder``."""
         self._recorder = recorder
         self._seen: dict[tuple[BridgeKey, str], dict[str, Any]] = {}
+        self._ports: Counter[BridgeKey] = Counter()
 
     def take(self, bridge: BridgeKey, port: str, event: PacketIn) -> None:
         """Take the report of one frame that was dropped; bridges send at most one a second for each port."""
         now = time.monotonic()
+        if (bridge, port) not in self._seen and self._ports[bridge] >= MOST_PORTS:
+            port = OTHERS
+        if (bridge, port) not in self._seen:
+            self._ports[bridge] += 1
         known = self._seen.setdefault((bridge, port), {"reports": 0, "told": -TOLD_EVERY_S})
         known["reports"] += 1
         known["mac"] = format_mac(int.from_bytes(event.frame[6:12], "big"))

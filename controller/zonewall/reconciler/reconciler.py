@@ -26,7 +26,7 @@ from zonewall.reconciler.compiler import Compiler
 from zonewall.reconciler.effect_log import log_effects
 from zonewall.reconciler.faults import Faults
 from zonewall.reconciler.hearing import Hearing
-from zonewall.reconciler.inbox import Inbox
+from zonewall.reconciler.inbox import Inbox, Source
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.kept_documents import KeptDocuments
 from zonewall.reconciler.links import LinkFinder
@@ -111,9 +111,9 @@ class Reconciler:
 
     # What others may call
 
-    def post(self, action: Callable[[], object]) -> None:
+    def post(self, action: Callable[[], object], source: Source = "") -> None:
         """Put something to do into the inbox, from any thread."""
-        self._inbox.post(action)
+        self._inbox.post(action, source)
 
     async def run(self) -> None:
         """Work until cancelled, or until a part has ended that must not (``ControllerBrokenError``)."""

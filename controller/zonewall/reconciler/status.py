@@ -14,6 +14,7 @@ from zonewall.placement.binding_record import Place
 from zonewall.placement.model import Binding
 from zonewall.policy.inventory import ForeignFlows
 from zonewall.reconciler.bridges import BridgeEvents
+from zonewall.reconciler.gate import Gate
 from zonewall.reconciler.holdings import foreign_row
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.reconciler import Reconciler
@@ -22,11 +23,12 @@ from zonewall.values.names import EndpointKey
 
 
 def status_document(
-    reconciler: Reconciler, hosts: HostEvents, bridges: BridgeEvents, journal: JournalStatus
+    reconciler: Reconciler, hosts: HostEvents, bridges: BridgeEvents, journal: JournalStatus, gate: Gate
 ) -> dict[str, Any]:
     """Return the controller's status, as ``zonewall status --output json`` shows it."""
     world = reconciler.world
     book = reconciler.addresses.book
+    refused: dict[str, str] = {**hosts.problems, **hosts.refused.words, **bridges.refused.words}
     return {
         "configuration": {
             "directory": str(reconciler.directory),
@@ -56,11 +58,16 @@ def status_document(
                 "host": name,
                 "database": "connected" if name in hosts.connected else "away",
                 "ovs_version": hosts.connected.get(name),
-                "problem": hosts.refused.get(name),
+                "problem": hosts.problems.get(name),
+                **gate.of_host(name),
             }
             for name in sorted(world.configuration.inventory.hosts)
         ],
-        "bridges": bridge_rows(reconciler),
+        "bridges": [
+            {**row, **gate.of_bridge(world.datapath_of(key))}
+            for key, row in zip(bridges_of(world.configuration), bridge_rows(reconciler), strict=True)
+        ],
+        "inbox": gate.status(),
         "endpoints": [
             {
                 "endpoint": key,
@@ -92,10 +99,8 @@ def status_document(
         ],
         "appliances": bridges.health.status(),
         "mirror_targets_that_sent": bridges.intruders.status(),
-        "refused": [
-            {"peer": peer, "reason": reason}
-            for peer, reason in sorted({**hosts.refused, **bridges.refused}.items())
-        ],
+        "cuts_without_record": bridges.cuts.missed,
+        "refused": [{"peer": peer, "reason": reason} for peer, reason in sorted(refused.items())],
     }
 
 

@@ -1,0 +1,105 @@
+"""What outsiders can have told, recorded or remembered has a bound, whoever they say they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+
+from support.whole_controller import one_bridge
+from zonewall.flows.packet_ends import packet_ends
+from zonewall.journal.record import Entry, Kind
+from zonewall.openflow.events import PacketIn
+from zonewall.placement.model import BridgeKey
+from zonewall.reconciler import cuts, intruders
+from zonewall.reconciler.reconciler import Reconciler
+from zonewall.reconciler.recorder import Recorder
+from zonewall.reconciler.seldom import EVERY_S, MOST, MOST_OF_ONE, Lately, Names, Seldom
+from zonewall.values.names import BridgeName, HostName
+
+BRIDGE, OTHER = (BridgeKey(HostName(host), BridgeName("br-int")) for host in ("hv1", "hv2"))
+
+
+class Kept:
+    """A journal that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def put(self, entries: Iterable[Entry], texts: Mapping[str, bytes] | None = None) -> None:
+        self.entries.extend(entries)
+
+
+def test_one_who_is_refused_for_ever_new_reasons_is_told_of_some_times_a_minute() -> None:
+    seldom = Seldom()
+    told = [seldom.is_due("10.0.0.1", number, number * 0.001) for number in range(1000)]
+    assert sum(told) == MOST_OF_ONE
+    assert seldom.untold == 1000 - MOST_OF_ONE
+    assert seldom.is_due("10.0.0.2", 1, 1.0)
+    assert not seldom.is_due("10.0.0.2", 1, 2.0)
+    assert seldom.is_due("10.0.0.1", 5000, EVERY_S)
+
+
+def test_ever_new_addresses_are_told_of_so_many_times_a_minute_in_all() -> None:
+    seldom = Seldom()
+    told = [seldom.is_due(f"2001:db8::{number:x}", "no", number * 0.001) for number in range(10_000)]
+    assert sum(told) == MOST
+
+
+def test_the_last_so_many_who_were_refused_are_kept() -> None:
+    lately = Lately(3)
+    for who in ("a", "b", "c", "a", "d"):
+        lately.note(who, f"not {who}")
+    assert lately.words == {"c": "not c", "a": "not a", "d": "not d"}
+
+
+def test_a_bridge_that_names_ports_without_end_has_so_many() -> None:
+    names = Names(2)
+    assert [names.admit(BRIDGE, name, gone=False) for name in ("a", "b", "a", "c")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert names.admit(OTHER, "c", gone=False)
+    names.admit(BRIDGE, "a", gone=True)
+    assert names.admit(BRIDGE, "c", gone=False)
+
+
+def test_a_bridge_that_names_ever_new_ports_that_should_only_listen_is_told_of_in_few_records() -> None:
+    journal = Kept()
+    seen = intruders.Intruders(Recorder(journal))
+    for number in range(1000):
+        seen.take(BRIDGE, str(number), PacketIn(1, 0, 0, b"\x04", number, (), 0, 60, bytes(60)))
+    seen.take(OTHER, "7", PacketIn(2, 0, 0, b"\x04", 7, (), 0, 60, bytes(60)))
+    rows = seen.status()
+    assert len(rows) == intruders.MOST_PORTS + 2
+    assert sum(row["reports"] for row in rows) == 1001
+    assert sum(one.kind is Kind.INTRUDED for one in journal.entries) == len(rows)
+
+
+def segment(sport: int) -> bytes:
+    """Return a TCP segment between two addresses from a port."""
+    ip = bytes.fromhex("450000280000000040060000 0a000001 0a000002")
+    return bytes(12) + b"\x08\x00" + ip + sport.to_bytes(2, "big") + b"\x00\x50" + bytes(16)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(cuts, "MOST_OF_ONE", 10)
+    return 10
+
+
+def test_of_one_bridge_so_many_cuts_a_minute_leave_a_record_and_the_rest_is_counted(
+    few: int, tmp_path: Path
+) -> None:
+    journal = Kept()
+    told = cuts.Cuts(Reconciler(one_bridge(tmp_path / "policies"), tmp_path / "state", b"k" * 32, journal))
+    assert packet_ends(segment(1)) is not None
+    for sport in range(1, few * 3 + 1):
+        told.take(BRIDGE, PacketIn(1, 0, 0, b"\x08", 1, (), 0, 54, segment(sport)))
+    told.take(OTHER, PacketIn(2, 0, 0, b"\x08", 1, (), 0, 54, segment(60_000)))
+    assert sum(one.kind is Kind.CUT for one in journal.entries) == few + 1
+    assert sum(one.kind is Kind.GAP for one in journal.entries) == 1
+    assert told.missed == 2 * few
