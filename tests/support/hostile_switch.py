@@ -9,7 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 NICIRA, PACKET_IN2 = 0x2320, 30
-HELLO, ERROR, EXPERIMENTER, FEATURES, PORT_STATUS, MULTIPART, BARRIER, ROLE = 0, 1, 4, 5, 12, 18, 20, 24
+HELLO, ERROR, ECHO, EXPERIMENTER, FEATURES, PORT_STATUS, MULTIPART, BARRIER, ROLE = (
+    0,
+    1,
+    2,
+    4,
+    5,
+    12,
+    18,
+    20,
+    24,
+)
 PORT_DESC = 13
 
 
@@ -81,7 +91,7 @@ class HostileSwitch:
         if kind == FEATURES:
             features = struct.pack("!QIBB2xII", self._datapath_id, 0, 254, 0, 0, 0)
             self._socket.sendall(message(FEATURES + 1, xid, features))
-        elif kind in (ROLE, BARRIER):
+        elif kind in (ECHO, ROLE, BARRIER):
             self._socket.sendall(message(kind + 1, xid, body))
         elif kind == MULTIPART and int.from_bytes(body[:2], "big") == PORT_DESC:
             self._socket.sendall(message(MULTIPART + 1, xid, struct.pack("!HH4x", PORT_DESC, 0)))
@@ -89,14 +99,14 @@ class HostileSwitch:
         return False
 
     def _pour(self) -> None:
-        while not self._ended.is_set():
+        while self._flood and not self._ended.is_set():
             self._socket.sendall(self._flood)
             self.sent += len(self._flood)
 
 
 @contextmanager
-def hostile_switch(address: tuple[str, int], datapath_id: int, flood: bytes) -> Iterator[HostileSwitch]:
-    """Give one that floods, and have it hang up afterwards."""
+def hostile_switch(address: tuple[str, int], datapath_id: int, flood: bytes = b"") -> Iterator[HostileSwitch]:
+    """Give one that floods with that, and have it hang up afterwards."""
     switch = HostileSwitch(address, datapath_id, flood)
     try:
         yield switch

@@ -63,7 +63,12 @@ class Listener:
     """Accepts bridges; ``sessions`` holds those that are up, by datapath id."""
 
     def __init__(
-        self, options: ListenerOptions, admit: Admit, emit: Emit, room: Room = lambda _: None
+        self,
+        options: ListenerOptions,
+        admit: Admit,
+        emit: Emit,
+        room: Room = lambda _: None,
+        sessions: dict[int, Session] | None = None,
     ) -> None:
         """Check the options; nothing is opened yet.
 
@@ -72,6 +77,7 @@ class Listener:
             admit: decides who is let in.
             emit: called with each event.
             room: asked before more is read of a bridge.
+            sessions: shared by the listeners of one controller, so that a datapath id is there once.
 
         Raises:
             AdmissionError: plain TCP was asked for on an address that others can reach.
@@ -81,7 +87,7 @@ class Listener:
                 f"{options.host}:{options.port}: OpenFlow without TLS is for loopback only: give certificates"
             )
         self.options = options
-        self.sessions: dict[int, Session] = {}
+        self.sessions: dict[int, Session] = {} if sessions is None else sessions
         self._admit = admit
         self._emit = emit
         self._room = room
@@ -240,15 +246,18 @@ class Listener:
             raise _refused(datapath_id, f"not admitted: {admission.reason}")
         other = self.sessions.get(datapath_id)
         if other is not None:
-            if await other.is_alive():
+            is_proven = names is not None and other.certificate_names is None
+            if not is_proven and await other.is_alive():
                 raise _refused(
                     datapath_id, f"{other.peer_address} is connected with this datapath id already"
                 )
-            other.close("replaced: it was silent when the bridge connected again")
+            silent = "it was silent when the bridge connected again"
+            other.close(f"replaced: {'the bridge has shown a certificate' if is_proven else silent}")
             await asyncio.sleep(0)
         if datapath_id in self.sessions and self.sessions[datapath_id] is not other:
             raise _refused(datapath_id, "another connection with this datapath id was quicker")
         session = Session(channel, datapath_id, peer, self._emit, self.options.limits, self._room)
+        session.certificate_names = names
         self.sessions[datapath_id] = session
         return session
 

@@ -44,6 +44,7 @@ class Session:
         self.limits = limits
         self.most_flows: Callable[[], int] = lambda: limits.max_flows
         """Returns how many flows the bridge may show when it is read."""
+        self.certificate_names: frozenset[str] | None = None
         self._emit = emit
         self._pause = Pause(room, datapath_id)
         self._waiters: list[Waiter] = []

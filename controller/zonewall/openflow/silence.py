@@ -21,8 +21,8 @@ async def watch_silence(
 ) -> None:
     """Ask a silent bridge for a sign of life, and ``cut`` it when there is none; then return.
 
-    Silence counts from the question on, so that a pause of the controller itself cuts nobody, and not while the
-    bridge is not read. ``last_heard`` returns the loop's time (s) at which something came last.
+    Silence counts from the question on, so that a pause of the controller itself cuts nobody, and not while
+    the bridge is not read. ``last_heard`` returns the loop's time (s) at which something came last.
     """
     loop = asyncio.get_running_loop()
     asked_at: float | None = None

@@ -42,6 +42,10 @@ def admitted_host(
         raise AdmissionError(f"system-id {system_id!r} is no host of the inventory; add it under hosts:")
     if dialled is None and host.ovsdb is not None:
         raise AdmissionError(f"host {host.name} is connected out to ({host.ovsdb}); remove its set-manager")
+    if certificate_names is None and dialled is None and host.must_show:
+        raise AdmissionError(
+            f"host {host.name} must show a certificate for {host.certificate!r} and showed none; use ssl:"
+        )
     if certificate_names is not None and host.certificate not in certificate_names:
         shown = ", ".join(sorted(repr(name) for name in certificate_names)) or "no name"
         raise AdmissionError(

@@ -347,5 +347,5 @@ def _address(peer: str) -> str:
     return peer.rpartition(":")[0]
 
 
-def _identity(declaration: HostDeclaration) -> tuple[str, str, str | None]:
-    return declaration.system_id, declaration.certificate, declaration.ovsdb
+def _identity(declaration: HostDeclaration) -> tuple[str, str, str | None, bool]:
+    return declaration.system_id, declaration.certificate, declaration.ovsdb, declaration.must_show

@@ -91,7 +91,7 @@ def _host(tree: Tree, name: str, part: HostPart, notes: Notes) -> HostDeclaratio
         notes.error("incomplete", at, "a host with an overlay bridge says its `tunnel-address`")
     return HostDeclaration(
         HostName(name), system_id, part.certificate or system_id, bridges, at, part.trust, part.labels,
-        part.ovsdb, part.tunnel_address,
+        part.ovsdb, part.tunnel_address, part.certificate is not None,
     )  # fmt: skip
 
 

@@ -96,6 +96,7 @@ class HostDeclaration:
         system_id: ``Open_vSwitch external_ids:system-id``.
         ovsdb: remote that the controller connects out to; None where the host connects in.
         certificate: name that the host's certificate must carry.
+        must_show: the inventory says ``certificate:``, so that nobody may connect as the host without one.
     """
 
     name: HostName
@@ -107,6 +108,7 @@ class HostDeclaration:
     labels: Mapping[str, str] | None = None
     ovsdb: str | None = None
     tunnel_address: IpAddress | None = None
+    must_show: bool = False
 
 
 @dataclass(frozen=True, slots=True)

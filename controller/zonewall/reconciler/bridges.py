@@ -92,6 +92,7 @@ class BridgeEvents:
         self._hosts = hosts
         self._session_of = session_of
         self._links: dict[BridgeKey, Speaker] = {}
+        self._came_as: dict[int, BridgeKey] = {}
         self._waiting: dict[BridgeKey, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.refused = Lately()
@@ -174,7 +175,7 @@ class BridgeEvents:
         session = self._session_of(datapath_id)
         if key is None or session is None or key not in self._reconciler.keepers:
             return
-        self._links[key] = session
+        self._links[key], self._came_as[datapath_id] = session, key
         _log.info("bridge_connected", bridge=str(key), peer=event.peer_address)
         self._ports(datapath_id, event.ports, PortChange.ADDED)
         self._legs(datapath_id, event.ports)
@@ -183,7 +184,7 @@ class BridgeEvents:
         self._reconciler.keepers[key].connect(session)
 
     def _down(self, event: BridgeDown) -> None:
-        key = self._reconciler.world.bridge_of(DatapathId(event.datapath_id))
+        key = self._came_as.get(event.datapath_id)  # the inventory may have changed since
         link = self._links.get(key) if key is not None else None
         if key is None or link is None or self._session_of(DatapathId(event.datapath_id)) is link:
             return

@@ -17,7 +17,7 @@ import structlog
 from zonewall.errors import ZonewallError
 from zonewall.flows.encoded import BridgeState
 from zonewall.openflow.events import BridgeDown, BridgeUp, Event
-from zonewall.openflow.listener import Admission, Listener, ListenerOptions
+from zonewall.openflow.listener import Listener, ListenerOptions
 from zonewall.openflow.session import Session
 from zonewall.openflow.tls import TlsFiles as OpenFlowTls
 from zonewall.ovsdb.service import OvsdbService
@@ -29,6 +29,7 @@ from zonewall.placement.observations import Observation
 from zonewall.policy.model import Configuration
 from zonewall.reconciler import actions, views
 from zonewall.reconciler.added import AddedEndpoints
+from zonewall.reconciler.admission import Admissions
 from zonewall.reconciler.bridges import BridgeEvents
 from zonewall.reconciler.budget import most_shown
 from zonewall.reconciler.connection_log import ConnectionLog
@@ -92,6 +93,7 @@ class Controller:
         self.hosts = HostEvents(self.reconciler)
         self.trials = Trials(self.reconciler, self.hosts.connected.keys, self._is_alive, applied, directory)
         self.added = AddedEndpoints(self.reconciler, lambda: self.trials.trial is not None)
+        self.admissions = Admissions(lambda: self.reconciler.world)
         self._listeners: list[Listener] = []
         self._links: dict[int, SessionLink] = {}
         self.bridges = BridgeEvents(
@@ -108,6 +110,7 @@ class Controller:
         tls = _ovsdb_tls(options.tls)
         self.databases = OvsdbService(self._observed, client_tls=tls, is_full=self.gate.is_full)
         self.reconciler.on_configuration.append(self._follow_hosts)
+        self.reconciler.on_configuration.append(lambda _: self.admissions.again())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set; the bridges then go on enforcing what they have.
@@ -223,7 +226,10 @@ class Controller:
             options = ListenerOptions(
                 address, port, generation_id, tls=tls, allow_plain=self.options.allow_plain
             )
-            listener = Listener(options, self._admit, self.gate.bridge_event, self.gate.room_for)
+            admissions, gate = self.admissions, self.gate
+            listener = Listener(
+                options, admissions.admit, gate.bridge_event, gate.room_for, admissions.sessions
+            )
             await listener.start(door.listening)
             self._listeners.append(listener)
 
@@ -236,20 +242,6 @@ class Controller:
             for bridge in host.bridges.values():
                 self.databases.ensure_bridge(host.name, bridge, None, PREFIXES, collectors)
                 self._awaits(BridgeKey(host.name, bridge.name))
-
-    def _admit(self, datapath_id: int, names: frozenset[str] | None, peer: str) -> Admission:
-        """Let a bridge in under the identity that the inventory gives, and under no other."""
-        world = self.reconciler.world
-        key = world.bridge_of(DatapathId(datapath_id))
-        if key is None:
-            return Admission(False, f"datapath id {datapath_id:016x} is no managed bridge's")
-        certificate = world.configuration.inventory.hosts[key.host].certificate
-        if names is not None and certificate not in names:
-            shown = ", ".join(sorted(names)) or "no name"
-            return Admission(
-                False, f"{peer} speaks for {key} with a certificate of {shown}, not {certificate}"
-            )
-        return Admission(True)
 
     def _link_of(self, datapath_id: DatapathId) -> SessionLink | None:
         session = self._session(datapath_id)
@@ -275,10 +267,7 @@ class Controller:
         return self.reconciler.keepers.get(key) if key is not None else None
 
     def _session(self, datapath_id: int) -> Session | None:
-        for listener in self._listeners:
-            if datapath_id in listener.sessions:
-                return listener.sessions[datapath_id]
-        return None
+        return self.admissions.sessions.get(datapath_id)
 
     def _took(self, event: Event) -> None:
         self.bridges.take(event)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from support.ovsdb_host import declared_hosts
@@ -46,6 +48,14 @@ def test_who_is_not_whom_the_inventory_says_is_refused_with_the_reason(
         admitted_host(HOSTS, connected, system_id, names, dialled)
     assert reason in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_host_whose_certificate_is_named_shows_it_unless_it_is_connected_out_to_in_plain() -> None:
+    hosts = {name: replace(host, must_show=True) for name, host in HOSTS.items()}
+    with pytest.raises(AdmissionError, match="host hv1 must show a certificate for 'hv1' and showed none"):
+        admitted_host(hosts, set(), "hv1", None, None)
+    assert admitted_host(hosts, set(), "hv1", frozenset({"hv1"}), None) == "hv1"
+    assert admitted_host(hosts, set(), "out", None, OUT) == "out"
 
 
 def test_names_of_a_certificate_are_its_common_names_and_alternative_names() -> None:

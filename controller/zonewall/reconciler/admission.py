@@ -1,0 +1,55 @@
+"""Which bridges are let in, under the identity that the inventory gives; and which no longer are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zonewall.openflow.listener import Admission
+from zonewall.openflow.session import Session
+from zonewall.placement.model import BridgeKey
+from zonewall.reconciler.world import World
+from zonewall.values.names import DatapathId, HostName
+
+
+class Admissions:
+    """Confined to the controller's loop; ``sessions`` are those of all listeners, by datapath id."""
+
+    def __init__(self, world: Callable[[], World]) -> None:
+        """Judge by the world of the moment."""
+        self.sessions: dict[int, Session] = {}
+        self._world = world
+        self._have_shown: set[HostName] = set()
+
+    def admit(self, datapath_id: int, names: frozenset[str] | None, peer: str) -> Admission:
+        """Let a bridge in or not; ``names``: of its checked certificate, None without TLS.
+
+        A host whose ``certificate:`` is in the inventory, or that has shown one since the controller started,
+        is let in with a certificate only: whoever reaches a plain listener could have its datapath id.
+        """
+        key = self._world().bridge_of(DatapathId(datapath_id))
+        if key is None:
+            return Admission(False, f"datapath id {datapath_id:016x} is no managed bridge's")
+        refusal = self._refusal(key, names, peer)
+        if refusal:
+            return Admission(False, refusal)
+        if names is not None:
+            self._have_shown.add(key.host)
+        return Admission(True)
+
+    def again(self) -> None:
+        """Close the sessions of bridges that would not be let in now, since the inventory has changed."""
+        for datapath_id, session in tuple(self.sessions.items()):
+            admission = self.admit(datapath_id, session.certificate_names, session.peer_address)
+            if not admission.is_admitted:
+                session.close(f"no longer admitted: {admission.reason}")
+
+    def _refusal(self, key: BridgeKey, names: frozenset[str] | None, peer: str) -> str:
+        declared = self._world().configuration.inventory.hosts[key.host]
+        if names is None:
+            if declared.must_show or key.host in self._have_shown:
+                return f"{peer} speaks for {key} without a certificate; it must show {declared.certificate}"
+            return ""
+        if declared.certificate not in names:
+            shown = ", ".join(sorted(names))[:200] or "no name"
+            return f"{peer} speaks for {key} with a certificate of {shown}, not {declared.certificate}"
+        return ""
