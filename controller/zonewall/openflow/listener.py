@@ -263,7 +263,7 @@ class Listener:
 
     async def _live(self, session: Session) -> None:
         reading = asyncio.create_task(session.run())
-        is_up = False
+        is_up, refused = False, None
         try:
             try:
                 await session.become_master(self.options.generation_id)
@@ -272,7 +272,7 @@ class Listener:
                 if isinstance(error, RequestRefused) and error.is_stale:
                     self._emit(Fenced(session.datapath_id))
                 session.close(str(error))
-                self._emit(ConnectionRefused(session.peer_address, session.datapath_id, str(error)))
+                refused = ConnectionRefused(session.peer_address, session.datapath_id, str(error))
             else:
                 is_up = True
                 self._emit(BridgeUp(session.datapath_id, session.peer_address, ports))
@@ -282,6 +282,8 @@ class Listener:
             await asyncio.wait((reading,))
             if self.sessions.get(session.datapath_id) is session:
                 del self.sessions[session.datapath_id]
+            if refused is not None:
+                self._emit(refused)
             if is_up:
                 self._emit(BridgeDown(session.datapath_id, session.end))
             reading.result()

@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+
+import pytest
 
 from zonewall.errors import ZonewallError
 from zonewall.reconciler.faults import MOST_KINDS, Faults, in_one_line
@@ -67,9 +68,9 @@ def test_who_has_little_to_be_done_does_not_wait_behind_who_has_much() -> None:
     async def scene() -> list[str]:
         inbox, done = Inbox(Faults()), list[str]()
         for number in range(1000):
-            inbox.put(lambda number=number: done.append(f"much {number}"), "much")
+            inbox.put(partial(done.append, f"much {number}"), "much")
         for number in range(2):
-            inbox.put(lambda number=number: done.append(f"little {number}"), "little")
+            inbox.put(partial(done.append, f"little {number}"), "little")
         await worked(inbox, until=lambda: len(done) == 1002)
         return done
 
@@ -78,32 +79,37 @@ def test_who_has_little_to_be_done_does_not_wait_behind_who_has_much() -> None:
     assert done[5:] == [f"much {number}" for number in range(3, 1000)]
 
 
-def test_the_loop_is_called_once_for_all_that_another_thread_posts_meanwhile() -> None:
-    async def scene() -> tuple[list[int], int]:
-        inbox, done, calls = Inbox(Faults()), list[int](), 0
+def test_the_loop_is_called_once_for_all_that_another_thread_posts_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done, calls = list[int](), list[object]()
+
+    def tell(inbox: Inbox) -> None:
+        for number in range(1000):
+            inbox.post(partial(done.append, number))
+
+    async def scene() -> None:
+        inbox, loop = Inbox(Faults()), asyncio.get_running_loop()
         working = asyncio.create_task(inbox.work())
         await asyncio.sleep(0)
-        loop = asyncio.get_running_loop()
         call = loop.call_soon_threadsafe
 
-        def counted(*what: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            return call(*what)
+        def counted(action: Callable[..., object], *what: object) -> object:
+            calls.append(action)
+            return call(action, *what)
 
-        loop.call_soon_threadsafe = counted  # type: ignore[method-assign]
-        told = threading.Thread(
-            target=lambda: [inbox.post(lambda n=n: done.append(n)) for n in range(1000)]  # type: ignore[misc]
-        )
-        told.start()
-        told.join()  # the loop stands still
+        monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+        teller = threading.Thread(target=tell, args=(inbox,))
+        teller.start()
+        teller.join()  # the loop stands still
         while len(done) < 1000:
             await asyncio.sleep(0)
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
-        return done, calls
 
-    assert asyncio.run(scene()) == (list(range(1000)), 1)
+    asyncio.run(scene())
+    assert done == list(range(1000))
+    assert len(calls) == 1
 
 
 def test_an_event_that_is_refused_does_not_end_the_work() -> None:
