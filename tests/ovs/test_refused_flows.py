@@ -142,6 +142,26 @@ def test_a_full_table_holds_the_first_rules_and_lets_through_no_more(
         assert not passes(dummy_switch, fleet, 22)
 
 
+def test_a_feature_that_the_datapath_lacks_is_named_and_what_needs_it_is_closed(
+    dummy_switch: DummySwitch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aside_module, "FIRST_PAUSE_S", 0.5)
+    fleet = shop()
+    dummy_switch.add_bridge("br-int", datapath_id=0xA1)
+    dummy_switch.appctl("dpif/set-dp-features", "br-int", "ct_label", "false")
+    with kept(dummy_switch, FIRST, index_fleet(fleet.policy, fleet.placement), ports=2) as bridge:
+        assert bridge.keeper.status.state == "degraded"
+        reasons = [row["reason"] for row in bridge.keeper.aside.rows(fleet.policy, 0.0)]
+        assert reasons
+        assert all("its datapath lacks connection tracking, or a" in reason for reason in reasons)
+        assert any("that is matched: " in reason and "ct_label" in reason for reason in reasons)
+        assert not passes(dummy_switch, fleet, 80)
+        dummy_switch.appctl("dpif/set-dp-features", "br-int", "ct_label", "true")
+        bridge.until(lambda: bridge.keeper.status.state == "in-force", "all in force")
+        assert passes(dummy_switch, fleet, 80)
+        assert not passes(dummy_switch, fleet, 22)
+
+
 def test_a_sick_bridge_delays_no_other(dummy_switch: DummySwitch, monkeypatch: pytest.MonkeyPatch) -> None:
     """One bridge takes nothing and answers nothing; the other is programmed meanwhile."""
     fleet = shop()

@@ -12,6 +12,7 @@ from zonewall.flows.encoded import EncodedFlow
 from zonewall.flows.wire import flow_mod_bytes
 from zonewall.flows.wire_actions import encode_actions
 from zonewall.flows.wire_match import encode_match
+from zonewall.openflow.error_names import error_name
 from zonewall.pipeline import packet_fields as pf
 from zonewall.pipeline.model import Condition, Field, Group, Meter, Output, PopVlan, PushVlan, SetField
 
@@ -113,3 +114,34 @@ def test_os_ken_reads_a_flow_message_as_it_was_meant(
     assert (read.table_id, read.priority, read.cookie, read.hard_timeout) == (table, priority, cookie, 9)
     assert (read.out_port, read.out_group) == (ofproto.OFPP_ANY, ofproto.OFPG_ANY)
     assert len(read.match.items()) == len({field.base for field, _, _ in match})
+
+
+PREFIXES = {
+    "OFPET_HELLO_FAILED": "OFPHFC_", "OFPET_BAD_REQUEST": "OFPBRC_", "OFPET_BAD_ACTION": "OFPBAC_",
+    "OFPET_BAD_INSTRUCTION": "OFPBIC_", "OFPET_BAD_MATCH": "OFPBMC_", "OFPET_FLOW_MOD_FAILED": "OFPFMFC_",
+    "OFPET_GROUP_MOD_FAILED": "OFPGMFC_", "OFPET_ROLE_REQUEST_FAILED": "OFPRRFC_",
+    "OFPET_METER_MOD_FAILED": "OFPMMFC_", "OFPET_BUNDLE_FAILED": "OFPBFC_",
+}  # fmt: skip
+
+
+def test_every_error_is_called_as_os_ken_calls_it() -> None:
+    ours, theirs = {}, {}
+    types = {name: kind for name, kind in vars(ofproto).items() if name.startswith("OFPET_")}
+    for name, prefix in PREFIXES.items():
+        for word, code in vars(ofproto).items():
+            if word.startswith(prefix):
+                theirs[types[name], code] = f"{name[len('OFPET_') :]}/{word[len(prefix) :]}"
+    for kind, code in theirs:
+        ours[kind, code] = error_name(kind, code).partition(":")[0]
+    assert ours == theirs
+    assert {kind: error_name(kind, 999) for kind in types.values()} == {
+        kind: f"{name[len('OFPET_') :]}/code 999" for name, kind in types.items()
+    }
+    # Nothing is named that os-ken does not know, but for Open vSwitch's own.
+    named = {
+        (kind, code)
+        for kind in range(100)
+        for code in range(100)
+        if "code" not in error_name(kind, code).partition("/")[2]
+    }
+    assert named == set(theirs)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from zonewall.errors import BridgeError
 from zonewall.flows.encoded import EncodedFlow, FlowKey
+from zonewall.flows.oxm import FORMS
 from zonewall.openflow.error_names import error_name
 
 FENCED: Final = "another controller, started later, is the bridge's master"
@@ -60,8 +62,11 @@ class Refusal:
 
     @property
     def reason(self) -> str:
-        """Return what the standard calls the error."""
-        return error_name(self.kind, self.code)
+        """Return what the standard calls the error, and of connection tracking which fields are matched."""
+        text = error_name(self.kind, self.code)
+        if (self.kind, self.code) == _LACKS_TRACKING and self.flow is not None:
+            return f"{text}: {', '.join(_tracking_fields(self.flow.match))}"
+        return text
 
     @property
     def is_table_full(self) -> bool:
@@ -72,6 +77,20 @@ class Refusal:
     def is_about_the_flow(self) -> bool:
         """Say whether the flow itself is refused: it, not the session's rights or the bundle, is at fault."""
         return isinstance(self.flow, EncodedFlow) and self.kind in _ABOUT_A_FLOW
+
+
+_LACKS_TRACKING: Final = (0xFFFF, 43)
+_TRACKING: Final = {FORMS[name].header >> 9: name for name in ("ct_state", "ct_zone", "ct_mark", "ct_label")}
+
+
+def _tracking_fields(match: bytes) -> Iterator[str]:
+    """Yield the fields of connection tracking that a match in canonical bytes is about."""
+    position = 0
+    while position + 4 <= len(match):
+        header = int.from_bytes(match[position : position + 4], "big")
+        if header >> 9 in _TRACKING:
+            yield _TRACKING[header >> 9]
+        position += 4 + (header & 0xFF)
 
 
 _ABOUT_A_FLOW = frozenset({2, 3, 4, 5, 0xFFFF})
