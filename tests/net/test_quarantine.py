@@ -102,6 +102,30 @@ def test_by_hand_live_connections_are_cut_only_remediation_is_reached_and_releas
     assert ("released", "root") in kinds
 
 
+def test_an_isolation_that_cannot_be_written_down_is_in_force_told_and_written_down_once_it_can_be(
+    site: SharedSite,
+) -> None:
+    words, places = ("acme/web1", "--state", str(site.state)), site.state / "places.json"
+    written = places.rename(places.with_name("places.before"))
+    (places / "in-the-way").mkdir(parents=True)
+    try:
+        done = site.command("quarantine", *words)
+        assert done.returncode == 0, done.stderr
+        assert "it is done, but not on disk yet: " in done.stderr
+        assert state_of(site, "acme/web1", "hv1") == "quarantined"
+        shown = site.command("status", "--state", str(site.state))
+        assert shown.returncode == 1
+        assert "not written: " in shown.stdout
+    finally:
+        (places / "in-the-way").rmdir()
+        places.rmdir()
+    site.wait_for(lambda status: not status["not_written"])
+    assert "acme/web1" in str(json.loads(places.read_text())["holds"])
+    assert site.command("release", *words).returncode == 0
+    assert json.loads(places.read_text())["holds"] == json.loads(written.read_text())["holds"]
+    written.unlink()
+
+
 def test_an_isolated_router_no_longer_receives_what_others_send_through_it(site: SharedSite) -> None:
     web, router, beside = (site.machines[f"acme-{name}"] for name in ("web2", "batch1", "web1"))
     routing = inventory(site)
