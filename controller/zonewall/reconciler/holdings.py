@@ -184,17 +184,19 @@ class Holdings:
             self._take_drift(find_drift(found, self._confirmed, self._asked), policy)
             if not diff_state(found, self._confirmed):
                 self._as_confirmed = link.last_read, mode
-        elif await self._is_as_at_last_stop(wanted):
-            self._take_drift(find_drift(found, wanted), policy)
+        else:
+            self._take_drift(await self._since_last_stop(found, wanted), policy)
         if mode is ForeignFlows.REMOVE:
             everything = {**found.flows, **{flow.key: flow for flow in foreign}}
             return BridgeState(everything, found.groups, found.meters)
         return found
 
-    async def _is_as_at_last_stop(self, wanted: BridgeState) -> bool:
-        """Say whether the bridge held what is wanted now when the controller stopped."""
+    async def _since_last_stop(self, found: BridgeState, wanted: BridgeState) -> Drift:
+        """Return what differs, if the bridge held what is wanted now when the controller stopped."""
         before, self.at_last_stop = self.at_last_stop, ""
-        return bool(before) and before == await asyncio.to_thread(digest, wanted)
+        drift = find_drift(found, wanted) if before else Drift()
+        # Most bridges are as they were left; of those it need not be asked.
+        return drift if drift and before == await asyncio.to_thread(digest, wanted) else Drift()
 
     async def _is_as_confirmed(self, link: ReadableLink, mode: ForeignFlows) -> bool:
         """Say whether the bridge holds what it held when it was as confirmed, without taking it apart."""
