@@ -144,7 +144,11 @@ class Trials:
     async def _await_confirmation(self, trial: Trial) -> None:
         """Go back when nobody confirms in time, or at once when something is lost."""
         while self.trial is trial:
-            reason = await self._lost(trial)
+            try:
+                reason = await self._lost(trial)
+            except Exception as error:
+                self._reconciler.faults.note("trial", error)
+                reason = "it could not be seen whether all is well"
             if not reason and time.monotonic() >= trial.until:
                 reason = "nobody confirmed it"
             if self.trial is trial and reason:
@@ -172,8 +176,13 @@ class Trials:
         why = f"{trial.directory}: {reason}"
         self._reconciler.recorder.note(Kind.ADMIN, "zonewall", action="go back", reason=why)
         configuration, texts, directory = trial.before
-        self._put(configuration, texts, directory)
-        self._reconciler.refused_configuration = f"{trial.directory} was applied and went back: {reason}"
+        said = f"{trial.directory} was applied and went back: {reason}"
+        try:
+            self._put(configuration, texts, directory)
+        except ZonewallError as error:
+            said = f"{trial.directory} is in force and should have gone back ({reason}): {error}"
+            _log.error("configuration_stayed", directory=str(trial.directory), error=str(error))
+        self._reconciler.refused_configuration = said
 
     def _end(self) -> None:
         self.trial = None
