@@ -16,8 +16,9 @@ from zonewall.flows.encoded import BridgeState
 from zonewall.flows.wire import encode_program
 from zonewall.intent.fleet import Fleet, index_fleet, prepare
 from zonewall.intent.numbering import Numbering
+from zonewall.openflow.door import Admission
 from zonewall.openflow.events import BridgeUp, Event
-from zonewall.openflow.listener import Admission, Listener, ListenerOptions
+from zonewall.openflow.listener import Listener, ListenerOptions
 from zonewall.pipeline import packet_fields as pf
 from zonewall.pipeline.model import BridgeProgram, Flow, SetField
 from zonewall.pipeline.registers import BANK, RULE, SECTION, SRC_IDENTITY, VERDICT

@@ -24,6 +24,7 @@ from zonewall.flows.wire_actions import encode_actions
 from zonewall.openflow import messages
 from zonewall.openflow.bundle import apply, apply_plan
 from zonewall.openflow.channel import Channel
+from zonewall.openflow.door import Admission
 from zonewall.openflow.errors import BundleRefused, MeterRefused, RequestRefused, SessionClosed
 from zonewall.openflow.events import (
     BridgeDown,
@@ -36,7 +37,7 @@ from zonewall.openflow.events import (
     SwitchError,
 )
 from zonewall.openflow.fingerprint import Fingerprinter
-from zonewall.openflow.listener import Admission, Listener, ListenerOptions
+from zonewall.openflow.listener import Listener, ListenerOptions
 from zonewall.openflow.tls import TlsFiles
 from zonewall.openflow.waiting import Limits
 from zonewall.pipeline import packet_fields as pf
@@ -299,7 +300,7 @@ def test_a_second_bridge_of_the_same_datapath_id_is_refused_while_the_first_live
 
 def test_an_older_controller_does_not_take_the_bridge_back(dummy_switch: DummySwitch) -> None:
     with connected(dummy_switch) as newer, listening() as older:
-        older.listener.options = replace(older.listener.options, generation_id=0)
+        older.listener.generation_id = 0
         dummy_switch.vsctl("set-controller", "br-int", newer.remote, older.remote)
         refused = older.until(ConnectionRefused)
         assert "another controller has a newer generation" in refused.reason

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from support.dummy import DummySwitch
+from zonewall.openflow.door import Admission, Admit
 from zonewall.openflow.events import BridgeUp, Event
-from zonewall.openflow.listener import Admission, Admit, Listener, ListenerOptions
+from zonewall.openflow.listener import Listener, ListenerOptions
 from zonewall.openflow.session import Session
 from zonewall.openflow.waiting import Limits
 

@@ -69,11 +69,20 @@ class WholeController:
 
     def until(self, condition: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """Wait until its only bridge's status is as it should be, and return it."""
+        (row,) = self.until_status(lambda status: condition(status["bridges"][0]))["bridges"]
+        return dict(row)
+
+    def until_status(self, condition: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+        """Wait until its status is as it should be, and return it."""
         deadline = time.monotonic() + PATIENCE_S
-        while not condition(row := self.bridge()):
-            assert time.monotonic() < deadline, row
+        while not condition(status := self.status()):
+            assert time.monotonic() < deadline, status
             time.sleep(0.02)
-        return row
+        return status
+
+    def peers(self) -> list[str]:
+        """Return where its sessions' bridges are."""
+        return [session.peer_address for session in self.controller.admissions.sessions.values()]
 
     def until_ended(self) -> None:
         """Wait until it has ended by itself."""

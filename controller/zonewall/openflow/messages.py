@@ -36,6 +36,7 @@ MASTER: Final = 2
 NICIRA: Final = 0x00002320
 SET_PACKET_IN_FORMAT: Final = 16
 PACKET_IN2: Final = 30
+NO_BUFFER_LENGTH: Final = 0xFFFF
 NO_BUFFER: Final = 0xFFFFFFFF
 ANY: Final = 0xFFFFFFFF
 ALL_GROUPS: Final = 0xFFFFFFFC
@@ -82,9 +83,10 @@ def error(xid: int, kind: int, code: int, text: str = "") -> bytes:
 def set_config(xid: int) -> bytes:
     """Let fragments pass as they are, the first one with its ports (ovs-ofctl(8), "nx-match").
 
-    Misses send nothing up.
+    Misses send nothing up, whatever length is said: ``set_async`` asks for no such packet. But a bridge that
+    listens tells its controller nothing by itself while that is 0 (ovs-ofctl(8), "monitor").
     """
-    return message(SET_CONFIG, xid, struct.pack("!HH", FRAGMENTS_NX_MATCH, 0))
+    return message(SET_CONFIG, xid, struct.pack("!HH", FRAGMENTS_NX_MATCH, NO_BUFFER_LENGTH))
 
 
 def set_packet_in_format(xid: int) -> bytes:

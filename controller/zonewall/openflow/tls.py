@@ -33,7 +33,19 @@ class TlsFiles:
         Raises:
             OSError: a file cannot be read (``ssl.SSLError`` when it is no key or certificate).
         """
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        return self._filled(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+
+    def client_context(self) -> ssl.SSLContext:
+        """Read the files and return the context of who connects out; the peer's address proves nothing.
+
+        Raises:
+            OSError: as ``context``.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        return self._filled(context)
+
+    def _filled(self, context: ssl.SSLContext) -> ssl.SSLContext:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_cert_chain(self.certificate, self.private_key)

@@ -102,8 +102,9 @@ def _bridge(tree: Tree, path: tuple[str, ...], name: str, part: BridgePart) -> B
     attachment = Attachment(part.attachment)
     foreign = ForeignFlows(part.foreign_flows)
     return BridgeDeclaration(
-        BridgeName(name), attachment, ports, tree.at_key(*path), part.datapath_id, foreign, part.flow_budget
-    )
+        BridgeName(name), attachment, ports, tree.at_key(*path), part.datapath_id, foreign, part.flow_budget,
+        part.openflow,
+    )  # fmt: skip
 
 
 def _port(tree: Tree, path: tuple[str, ...], name: str, part: PortPart) -> PortDeclaration:

@@ -18,6 +18,7 @@ from zonewall.policy.document_types import (
     Ethertype,
     FlowCount,
     HexId,
+    Listening,
     Mac,
     Many,
     Moment,
@@ -227,6 +228,7 @@ class BridgePart(Part):
     """A managed bridge."""
 
     datapath_id: HexId | None = None
+    openflow: Listening | None = None
     attachment: Literal["fabric", "underlay", "overlay"]
     foreign_flows: Literal["report", "leave", "remove"] = "report"
     flow_budget: FlowCount = FLOW_BUDGET

@@ -146,6 +146,7 @@ Severity = Annotated[int, _whole(1, 255), _number(1, 255)]
 Count = Annotated[int, _whole(1, 1_000_000), _number(1, 1_000_000)]
 HexId = Annotated[int, PlainValidator(written.parse_datapath_id), _text("^(0x)?[0-9a-fA-F]{1,16}$")]
 Remote = Annotated[str, PlainValidator(written.parse_remote), _text()]
+Listening = Annotated[str, PlainValidator(written.parse_openflow_remote), _text()]
 Ethertype = Annotated[int, PlainValidator(written.parse_ethertype), Schema({"type": ["string", "integer"]})]
 
 

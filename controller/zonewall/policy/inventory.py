@@ -77,7 +77,11 @@ class ForeignFlows(Enum):
 
 @dataclass(frozen=True, slots=True)
 class BridgeDeclaration:
-    """A managed bridge."""
+    """A managed bridge.
+
+    Attributes:
+        openflow: where it listens for the controller, ``ssl:ADDRESS:PORT``; None where it connects in.
+    """
 
     name: BridgeName
     attachment: Attachment
@@ -86,6 +90,7 @@ class BridgeDeclaration:
     datapath_id: int | None = None
     foreign_flows: ForeignFlows = ForeignFlows.REPORT
     flow_budget: int = FLOW_BUDGET
+    openflow: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ _DURATION = re.compile(r"([1-9][0-9]{0,8}) ?(s|m|h|d)?")
 _SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DATAPATH_ID = re.compile(r"(0x)?[0-9a-fA-F]{1,16}")
 _REMOTE = re.compile(r"(tcp|ssl):(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z.-]+):([0-9]{1,5})|unix:/[^\s]+")
+_LISTENING = re.compile(r"(tcp|ssl):(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([0-9]{1,5})")
 
 
 def text_of(value: object) -> str:
@@ -287,6 +288,22 @@ def parse_remote(value: object) -> str:
     parts = _REMOTE.fullmatch(text)
     if not parts or (parts[3] and not 1 <= int(parts[3]) <= 65535):
         raise ValueError(f"{quoted(text)} is no remote; write tcp:192.0.2.11:6640 or ssl:192.0.2.11:6640")
+    return text
+
+
+def parse_openflow_remote(value: object) -> str:
+    """Return where a bridge listens for the controller, by IP address (``ptcp``, ``pssl``: ovs-vsctl(8))."""
+    text = text_of(value)
+    parts = _LISTENING.fullmatch(text)
+    try:
+        version = ipaddress.ip_address(parts[2] or parts[3]).version if parts else 0
+    except ValueError:
+        version = 0
+    if not parts or version != (6 if parts[2] else 4) or not 1 <= int(parts[4]) <= 65535:
+        raise ValueError(
+            f"{quoted(text)} is no place where a bridge listens; "
+            "write ssl:192.0.2.11:6653 or ssl:[2001:db8::11]:6653"
+        )
     return text
 
 

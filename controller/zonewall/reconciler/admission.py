@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zonewall.openflow.listener import Admission
+from zonewall.openflow.door import Admission
 from zonewall.openflow.session import Session
 from zonewall.placement.model import BridgeKey
 from zonewall.reconciler.world import World

@@ -32,6 +32,7 @@ from zonewall.reconciler.added import AddedEndpoints
 from zonewall.reconciler.admission import Admissions
 from zonewall.reconciler.bridges import BridgeEvents
 from zonewall.reconciler.budget import most_shown
+from zonewall.reconciler.calls import Calls
 from zonewall.reconciler.connection_log import ConnectionLog
 from zonewall.reconciler.counters import EVERY_S, Counters
 from zonewall.reconciler.doors import Doors, open_doors
@@ -111,6 +112,14 @@ class Controller:
         self.databases = OvsdbService(self._observed, client_tls=tls, is_full=self.gate.is_full)
         self.reconciler.on_configuration.append(self._follow_hosts)
         self.reconciler.on_configuration.append(lambda _: self.admissions.again())
+        self.calls = Calls(
+            _openflow_tls(options.tls),
+            self.admissions,
+            self.gate,
+            lambda: self.reconciler.world,
+            allow_plain=options.allow_plain,
+        )
+        self.reconciler.on_configuration.append(self.calls.follow)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set; the bridges then go on enforcing what they have.
@@ -147,6 +156,7 @@ class Controller:
             self.trials.stop()
             for listener in self._listeners:
                 await listener.stop()
+            await self.calls.stop()
             await asyncio.get_running_loop().run_in_executor(None, self.databases.stop)
             await tasks.end()
             self.stops.stopped(self.reconciler.keepers)
@@ -232,6 +242,7 @@ class Controller:
             )
             await listener.start(door.listening)
             self._listeners.append(listener)
+        self.calls.start(generation_id)
 
     def _follow_hosts(self, configuration: Configuration) -> None:
         hosts = configuration.inventory.hosts

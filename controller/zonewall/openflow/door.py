@@ -1,0 +1,204 @@
+"""How a connection becomes a bridge's session: who it is is checked first, whichever side has connected."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from zonewall.errors import AdmissionError, BridgeError
+from zonewall.openflow.channel import Channel
+from zonewall.openflow.errors import RequestRefused
+from zonewall.openflow.events import BridgeDown, BridgeUp, ConnectionRefused, Fenced
+from zonewall.openflow.handshake import greet
+from zonewall.openflow.pause import Room
+from zonewall.openflow.session import Emit, Session
+from zonewall.openflow.tls import TlsFiles, certificate_names
+from zonewall.openflow.waiting import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Whether a bridge is let in, and if not, why in one line."""
+
+    is_admitted: bool
+    reason: str = ""
+
+
+Admit = Callable[[int, frozenset[str] | None, str], Admission]
+"""(datapath id, names in its certificate or None without TLS, its address) -> admission."""
+
+
+class Door(ABC):
+    """What listeners and callers share: ``sessions`` holds those that are up, by datapath id."""
+
+    def __init__(
+        self,
+        tls: TlsFiles | None,
+        limits: Limits,
+        generation_id: int,
+        admit: Admit,
+        emit: Emit,
+        room: Room = lambda _: None,
+        sessions: dict[int, Session] | None = None,
+    ) -> None:
+        """Read the certificates.
+
+        Args:
+            tls: None is plain TCP.
+            limits: how much to bear of one bridge.
+            generation_id: rises with every start of the controller, so that an older one is refused.
+            admit: decides who is let in.
+            emit: called with each event.
+            room: asked before more is read of a bridge.
+            sessions: shared by the doors of one controller, so that a datapath id is there once.
+
+        Raises:
+            OSError: a file cannot be used.
+        """
+        self.sessions: dict[int, Session] = {} if sessions is None else sessions
+        self.generation_id = generation_id
+        self._limits = limits
+        self._tls = tls
+        self._admit = admit
+        self._emit = emit
+        self._room = room
+        self._written = tls.written() if tls else ()
+        self._context = self._make_context(tls) if tls else None
+
+    @abstractmethod
+    def _make_context(self, tls: TlsFiles) -> ssl.SSLContext:
+        """Return our side of TLS.
+
+        Raises:
+            OSError: a file cannot be used.
+        """
+
+    def reload_certificates(self) -> None:
+        """Read key, certificate and authority again, for the connections to come.
+
+        Raises:
+            OSError: a file cannot be used; the old ones stay in force.
+        """
+        if self._tls is not None:
+            written = self._tls.written()
+            self._context = self._make_context(self._tls)
+            self._written = written
+
+    def _renew(self) -> None:
+        """Take certificates that were replaced; those that cannot be used leave the old ones in force."""
+        if self._tls is not None and self._tls.written() != self._written:
+            with contextlib.suppress(OSError):
+                self.reload_certificates()
+
+    async def _introduced(self, connection: socket.socket, peer: str) -> Session:
+        """Return the session of whoever is at the other end, who may have one.
+
+        Raises:
+            BridgeError, OSError, TimeoutError: that cannot be found out, or it may have none; what is at the
+                other end is hung up on.
+        """
+        channel: Channel | None = None
+        try:
+            async with asyncio.timeout(self._limits.handshake_s):
+                channel, names = await self._open(connection)
+                datapath_id = await greet(channel)
+                return await self._let_in(channel, datapath_id, names, peer)
+        except asyncio.CancelledError:
+            if channel is not None:
+                channel.abort()
+            connection.close()
+            raise
+        except (BridgeError, OSError, TimeoutError):
+            if channel is not None:
+                await channel.close()
+            connection.close()
+            raise
+
+    async def _open(self, connection: socket.socket) -> tuple[Channel, frozenset[str] | None]:
+        loop = asyncio.get_running_loop()
+        self._renew()
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        transport = await self._transport(protocol, connection)
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        tls = transport.get_extra_info("ssl_object")
+        return Channel(reader, writer), certificate_names(tls) if tls else None
+
+    @abstractmethod
+    async def _transport(
+        self, protocol: asyncio.StreamReaderProtocol, connection: socket.socket
+    ) -> asyncio.Transport:
+        """Return the transport over a connection, after TLS's handshake where there is one."""
+
+    def _refuse(self, peer: str, error: Exception) -> None:
+        """Tell who was not let in, and why."""
+        reason = str(error) or f"no OpenFlow within {self._limits.handshake_s:g} s"
+        self._emit(ConnectionRefused(peer, getattr(error, "datapath_id", None), reason))
+
+    async def _let_in(
+        self, channel: Channel, datapath_id: int, names: frozenset[str] | None, peer: str
+    ) -> Session:
+        admission = self._admit(datapath_id, names, peer)
+        if not admission.is_admitted:
+            raise _refused(datapath_id, f"not admitted: {admission.reason}")
+        other = self.sessions.get(datapath_id)
+        if other is not None:
+            is_proven = names is not None and other.certificate_names is None
+            if not is_proven and await other.is_alive():
+                raise _refused(
+                    datapath_id, f"{other.peer_address} is connected with this datapath id already"
+                )
+            silent = "it was silent when the bridge connected again"
+            other.close(f"replaced: {'the bridge has shown a certificate' if is_proven else silent}")
+            await asyncio.sleep(0)
+        if datapath_id in self.sessions and self.sessions[datapath_id] is not other:
+            raise _refused(datapath_id, "another connection with this datapath id was quicker")
+        session = Session(channel, datapath_id, peer, self._emit, self._limits, self._room)
+        session.certificate_names = names
+        self.sessions[datapath_id] = session
+        return session
+
+    async def _live(self, session: Session) -> None:
+        reading = asyncio.create_task(session.run())
+        is_up, refused = False, None
+        try:
+            try:
+                await session.become_master(self.generation_id)
+                ports = await session.read_ports()
+            except BridgeError as error:
+                if isinstance(error, RequestRefused) and error.is_stale:
+                    self._emit(Fenced(session.datapath_id))
+                session.close(str(error))
+                refused = ConnectionRefused(session.peer_address, session.datapath_id, str(error))
+            else:
+                is_up = True
+                self._emit(BridgeUp(session.datapath_id, session.peer_address, ports))
+            await asyncio.wait((reading,))
+        finally:
+            session.close("the controller stops")
+            await asyncio.wait((reading,))
+            if self.sessions.get(session.datapath_id) is session:
+                del self.sessions[session.datapath_id]
+            if refused is not None:
+                self._emit(refused)
+            if is_up:
+                self._emit(BridgeDown(session.datapath_id, session.end))
+            reading.result()
+
+
+class _RefusedBridge(AdmissionError):  # noqa: N818
+    """A refusal of a bridge whose datapath id is known."""
+
+    def __init__(self, datapath_id: int, reason: str) -> None:
+        self.datapath_id = datapath_id
+        super().__init__(f"bridge {datapath_id:016x}: {reason}")
+
+
+def _refused(datapath_id: int, reason: str) -> AdmissionError:
+    return _RefusedBridge(datapath_id, reason)
