@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from support.compiled import FIRST, SECOND, CompiledFleet
 from support.configurations import configure, endpoint, rule, tenant, tier, zone
 from support.generated import carried_worlds
+from zonewall.flows import line_pieces, shared_pieces
 from zonewall.flows.assembly import Assembler
 from zonewall.flows.diff import diff, diff_state, with_meters
 from zonewall.flows.encoded import BridgeState
@@ -291,3 +293,37 @@ def test_meters_made_for_a_bundle_that_was_refused_go_when_nobody_wants_them() -
     assert diff_state(refused, assembler.state(fleet, FIRST)).delete_meters == tuple(
         meter.number for meter in change.put_meters
     )
+
+
+def test_endpoints_that_move_for_long_leave_no_more_behind_than_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in ((shared_pieces, "LEAST_KEPT"), (line_pieces, "_MOST_HERE")):
+        monkeypatch.setattr(module, name, 8)
+    names = [f"r{number}" for number in range(12)]
+    ends = [endpoint(f"acme/{name}", f"10.0.0.{n}", labels={"role": name}) for n, name in enumerate(names, 1)]
+    rules = [rule(f"to-{a}", a, b) for a, b in zip(names, (*names[1:], names[0]), strict=True)]
+    zones = [zone(name, labels={"role": name}) for name in names]
+    compiled = CompiledFleet(configure(*ends, tenant("acme", tier("t", *rules), zones=zones)))
+    fleet = index_fleet(compiled.policy, after(compiled.placement, ()))
+    assembler, draw = Assembler(), random.Random(7)
+    keys, sizes = sorted(compiled.policy.endpoints), []
+    for number in range(200):
+        key = draw.choice(keys)
+        to = draw.choice(BRIDGES)
+        moved = (key, (Binding(key, to, OfPort(100 + keys.index(key))),))
+        fleet = fleet.follow(after(fleet.placement, [moved]))
+        for bridge in BRIDGES:
+            assembler.state(fleet, bridge)
+        if number % 50 == 49:
+            sizes.append(kept_by(assembler))
+    assert max(sizes[1:]) <= sizes[0] + 16
+    for bridge in BRIDGES:
+        assert_same(assembler.state(fleet, bridge), from_nothing(fleet, bridge))
+
+
+def kept_by(assembler: Assembler) -> int:
+    """Return how many entries the memories have that moves add to."""
+    shared = assembler._shared
+    lines = [line for _, _, lines in shared._sections._young.values() for line in lines]
+    marks = shared._marks._young.values()
+    own = [len(line._blocks) for line in lines] + [len(one._here) for one in marks]
+    return sum(own) + len(shared._banks) + len(shared._ranges) + len(shared._alike)

@@ -18,6 +18,8 @@ from zonewall.pipeline.stages.verdict import line_flow, line_rows
 
 _Row = tuple[tuple[Condition, ...], tuple[Action, ...]]
 _SOMEBODY, _INSIDE, _OUTSIDE = 1, 2, 4
+_MOST_HERE = 1024
+"""So many crowds of bridges are remembered: each endpoint that comes or goes makes another."""
 _NAMED = 3
 """The lowest bit that stands for an identity by its name."""
 
@@ -49,6 +51,8 @@ class Marks:
         """Return the marks of some identities together, those of a bridge."""
         marks = self._here.get(names)
         if marks is None:
+            if len(self._here) >= _MOST_HERE:
+                self._here.clear()
             marks = _SOMEBODY if names else 0
             for name in names:
                 marks |= self._bits.get(name, 0) | (_OUTSIDE if is_outside_name(name) else _INSIDE)
@@ -73,6 +77,8 @@ class LinePieces:
     def _made(self, policy: Policy, here: BankHere, index: int, key: Hashable) -> Block | None:
         line = verdict_line(policy, here, self.placed)
         made = None if line is None else Block(self._encoded(line, list(line_rows(here.frame, index, line))))
+        if len(self._blocks) >= _MOST_HERE:
+            self._blocks.clear()
         self._blocks[key] = made
         return made
 

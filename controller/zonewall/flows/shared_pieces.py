@@ -48,6 +48,16 @@ _MakeBlock = Callable[[EndpointFacts, Binding], Block]
 _Placed = tuple[tuple[PlacedLine, ...], ...]
 
 
+LEAST_KEPT = 256
+"""At least so many of what differs by who is where are remembered before those not asked for go."""
+
+
+def _most_kept(policy: Policy) -> int:
+    """Return about twice as many as a fleet can want at one time: one of each bank on each bridge."""
+    bridges = sum(len(host.bridges) for host in policy.configuration.inventory.hosts.values())
+    return max(LEAST_KEPT, 2 * bridges * min(32, len(policy.placed)))
+
+
 def encode(flows: Iterable[Flow]) -> tuple[EncodedFlow, ...]:
     """Return a subject's flows in bytes."""
     return tuple(encode_flows(flows))
@@ -59,12 +69,21 @@ def encode_distinct(flows: Iterable[Flow]) -> tuple[EncodedFlow, ...]:
 
 
 class Aging(Generic[K, V]):
-    """A memory that forgets what was not asked for between two calls of ``age``."""
+    """A memory that forgets what was not asked for between two calls of ``age``, or while ``most`` came.
 
-    def __init__(self) -> None:
+    Attributes:
+        most: so many entries make it age by itself; None where a policy bounds them.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
         """Remember nothing."""
+        self.most = most
         self._young: dict[K, V] = {}
         self._old: dict[K, V] = {}
+
+    def __len__(self) -> int:
+        """Return how many entries are remembered, some of them twice."""
+        return len(self._young) + len(self._old)
 
     def get(self, key: K) -> V | None:
         """Return what is remembered under a key."""
@@ -77,6 +96,8 @@ class Aging(Generic[K, V]):
 
     def put(self, key: K, value: V) -> V:
         """Remember a value, and return it."""
+        if self.most is not None and len(self._young) >= self.most:
+            self.age()
         self._young[key] = value
         return value
 
@@ -94,15 +115,16 @@ class SharedPieces:
         self._policy: Policy | None = None
         self._groups: Aging[Hashable, tuple[Group, Mapping[EndpointKey, EndpointFacts]]] = Aging()
         self._floods: dict[TenantName, tuple[tuple[object, ...], tuple[int, ...]]] = {}
-        self._frames: Aging[Hashable, tuple[TenantIntent, Block]] = Aging()
-        self._banks: Aging[Hashable, tuple[BankHere, _Placed, BankLayer]] = Aging()
+        # What depends on where endpoints are is made anew with each move: it ages by its number, too.
+        self._frames: Aging[Hashable, tuple[TenantIntent, Block]] = Aging(LEAST_KEPT)
+        self._banks: Aging[Hashable, tuple[BankHere, _Placed, BankLayer]] = Aging(LEAST_KEPT)
         self._lines: Aging[int, LinePieces] = Aging()
         self._sections: Aging[int, tuple[tuple[PlacedLine, ...], Marks, list[LinePieces]]] = Aging()
         self._marks: Aging[str, Marks] = Aging()
-        self._ranges: Aging[tuple[int, int, tuple[int, ...], bool], EncodedFlow] = Aging()
-        self._take_ups: Aging[BridgeIntent, Block] = Aging()
+        self._ranges: Aging[tuple[int, int, tuple[int, ...], bool], EncodedFlow] = Aging(LEAST_KEPT)
+        self._take_ups: Aging[BridgeIntent, Block] = Aging(LEAST_KEPT)
         self._paths: Aging[Destination, Block] = Aging()
-        self._alike: Aging[BridgeIntent, tuple[EncodedFlow, ...]] = Aging()
+        self._alike: Aging[BridgeIntent, tuple[EncodedFlow, ...]] = Aging(LEAST_KEPT)
         self._bank_frames: Aging[tuple[BankFrame, bool], Block] = Aging()
 
     def follow(self, policy: Policy) -> None:
@@ -115,6 +137,11 @@ class SharedPieces:
                 pieces.age()
             for lines in (self._sections, self._marks):
                 lines.age()
+            most = _most_kept(policy)
+            self._frames.most = self._banks.most = self._ranges.most = most
+            self._alike.most = self._take_ups.most = most
+            tenants = policy.configuration.tenants
+            self._floods = {name: flood for name, flood in self._floods.items() if name in tenants}
 
     def flood(self, fleet: Fleet, tenant: TenantName) -> tuple[int, ...]:
         """Return the destinations of a tenant's bridges, the same object while they are the same."""
