@@ -9,7 +9,7 @@ from zonewall.pipeline.cookie import Category
 from zonewall.pipeline.make import flow
 from zonewall.pipeline.model import Action, Flow, Goto, Meter, MeterEntry, MeterUnit
 from zonewall.pipeline.packet_fields import IN_PORT
-from zonewall.pipeline.registers import FRESH, FROM_ENDPOINT, FROM_UPLINK, ORIGIN, TENANT
+from zonewall.pipeline.registers import FRESH, FROM_ENDPOINT, FROM_UPLINK, ORIGIN, TAKE_UP, TENANT, TURNED
 from zonewall.pipeline.stages.classify import port_meter
 from zonewall.pipeline.tables import ADMIT, COMMIT
 
@@ -39,6 +39,9 @@ def admit_endpoint_flows(view: View, endpoint: LocalEndpoint) -> Iterator[Flow]:
         meters.append(Meter(endpoint_meter(endpoint.ofport)))
         always = ((IN_PORT, endpoint.ofport, None), (ORIGIN, FROM_ENDPOINT, None))
         yield flow(ADMIT, 90, always, meters[-1], Goto(COMMIT), category=Category.MODIFIER)
+        for taken_up in (TAKE_UP, TURNED):
+            match = (*always, (taken_up, 1, None))
+            yield flow(ADMIT, 120, match, meters[-1], Goto(COMMIT), category=Category.MODIFIER)
     if endpoint.delivers and meters:
         match = ((IN_PORT, endpoint.ofport, None), (ORIGIN, FROM_ENDPOINT, None), (FRESH, 1, None))
         yield flow(ADMIT, 100, match, *meters, Goto(COMMIT), category=Category.TRACK)
