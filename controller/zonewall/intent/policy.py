@@ -120,8 +120,7 @@ def prepare(
     ``before``: what was prepared last. Of it is taken what has not changed; the result is the same without.
     """
     builder = NumberingBuilder(numbering)
-    if before is not None and before.numbering is not numbering:
-        before = None
+    before = before if before is not None and before.numbering is numbering else None
     views = before if before is not None and _same_views(before.configuration, configuration) else None
     directory = build_directory(configuration, (views.configuration, views.directory) if views else None)
     ends = views if views is not None and directory is views.directory else None
@@ -132,16 +131,9 @@ def prepare(
     records, modified = records_of(configuration, known)
     if ends is None:
         _number_ends(builder, configuration, directory)
-    numbered = before.records if before is not None else {}
-    _number_rules(builder, configuration, banks, (records, numbered), modified)
+    _number_rules(builder, configuration, banks, (records, before.records if before else {}), modified)
     placed = place_lines(builder, banks, passing, before.placed if before is not None else {})
-    beyond: dict[TenantName, list[Bank]] = {}
-    banks_of: dict[TenantName, list[Bank]] = {}
-    for bank in banks.values():
-        if bank.source != bank.destination:
-            beyond.setdefault(bank.source, []).append(bank)
-        for end in {bank.source, bank.destination}:
-            banks_of.setdefault(end, []).append(bank)
+    beyond, banks_of = _by_tenant(banks)
     allowing, rejecting = _lines_to_find(banks, frozenset(name for name, _ in modified))
     return Policy(
         configuration=configuration,
@@ -151,8 +143,8 @@ def prepare(
         numbering=builder.freeze(),
         placed=placed,
         endpoints=_all_facts(builder, configuration, directory, before) if ends is None else ends.endpoints,
-        beyond={tenant: tuple(found) for tenant, found in beyond.items()},
-        banks_of={tenant: tuple(found) for tenant, found in banks_of.items()},
+        beyond=beyond,
+        banks_of=banks_of,
         outside=_outside(builder, directory) if alike is None else alike.outside,
         modified=modified,
         identities=_identities(builder, directory) if alike is None else alike.identities,
@@ -165,6 +157,24 @@ def prepare(
         inactive=inactive,
         made_lines=made_lines,
         passing=passing,
+    )
+
+
+_BanksOf = dict[TenantName, tuple[Bank, ...]]
+
+
+def _by_tenant(banks: Mapping[str, Bank]) -> tuple[_BanksOf, _BanksOf]:
+    """Return, for each tenant, the banks from it to another one, and all that it is an end of."""
+    beyond: dict[TenantName, list[Bank]] = {}
+    banks_of: dict[TenantName, list[Bank]] = {}
+    for bank in banks.values():
+        if bank.source != bank.destination:
+            beyond.setdefault(bank.source, []).append(bank)
+        for end in {bank.source, bank.destination}:
+            banks_of.setdefault(end, []).append(bank)
+    return (
+        {tenant: tuple(found) for tenant, found in beyond.items()},
+        {tenant: tuple(found) for tenant, found in banks_of.items()},
     )
 
 

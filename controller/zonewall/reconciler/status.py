@@ -27,26 +27,10 @@ def status_document(
 ) -> dict[str, Any]:
     """Return the controller's status, as ``zonewall status --output json`` shows it."""
     world = reconciler.world
-    book = reconciler.addresses.book
     refused: dict[str, str] = {**hosts.problems, **hosts.refused.words, **bridges.refused.words}
     return {
-        "configuration": {
-            "directory": str(reconciler.directory),
-            "revision": reconciler.revision,
-            "loaded_s_ago": round(time.time() - reconciler.loaded_at, 1),
-            "documents": reconciler.recorder.documents,
-            "refused": reconciler.refused_configuration or None,
-            "behind": reconciler.behind or None,
-            "tenants": sorted(world.configuration.tenants),
-        },
-        "journal": {
-            "records": journal.head.sequence,
-            "head": str(journal.head),
-            "waiting": journal.waiting,
-            "lost": journal.lost,
-            "error": journal.error or None,
-            "broken": journal.broken or None,
-        },
+        "configuration": _configuration(reconciler),
+        "journal": _journal(journal),
         "not_written": [
             error
             for error in (reconciler.numbers.error, reconciler.memory.error, reconciler.schedule.error)
@@ -68,25 +52,7 @@ def status_document(
             for key, row in zip(bridges_of(world.configuration), bridge_rows(reconciler), strict=True)
         ],
         "inbox": gate.status(),
-        "endpoints": [
-            {
-                "endpoint": key,
-                "learnt": [
-                    {"address": str(one.address), "source": one.source.value} for one in book.of_endpoint(key)
-                ],
-                "places": [
-                    {
-                        "bridge": str(binding.bridge),
-                        "ofport": binding.ofport,
-                        "state": binding.state.value,
-                        "reason": binding.reason or None,
-                        "ready": place.confirmed,
-                    }
-                    for place, binding in _placed(world.fleet, key)
-                ],
-            }
-            for key in sorted(world.configuration.inventory.endpoints)
-        ],
+        "endpoints": _endpoints(reconciler),
         "unknown_ports": [
             {"port": f"{port.bridge}/{port.name}", "reason": reason}
             for port, reason in sorted(world.fleet.unknown.items())
@@ -102,6 +68,55 @@ def status_document(
         "cuts_without_record": bridges.cuts.missed,
         "refused": [{"peer": peer, "reason": reason} for peer, reason in sorted(refused.items())],
     }
+
+
+def _configuration(reconciler: Reconciler) -> dict[str, Any]:
+    """Return what the status says of the documents in force."""
+    return {
+        "directory": str(reconciler.directory),
+        "revision": reconciler.revision,
+        "loaded_s_ago": round(time.time() - reconciler.loaded_at, 1),
+        "documents": reconciler.recorder.documents,
+        "refused": reconciler.refused_configuration or None,
+        "behind": reconciler.behind or None,
+        "tenants": sorted(reconciler.world.configuration.tenants),
+    }
+
+
+def _journal(journal: JournalStatus) -> dict[str, Any]:
+    """Return what the status says of the journal."""
+    return {
+        "records": journal.head.sequence,
+        "head": str(journal.head),
+        "waiting": journal.waiting,
+        "lost": journal.lost,
+        "error": journal.error or None,
+        "broken": journal.broken or None,
+    }
+
+
+def _endpoints(reconciler: Reconciler) -> list[dict[str, Any]]:
+    """Return what the status says of each endpoint: what it has learnt, and where it is."""
+    world, book = reconciler.world, reconciler.addresses.book
+    return [
+        {
+            "endpoint": key,
+            "learnt": [
+                {"address": str(one.address), "source": one.source.value} for one in book.of_endpoint(key)
+            ],
+            "places": [
+                {
+                    "bridge": str(binding.bridge),
+                    "ofport": binding.ofport,
+                    "state": binding.state.value,
+                    "reason": binding.reason or None,
+                    "ready": place.confirmed,
+                }
+                for place, binding in _placed(world.fleet, key)
+            ],
+        }
+        for key in sorted(world.configuration.inventory.endpoints)
+    ]
 
 
 def bridge_rows(reconciler: Reconciler) -> list[dict[str, Any]]:
