@@ -12,6 +12,7 @@ from zonewall.placement.dhcp import Grant
 from zonewall.placement.learnt import AddressBook, Grounds, Learnt, Lesson, Source, laid_over
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.recorder import Recorder
+from zonewall.reconciler.seldom import Seldom
 from zonewall.values.addresses import IpAddress
 from zonewall.values.names import EndpointKey, TenantName
 
@@ -29,6 +30,7 @@ class Addresses:
         self._recorder = recorder
         self._documents = documents
         self._grounds = Grounds.of(documents)
+        self._seldom = Seldom()
         self._claimed_at: dict[tuple[TenantName, IpAddress], float] = {}
         book = AddressBook.of(learnt)
         self.book = book.without({*book.unfounded(documents), *book.over(time.time())})
@@ -84,6 +86,8 @@ class Addresses:
 
     def time_passes(self) -> bool:
         """Let go of what is not granted any more."""
+        now = time.monotonic()
+        self._claimed_at = {key: at for key, at in self._claimed_at.items() if now - at < CLAIM_S}
         return self._drop(self.book.over(time.time()), "lease over")
 
     def _drop(self, gone: Iterable[Learnt], cause: str) -> bool:
@@ -94,7 +98,7 @@ class Addresses:
         return bool(gone)
 
     def _tell(self, lesson: Lesson, cause: str) -> bool:
-        if lesson.refused:
+        if lesson.refused and self._seldom.is_due(_where(cause), lesson.refused, time.monotonic()):
             _log.warning("address_refused", reason=lesson.refused, cause=cause)
         if lesson.gained is None:
             return False
@@ -116,3 +120,8 @@ class Addresses:
             source=one.source.value,
             state=state,
         )
+
+
+def _where(cause: str) -> str:
+    """Return the bridge of a cause: one that lies can name as many of its ports as it likes."""
+    return cause.partition(", ofport ")[0]

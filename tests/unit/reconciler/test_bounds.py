@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from support.whole_controller import one_bridge
 from zonewall.flows.packet_ends import packet_ends
 from zonewall.journal.record import Entry, Kind
 from zonewall.openflow.events import PacketIn
 from zonewall.placement.model import BridgeKey
+from zonewall.policy.load import load_directory
 from zonewall.reconciler import cuts, intruders
+from zonewall.reconciler.addresses import Addresses
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.recorder import Recorder
 from zonewall.reconciler.seldom import EVERY_S, MOST, MOST_OF_ONE, Lately, Names, Seldom
-from zonewall.values.names import BridgeName, HostName
+from zonewall.values.names import BridgeName, EndpointKey, HostName
 
 BRIDGE, OTHER = (BridgeKey(HostName(host), BridgeName("br-int")) for host in ("hv1", "hv2"))
 
@@ -103,3 +107,15 @@ def test_of_one_bridge_so_many_cuts_a_minute_leave_a_record_and_the_rest_is_coun
     assert sum(one.kind is Kind.CUT for one in journal.entries) == few + 1
     assert sum(one.kind is Kind.GAP for one in journal.entries) == 1
     assert told.missed == 2 * few
+
+
+def test_a_bridge_that_announces_addresses_without_end_that_are_refused_is_logged_some_times_a_minute(
+    tmp_path: Path,
+) -> None:
+    documents = load_directory(one_bridge(tmp_path / "policies"))
+    addresses = Addresses(documents, (), Recorder(Kept()))
+    with capture_logs() as lines:
+        for number in range(1, 1000):
+            cause = f"announcement at {BRIDGE}, ofport {number}"
+            assert not addresses.heard(documents, EndpointKey("acme/vm"), ip_address(number), cause)
+    assert 0 < sum(line["event"] == "address_refused" for line in lines) <= MOST_OF_ONE
