@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
+from topologies.lab import Host
 
 from support.demo_site import acme
 from support.raw_probes import Knock, outcome
-from support.site import Site, copy_tree
+from support.site import OPENFLOW, OVSDB, Site, copy_tree
 
 pytestmark = pytest.mark.net
 NOTHING = {"name": "nothing", "from": "any", "to": "any", "action": "drop"}
@@ -82,18 +85,47 @@ def test_a_restart_in_the_middle_of_a_trial_goes_back(site: Site, closed: Path) 
     assert shop_is_open(site)
 
 
-def test_a_trial_by_which_a_host_is_lost_goes_back_at_once(site: Site, closed: Path) -> None:
-    host = next(iter(site.hosts.values()))
-    tell(site, "apply", str(closed), "--confirm", "1h")
-    in_force(site, closed)
+@contextmanager
+def silenced(host: Host, port: int) -> Iterator[None]:
+    """Drop all that a host says to a port of the controller's."""
+    rule = f"type filter hook output priority 0; tcp dport {port} drop"
+    host.run("nft", "-f", "-", stdin=f"table inet silenced {{\n chain c {{\n {rule}\n }}\n}}\n")
+    try:
+        yield
+    finally:
+        host.run("nft", "delete", "table", "inet", "silenced")
+
+
+@contextmanager
+def cut_off(host: Host) -> Iterator[None]:
+    """Take a host from the management network."""
     host.set_management(up=False)
     try:
-        status = site.wait_for(lambda status: status["configuration"]["trial"] is None, patience_s=15.0)
-        assert status["configuration"]["directory"] == str(site.directory)
-        assert host.system_id in status["configuration"]["refused"]
+        yield
     finally:
         host.set_management(up=True)
+
+
+@pytest.mark.parametrize(
+    ("lose", "reason"),
+    [
+        (cut_off, "hv1"),
+        (partial(silenced, port=OPENFLOW), "bridge hv1/br-int does not answer"),
+        (partial(silenced, port=OVSDB), "the database of hv1 was lost"),
+    ],
+    ids=["management", "openflow alone", "database alone"],
+)
+def test_a_trial_by_which_a_host_is_lost_goes_back_at_once(
+    site: Site, closed: Path, lose: Callable[[Host], AbstractContextManager[None]], reason: str
+) -> None:
+    tell(site, "apply", str(closed), "--confirm", "1h")
+    in_force(site, closed)
+    with lose(site.hosts["hv1"]):
+        status = site.wait_for(lambda status: status["configuration"]["trial"] is None)
+        assert status["configuration"]["directory"] == str(site.directory)
+        assert reason in status["configuration"]["refused"]
     in_force(site, site.directory)
+    assert shop_is_open(site)
     site.put(acme=(site.directory / "acme.yaml").read_text() + "\n")
     site.wait_for(lambda status: not status["configuration"]["refused"])
 
