@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from statistics import median
 from typing import Any
 
 import pytest
@@ -89,8 +90,7 @@ def test_an_alert_isolates_as_soon_as_a_command_does(site: ServiceSite) -> None:
         commands.append(to_silence_ms(site, lambda said=said: tell(control, "quarantine", said)))
         tell(control, "release", said)
         site.wait_for(site.is_settled)
-    # Of the run that other work disturbed least; ``python -m bench`` measures medians on a quiet machine.
-    assert min(alerts) < TIMES_A_COMMAND * min(commands), (alerts, commands)
+    assert median(alerts) < TIMES_A_COMMAND * median(commands), (alerts, commands)
 
 
 @pytest.mark.parametrize("family", [4, 6])
