@@ -23,6 +23,7 @@ def figures(options: Options) -> Iterator[Figure]:
     yield idle
     bound = max(5.0, 2 * idle.value)
     for what, flights, target in (
+        ("programmed beside another bridge's traffic", found.programmed, bound),
         ("exchanged", found.exchanged, bound),
         ("exchanged in one bundle", found.at_once, None),
         ("read back in pieces", found.read, bound),

@@ -1,8 +1,9 @@
-"""A policy of 15,000 flows exchanged, and read back, under traffic: nothing lost, nothing held up."""
+"""100,000 flows programmed, exchanged and read back under traffic: nothing lost, leaked or held up."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from statistics import median
 
 import pytest
 from topologies.lab import Lab
@@ -11,15 +12,26 @@ from support.exchange import PORTS_OF_A_RULE, Flights, measured
 from support.steady import Flight
 
 pytestmark = [pytest.mark.net, pytest.mark.timeout(600)]
-RULES, RUNS = 300, 3
+RULES, RUNS = 2000, 3
+STALL_MS = 5.0
+OTHERS_CORES, PART = 0.25, 5
+"""Where others have so much of the processors, the peer is what is done at once: a fifth of its stall."""
 
 
-def longest_ms(flights: list[Flight]) -> float:
-    """Return the longest stall of the run that other work on the machine disturbed least.
+def longest_ms(flights: Sequence[Flight]) -> float:
+    """Return the longest stall of a run, the median of the runs."""
+    return median(flight.longest_ms for flight in flights)
 
-    What the change itself causes is in every run; ``bench exchange`` measures medians on a quiet machine.
-    """
-    return min(flight.longest_ms for flight in flights)
+
+def bound_ms(flights: Flights, idle: Sequence[Flight]) -> float:
+    """Return how long a stall may be: 5 ms, or twice what it is in the same run while nothing happens."""
+    bound = max(STALL_MS, 2 * max(flight.longest_ms for flight in idle))
+    return bound if flights.others < OTHERS_CORES else max(bound, longest_ms(flights.at_once) / PART)
+
+
+def counted(flights: Sequence[Flight]) -> str:
+    """Return what became of the packets of some runs."""
+    return f"{sum(run.sent for run in flights)} packets sent, {sum(run.lost for run in flights)} lost"
 
 
 @pytest.fixture(scope="module")
@@ -28,28 +40,34 @@ def flights() -> Iterator[Flights]:
         yield measured(lab, RULES, RUNS)
 
 
-def test_a_policy_of_15_000_flows_is_exchanged_without_a_packet_lost(
-    flights: Flights, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sent, lost = sum(run.sent for run in flights.exchanged), sum(run.lost for run in flights.exchanged)
-    stall, idle, at_once = map(longest_ms, (flights.exchanged, flights.idle, flights.at_once))
-    with capsys.disabled():
-        print(f"\n{flights.flows} flows exchanged {RUNS} times: {sent} packets sent, {lost} lost;")
-        print(f"longest stall (best run) {stall:.1f} ms, idle {idle:.1f} ms; in one bundle {at_once:.1f} ms")
+def test_an_empty_bridge_is_filled_with_100_000_flows_beside_the_traffic_of_another(flights: Flights) -> None:
+    stall, idle = map(longest_ms, (flights.programmed, flights.side_idle))
+    print(f"\n{flights.flows} flows programmed {RUNS} times: {counted(flights.programmed)};")
+    print(f"longest stall (median) {stall:.1f} ms, idle {idle:.1f} ms")
     assert flights.flows > RULES * PORTS_OF_A_RULE
+    assert all(run.sent > 200 for run in (*flights.side_idle, *flights.programmed))
+    assert sum(run.lost for run in flights.programmed) == 0
+    assert stall < bound_ms(flights, flights.side_idle), [run.longest_ms for run in flights.programmed]
+
+
+def test_a_policy_of_100_000_flows_is_exchanged_without_a_packet_lost_or_leaked(flights: Flights) -> None:
+    stall, idle, at_once = map(longest_ms, (flights.exchanged, flights.idle, flights.at_once))
+    print(f"\n{flights.flows} flows exchanged {RUNS} times: {counted(flights.exchanged)};")
+    print(f"longest stall (median) {stall:.1f} ms, idle {idle:.1f} ms; in one bundle {at_once:.1f} ms")
+    print(
+        f"forbidden sent {flights.forbidden}, leaked {flights.leaked}; others had {flights.others:.2f} cores"
+    )
     assert all(run.sent > 500 for run in (*flights.idle, *flights.exchanged))
-    assert lost == 0
-    # Where other work has the machine's cores, too, the last bound is what can be told.
-    assert stall <= max(5.0, 2 * idle, at_once / 2), [run.longest_ms for run in flights.exchanged]
-    assert at_once > 0
+    assert sum(run.lost for run in flights.exchanged) == 0
+    assert flights.forbidden > 1000
+    assert flights.leaked == 0
+    assert stall < bound_ms(flights, flights.idle), [run.longest_ms for run in flights.exchanged]
+    assert at_once > 2 * stall, "what is measured here would be seen"
 
 
-def test_an_audit_of_15_000_flows_holds_up_no_packet(
-    flights: Flights, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_audit_of_100_000_flows_holds_up_no_packet(flights: Flights) -> None:
     stall, idle, at_once = map(longest_ms, (flights.read, flights.idle, flights.read_at_once))
-    with capsys.disabled():
-        print(f"\nread in pieces: longest stall {stall:.1f} ms; in one answer {at_once:.1f} ms")
+    print(f"\nread in pieces {RUNS} times: {counted(flights.read)};")
+    print(f"longest stall (median) {stall:.1f} ms, idle {idle:.1f} ms; in one answer {at_once:.1f} ms")
     assert sum(run.lost for run in flights.read) == 0
-    assert stall <= max(5.0, 2 * idle, at_once / 2), [run.longest_ms for run in flights.read]
-    assert at_once > 0
+    assert stall < at_once / PART, [run.longest_ms for run in flights.read]

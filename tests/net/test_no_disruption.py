@@ -211,7 +211,7 @@ def test_a_controller_that_is_killed_20_times_loses_nothing_and_sends_no_flow_wh
             unchanged.append(sum(applied(site)))
             hit.append(kill_in_mid_update(site, version))
             # Then twice in the middle of the start that follows.
-            for moment_s in (0.4 + 0.2 * version, 0.8 + 0.3 * version):
+            for moment_s in (0.4 + 0.15 * version, 0.8 + 0.2 * version):
                 time.sleep(moment_s)
                 site.restart(signal.SIGKILL)
             site.settle()
@@ -260,7 +260,7 @@ def test_a_flapping_connection_and_a_cut_to_the_controller_lose_nothing(site: Si
         hasten(hv2)
         for direction in ("input", "output"):
             with cut_off(hv2, direction):
-                time.sleep(4)
+                time.sleep(3)
             site.settle()
         hv1.set_management(up=False)
         time.sleep(2)

@@ -13,7 +13,7 @@ import struct
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -96,8 +96,28 @@ class Window:
 
 def before_others(pid: int) -> None:
     """Have a process and all its threads go before other work on the machine, which is not measured."""
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        os.setpriority(os.PRIO_PROCESS, int(thread.name), -20)
+    for thread in threads_of(pid):
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            os.setpriority(os.PRIO_PROCESS, thread, -20)
+
+
+def at_once(pid: int, level: int) -> None:
+    """Have a process run whenever it can, its other threads when nothing of a higher level can.
+
+    So a machine that is busy with other work delays less of what is measured. Where that is not permitted,
+    it goes before other work as ``before_others`` has it.
+    """
+    for thread in threads_of(pid):
+        with suppress(ProcessLookupError):
+            try:
+                os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(level if thread == pid else 1))
+            except PermissionError:
+                os.setpriority(os.PRIO_PROCESS, thread, -20)
+
+
+def threads_of(pid: int) -> list[int]:
+    """Return the numbers of a process's threads."""
+    return [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
 
 
 @contextmanager
