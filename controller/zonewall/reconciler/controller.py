@@ -288,10 +288,12 @@ class Controller:
                 self._awaits(key)
 
     def _awaits(self, key: BridgeKey) -> None:
-        """Have a bridge that is not connected called through its host's database."""
-        datapath_id = self.reconciler.world.datapath_of(key)
+        """Have a bridge that is to connect in, and has not, called through its host's database."""
+        world = self.reconciler.world
+        datapath_id = world.datapath_of(key)
         is_here = datapath_id is not None and self._session(datapath_id) is not None
-        self.databases.await_bridge(key.host, key.bridge, awaited=not is_here)
+        comes = world.configuration.inventory.hosts[key.host].bridges[key.bridge].openflow is None
+        self.databases.await_bridge(key.host, key.bridge, awaited=comes and not is_here)
 
     def _observed(self, seen: Observation) -> None:
         self.gate.observed(seen)
