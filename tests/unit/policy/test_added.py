@@ -13,8 +13,14 @@ GOOD = {"name": "web1", "tenant": "acme", "mac": "52:54:00:00:00:01", "iface-id"
 
 
 def test_what_was_said_is_read_as_it_was_said() -> None:
-    parts = [GOOD, {**GOOD, "name": "web2", "labels": {"note": "é\u2028\u0085☃😀", "yes": "no"}}]
+    parts = [GOOD, {**GOOD, "name": "web2", "labels": {"note": "é\u2028☃😀", "yes": "no"}}]
     assert added_parts(added_text(parts)) == parts
+
+
+def test_a_control_character_is_refused_as_in_any_document() -> None:
+    for character in "\x07\x7f\x85":
+        with pytest.raises(ConfigurationError, match="a control character"):
+            added_parts(added_text([{**GOOD, "labels": {"note": f"a{character}b"}}]))
 
 
 def test_numbers_and_truth_values_are_words_as_in_any_document() -> None:
