@@ -208,3 +208,11 @@ def test_what_a_tenant_agrees_on_is_asked_again_though_its_rules_stay() -> None:
         told.append([one.code for one in notes.findings])
 
     assert told == [["unreachable-rule"], [], ["unreachable-rule"]]
+
+
+def test_what_was_found_of_tiers_that_are_no_more_is_forgotten() -> None:
+    shadows: Shadows = {}
+    for name in ("acme", "blue"):
+        check(configure(tenant(name, tier("t"))), Notes(), shadows)
+
+    assert list(shadows) == [("blue", "t")]

@@ -56,16 +56,8 @@ def show(  # noqa: PLR0917 - typer reads the options here
         scene = on_disk(directory, placement, moment)
     else:
         scene = in_force(control_socket(options, state, socket), moment)
-    probe = probe_of(
-        source,
-        destination,
-        service,
-        moment,
-        source_port=sport,
-        tenant=tenant,
-        source_ip=src_ip,
-        destination_ip=dst_ip,
-    )
+    ends = {"source_ip": src_ip, "destination_ip": dst_ip}
+    probe = probe_of(source, destination, service, moment, source_port=sport, tenant=tenant, **ends)
     told = explain(scene.configuration, probe)
     if isinstance(told, ProbeError):
         raise ZonewallError(told.message + _near(scene, probe))

@@ -19,7 +19,7 @@ from zonewall.cli.options import OptionsFile, SocketFile, StateFolder, control_s
 from zonewall.cli.plan_text import plan_text
 from zonewall.cli.scene import PlacementFile, Scene, in_force, on_disk
 from zonewall.cli.times import parse_time, to_us
-from zonewall.errors import ConfigurationError, ControllerUnreachableError, JournalError, ZonewallError
+from zonewall.errors import ControllerUnreachableError, JournalError, ZonewallError
 from zonewall.flows.forecast import Forecast, forecast, over_budget_text
 from zonewall.intent.analysis.acceptance import load_accepted
 from zonewall.intent.change_report import (
@@ -87,12 +87,14 @@ def show(  # noqa: PLR0917 - typer reads the options here
         document = plan_document(old, directory, moment, known)
     except ControllerUnreachableError:
         raise
-    except ConfigurationError as error:
-        typer.echo(f"zonewall: {error}", err=True)
-        raise typer.Exit(EXIT_REFUSED) from error
     except ZonewallError as error:
         typer.echo(f"zonewall: {error}", err=True)
         raise typer.Exit(EXIT_REFUSED) from error
+    _say(document, output)
+
+
+def _say(document: dict[str, Any], output: str) -> None:
+    """Print a plan, and end with what it comes to."""
     if output == "json":
         typer.echo(json.dumps(document, indent=2))
     else:

@@ -10,8 +10,8 @@ from itertools import pairwise
 
 from zonewall.intent.semantics import Probe, Verdict, verdict
 from zonewall.policy.inventory import EndpointDeclaration
-from zonewall.policy.membership import is_member
-from zonewall.policy.model import Action, Configuration, Rule, Selector, Tenant
+from zonewall.policy.membership import is_member, named_prefixes
+from zonewall.policy.model import Action, Configuration, Rule, Tenant
 from zonewall.values.addresses import IpAddress, IpPrefix
 from zonewall.values.names import EndpointKey, TenantName
 from zonewall.values.services import PORT_PROTOCOLS, Protocol
@@ -151,9 +151,7 @@ def _outside(configuration: Configuration, name: TenantName) -> Iterator[_Peers]
     tenant = configuration.tenants.get(name)
     if tenant is None:
         return
-    prefixes = sorted(
-        {prefix for zone in tenant.zones.values() for prefix in _prefixes(zone.selector)}, key=str
-    )
+    prefixes = sorted(named_prefixes(tenant), key=str)
     taken = {ip for other in configuration.inventory.endpoints.values() for ip in other.ips}
     for prefix in prefixes:
         inner = [
@@ -170,12 +168,6 @@ def _outside(configuration: Configuration, name: TenantName) -> Iterator[_Peers]
 
 def _in(one: IpPrefix, other: IpPrefix) -> bool:
     return one.prefixlen >= other.prefixlen and one.network_address in other
-
-
-def _prefixes(selector: Selector) -> Iterator[IpPrefix]:
-    yield from selector.cidrs or ()
-    if selector.excluded is not None:
-        yield from _prefixes(selector.excluded)
 
 
 def _free(prefix: IpPrefix, inner: list[IpPrefix], taken: set[IpAddress]) -> IpAddress | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from zonewall.policy.inventory import HostDeclaration
-from zonewall.policy.model import ANY_VALUE, HostConstraint
+from zonewall.policy.membership import labels_match
+from zonewall.policy.model import HostConstraint
 
 
 def accepts(asked: HostConstraint, host: HostDeclaration) -> bool:
@@ -14,11 +13,4 @@ def accepts(asked: HostConstraint, host: HostDeclaration) -> bool:
         return False
     if asked.hosts is not None and host.name not in asked.hosts:
         return False
-    return asked.labels is None or has_labels(host.labels or {}, asked.labels)
-
-
-def has_labels(labels: Mapping[str, str], asked: Mapping[str, tuple[str, ...]]) -> bool:
-    """Say whether every label that is asked for is there, with one of its values."""
-    return all(
-        key in labels and (ANY_VALUE in values or labels[key] in values) for key, values in asked.items()
-    )
+    return asked.labels is None or labels_match(asked.labels, host.labels or {})

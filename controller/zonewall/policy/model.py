@@ -1,6 +1,6 @@
 """The parsed documents as frozen values: all that the evaluator and the compiler share.
 
-Every name in it is already checked to exist (``policy.check``); order is the documents' order. Where
+Every name in it is already checked to exist (``policy.load``); order is the documents' order. Where
 something stands is no part of what it is: an edit above it leaves it equal.
 """
 

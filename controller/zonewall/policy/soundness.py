@@ -32,6 +32,7 @@ def check(configuration: Configuration, notes: Notes, shadows: Shadows | None = 
             _check_shadowed((tenant.name, tier), crossing, notes, known)
     for tier in configuration.provider.before + configuration.provider.after:
         _check_shadowed(("provider", tier), OfProvider(), notes, known)
+    _forget_others(configuration, known)
     if not notes.has_errors:
         check_ambiguous(configuration, notes)
 
@@ -166,6 +167,18 @@ def _check_shadowed(
         if rule.name in found:
             message = f"rule {rule.name!r} is never reached: {found[rule.name]!r} decides all of it before"
             notes.warning("unreachable-rule", rule.location, message)
+
+
+def _forget_others(configuration: Configuration, shadows: Shadows) -> None:
+    """Forget what was found of tiers that are no more."""
+    provider = configuration.provider.before + configuration.provider.after
+    tenants = configuration.tenants.values()
+    if len(shadows) == len(provider) + sum(len(tenant.tiers) for tenant in tenants):
+        return
+    there = {("provider", tier.name) for tier in provider}
+    there |= {(tenant.name, tier.name) for tenant in tenants for tier in tenant.tiers}
+    for gone in shadows.keys() - there:
+        del shadows[gone]
 
 
 def empty_zones(configuration: Configuration) -> Iterator[tuple[Tenant, ZoneName]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from zonewall.policy.findings import Location
 from zonewall.policy.inventory import EndpointDeclaration
-from zonewall.policy.membership import zones_of_endpoint
+from zonewall.policy.membership import endpoint_matches
 from zonewall.policy.model import Action, Configuration, Peer, Tenant
 from zonewall.policy.notes import Notes
 from zonewall.values.addresses import IpAddress
@@ -132,6 +132,9 @@ def _named(tenant: Tenant, peers: tuple[Peer, ...], by_tenant: ByTenant) -> Iter
 def _in_zone(
     tenant: Tenant, zone: ZoneName, endpoints: Iterable[EndpointDeclaration]
 ) -> Iterator[EndpointDeclaration]:
+    there = tenant.zones.get(zone)
+    if there is None:
+        return
     for endpoint in endpoints:
-        if any(zone in zones_of_endpoint(tenant, endpoint, ip) for ip in (*endpoint.ips, None)):
+        if any(endpoint_matches(tenant, there.selector, endpoint, ip) for ip in (*endpoint.ips, None)):
             yield endpoint

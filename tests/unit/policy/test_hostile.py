@@ -127,6 +127,7 @@ DENSE: dict[str, Callable[[], str]] = {
     "rules of services of many ports": lambda: rules(900, "      - {{name: r{0}, from: any, to: any, services: [s, udp/{0}], action: drop}}\n") + f"services: {{s: [{odd(990).replace(' ', ' tcp/').replace('1,', 'tcp/1,', 1)}]}}\n",
     "rules of many ports each": lambda: rules(30, f"      - {{{{name: r{{0}}, from: any, to: any, services: [{{{{proto: tcp, ports: [{odd(30_000)}]}}}}, udp/{{0}}], action: drop}}}}\n"),
     "rules of many zones": lambda: rules(400, f"      - {{{{name: r{{0}}, from: [{lines('z{0}, ', 1000)} n{{0}}], to: any, action: drop}}}}\n") + f"zones: {{{lines('z{}: {{}}, ', 1000)} {lines('n{}: {{}}, ', 400)}}}\n",
+    "a zone exported by a tenant of many zones": lambda: TENANT + "zones:\n" + lines("  z{}: {{labels: {{role: z{}}}}}\n", 3000) + "export: [{zone: z1, to: y}]\n---\nkind: tenant\ntenant: y\nimport: [{zone: x/z1, as: z}]\n---\n" + ends(10_000, "name: e{0}, tenant: x, iface-id: i{0}, mac: {1}, labels: {{role: z2}}"),
 }  # fmt: skip
 """What is no error, and large: it is to be read as soon."""
 
