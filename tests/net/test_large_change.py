@@ -14,8 +14,9 @@ from support.steady import Flight
 pytestmark = [pytest.mark.net, pytest.mark.timeout(600)]
 RULES, RUNS = 2000, 3
 STALL_MS = 5.0
-OTHERS_CORES, PART = 0.25, 5
-"""Where others have so much of the processors, the peer is what is done at once: a fifth of its stall."""
+SLOWER, OTHERS_CORES, BUSY = 60, 0.25, 5
+"""What is done at once is the peer: a sixtieth of its stall is about 5 ms where those were asked, more on a
+slower machine; where others have so much of the processors, a stall is held against a fifth."""
 
 
 def longest_ms(flights: Sequence[Flight]) -> float:
@@ -24,9 +25,10 @@ def longest_ms(flights: Sequence[Flight]) -> float:
 
 
 def bound_ms(flights: Flights, idle: Sequence[Flight]) -> float:
-    """Return how long a stall may be: 5 ms, or twice what it is in the same run while nothing happens."""
-    bound = max(STALL_MS, 2 * max(flight.longest_ms for flight in idle))
-    return bound if flights.others < OTHERS_CORES else max(bound, longest_ms(flights.at_once) / PART)
+    """Return how long a stall may be: 5 ms here and now, or twice what it is while nothing happens."""
+    at_once = longest_ms(flights.at_once)
+    part = SLOWER if flights.others < OTHERS_CORES else BUSY
+    return max(STALL_MS, 2 * max(flight.longest_ms for flight in idle), at_once / part)
 
 
 def counted(flights: Sequence[Flight]) -> str:
@@ -70,4 +72,4 @@ def test_an_audit_of_100_000_flows_holds_up_no_packet(flights: Flights) -> None:
     print(f"\nread in pieces {RUNS} times: {counted(flights.read)};")
     print(f"longest stall (median) {stall:.1f} ms, idle {idle:.1f} ms; in one answer {at_once:.1f} ms")
     assert sum(run.lost for run in flights.read) == 0
-    assert stall < at_once / PART, [run.longest_ms for run in flights.read]
+    assert stall < at_once / BUSY, [run.longest_ms for run in flights.read]
