@@ -1,0 +1,103 @@
+"""TLS of OpenFlow's listener against who says nothing, shows nothing, or speaks an old version."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.openflow_bridge import ListenerUnderTest, listening
+from support.site import certificates
+from zonewall.openflow.events import ConnectionRefused
+from zonewall.openflow.tls import TlsFiles
+from zonewall.openflow.waiting import Limits
+
+pytestmark = pytest.mark.ovs
+HELLO = b"\x06\x00"
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("keys")
+    certificates(folder, {"controller": "controller", "hv1": "switch"})
+    return folder
+
+
+def ours(keys: Path) -> TlsFiles:
+    return TlsFiles(
+        keys / "controller-privkey.pem", keys / "controller-cert.pem", keys / "pki/switchca/cacert.pem"
+    )
+
+
+def client(keys: Path, version: ssl.TLSVersion, *, shows: bool = True) -> ssl.SSLContext:
+    """Return a bridge's side of TLS of one version."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(keys / "pki/controllerca/cacert.pem")
+    context.set_ciphers("ALL:@SECLEVEL=0")  # so that an old version is offered at all
+    context.minimum_version = context.maximum_version = version
+    if shows:
+        context.load_cert_chain(keys / "hv1-cert.pem", keys / "hv1-privkey.pem")
+    return context
+
+
+def called(controller: ListenerUnderTest, call: Callable[[socket.socket], bytes]) -> tuple[str, bytes]:
+    """Connect, and return why the listener has refused that, and what the caller has read until then."""
+    read: list[bytes] = []
+
+    def work() -> None:
+        with socket.create_connection(("127.0.0.1", controller.listener.port), timeout=20.0) as connection:
+            try:
+                read.append(call(connection))
+            except (ssl.SSLError, ConnectionError) as error:
+                read.append(type(error).__name__.encode())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    reason = controller.until(ConnectionRefused).reason
+    controller.pause(0.1)
+    thread.join(20.0)
+    assert not thread.is_alive()
+    assert controller.listener.sessions == {}
+    return reason, read[0]
+
+
+@pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x02\x00\x01\x00"], ids=["nothing", "half-a-hello"])
+def test_who_does_not_end_the_handshake_is_cut_after_the_deadline(keys: Path, said: bytes) -> None:
+    def say(connection: socket.socket) -> bytes:
+        connection.sendall(said)
+        return connection.recv(100)
+
+    with listening(tls=ours(keys), limits=Limits(handshake_s=0.3)) as controller:
+        reason, read = called(controller, say)
+        assert "0.3 s" in reason
+        assert read in (b"", b"ConnectionResetError")
+
+
+@pytest.mark.parametrize(
+    ("version", "shows", "why"),
+    [
+        (ssl.TLSVersion.TLSv1_2, True, "the bridge closed the connection"),
+        (ssl.TLSVersion.TLSv1_3, True, "the bridge closed the connection"),
+        (ssl.TLSVersion.TLSv1_2, False, "PEER_DID_NOT_RETURN_A_CERTIFICATE"),
+        (ssl.TLSVersion.TLSv1_3, False, "PEER_DID_NOT_RETURN_A_CERTIFICATE"),
+        (ssl.TLSVersion.TLSv1_1, True, "UNSUPPORTED_PROTOCOL"),
+    ],
+    ids=["1.2", "1.3", "1.2-without-certificate", "1.3-without-certificate", "1.1"],
+)
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
+def test_openflow_is_spoken_with_tls_1_2_or_newer_and_a_certificate_only(
+    keys: Path, version: ssl.TLSVersion, shows: bool, why: str
+) -> None:
+    def speak(connection: socket.socket) -> bytes:
+        with client(keys, version, shows=shows).wrap_socket(connection) as spoken:
+            return spoken.recv(100)
+
+    with listening(tls=ours(keys), limits=Limits(handshake_s=20.0)) as controller:
+        reason, read = called(controller, speak)
+        assert why in reason
+        assert read.startswith(HELLO) is (why == "the bridge closed the connection")
