@@ -40,6 +40,7 @@ HOST, BRIDGE = "hv000", "br-int"
 KEY = BridgeKey(HostName(HOST), BridgeName(BRIDGE))
 OF_ONE = 25
 """Flows of one endpoint that is plugged, about."""
+CALLED = "restarted to settled, bridge and database called"
 PATIENCE_S = 120.0
 IDLE_S = 0.05
 QUIET_S = 0.7
@@ -120,6 +121,7 @@ class Run:
         self._directory, self._state = folder / "policies", folder / "state"
         self._directory.mkdir()
         self._openflow, self._ovsdb = free_port(), free_port()
+        self._called_bridge, self._called_database = free_port(), free_port()
         self._configuration, _ = one_host(size.endpoints + runs, rules=size.rules)
         self._ends = [_endpoint(one) for one in self._configuration.inventory.endpoints.values()]
         self._rules = [_rule(one) for one in next(iter(self._configuration.tenants.values())).tiers[0].rules]
@@ -143,6 +145,8 @@ class Run:
             with _running(self._directory, options) as one:
                 found = self._changes(switch, one)
             found.update(self._restarts())
+            self._listen(switch)
+            found[CALLED] = self._restarts(is_flushed=True)[RESTARTED]
         found["a port plugged by ovs-vsctl, nobody connected"] = alone
         found["ovs-vsctl itself, not waiting for the switch"] = unwaited
         found["a port plugged, database's word to a ready bundle confirmed"] = least
@@ -241,7 +245,16 @@ class Run:
             (confirmed_at - word) * 1e3
         )
 
-    def _restarts(self) -> dict[str, list[float]]:
+    def _listen(self, switch: DummySwitch) -> None:
+        """Have bridge and database listen and be called: neither has a pause of its own to wait for.
+
+        Open vSwitch removes all flows of a bridge when its last controller that it connects to goes.
+        """
+        switch.vsctl("set-manager", f"ptcp:{self._called_database}:127.0.0.1")
+        switch.vsctl("set-controller", BRIDGE, f"ptcp:{self._called_bridge}:127.0.0.1")
+        self._inventory_written(is_called=True)()
+
+    def _restarts(self, *, is_flushed: bool = False) -> dict[str, list[float]]:
         """Start it as a process of its own, on the bridge as it is.
 
         The first start is not counted: modules are compiled there, as they are when a package is installed.
@@ -262,7 +275,7 @@ class Run:
                 kept = Path(f"/proc/{process.pid}/status").read_text().partition("VmRSS:")[2].split()[0]
                 found.setdefault(MEMORY, []).append(int(kept) / 1024)
             if number == 0:
-                assert found["flows changed by a restart"] == [0.0]
+                assert found["flows changed by a restart"] == [0.0] or is_flushed
                 found = {}
         return found
 
@@ -301,8 +314,13 @@ class Run:
             words += [f"external_ids:iface-id={name}"]
         switch.vsctl(*words[1:])
 
-    def _inventory_written(self) -> Callable[[], object]:
-        hosts = {HOST: {"bridges": {BRIDGE: {"attachment": "fabric", "datapath-id": f"{0xA1:016x}"}}}}
+    def _inventory_written(self, *, is_called: bool = False) -> Callable[[], object]:
+        bridge = {"attachment": "fabric", "datapath-id": f"{0xA1:016x}"}
+        host: dict[str, Any] = {"bridges": {BRIDGE: bridge}}
+        if is_called:
+            bridge["openflow"] = f"tcp:127.0.0.1:{self._called_bridge}"
+            host["ovsdb"] = f"tcp:127.0.0.1:{self._called_database}"
+        hosts = {HOST: host}
         return self._written("inventory", {"kind": "inventory", "hosts": hosts, "endpoints": self._ends})
 
     def _rules_written(self) -> Callable[[], object]:
