@@ -178,7 +178,7 @@ def test_every_option_of_the_command_is_in_the_document_and_no_other() -> None:
     from zonewall.store.options import Options
 
     text = (ROOT / "docs" / "running.md").read_text()
-    table = text[text.index("| command line |") : text.index("Hosts need not")]
+    table = text[text.index("| command line |") : text.index("Hosts and bridges need not")]
     run = get_command(build_app()).commands["run"]  # type: ignore[attr-defined]
     real = {name for one in run.params for name in one.opts if name.startswith("--")} - {
         "--options",
