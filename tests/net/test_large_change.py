@@ -12,7 +12,7 @@ from support.exchange import PORTS_OF_A_RULE, Flights, measured
 from support.steady import Flight
 
 pytestmark = [pytest.mark.net, pytest.mark.timeout(600)]
-RULES, RUNS = 2000, 3
+RULES, RUNS = 2000, 5
 STALL_MS = 5.0
 SLOWER, OTHERS_CORES, BUSY = 60, 0.25, 5
 """What is done at once is the peer: a sixtieth of its stall is about 5 ms where those were asked, more on a
