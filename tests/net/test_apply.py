@@ -13,6 +13,7 @@ import yaml
 from topologies.lab import Host
 
 from support.demo_site import acme
+from support.filters import dropped
 from support.raw_probes import Knock, outcome
 from support.site import OPENFLOW, OVSDB, Site, copy_tree
 
@@ -88,12 +89,8 @@ def test_a_restart_in_the_middle_of_a_trial_goes_back(site: Site, closed: Path) 
 @contextmanager
 def silenced(host: Host, port: int) -> Iterator[None]:
     """Drop all that a host says to a port of the controller's."""
-    rule = f"type filter hook output priority 0; tcp dport {port} drop"
-    host.run("nft", "-f", "-", stdin=f"table inet silenced {{\n chain c {{\n {rule}\n }}\n}}\n")
-    try:
+    with dropped(host, "output", f"tcp dport {port}"):
         yield
-    finally:
-        host.run("nft", "delete", "table", "inet", "silenced")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 
 from topologies.lab import Host, Lab
 
+from support.filters import dropped
 from support.packets import build
 from support.raw_probes import ACK, Knock, ip_packet, send
 from support.site import Site
@@ -182,9 +183,5 @@ def longest(times: list[float]) -> float:
 def cut_off(host: Host, direction: str) -> Iterator[None]:
     """Drop what a host hears from, or says to, the management network."""
     where = "iifname" if direction == "input" else "oifname"
-    rule = f"type filter hook {direction} priority 0; {where} mgmt0 drop"
-    host.run("nft", "-f", "-", stdin=f"table inet cut {{\n chain c {{\n {rule}\n }}\n}}\n")
-    try:
+    with dropped(host, direction, f"{where} mgmt0"):
         yield
-    finally:
-        host.run("nft", "delete", "table", "inet", "cut")

@@ -138,16 +138,21 @@ def test_an_empty_bridge_gets_everything_in_one_bundle_and_then_nothing() -> Non
     asyncio.run(scene())
 
 
-def test_what_a_bridge_will_need_is_compiled_once_before_it_connects(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled: list[Fleet] = []
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Fleet]:
+    """Return the fleets for which something was compiled, as they come."""
+    found: list[Fleet] = []
     made = Assembler.state
 
     def state(self: Assembler, fleet: Fleet, key: BridgeKey) -> BridgeState:
-        compiled.append(fleet)
+        found.append(fleet)
         return made(self, fleet, key)
 
     monkeypatch.setattr(Assembler, "state", state)
+    return found
 
+
+def test_what_a_bridge_will_need_is_compiled_once_before_it_connects(compiled: list[Fleet]) -> None:
     async def scene() -> None:
         kept, bridge = Kept(), Bridge()
         kept.keeper.wake()
@@ -168,17 +173,8 @@ def test_what_a_bridge_will_need_is_compiled_once_before_it_connects(monkeypatch
 
 
 def test_what_is_expected_is_compiled_before_it_is_told_and_nothing_is_done_with_it(
-    monkeypatch: pytest.MonkeyPatch,
+    compiled: list[Fleet],
 ) -> None:
-    compiled: list[Fleet] = []
-    made = Assembler.state
-
-    def state(self: Assembler, fleet: Fleet, key: BridgeKey) -> BridgeState:
-        compiled.append(fleet)
-        return made(self, fleet, key)
-
-    monkeypatch.setattr(Assembler, "state", state)
-
     async def scene() -> None:
         expected = fleet("tcp/81")
         kept, bridge = Kept(expected=expected), Bridge()

@@ -182,6 +182,15 @@ def test_a_file_on_a_full_disk_has_no_torn_line_and_none_twice_once_there_is_roo
     assert [one["details"]["number"] for one in found] == [0, 1, 2, 3]
 
 
+def overflowing(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> Outputs:
+    """Return outputs to a collector, of whose ten records seven are too many."""
+    monkeypatch.setattr(outputs, "output_of", lambda _: collector)
+    monkeypatch.setattr(outputs, "MOST_WAITING", 3)
+    sink = Outputs(Nowhere(), ["here"])
+    sink.put([entry(number) for number in range(10)])
+    return sink
+
+
 def test_records_before_a_report_of_loss_come_once_though_the_report_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -192,10 +201,7 @@ def test_records_before_a_report_of_loss_come_once_though_the_report_fails(
             raise failures.pop()
 
     collector = Collector(before)
-    monkeypatch.setattr(outputs, "output_of", lambda _: collector)
-    monkeypatch.setattr(outputs, "MOST_WAITING", 3)
-    sink = Outputs(Nowhere(), ["here"])
-    sink.put([entry(number) for number in range(10)])
+    sink = overflowing(collector, monkeypatch)
     sink.start()
     until(lambda: any(one.kind is Kind.GAP for one in collector.got))
     sink.stop()
@@ -211,10 +217,7 @@ def test_what_is_lost_while_a_loss_is_reported_is_reported_after_it(monkeypatch:
             sink.put(more.pop())
 
     collector = Collector(before)
-    monkeypatch.setattr(outputs, "output_of", lambda _: collector)
-    monkeypatch.setattr(outputs, "MOST_WAITING", 3)
-    sink = Outputs(Nowhere(), ["here"])
-    sink.put([entry(number) for number in range(10)])
+    sink = overflowing(collector, monkeypatch)
     sink.start()
     until(lambda: sum(one.kind is Kind.GAP for one in collector.got) == 2)
     until(lambda: sink.status()[0]["waiting"] == 0)
