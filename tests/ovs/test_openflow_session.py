@@ -1,35 +1,25 @@
-"""Sessions with a real bridge: programmed, changed, refused, lost and found again."""
+"""Sessions with a real bridge: programmed, changed, told, lost and found again."""
 
 from __future__ import annotations
 
-import socket
-import struct
-import subprocess
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from support.dummy import DummySwitch
-from support.openflow_bridge import connected, listening
-from zonewall.errors import AdmissionError
+from support.openflow_bridge import EMPTY, connected, listening, rules
 from zonewall.flows.diff import Change, Delta, diff_state
 from zonewall.flows.encoded import BridgeState
 from zonewall.flows.staging import plan
-from zonewall.flows.wire import encode_flow, encode_program
+from zonewall.flows.wire import encode_flow
 from zonewall.flows.wire_actions import encode_actions
 from zonewall.openflow import messages
 from zonewall.openflow.bundle import apply, apply_plan
-from zonewall.openflow.channel import Channel
-from zonewall.openflow.door import Admission
 from zonewall.openflow.errors import BundleRefused, MeterRefused, RequestRefused, SessionClosed
 from zonewall.openflow.events import (
     BridgeDown,
     BridgeUp,
-    ConnectionRefused,
     FlowRemoved,
     PacketIn,
     PortChange,
@@ -37,14 +27,10 @@ from zonewall.openflow.events import (
     SwitchError,
 )
 from zonewall.openflow.fingerprint import Fingerprinter
-from zonewall.openflow.listener import Listener, ListenerOptions
-from zonewall.openflow.tls import TlsFiles
 from zonewall.openflow.waiting import Limits
 from zonewall.pipeline import packet_fields as pf
 from zonewall.pipeline.model import (
-    BridgeProgram,
     Flow,
-    Goto,
     Group,
     MeterEntry,
     MeterUnit,
@@ -53,42 +39,20 @@ from zonewall.pipeline.model import (
     SetField,
     ToController,
 )
-from zonewall.pipeline.registers import BANK, RULE, SRC_IDENTITY, TENANT, VERDICT
+from zonewall.pipeline.registers import TENANT
 from zonewall.pipeline.tables import ACT, CLASSIFY, VERDICT_TABLE
 
 pytestmark = pytest.mark.ovs
 
-EMPTY = BridgeState({}, {}, {})
+
 FRAME = bytes.fromhex("505400000002505400000001") + b"\x08\x00" + bytes(50)
-
-
-def _rules(count: int, bank: int = 5) -> BridgeState:
-    return encode_program(
-        BridgeProgram(
-            tuple(
-                Flow(
-                    VERDICT_TABLE,
-                    900,
-                    (
-                        (BANK, bank, None),
-                        (SRC_IDENTITY, rule, None),
-                        (pf.ETH_TYPE, 0x800, None),
-                        (pf.TCP_DST, 80, None),
-                    ),
-                    (SetField(RULE, rule), SetField(VERDICT, 1), Goto(ACT)),
-                    rule,
-                )
-                for rule in range(count)
-            )
-        )
-    )
 
 
 @pytest.mark.parametrize("atomic", [True, False])
 def test_ten_thousand_flows_are_put_read_back_changed_and_removed(
     dummy_switch: DummySwitch, atomic: bool
 ) -> None:
-    wanted = _rules(10_000)
+    wanted = rules(10_000)
     with connected(dummy_switch) as bridge:
         bridge.run(apply(bridge.session, diff_state(EMPTY, wanted), atomic=atomic))
         held = bridge.run(bridge.session.read_state())
@@ -100,7 +64,7 @@ def test_ten_thousand_flows_are_put_read_back_changed_and_removed(
 
 def test_only_flows_of_the_asked_cookie_are_read(dummy_switch: DummySwitch) -> None:
     with connected(dummy_switch) as bridge:
-        bridge.run(apply(bridge.session, diff_state(EMPTY, _rules(16))))
+        bridge.run(apply(bridge.session, diff_state(EMPTY, rules(16))))
         assert {flow.cookie for flow in bridge.run(bridge.session.read_flows(4, 0x0C)).values()} == {
             4,
             5,
@@ -118,7 +82,7 @@ def test_a_refused_bundle_names_the_flow_and_changes_nothing(
     dummy_switch: DummySwitch, actions: tuple[Group | PopVlan | SetField, ...], reason: str
 ) -> None:
     bad = encode_flow(Flow(ACT, 7, (), actions))
-    good = tuple(_rules(3).flows.values())
+    good = tuple(rules(3).flows.values())
     with connected(dummy_switch) as bridge:
         with pytest.raises(BundleRefused, match=f"table {ACT.number}, priority 7: .*{reason}") as refusal:
             bridge.run(apply(bridge.session, Change(Delta((good[0], bad, *good[1:])))))
@@ -146,16 +110,16 @@ def test_a_meter_that_is_refused_keeps_the_flows_that_were_sent_with_it_out(
     dummy_switch: DummySwitch,
 ) -> None:
     meters = tuple(MeterEntry(number, MeterUnit.PPS, 10, 20) for number in (1, 2, 3))
-    flows = tuple(_rules(3).flows.values())
+    flows = tuple(rules(3).flows.values())
     change = Change(Delta(flows), put_meters=meters)
     with connected(dummy_switch) as bridge:
         bridge.run(apply(bridge.session, Change(put_meters=meters[1:2])))
         with pytest.raises(MeterRefused, match=r"meter 2: .*METER_EXISTS"):
-            bridge.run(apply_plan(bridge.session, change, plan(change, {}, _rules(3).flows)))
+            bridge.run(apply_plan(bridge.session, change, plan(change, {}, rules(3).flows)))
         assert bridge.run(bridge.session.read_flows()) == {}
         bridge.run(apply(bridge.session, Change(delete_meters=(1, 2, 3))))
 
-        bridge.run(apply_plan(bridge.session, change, plan(change, {}, _rules(3).flows)))
+        bridge.run(apply_plan(bridge.session, change, plan(change, {}, rules(3).flows)))
         assert bridge.run(bridge.session.read_meters()) == {meter.number: meter for meter in meters}
         assert bridge.run(bridge.session.read_flows()).keys() == {flow.key for flow in flows}
 
@@ -236,7 +200,7 @@ def test_a_fingerprint_is_the_same_until_a_flow_is_another(
 
 def test_a_bridge_that_restarts_is_down_and_then_up_and_empty(dummy_switch: DummySwitch) -> None:
     with connected(dummy_switch) as bridge:
-        bridge.run(apply(bridge.session, diff_state(EMPTY, _rules(5))))
+        bridge.run(apply(bridge.session, diff_state(EMPTY, rules(5))))
         dummy_switch.stop_vswitchd()
         bridge.until(BridgeDown)
         dummy_switch.start_vswitchd()
@@ -245,7 +209,7 @@ def test_a_bridge_that_restarts_is_down_and_then_up_and_empty(dummy_switch: Dumm
 
 
 def test_a_controller_that_restarts_finds_nothing_to_send(dummy_switch: DummySwitch) -> None:
-    wanted = _rules(200)
+    wanted = rules(200)
     with connected(dummy_switch) as bridge:
         port = bridge.listener.port
         bridge.run(apply(bridge.session, diff_state(EMPTY, wanted)))
@@ -265,47 +229,6 @@ def test_a_silent_bridge_is_asked_for_an_echo_and_answers(dummy_switch: DummySwi
         assert controller.run(controller.session.is_alive())
 
 
-def test_a_bridge_without_openflow_1_5_is_told_what_is_missing(dummy_switch: DummySwitch) -> None:
-    with listening() as controller:
-        dummy_switch.add_bridge("br-int")
-        dummy_switch.vsctl("set", "bridge", "br-int", "protocols=OpenFlow10,OpenFlow13")
-        dummy_switch.vsctl("set-controller", "br-int", controller.remote)
-        refused = controller.until(ConnectionRefused)
-        assert "speaks OpenFlow 1.0, 1.3; OpenFlow 1.5 is missing: run `ovs-vsctl" in refused.reason
-
-
-def test_a_bridge_that_the_inventory_does_not_know_is_refused(dummy_switch: DummySwitch) -> None:
-    with listening(admit=lambda *_: Admission(False, "no such bridge in the inventory")) as controller:
-        dummy_switch.add_bridge("br-int", datapath_id=0xBAD, controller=controller.remote)
-        refused = controller.until(ConnectionRefused)
-        assert refused.datapath_id == 0xBAD
-        assert "no such bridge in the inventory" in refused.reason
-        assert controller.listener.sessions == {}
-
-
-def test_a_second_bridge_of_the_same_datapath_id_is_refused_while_the_first_lives(
-    dummy_switch: DummySwitch, tmp_path: Path
-) -> None:
-    with connected(dummy_switch) as controller:
-        impostor = DummySwitch(tmp_path / "other", "hv2")
-        try:
-            impostor.start()
-            impostor.add_bridge("br-int", datapath_id=0xA1, controller=controller.remote)
-            refused = controller.until(ConnectionRefused)
-        finally:
-            impostor.close()
-        assert "connected with this datapath id already" in refused.reason
-        assert controller.run(controller.session.is_alive())
-
-
-def test_an_older_controller_does_not_take_the_bridge_back(dummy_switch: DummySwitch) -> None:
-    with connected(dummy_switch) as newer, listening() as older:
-        older.listener.generation_id = 0
-        dummy_switch.vsctl("set-controller", "br-int", newer.remote, older.remote)
-        refused = older.until(ConnectionRefused)
-        assert "another controller has a newer generation" in refused.reason
-
-
 def test_a_lost_session_ends_what_waits_for_it(dummy_switch: DummySwitch) -> None:
     with connected(dummy_switch) as bridge:
         session = bridge.session
@@ -313,199 +236,3 @@ def test_a_lost_session_ends_what_waits_for_it(dummy_switch: DummySwitch) -> Non
         with pytest.raises(SessionClosed, match="the test says so"):
             bridge.run(session.barrier())
         assert bridge.until(BridgeDown).reason == "the test says so"
-
-
-def test_plain_tcp_is_for_loopback_only() -> None:
-    with pytest.raises(AdmissionError, match=r"192\.0\.2\.1:6653: OpenFlow without TLS"):
-        Listener(ListenerOptions("192.0.2.1", 6653, 1), lambda *_: Admission(True), lambda _: None)
-
-
-def _pki(folder: Path, *words: str) -> None:
-    done = subprocess.run(
-        ["ovs-pki", "--dir", str(folder / "pki"), "--force", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.fixture
-def certificates(tmp_path: Path) -> Path:
-    """Two authorities of ovs-pki(8), and a certificate of each: ctl and sw."""
-    folder = tmp_path / "certificates"
-    folder.mkdir()
-    _pki(folder, "--log", str(folder / "log"), "init")
-    _pki(folder, "--log", str(folder / "log"), "-u", "req+sign", "ctl", "controller")
-    _pki(folder, "--log", str(folder / "log"), "-u", "req+sign", "sw", "switch")
-    return folder
-
-
-async def _cut_and_closed(channel: Channel) -> None:
-    """A session that is cut closes its channel, too, and cuts it again where the bridge says nothing."""
-    channel.abort()
-    await channel.close()
-    channel.abort()
-
-
-def test_a_bridge_shows_its_certificate_and_its_names_decide(
-    dummy_switch: DummySwitch, certificates: Path
-) -> None:
-    seen: list[frozenset[str] | None] = []
-
-    def admit(datapath_id: int, names: frozenset[str] | None, peer: str) -> Admission:
-        seen.append(names)
-        return Admission(names is not None and any(name.startswith("sw") for name in names), "not a switch")
-
-    files = TlsFiles(
-        certificates / "ctl-privkey.pem",
-        certificates / "ctl-cert.pem",
-        certificates / "pki/switchca/cacert.pem",
-    )
-    with listening(admit=admit, tls=files) as controller:
-        authority = certificates / "pki/controllerca/cacert.pem"
-        pair = (str(certificates / "sw-privkey.pem"), str(certificates / "sw-cert.pem"))
-        dummy_switch.vsctl("set-ssl", *pair, str(authority))
-        dummy_switch.add_bridge("br-int", controller=controller.remote)
-        controller.until(BridgeUp)
-        controller.run(apply(controller.session, diff_state(EMPTY, _rules(2000))))
-        assert len(controller.run(controller.session.read_flows())) == 2000
-        controller.listener.reload_certificates()
-        dummy_switch.stop_vswitchd()
-        controller.until(BridgeDown)
-        dummy_switch.start_vswitchd()
-        controller.until(BridgeUp)
-        controller.run(_cut_and_closed(controller.session.channel))
-    assert len(seen) == 2
-    assert all(names and any(name.startswith("sw") for name in names) for names in seen)
-
-
-def test_a_bridge_with_a_certificate_of_another_authority_is_refused(
-    dummy_switch: DummySwitch, certificates: Path
-) -> None:
-    files = TlsFiles(
-        certificates / "ctl-privkey.pem",
-        certificates / "ctl-cert.pem",
-        certificates / "pki/switchca/cacert.pem",
-    )
-    with listening(tls=files) as controller:
-        pair = (str(certificates / "ctl-privkey.pem"), str(certificates / "ctl-cert.pem"))
-        dummy_switch.vsctl("set-ssl", *pair, str(certificates / "pki/controllerca/cacert.pem"))
-        dummy_switch.add_bridge("br-int", controller=controller.remote)
-        refused = controller.until(ConnectionRefused)
-        assert "CERTIFICATE_VERIFY_FAILED" in refused.reason
-        assert controller.listener.sessions == {}
-
-
-def _hello_and_features(datapath_id: int) -> bytes:
-    hello = struct.pack("!BBHIHHI", 6, 0, 16, 1, 1, 8, 1 << 6)
-    return hello + struct.pack("!BBHIQIBBHII", 6, 6, 32, 2, datapath_id, 0, 254, 0, 0, 0, 0)
-
-
-def test_garbage_on_one_connection_does_not_touch_another(dummy_switch: DummySwitch) -> None:
-    with connected(dummy_switch) as bridge:
-        session = bridge.session
-
-        @given(
-            st.booleans(),
-            st.lists(
-                st.binary(max_size=80)
-                | st.builds(
-                    lambda kind, body: struct.pack("!BBHI", 6, kind, 8 + len(body), 1) + body,
-                    st.integers(0, 40),
-                    st.binary(max_size=120),
-                ),
-                max_size=4,
-            ),
-        )
-        @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-        def check(introduces_itself: bool, words: list[bytes]) -> None:
-            with socket.create_connection(("127.0.0.1", bridge.listener.port)) as hostile:
-                hostile.sendall((_hello_and_features(0x666) if introduces_itself else b"") + b"".join(words))
-                hostile.shutdown(socket.SHUT_WR)
-                bridge.pause(0.01)
-            bridge.until(ConnectionRefused)
-            assert bridge.listener.sessions == {0xA1: session}
-
-        check()
-        bridge.run(apply(session, diff_state(EMPTY, _rules(10))))
-        assert len(bridge.run(session.read_flows())) == 10
-
-
-def test_who_says_nothing_is_cut_after_the_deadline() -> None:
-    limits = Limits(handshake_s=0.3)
-    with (
-        listening(limits=limits) as controller,
-        socket.create_connection(("127.0.0.1", controller.listener.port)),
-    ):
-        assert controller.until(ConnectionRefused).reason == "no OpenFlow within 0.3 s"
-
-
-def test_the_oldest_half_open_connection_of_an_address_makes_room_for_the_next() -> None:
-    with listening(max_half_open_of_one=2) as controller:
-        peers = [socket.create_connection(("127.0.0.1", controller.listener.port)) for _ in range(3)]
-        refused = controller.until(ConnectionRefused)
-        assert refused.reason == "too many connections are being opened"
-        assert refused.peer_address == "{}:{}".format(*peers[0].getsockname())
-        for peer in peers:
-            peer.close()
-
-
-def test_thousands_of_half_open_connections_keep_no_bridge_out(dummy_switch: DummySwitch) -> None:
-    """From the bridge's own address, and from others; memory and descriptors stay bounded."""
-    with listening() as controller:
-        port = controller.listener.port
-        peers: list[socket.socket] = []
-
-        def crowd(count: int) -> None:
-            for number in range(count):
-                peer = socket.socket()
-                peer.setblocking(False)
-                peer.bind((f"127.0.0.{1 + number % 4}", 0))
-                peer.connect_ex(("127.0.0.1", port))
-                peers.append(peer)
-                if number % 50 == 0:
-                    controller.pause(0.02)
-                for old in peers[:-400]:
-                    old.close()
-                del peers[:-400]
-
-        crowd(2000)
-        dummy_switch.add_bridge("br-int", controller=controller.remote)
-        crowd(200)
-        controller.until(BridgeUp)
-        crowd(1000)
-        controller.run(apply(controller.session, diff_state(EMPTY, _rules(10))))
-        assert len(controller.run(controller.session.read_flows())) == 10
-        assert len(controller.listener._connections) < 100
-        for peer in peers:
-            peer.close()
-
-
-def test_replaced_certificates_are_used_without_a_restart(
-    dummy_switch: DummySwitch, certificates: Path
-) -> None:
-    files = TlsFiles(
-        certificates / "ctl-privkey.pem",
-        certificates / "ctl-cert.pem",
-        certificates / "pki/switchca/cacert.pem",
-    )
-    with listening(tls=files) as controller:
-        pair = (str(certificates / "sw-privkey.pem"), str(certificates / "sw-cert.pem"))
-        dummy_switch.vsctl("set-ssl", *pair, str(certificates / "pki/controllerca/cacert.pem"))
-        files.private_key.write_text("nonsense, half written")
-        dummy_switch.add_bridge("br-int", controller=controller.remote)
-        controller.until(BridgeUp)
-        other = certificates / "other"
-        other.mkdir()
-        _pki(other, "--log", str(other / "log"), "init")
-        _pki(other, "--log", str(other / "log"), "-u", "req+sign", "ctl", "controller")
-        _pki(other, "--log", str(other / "log"), "-u", "req+sign", "sw", "switch")
-        for name in ("ctl-privkey.pem", "ctl-cert.pem", "pki/switchca/cacert.pem"):
-            (other / name).replace(certificates / name)
-        controller.session.close("a test cuts it")
-        assert "unknown ca" in controller.until(ConnectionRefused).reason
-        pair = (str(other / "sw-privkey.pem"), str(other / "sw-cert.pem"))
-        dummy_switch.vsctl("set-ssl", *pair, str(other / "pki/controllerca/cacert.pem"))
-        controller.until(BridgeUp)

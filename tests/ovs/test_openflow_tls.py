@@ -1,7 +1,8 @@
-"""TLS of OpenFlow's listener against who says nothing, shows nothing, or speaks an old version."""
+"""TLS of the listener for OpenFlow: certificates of ovs-pki(8), none, late ones, and old versions."""
 
 from __future__ import annotations
 
+import shutil
 import socket
 import ssl
 import threading
@@ -10,20 +11,27 @@ from pathlib import Path
 
 import pytest
 
-from support.openflow_bridge import ListenerUnderTest, listening
+from support.dummy import DummySwitch
+from support.openflow_bridge import EMPTY, ListenerUnderTest, listening, rules
 from support.site import certificates
-from zonewall.openflow.events import ConnectionRefused
+from zonewall.flows.diff import diff_state
+from zonewall.openflow.bundle import apply
+from zonewall.openflow.channel import Channel
+from zonewall.openflow.door import Admission
+from zonewall.openflow.events import BridgeDown, BridgeUp, ConnectionRefused
 from zonewall.openflow.tls import TlsFiles
 from zonewall.openflow.waiting import Limits
 
 pytestmark = pytest.mark.ovs
 HELLO = b"\x06\x00"
+NAMES = {"controller": "controller", "hv1": "switch"}
 
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return two authorities of ovs-pki(8), and a certificate of each: controller and hv1."""
     folder = tmp_path_factory.mktemp("keys")
-    certificates(folder, {"controller": "controller", "hv1": "switch"})
+    certificates(folder, NAMES)
     return folder
 
 
@@ -101,3 +109,70 @@ def test_openflow_is_spoken_with_tls_1_2_or_newer_and_a_certificate_only(
         reason, read = called(controller, speak)
         assert why in reason
         assert read.startswith(HELLO) is (why == "the bridge closed the connection")
+
+
+def shown(switch: DummySwitch, keys: Path, name: str = "hv1") -> None:
+    """Have a host show a certificate, and ask the controller for one of its authority."""
+    pair = (str(keys / f"{name}-privkey.pem"), str(keys / f"{name}-cert.pem"))
+    switch.vsctl("set-ssl", *pair, str(keys / "pki/controllerca/cacert.pem"))
+
+
+async def cut_and_closed(channel: Channel) -> None:
+    """A session that is cut closes its channel, too, and cuts it again where the bridge says nothing."""
+    channel.abort()
+    await channel.close()
+    channel.abort()
+
+
+def test_a_bridge_shows_its_certificate_and_its_names_decide(dummy_switch: DummySwitch, keys: Path) -> None:
+    seen: list[frozenset[str] | None] = []
+
+    def admit(datapath_id: int, names: frozenset[str] | None, peer: str) -> Admission:
+        seen.append(names)
+        return Admission(names is not None and any(name.startswith("hv1") for name in names), "not a switch")
+
+    with listening(admit=admit, tls=ours(keys)) as controller:
+        shown(dummy_switch, keys)
+        dummy_switch.add_bridge("br-int", controller=controller.remote)
+        controller.until(BridgeUp)
+        controller.run(apply(controller.session, diff_state(EMPTY, rules(2000))))
+        assert len(controller.run(controller.session.read_flows())) == 2000
+        controller.listener.reload_certificates()
+        dummy_switch.stop_vswitchd()
+        controller.until(BridgeDown)
+        dummy_switch.start_vswitchd()
+        controller.until(BridgeUp)
+        controller.run(cut_and_closed(controller.session.channel))
+    assert len(seen) == 2
+    assert all(names and any(name.startswith("hv1") for name in names) for names in seen)
+
+
+def test_a_bridge_with_a_certificate_of_another_authority_is_refused(
+    dummy_switch: DummySwitch, keys: Path
+) -> None:
+    with listening(tls=ours(keys)) as controller:
+        shown(dummy_switch, keys, "controller")
+        dummy_switch.add_bridge("br-int", controller=controller.remote)
+        refused = controller.until(ConnectionRefused)
+        assert "CERTIFICATE_VERIFY_FAILED" in refused.reason
+        assert controller.listener.sessions == {}
+
+
+def test_replaced_certificates_are_used_without_a_restart(
+    dummy_switch: DummySwitch, keys: Path, tmp_path: Path
+) -> None:
+    used = shutil.copytree(keys, tmp_path / "used")
+    other = tmp_path / "other"
+    certificates(other, NAMES)
+    files = ours(used)
+    with listening(tls=files) as controller:
+        shown(dummy_switch, used)
+        files.private_key.write_text("nonsense, half written")
+        dummy_switch.add_bridge("br-int", controller=controller.remote)
+        controller.until(BridgeUp)
+        for name in ("controller-privkey.pem", "controller-cert.pem", "pki/switchca/cacert.pem"):
+            (other / name).replace(used / name)
+        controller.session.close("a test cuts it")
+        assert "unknown ca" in controller.until(ConnectionRefused).reason
+        shown(dummy_switch, other)
+        controller.until(BridgeUp)

@@ -10,14 +10,21 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from support.dummy import DummySwitch
+from zonewall.flows.encoded import BridgeState
+from zonewall.flows.wire import encode_program
 from zonewall.openflow.door import Admission, Admit
 from zonewall.openflow.events import BridgeUp, Event
 from zonewall.openflow.listener import Listener, ListenerOptions
 from zonewall.openflow.session import Session
 from zonewall.openflow.waiting import Limits
+from zonewall.pipeline import packet_fields as pf
+from zonewall.pipeline.model import BridgeProgram, Flow, Goto, SetField
+from zonewall.pipeline.registers import BANK, RULE, SRC_IDENTITY, VERDICT
+from zonewall.pipeline.tables import ACT, VERDICT_TABLE
 
 T = TypeVar("T")
 WAIT_S = 20.0
+EMPTY = BridgeState({}, {}, {})
 
 
 def admit_all(datapath_id: int, names: frozenset[str] | None, peer: str) -> Admission:
@@ -102,3 +109,26 @@ def connected(switch: DummySwitch, ports: int = 0, datapath_id: int = 0xA1) -> I
         # The loop stands still between a test's steps, when nobody answers the bridge's echoes.
         switch.vsctl("set", "controller", "br-int", "inactivity_probe=0")
         yield under_test
+
+
+def rules(count: int, bank: int = 5) -> BridgeState:
+    """Return as many flows of the verdicts' table, each with its rule's number for a cookie."""
+    return encode_program(
+        BridgeProgram(
+            tuple(
+                Flow(
+                    VERDICT_TABLE,
+                    900,
+                    (
+                        (BANK, bank, None),
+                        (SRC_IDENTITY, rule, None),
+                        (pf.ETH_TYPE, 0x800, None),
+                        (pf.TCP_DST, 80, None),
+                    ),
+                    (SetField(RULE, rule), SetField(VERDICT, 1), Goto(ACT)),
+                    rule,
+                )
+                for rule in range(count)
+            )
+        )
+    )
