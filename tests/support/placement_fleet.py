@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import replace
 
+from zonewall.placement.announcement import Announcement, AnnouncementKind
 from zonewall.placement.binding_events import Timing
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.binding_ports import Remembered, remembered_place
@@ -141,9 +142,19 @@ def started(*more: EndpointDeclaration, timing: Timing | None = None) -> FleetSt
     return FleetState.start(configuration(*more), timing)
 
 
+def rarp(number: int) -> Announcement:
+    """Return the announcement that an endpoint's machine makes where it goes on running."""
+    return Announcement(AnnouncementKind.RARP, mac(number), None)
+
+
 def where(fleet: FleetState, name: str) -> dict[str, BindingState]:
     """Return the state of each place of an endpoint, by host."""
     return {str(each.bridge.host): each.state for each in fleet.placement().bindings.get(key(name), ())}
+
+
+def reason(fleet: FleetState, name: str) -> str:
+    """Return why an endpoint is held, of all its places."""
+    return "; ".join(each.reason for each in fleet.placement().bindings[key(name)] if each.reason)
 
 
 def remembered_places(records: Mapping[EndpointKey, EndpointRecord]) -> tuple[Remembered, ...]:
@@ -155,3 +166,9 @@ def remembered_places(records: Mapping[EndpointKey, EndpointRecord]) -> tuple[Re
 def remembered_holds(records: Mapping[EndpointKey, EndpointRecord]) -> tuple[tuple[EndpointKey, str], ...]:
     """Return who is isolated as a whole, and each reason, sorted: it has to outlast the controller."""
     return tuple(sorted((key, hold.reason) for key, record in records.items() for hold in record.holds))
+
+
+def migrating() -> FleetState:
+    """Return the fleet in which web1 runs on hv1 and its port on hv2 waits."""
+    fleet = confirmed(seen(started(), "hv1", "tap0", 5, ids("web1", 1, "vm-1")), "hv1")
+    return confirmed(seen(fleet, "hv2", "tap0", 6, ids("web1", 1, "vm-1")), "hv2")

@@ -1,9 +1,8 @@
-"""Reports of hosts, bridges and frames become a placement."""
+"""Reports of hosts, bridges and frames become a placement: moves, restarts, the whole."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 
 import pytest
 
@@ -16,7 +15,8 @@ from support.placement_fleet import (
     endpoint,
     ids,
     key,
-    mac,
+    migrating,
+    rarp,
     ref,
     remembered_places,
     seen,
@@ -24,135 +24,16 @@ from support.placement_fleet import (
     where,
     without,
 )
-from zonewall.placement.announcement import Announcement, AnnouncementKind
 from zonewall.placement.binding_events import EffectKind, Timing
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.binding_record import State, state
 from zonewall.placement.model import BindingState, Link
-from zonewall.values.names import DatapathId, HostName, OfPort
+from zonewall.values.names import HostName, OfPort
 
 HV1, HV2 = HostName("hv1"), HostName("hv2")
 
 
-def rarp(number: int) -> Announcement:
-    return Announcement(AnnouncementKind.RARP, mac(number), None)
-
-
-def reason(fleet: FleetState, name: str) -> str:
-    return "; ".join(each.reason for each in fleet.placement().bindings[key(name)] if each.reason)
-
-
-# Whose a port is --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        pytest.param(ids("web1", 1, "vm-1"), id="libvirt: iface-id, attached-mac, vm-id"),
-        pytest.param({"iface-id": "web1", "vm-uuid": "vm-1", "iface-status": "active"}, id="vm-uuid"),
-        pytest.param({"xs-vif-uuid": "web1"}, id="XCP-ng: xs-vif-uuid alone"),
-        pytest.param({"iface-id": "unknown-here", "xs-vif-uuid": "web1"}, id="both, one of them known"),
-    ],
-)
-def test_an_endpoint_is_known_by_what_its_port_says(said: Mapping[str, str]) -> None:
-    fleet = confirmed(seen(started(), "hv1", "tap0", 5, said), "hv1")
-
-    assert where(fleet, "web1") == {"hv1": BindingState.ACTIVE}
-
-
-@pytest.mark.parametrize("name", ["tap100i0", "tap100i1"])
-def test_an_endpoint_without_iface_id_is_known_by_its_ports_name(name: str) -> None:
-    fleet = confirmed(seen(started(), "hv2", name, 5, {}), "hv2")
-
-    assert where(fleet, "vm9") == {"hv2": BindingState.ACTIVE}
-
-
-def test_a_port_that_is_switched_off_is_not_there() -> None:
-    fleet = seen(started(), "hv1", "tap0", 5, {**ids("web1", 1), "iface-status": "inactive"})
-
-    assert where(fleet, "web1") == {}
-
-
-@pytest.mark.parametrize("ofport", [None, -1, 0, 0xFFFE, 1 << 40])
-def test_an_ofport_that_is_no_port_number_gives_no_binding(ofport: int | None) -> None:
-    fleet = seen(started(), "hv1", "tap0", ofport, ids("web1", 1))
-    assert where(fleet, "web1") == {}
-
-    assert where(seen(fleet, "hv1", "tap0", 5, ids("web1", 1)), "web1") == {"hv1": BindingState.PENDING}
-
-
-def test_a_port_with_another_mac_than_the_inventorys_is_quarantined() -> None:
-    fleet = seen(started(), "hv1", "tap0", 5, ids("web1", 77))
-
-    assert where(fleet, "web1") == {"hv1": BindingState.QUARANTINED}
-    assert reason(fleet, "web1").startswith("MAC differs")
-
-
-@pytest.mark.parametrize(
-    ("bad", "text"),
-    [
-        ({"attached-mac": "no mac"}, "external_ids:attached-mac"),
-        ({"attached-mac": "52:54:00:xx:00:01"}, "is no MAC address"),
-        ({"attached-mac": "ff:ff:ff:ff:ff:ff"}, "no address that one interface can have"),
-        ({"vm-id": "\x1b[2J"}, "no printable word"),
-        ({"vm-id": "v" * 300}, "no printable word"),
-    ],
-)
-def test_malformed_external_ids_are_a_reason_for_quarantine(bad: dict[str, str], text: str) -> None:
-    fleet = seen(started(), "hv1", "tap0", 5, {"iface-id": "web1", **bad})
-
-    assert where(fleet, "web1") == {"hv1": BindingState.QUARANTINED}
-    assert text in reason(fleet, "web1")
-    assert reason(fleet, "web1").isprintable()
-
-
-def test_a_declared_port_is_its_role_even_if_it_says_it_is_an_endpoint() -> None:
-    fleet = seen(started(), "hv1", "eth1", 1, ids("web1", 1))
-
-    assert where(fleet, "web1") == {}
-    assert dict(fleet.placement().ports) == {(bridge("hv1"), "eth1"): 1}
-    assert dict(fleet.port_gone(ref("hv1", "eth1"), 0)[0].placement().ports) == {}
-
-
-def test_a_port_that_nothing_covers_is_reported_once_and_has_no_binding() -> None:
-    fleet, effects = started().port_seen(HV1, BR_INT, "tap7", 7, {}, 0)
-
-    assert [effect.kind for effect in effects] == [EffectKind.UNKNOWN_PORT]
-    assert dict(fleet.unknown) == {
-        ref("hv1", "tap7"): "unknown: no endpoint of the inventory; describe it there or remove the port"
-    }
-    assert fleet.port_seen(HV1, BR_INT, "tap7", 7, {}, 1)[1] == ()
-    assert len(fleet.placement().bindings) == 0
-
-
-def test_a_vm_that_is_described_later_than_it_appears_is_picked_up() -> None:
-    fleet = seen(started(), "hv1", "tap7", 7, ids("late", 30))
-    fleet, _ = fleet.configure(configuration(endpoint("late", 30)), 1)
-
-    assert where(confirmed(fleet, "hv1"), "late") == {"hv1": BindingState.ACTIVE}
-    assert dict(fleet.unknown) == {}
-
-
-def test_a_port_of_a_bridge_that_is_not_in_the_inventory_is_nobodys_business() -> None:
-    fleet = started()
-
-    assert fleet.port_seen(HostName("hv9"), BR_INT, "tap0", 1, ids("web1", 1), 0) == (fleet, ())
-
-
-def test_a_second_bridge_with_a_datapath_id_is_reported() -> None:
-    fleet, _ = started().bridge_seen(bridge("hv1"), DatapathId(0xA1))
-    fleet, effects = fleet.bridge_seen(bridge("hv2"), DatapathId(0xA1))
-
-    assert [effect.kind for effect in effects] == [EffectKind.REFUSED_BRIDGE]
-    assert fleet.datapaths.bridges[DatapathId(0xA1)] == bridge("hv1")
-
-
 # Moves ------------------------------------------------------------------------------------------------
-
-
-def migrating() -> FleetState:
-    fleet = confirmed(seen(started(), "hv1", "tap0", 5, ids("web1", 1, "vm-1")), "hv1")
-    return confirmed(seen(fleet, "hv2", "tap0", 6, ids("web1", 1, "vm-1")), "hv2")
 
 
 def test_a_migration_goes_by_announcement_from_the_second_port() -> None:
@@ -289,101 +170,6 @@ def test_a_configuration_that_changes_before_a_host_is_heard_keeps_what_is_remem
     dropped, _ = fleet.configure(without(configuration(), "web1"), 1)
     assert dict(dropped.ports) == {}
     assert dict(dropped.placement().bindings) == {}
-
-
-# Quarantine -------------------------------------------------------------------------------------------
-
-
-def test_an_endpoint_on_a_host_that_its_zone_does_not_trust_is_quarantined_until_it_leaves() -> None:
-    fleet = confirmed(seen(started(), "hv3", "tap0", 5, ids("db1", 2)), "hv3")
-    assert where(fleet, "db1") == {"hv3": BindingState.QUARANTINED}
-    assert reason(fleet, "db1") == ("host hv3 is not trusted by zone acme/db: trust is low, asked for high")
-
-    fleet = confirmed(seen(fleet, "hv1", "tap0", 5, ids("db1", 2)), "hv1")
-    assert where(fleet, "db1")["hv1"] is BindingState.ACTIVE
-
-
-def test_trust_that_the_configuration_takes_away_quarantines_at_once() -> None:
-    fleet = confirmed(seen(started(), "hv2", "tap0", 5, ids("db1", 2)), "hv2")
-
-    fleet, effects = fleet.configure(configuration(hv2_trust="low"), 1)
-    assert where(fleet, "db1") == {"hv2": BindingState.QUARANTINED}
-    assert EffectKind.QUARANTINED in [effect.kind for effect in effects]
-
-    fleet, _ = fleet.configure(configuration(), 2)
-    assert where(fleet, "db1") == {"hv2": BindingState.ACTIVE}
-
-
-def test_a_vm_on_two_hosts_that_shares_none_is_a_clone_until_one_is_gone() -> None:
-    fleet = confirmed(seen(started(), "hv1", "tap0", 5, ids("web1", 1, "vm-1")), "hv1")
-    fleet = confirmed(seen(fleet, "hv2", "tap1", 6, ids("db1", 2, "vm-1")), "hv2")
-    assert where(fleet, "web1") == {"hv1": BindingState.ACTIVE}
-    assert where(fleet, "db1") == {"hv2": BindingState.QUARANTINED}
-    assert reason(fleet, "db1") == "clone: VM vm-1 is on hv1 as acme/web1"
-
-    fleet, _ = fleet.port_gone(ref("hv1", "tap0"), 1)
-    assert where(confirmed(fleet, "hv2"), "db1") == {"hv2": BindingState.ACTIVE}
-
-
-def test_the_two_interfaces_of_a_vm_that_migrates_are_no_clones() -> None:
-    fleet = started()
-    for place in ("hv1", "hv2"):
-        fleet = seen(fleet, place, "tap0", 5, ids("web1", 1, "vm-1"))
-        fleet = confirmed(seen(fleet, place, "tap1", 6, ids("db1", 2, "vm-1")), place)
-    fleet, _ = fleet.announced(bridge("hv2"), OfPort(5), rarp(1), 1)
-    fleet, _ = fleet.port_gone(ref("hv1", "tap0"), 2)
-
-    assert where(fleet, "web1") == {"hv2": BindingState.ACTIVE}
-    assert where(fleet, "db1") == {"hv1": BindingState.ACTIVE, "hv2": BindingState.PENDING}
-
-
-@pytest.mark.parametrize(
-    ("said", "expected"),
-    [
-        (ids("other", 1), "clone: no endpoint of the inventory, but the MAC of acme/web1"),
-        (ids("other", 50, "vm-1"), "unknown: no endpoint of the inventory, but the VM of acme/web1"),
-    ],
-)
-def test_an_unknown_port_says_whose_clone_it_may_be(said: dict[str, str], expected: str) -> None:
-    fleet = confirmed(seen(started(), "hv1", "tap0", 5, ids("web1", 1, "vm-1")), "hv1")
-    fleet = seen(fleet, "hv2", "tap7", 7, said)
-
-    assert fleet.unknown[ref("hv2", "tap7")] == expected
-    assert where(fleet, "web1") == {"hv1": BindingState.ACTIVE}
-
-
-def test_quarantine_by_hand_and_release() -> None:
-    fleet = confirmed(seen(started(), "hv1", "tap0", 5, ids("web1", 1)), "hv1")
-    fleet, _ = fleet.quarantine(key("web1"), "by hand", 1)
-    assert where(fleet, "web1") == {"hv1": BindingState.QUARANTINED}
-
-    fleet, effects = fleet.release(key("web1"), 2)
-    assert where(fleet, "web1") == {"hv1": BindingState.ACTIVE}
-    assert EffectKind.RELEASED in [effect.kind for effect in effects]
-    assert fleet.quarantine(key("nobody"), "by hand", 3) == (fleet, ())
-
-
-@pytest.mark.parametrize("is_there", [True, False], ids=["with its port", "after its port had gone"])
-def test_the_address_of_an_endpoint_that_was_deleted_is_held_back_from_another(is_there: bool) -> None:
-    fleet = confirmed(seen(started(), "hv1", "tap0", 5, ids("web1", 1)), "hv1")
-    if not is_there:
-        fleet, _ = fleet.port_gone(ref("hv1", "tap0"), 50)
-    fleet, _ = fleet.configure(without(configuration(endpoint("heir", 1)), "web1"), 100)
-    fleet = confirmed(seen(fleet, "hv2", "tap5", 6, ids("heir", 1), 101), "hv2", at=101)
-    assert where(fleet, "heir") == {"hv2": BindingState.QUARANTINED}
-    assert reason(fleet, "heir") == "held back: 52:54:00:00:00:01 was acme/web1's until lately"
-
-    assert where(fleet.tick(159)[0], "heir") == {"hv2": BindingState.QUARANTINED}
-    assert where(confirmed(fleet.tick(161)[0], "hv2"), "heir") == {"hv2": BindingState.ACTIVE}
-
-
-def test_an_endpoint_that_is_no_longer_described_loses_its_binding() -> None:
-    fleet = confirmed(seen(started(), "hv1", "tap0", 5, ids("web1", 1)), "hv1")
-    fleet, effects = fleet.configure(without(configuration(), "web1"), 1)
-
-    assert where(fleet, "web1") == {}
-    assert EffectKind.REMOVE in [effect.kind for effect in effects]
-    assert ref("hv1", "tap0") in fleet.unknown
 
 
 # The whole --------------------------------------------------------------------------------------------
