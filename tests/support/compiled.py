@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from zonewall.flows.simulate.connections import ConnTrack
 from zonewall.flows.simulate.engine import simulate_datagram
-from zonewall.flows.simulate.outcome import Sent
+from zonewall.flows.simulate.outcome import Copied, Sent
 from zonewall.flows.simulate.packet import Packet, packet
 from zonewall.flows.simulate.tables import FlowTables
 from zonewall.intent.fleet import Policy, index_fleet, prepare
@@ -23,6 +23,7 @@ from zonewall.intent.semantics import Probe
 from zonewall.pipeline.compile import compile_bridge
 from zonewall.pipeline.cookie import Category, Reason, category_of, rule_of
 from zonewall.pipeline.model import BridgeProgram, Flow
+from zonewall.pipeline.registers import ANSWER
 from zonewall.placement.model import Binding, BindingState, BridgeKey, Link, Placement
 from zonewall.policy.findings import Location
 from zonewall.policy.inventory import (
@@ -59,8 +60,23 @@ class Seen:
     through: list[str] = field(default_factory=list)
     arrived: list[tuple[Port, Packet]] = field(default_factory=list)
     announced: bool = False
-    cut: bool = False
+    told: list[Copied] = field(default_factory=list)
     trail: list[tuple[BridgeKey, Flow]] = field(default_factory=list)
+
+    @property
+    def cut(self) -> bool:
+        """Say whether a connection is told of that the policy has ended."""
+        return any(one.userdata[0] == Reason.CUT for one in self.told)
+
+    @property
+    def parted(self) -> bool:
+        """Say whether a connection is told of that isolation has ended."""
+        return any(one.userdata[0] == Reason.ISOLATED for one in self.told)
+
+    @property
+    def answers_told(self) -> list[bool]:
+        """Return of each connection that is told of whether by a packet against its first direction."""
+        return [bool(one.registers.get(ANSWER.base, 0) >> ANSWER.low & 1) for one in self.told]
 
 
 class CompiledFleet:
@@ -171,7 +187,8 @@ class CompiledFleet:
             if copy.userdata[0] == Reason.REJECT:
                 seen.verdict = "reject"
             seen.announced |= copy.userdata[0] == Reason.ANNOUNCEMENT
-            seen.cut |= copy.userdata[0] == Reason.CUT
+            if copy.userdata[0] in (Reason.CUT, Reason.ISOLATED):
+                seen.told.append(copy)
         for number, together in _by_port(outcome.sent, len(parts)):
             self._follow((bridge, number), together, seen, depth)
 

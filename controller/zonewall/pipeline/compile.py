@@ -148,6 +148,7 @@ def alike_flows(frame: BridgeIntent) -> Iterator[Flow]:
         verdict.decided_flows,
         act.act_flows,
         cut.report_flows,
+        cut.parted_flows,
         act.modify_flows,
         act.reject_flows,
         state.commit_flows,
@@ -213,7 +214,10 @@ def local_meters(view: View, endpoint: LocalEndpoint) -> Iterator[MeterEntry]:
 def bank_flows(bank: BankFrame, has_legs: bool) -> Iterator[Flow]:
     """Yield a bank's flows, but for its lines."""
     yield from chain(
-        state.track_bank_flows(bank, has_legs), verdict.onward_flows(bank), verdict.mirror_select_flows(bank)
+        state.track_bank_flows(bank, has_legs),
+        cut.isolated_flows(bank),
+        verdict.onward_flows(bank),
+        verdict.mirror_select_flows(bank),
     )
 
 

@@ -43,6 +43,7 @@ class Reason(IntEnum):
     PROBE = 7
     CUT = 8
     GIVEN_UP = 9
+    ISOLATED = 10
 
 
 def cookie(category: Category, rule: int = 0) -> int:

@@ -51,6 +51,8 @@ ND_TLL: Final = _whole("nd_tll", 48)
 CT_STATE: Final = _whole("ct_state", 32)
 CT_NEW_BIT: Final = Field("ct_new", "ct_state", 0, 1, 32)
 """The bit of ct_state that says "new"."""
+CT_RPL_BIT: Final = Field("ct_rpl", "ct_state", 3, 1, 32)
+"""The bit of ct_state that says "reply"."""
 CT_ZONE: Final = _whole("ct_zone", 16)
 CT_MARK: Final = _whole("ct_mark", 32)
 CT_LABEL: Final = _whole("ct_label", 128)

@@ -139,9 +139,9 @@ QUARANTINE: Final = Table(
     "Is either end isolated? Before tracking, so that isolation cuts live connections too.",
     (
         "src_quarantined", "dst_quarantined", "src_identity", "dst_identity", "eth_type", "ip_proto",
-        "udp_src", "udp_dst", "icmpv6_type",
+        "udp_src", "udp_dst", "icmpv6_type", "ip_frag",
     ),
-    ("track",),
+    ("track", "isolated"),
     Miss.NEXT,
 )  # fmt: skip
 TRACK: Final = Table(
@@ -355,6 +355,19 @@ CUT: Final = Table(
     "Tell the controller that a connection was cut, once, by the bridge's own meter for such reports.",
     ("eth_type",),
 )
+ISOLATED: Final = Table(
+    "isolated",
+    49,
+    "What an isolated end may not say or hear ends here; was it of a connection that had been allowed?",
+    ("bank", "eth_type"),
+    ("parted",),
+)
+PARTED: Final = Table(
+    "parted",
+    50,
+    "Tell the controller which connections isolation has ended, each once, by a meter of the bridge's own.",
+    ("eth_type", "ip_frag", "ct_state", "label_begun", "label_turned"),
+)
 
 PIPELINE: Final = Pipeline(
     tables=(
@@ -364,7 +377,7 @@ PIPELINE: Final = Pipeline(
         CHAIN_TABLE,
         SERVICE_RETURN, SERVICE_KNOWN, SERVICE_IN, STEER, MIRROR_EMIT, DELIVER, TO_UPLINK, FLOOD, FLOOD_LOCAL,
         MIRROR_SAMPLE, CHAIN_PICK, STEER_BACK, LOG, LOG_TURN, LOG_BEGIN, LOG_COMMIT, LOG_FIRST, LOG_ROWS,
-        LOG_EXPORT, CUT,
+        LOG_EXPORT, CUT, ISOLATED, PARTED,
     ),
     fields=FIELDS,
     shared_bits=frozenset(

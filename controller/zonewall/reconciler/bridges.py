@@ -256,7 +256,7 @@ class BridgeEvents:
             self._address(key, event)
         elif event.userdata[0] == Reason.PROBE:
             self.health.heard(key, event)
-        elif event.userdata[0] == Reason.CUT:
+        elif event.userdata[0] in (Reason.CUT, Reason.ISOLATED):
             self.cuts.take(key, event)
 
     def _announcement(self, key: BridgeKey, event: PacketIn) -> None:

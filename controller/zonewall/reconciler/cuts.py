@@ -11,7 +11,18 @@ import structlog
 from zonewall.flows.packet_ends import PacketEnds, packet_ends
 from zonewall.journal.record import Kind
 from zonewall.openflow.events import PacketIn
-from zonewall.pipeline.registers import ANSWER, LABEL_DST, LABEL_RULE, LABEL_SRC, REJECT, RULE, VERDICT
+from zonewall.pipeline.cookie import Reason
+from zonewall.pipeline.registers import (
+    ANSWER,
+    DST_QUARANTINED,
+    LABEL_DST,
+    LABEL_RULE,
+    LABEL_SRC,
+    REJECT,
+    RULE,
+    SRC_QUARANTINED,
+    VERDICT,
+)
 from zonewall.placement.model import BridgeKey
 from zonewall.reconciler.naming import Naming, protocol_word, value_of, written
 from zonewall.reconciler.reconciler import Reconciler
@@ -62,11 +73,16 @@ class Cuts:
             return
         self._told[number, ends] = (now_s, bridge, {bridge})
         self._of[bridge] += 1
+        self._record(bridge, event, number, ends)
+
+    def _record(self, bridge: BridgeKey, event: PacketIn, number: int, ends: PacketEnds) -> None:
         names = self._naming.current()
         rule = names.rules.get(number, str(number))
         by = names.rules.get(value_of(event, RULE))
         source = names.end(ends.source, event.label >> LABEL_SRC.low & LABEL_SRC.ones)
         destination = names.end(ends.destination, event.label >> LABEL_DST.low & LABEL_DST.ones)
+        both = zip((source, destination), _isolated(event), strict=True)
+        isolated = [str(end["endpoint"]) for end, flag in both if flag and end["endpoint"]]
         details: dict[str, Any] = {
             "bridge": bridge.bridge, "rule": rule, "by": by,
             "verdict": "reject" if value_of(event, VERDICT) == REJECT else "drop",
@@ -74,10 +90,14 @@ class Cuts:
             **written("source", ends.source, ends.sport, source),
             **written("destination", ends.destination, ends.dport, destination),
         }  # fmt: skip
-        endpoint = str(source["endpoint"] or destination["endpoint"] or "")
-        self._reconciler.recorder.note(
-            Kind.CUT, f"rule {rule} no longer allows it", endpoint=endpoint, host=bridge.host, **details
+        endpoint, cause = (
+            source["endpoint"] or destination["endpoint"] or "",
+            f"rule {rule} no longer allows it",
         )
+        if isolated:
+            details["isolated"] = isolated
+            endpoint, cause = isolated[0], f"{' and '.join(isolated)} isolated"
+        self._reconciler.recorder.note(Kind.CUT, cause, endpoint=str(endpoint), host=bridge.host, **details)
         _log.info("connection_cut", endpoint=endpoint, **details)
 
     def _is_known(self, key: tuple[int, PacketEnds], bridge: BridgeKey, now_s: float) -> bool:
@@ -105,3 +125,11 @@ class Cuts:
                 Kind.GAP, f"bridge {bridge}", host=bridge.host, bridge=bridge.bridge, reason=reason
             )
             _log.warning("cuts_missed", bridge=str(bridge), reason=reason)
+
+
+def _isolated(event: PacketIn) -> tuple[bool, bool]:
+    """Return which end is isolated, if that is why: that of who began, and the other."""
+    if event.userdata[0] != Reason.ISOLATED:
+        return False, False
+    flags = (bool(value_of(event, SRC_QUARANTINED)), bool(value_of(event, DST_QUARANTINED)))
+    return flags[::-1] if value_of(event, ANSWER) else flags

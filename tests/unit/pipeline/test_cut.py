@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from support.compiled import CompiledFleet, Seen
+from support.compiled import CompiledFleet, Seen, in_parts
 from support.configurations import configure, endpoint, probe, rule, tenant, tier, zone
 from zonewall.intent.semantics import Probe
+from zonewall.placement.model import BindingState
 from zonewall.policy.model import Configuration, Rule
 from zonewall.values.names import EndpointKey
 
-WEB, DB = EndpointKey("acme/web"), EndpointKey("acme/db")
+WEB, DB, NEAR = EndpointKey("acme/web"), EndpointKey("acme/db"), EndpointKey("acme/near")
+"""``NEAR`` is on the bridge of ``DB``."""
 SERVICES = ["tcp/5432", "udp/53", "icmp/8", "sctp/5000"]
 SERVICE = {"tcp": "tcp/5432", "udp": "udp/53", "icmp": "icmp/8/0"}
 LET = rule("let", "web", "db", services=SERVICES)
@@ -22,19 +24,21 @@ def acme(*rules: Rule) -> Configuration:
     ends = (
         endpoint(WEB, "10.0.0.1", "fd00::1", labels={"role": "web"}),
         endpoint(DB, "10.0.0.2", "fd00::2", labels={"role": "db"}),
+        endpoint(NEAR, "10.0.0.3", "fd00::3", labels={"role": "web"}),
     )
     zones = [zone("web", labels={"role": "web"}), zone("db", labels={"role": "db"})]
     return configure(*ends, tenant("acme", tier("t", *rules), zones=zones))
 
 
-def asked(service: str, sport: int = 40000) -> Probe:
-    return probe(WEB, DB, service, sport=None if "icmp" in service else sport)
+def asked(service: str, sport: int = 40000, source: EndpointKey = WEB) -> Probe:
+    return probe(source, DB, service, sport=None if "icmp" in service else sport)
 
 
-def followed(fleet: CompiledFleet, after: Configuration) -> CompiledFleet:
+def followed(fleet: CompiledFleet, after: Configuration, *isolated: EndpointKey) -> CompiledFleet:
     """Return the bridges after a change, with the connections that there are."""
-    new = CompiledFleet(after, numbering=fleet.policy.numbering)
-    new.tracked = fleet.tracked
+    states = dict.fromkeys(isolated, BindingState.QUARANTINED)
+    new = CompiledFleet(after, numbering=fleet.policy.numbering, states=states)
+    new.tracked = dict(fleet.tracked)
     return new
 
 
@@ -48,7 +52,7 @@ def sent(fleet: CompiledFleet, what: Probe, back: bool = False) -> Seen:
     if back:
         kind = None if what.icmp is None else (0, 0)
         what = replace(
-            what, source=DB, destination=WEB, icmp=kind,
+            what, source=DB, destination=what.source, icmp=kind,
             source_port=what.destination_port, destination_port=what.source_port,
         )  # fmt: skip
     port, packet = fleet.entering(what, *fleet.addresses(what))
@@ -116,3 +120,65 @@ def test_another_association_of_the_same_two_is_no_part_of_one_that_was_allowed(
     assert begun(fleet, asked("sctp/5000")).arrived
 
     assert not begun(fleet, asked("sctp/5001")).cut
+
+
+@pytest.mark.parametrize("protocol", SERVICE)
+@pytest.mark.parametrize("source", [WEB, NEAR], ids=["from afar", "on one bridge"])
+@pytest.mark.parametrize("back", [False, True], ids=["asks", "answers"])
+def test_a_connection_that_isolation_ends_is_told_once_whoever_speaks(
+    protocol: str, source: EndpointKey, back: bool
+) -> None:
+    fleet = CompiledFleet(acme(LET))
+    connection = asked(SERVICE[protocol], source=source)
+    assert begun(fleet, connection).arrived
+    assert sent(fleet, connection, back=True).arrived
+
+    fleet = followed(fleet, acme(LET), DB)
+    first, second = (sent(fleet, connection, back) for _ in range(2))
+
+    assert (first.arrived, first.parted, first.cut) == ([], True, False)
+    assert (second.arrived, second.parted, second.cut) == ([], False, False)
+    assert first.answers_told == [back]
+
+
+def test_who_is_released_and_isolated_again_is_told_of_again() -> None:
+    fleet = CompiledFleet(acme(LET))
+    connection = asked("tcp/5432")
+    assert begun(fleet, connection).arrived
+    assert sent(fleet, connection, back=True).arrived
+
+    told = []
+    for isolated in (WEB, DB):
+        fleet = followed(fleet, acme(LET), isolated)
+        told.append(sent(fleet, connection).parted)
+        fleet = followed(fleet, acme(LET))
+        assert sent(fleet, connection).arrived
+
+    assert told == [True, True]
+
+
+def test_what_an_isolated_end_never_had_is_not_told() -> None:
+    fleet = CompiledFleet(acme(LET))
+    assert begun(fleet, asked("udp/53")).arrived
+
+    fleet, known = followed(fleet, acme(LET), WEB), dict(fleet.tracked)
+
+    for other in (asked("udp/53", 40001), asked("tcp/5432"), asked("tcp/22")):
+        seen = begun(fleet, other)
+        assert (seen.arrived, seen.parted) == ([], False)
+    assert fleet.tracked == known
+
+
+def test_fragments_of_an_isolated_end_are_not_looked_up_those_sent_to_it_tell() -> None:
+    fleet = CompiledFleet(acme(LET))
+    connection = asked("udp/53")
+    assert begun(fleet, connection).arrived
+    port, packet = fleet.entering(connection, *fleet.addresses(connection))
+
+    speaks = followed(fleet, acme(LET), WEB)
+    seen = speaks.send(port, *in_parts(packet, 3))
+    assert (seen.arrived, seen.parted, speaks.tracked) == ([], False, fleet.tracked)
+
+    hears = followed(fleet, acme(LET), DB)
+    told = [hears.send(port, *in_parts(packet, 3)) for _ in range(2)]
+    assert [(seen.arrived, seen.parted) for seen in told] == [([], True), ([], False)]

@@ -46,6 +46,13 @@ class Move:
     def close_window(self) -> None:
         self._put({}, midstream=False)
 
+    def isolate(self, key: EndpointKey) -> None:
+        (one,) = self.fleet.placement.bindings[key]
+        bindings = {**self.fleet.placement.bindings, key: (replace(one, state=BindingState.QUARANTINED),)}
+        tracked = self.fleet.tracked
+        self.fleet.carry(self.fleet.policy, replace(self.fleet.placement, bindings=bindings))
+        self.fleet.tracked = tracked
+
     def change(self, configuration: Configuration) -> None:
         edited = CompiledFleet(configuration, numbering=self.fleet.policy.numbering)
         edited.carry(edited.policy, self.fleet.placement)
@@ -219,3 +226,20 @@ def test_without_a_move_a_connection_in_its_middle_is_nobodys() -> None:
     for protocol in ("tcp", "udp"):
         assert not move.passes(SERVER, CLIENT, protocol, answer=True)
     assert not move.passes(CLIENT, SERVER, "tcp")
+
+
+@pytest.mark.parametrize("answer", [True, False], ids=["server-speaks", "client-speaks"])
+def test_isolation_tells_of_one_that_was_taken_up_by_its_answer_who_began_it(answer: bool) -> None:
+    move = Move()
+    move.connect(CLIENT, "udp")
+    move.move(SERVER)
+    assert move.passes(SERVER, CLIENT, "udp", answer=True)
+    move.close_window()
+    assert move.passes(CLIENT, SERVER, "udp")
+
+    move.isolate(SERVER)
+    ends = (SERVER, CLIENT) if answer else (CLIENT, SERVER)
+    told = [move.fleet.send(*move.frame(*ends, "udp", ACK, answer=answer)) for _ in range(2)]
+
+    assert [(seen.arrived, seen.parted) for seen in told] == [([], True), ([], False)]
+    assert told[0].answers_told == [answer]

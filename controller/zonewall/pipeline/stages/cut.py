@@ -9,35 +9,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zonewall.intent.model import BridgeIntent
+from zonewall.intent.model import BankFrame, BridgeIntent
 from zonewall.pipeline.cookie import Category, Reason
 from zonewall.pipeline.make import flow
-from zonewall.pipeline.matches import IPV4, IPV6
+from zonewall.pipeline.matches import FAMILIES, IPV4, IPV6
 from zonewall.pipeline.model import (
     Action,
     Condition,
+    Ct,
     Flow,
     Goto,
     Meter,
     MeterEntry,
     MeterUnit,
+    Move,
     Resubmit,
     SetField,
     ToController,
 )
-from zonewall.pipeline.packet_fields import CT_INV, CT_NEW, CT_REL, IP_PROTO
+from zonewall.pipeline.packet_fields import CT_INV, CT_NEW, CT_REL, CT_RPL, CT_RPL_BIT, IP_FRAG, IP_PROTO
 from zonewall.pipeline.registers import (
+    ANSWER,
+    BANK,
     DROP,
     FROM_ENDPOINT,
     FROM_UPLINK,
     GATHERED,
     LABEL_BEGUN,
+    LABEL_TURNED,
     ORIGIN,
     REJECT,
+    TRACK_ZONE,
     VERDICT,
 )
 from zonewall.pipeline.stages.asking import remembered, state_condition
-from zonewall.pipeline.tables import ACT, CUT, REJECT_TABLE
+from zonewall.pipeline.tables import ACT, CUT, ISOLATED, PARTED, REJECT_TABLE
 
 UNDECIDED = 0
 
@@ -48,6 +54,11 @@ CUT_RATE_PPS = 500
 """Reports a second of a bridge, and as many at once; beyond that a connection's next packet tells."""
 
 CUT_BYTES = 128
+
+PARTED_METER = 32764
+"""As many reports again of what isolation ends: who is isolated cannot keep other reports away."""
+
+_REPLY = state_condition(CT_RPL, CT_INV | CT_REL)
 
 
 def cut_flows(intent: BridgeIntent, copies: tuple[Action, ...]) -> Iterator[Flow]:
@@ -82,6 +93,39 @@ def report_flows(intent: BridgeIntent) -> Iterator[Flow]:
             yield flow(CUT, 100, (family,), Meter(CUT_METER), unmark, tell, category=Category.TRACK)
 
 
+def isolated_flows(bank: BankFrame) -> Iterator[Flow]:
+    """Yield the flows that look up what an isolated end says or is told: nothing of it goes on."""
+    for family in bank.families:
+        look_up = (SetField(TRACK_ZONE, bank.zone), Ct(zone=bank.zone, table=PARTED))
+        where = ((BANK, bank.number, None), FAMILIES[family])
+        yield flow(ISOLATED, 100, where, *look_up, category=Category.ISOLATION)
+
+
+def parted_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows that tell which connections isolation has ended; whatever matches none is dropped, too.
+
+    On the isolated end's bridge alone, which refuses both directions. Fragments come together, as they were
+    looked up: the first, which has the ports, tells, and all of them take the mark away.
+    """
+    if not intent.judges:
+        return
+    unmark = remembered((SetField(LABEL_BEGUN, 0),))
+    tell = ToController(bytes([Reason.ISOLATED]), max_len=CUT_BYTES)
+    for family in (IPV4, IPV6):
+        begun = (family, state_condition(0, CT_INV | CT_REL), (LABEL_BEGUN, 1, None))
+        later = (*begun, (IP_FRAG, 2, 2))
+        yield flow(PARTED, 120, later, unmark, category=Category.ISOLATION)
+        known: Condition = (LABEL_TURNED, 0, None)
+        told = (Move(CT_RPL_BIT, ANSWER), unmark, tell)
+        yield flow(PARTED, 100, (*begun, known), Meter(PARTED_METER), *told, category=Category.ISOLATION)
+        for state, answer in ((state_condition(0, CT_INV | CT_REL | CT_RPL), 1), (_REPLY, 0)):
+            known_turned = (family, state, (LABEL_BEGUN, 1, None), (LABEL_TURNED, 1, None))
+            told_turned = (SetField(ANSWER, answer), unmark, tell)
+            yield flow(
+                PARTED, 100, known_turned, Meter(PARTED_METER), *told_turned, category=Category.ISOLATION
+            )
+
+
 def marks_again() -> Iterator[tuple[tuple[Condition, ...], tuple[Action, ...]]]:
     """Yield what commit does for a connection that is allowed again, or is older than the mark."""
     mark: Action = remembered((SetField(LABEL_BEGUN, 1),))
@@ -91,6 +135,7 @@ def marks_again() -> Iterator[tuple[tuple[Condition, ...], tuple[Action, ...]]]:
 
 
 def cut_meters(intent: BridgeIntent) -> Iterator[MeterEntry]:
-    """Yield the meter of a bridge's reports."""
+    """Yield the meters of a bridge's reports."""
     if intent.judges:
-        yield MeterEntry(CUT_METER, MeterUnit.PPS, CUT_RATE_PPS, CUT_RATE_PPS)
+        for number in (PARTED_METER, CUT_METER):
+            yield MeterEntry(number, MeterUnit.PPS, CUT_RATE_PPS, CUT_RATE_PPS)

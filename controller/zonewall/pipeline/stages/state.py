@@ -87,6 +87,7 @@ from zonewall.pipeline.tables import (
     CHAIN_TABLE,
     COMMIT,
     DELIVER,
+    ISOLATED,
     JUDGE,
     LOG_COMMIT,
     MIRROR_EMIT,
@@ -111,7 +112,11 @@ _BEGINNINGS = {1: (8, 13, 15, 17), 58: (128,)}
 
 
 def quarantine_flows(intent: BridgeIntent) -> Iterator[Flow]:
-    """Yield the flows of quarantine: an isolated end and the remediation zone may reach each other only."""
+    """Yield the flows of quarantine: an isolated end and the remediation zone may reach each other only.
+
+    All else of IP ends behind it, where it is looked up; but for an isolated end's fragments, which would
+    take others' room where fragments wait.
+    """
     for number in _ND_TYPES:
         yield flow(QUARANTINE, 300, nd_type(number), Goto(TRACK), category=Category.STATIC)
     to_isolated = ((SRC_QUARANTINED, 0, None), (DST_QUARANTINED, 1, None))
@@ -122,7 +127,10 @@ def quarantine_flows(intent: BridgeIntent) -> Iterator[Flow]:
             match: tuple[Condition, ...] = ((flag, 1, None), (other, number, None))
             yield flow(QUARANTINE, 200, match, Goto(TRACK), category=Category.ISOLATION)
         for family in (IPV4, IPV6):
-            yield flow(QUARANTINE, 100, ((flag, 1, None), family), category=Category.ISOLATION)
+            isolated = ((flag, 1, None), family)
+            yield flow(QUARANTINE, 100, isolated, Goto(ISOLATED), category=Category.ISOLATION)
+            for part in _FRAGMENTS if flag is SRC_QUARANTINED else ():
+                yield flow(QUARANTINE, 110, (*isolated, part), category=Category.ISOLATION)
         for ethertype in sorted(intent.ethertypes):
             other_frame: Condition = (ETH_TYPE, ethertype, None)
             yield flow(QUARANTINE, 100, ((flag, 1, None), other_frame), category=Category.ISOLATION)
