@@ -84,23 +84,46 @@ def parse_multipart(body: bytes) -> tuple[int, bool, bytes]:
     return kind, bool(flags & 1), body[8:]
 
 
-def parse_flows(body: bytes) -> Iterator[EncodedFlow]:
-    """Yield the flows of one part; a flow that ends by itself with the seconds that are left, at least 1."""
-    for start, end in _entries(body, 32, "flow"):
-        _, table, priority, _, hard_timeout_s, _, _, cookie = _FLOW_DESC.unpack_from(body, start)
-        match, after_match = _match(body, start + 24, end)
+def take_flows(body: bytes, flows: dict[FlowKey, EncodedFlow]) -> int:
+    """Put the flows of one part where the others are, and return how many it has.
+
+    A flow that ends by itself has the seconds that are left, at least 1. It is written as one loop, because a
+    restart waits for it: a bridge has tens of thousands of flows.
+
+    Raises:
+        Malformed: its entries do not fit.
+    """
+    position, count, total = 0, 0, len(body)
+    while position < total:
+        if position + 32 > total:
+            raise Malformed("a flow does not fit its message")
+        length, table, priority, hard_timeout_s, cookie, kind, size = _FLOW.unpack_from(body, position)
+        end, after_match = position + length, position + 24 + (size + 7 & ~7)
+        if length < 32 or end > total:
+            raise Malformed(f"a flow of {length} bytes does not fit its message")
+        if kind != 1 or size < 4 or after_match > end:
+            raise Malformed("a match is not OXM, or longer than what holds it")
         if after_match + 4 > end:
             raise Malformed("a flow ends before its statistics")
-        stats_size = _TWO_SHORTS.unpack_from(body, after_match)[1]
-        instructions = after_match + ((stats_size + 7) & ~7)
+        stats_size = body[after_match + 2] << 8 | body[after_match + 3]
+        instructions = after_match + (stats_size + 7 & ~7)
         if stats_size < 4 or instructions > end:
             raise Malformed("a flow's statistics are longer than the flow")
+        match = _canonical(body[position + 28 : position + 24 + size])
         ends_at = 0
         if hard_timeout_s:
             age_s = _duration_s(body[after_match + 4 : after_match + stats_size])
             hard_timeout_s = max(1, hard_timeout_s - age_s)
             ends_at = int(time.time()) + hard_timeout_s
-        yield EncodedFlow(table, priority, match, body[instructions:end], cookie, hard_timeout_s, ends_at)
+        made = (table, priority, match, body[instructions:end], cookie, hard_timeout_s, ends_at)
+        flows[_new(FlowKey, made[:3])] = _new(EncodedFlow, made)
+        position, count = end, count + 1
+    return count
+
+
+_FLOW: Final = struct.Struct("!HxxBxHxxHxxxxQHH")
+"""Length, table, priority, hard timeout, cookie, the match's type and length (OpenFlow 1.5.1, 7.3.5.2)."""
+_new: Final = tuple.__new__
 
 
 def parse_counts(body: bytes) -> Iterator[FlowCount]:
@@ -166,8 +189,12 @@ def _match(body: bytes, start: int, end: int) -> tuple[bytes, int]:
     after = start + ((size + 7) & ~7)
     if kind != 1 or size < 4 or after > end:
         raise Malformed("a match is not OXM, or longer than what holds it")
+    return _canonical(body[start + 4 : start + size]), after
+
+
+def _canonical(fields: bytes) -> bytes:
     try:
-        return canonical_match(body[start + 4 : start + size]), after
+        return canonical_match(fields)
     except EncodingError as error:
         raise Malformed(str(error)) from None
 

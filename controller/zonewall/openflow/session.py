@@ -103,10 +103,12 @@ class Session:
         elif kind == messages.ROLE_STATUS:
             self._take_role(parse.parse_role_status(body))
         else:
-            waiter = next((w for w in self._waiters if w.first_xid <= header.xid <= w.last_xid), None)
-            if waiter is not None:
-                waiter.on_message(header, body)
-            elif kind == messages.MULTIPART_REPLY:
+            xid = header.xid
+            for waiter in self._waiters:
+                if waiter.first_xid <= xid <= waiter.last_xid:
+                    waiter.on_message(header, body)
+                    return
+            if kind == messages.MULTIPART_REPLY:
                 self._take_unasked(body)
             elif kind == messages.ERROR:
                 self._emit(SwitchError(self.datapath_id, *parse.parse_error(body), header.xid))
@@ -253,12 +255,9 @@ class Session:
         allowed = allowance or self.allowance()
 
         def take(part: bytes) -> None:
-            found = list(parse.parse_flows(part))
-            allowed.spend(len(found), len(part))
+            allowed.spend(parse.take_flows(part, flows), len(part))
             if seen is not None:
                 seen.take(part)
-            for flow in found:
-                flows[flow.key] = flow
 
         await self._multiparts("flows", Multipart.FLOW_DESC, asked, take)
         return flows

@@ -44,6 +44,7 @@ from zonewall.values.names import HostName, TenantName, ZoneName
 
 RESERVED_TENANTS = ("provider", "builtin")
 """Their names stand before those of other rules in verdicts."""
+_CUT = OnChange()
 
 
 @dataclass(slots=True)
@@ -111,7 +112,7 @@ class Reader(Lookup):
             limit=part.limit,
             hours=hours,
             expires=part.expires,
-            on_change=part.on_change or OnChange(),
+            on_change=part.on_change or _CUT,
             mode=_mode(part.mode),
         )
 

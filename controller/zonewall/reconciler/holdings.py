@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
-from zonewall.flows.diff import diff_state
+from zonewall.flows.diff import are_alike, diff_state
 from zonewall.flows.digest import digest
 from zonewall.flows.drift import Drift, find_drift
 from zonewall.flows.encoded import BridgeState, EncodedFlow, EncodedGroup, FlowKey
@@ -171,6 +171,8 @@ class Holdings:
             others = BridgeState({flow.key: flow for flow in self.counts.foreign}, {}, {})
             state = await link.read_state((wanted, self._confirmed or wanted, others))
         self._read_s = time.monotonic() - self._read_at
+        if is_first and self._confirmed is None and _is_as(state, wanted):
+            return self._as_wanted(wanted, mode)
         ours = {key: flow for key, flow in state.flows.items() if is_compiled(flow.cookie)}
         foreign = tuple(flow for flow in state.flows.values() if not is_ours(flow.cookie))
         if is_first:
@@ -190,6 +192,13 @@ class Holdings:
             everything = {**found.flows, **{flow.key: flow for flow in foreign}}
             return BridgeState(everything, found.groups, found.meters)
         return found
+
+    def _as_wanted(self, wanted: BridgeState, mode: ForeignFlows) -> BridgeState:
+        """Take that a bridge holds what is wanted and nothing else, as it mostly does after a restart."""
+        self.was_empty, self.turned, self.at_last_stop = not wanted.flows, frozenset(), ""
+        self._audited()
+        self._take_foreign((), mode)
+        return wanted
 
     async def _since_last_stop(self, found: BridgeState, wanted: BridgeState) -> Drift:
         """Return what differs, if the bridge held what is wanted now when the controller stopped."""
@@ -247,6 +256,11 @@ class Holdings:
 def foreign_row(flow: EncodedFlow) -> dict[str, Any]:
     """Return what identifies a flow of others."""
     return {"table": flow.table, "priority": flow.priority, "cookie": f"{flow.cookie:#x}"}
+
+
+def _is_as(found: BridgeState, wanted: BridgeState) -> bool:
+    same_others = found.groups == wanted.groups and found.meters == wanted.meters
+    return same_others and are_alike(found.flows, wanted.flows)
 
 
 def _of_ours(state: BridgeState, foreign: tuple[EncodedFlow, ...], mode: ForeignFlows) -> BridgeState:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from zonewall.flows.diff import Delta, by_key, diff
+from zonewall.flows.diff import Delta, are_alike, by_key, diff
 from zonewall.flows.encoded import EncodedFlow
 
 ONE = EncodedFlow(1, 10, b"m1", b"i")
@@ -42,3 +42,25 @@ def test_a_flow_that_ends_soon_enough_is_left_alone() -> None:
 def test_two_flows_of_one_key_are_refused() -> None:
     with pytest.raises(ValueError, match="same table"):
         by_key((ONE, ONE._replace(cookie=1)))
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        ((ONE, TWO), (TWO, ONE)),
+        ((ONE,), (ONE, TWO)),
+        ((ONE, TWO), (ONE,)),
+        ((ONE, TWO), (ONE, ENDING)),
+        ((ONE._replace(cookie=5),), (ONE,)),
+        ((ONE._replace(instructions=b"j"),), (ONE,)),
+        ((), ()),
+    ],
+)
+def test_flows_are_alike_exactly_when_nothing_has_to_be_changed(
+    found: tuple[EncodedFlow, ...], wanted: tuple[EncodedFlow, ...]
+) -> None:
+    assert are_alike(by_key(found), by_key(wanted)) is not bool(diff(by_key(found), by_key(wanted)))
+
+
+def test_flows_that_end_by_themselves_are_not_said_to_be_alike() -> None:
+    assert not are_alike(by_key((ENDING,)), by_key((ENDING,)))
