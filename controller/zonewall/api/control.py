@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
-from zonewall.api.http import ClientError, ClientSession, ClientTimeout, UnixConnector
+from zonewall.api import http
 from zonewall.errors import ControllerUnreachableError, ZonewallError
 
 ANSWER_S = 10.0
@@ -23,7 +22,7 @@ def ask(socket: Path, path: str) -> dict[str, Any]:
         ControllerUnreachableError: nothing answers at the socket.
         ZonewallError: it cannot say, and says why.
     """
-    return asyncio.run(_ask(socket, path))
+    return _ask(socket, path)
 
 
 def look(socket: Path, name: str, **words: str) -> dict[str, Any]:
@@ -34,7 +33,7 @@ def look(socket: Path, name: str, **words: str) -> dict[str, Any]:
         ZonewallError: it cannot say, and says why.
     """
     query = f"?{urlencode(words)}" if words else ""
-    return asyncio.run(_ask(socket, f"/look/{name}{query}"))
+    return _ask(socket, f"/look/{quote(name)}{query}")
 
 
 def tell(socket: Path, name: str, said: dict[str, Any]) -> dict[str, Any]:
@@ -44,18 +43,15 @@ def tell(socket: Path, name: str, said: dict[str, Any]) -> dict[str, Any]:
         ControllerUnreachableError: nothing answers at the socket.
         ZonewallError: it refuses, and says why.
     """
-    return asyncio.run(_ask(socket, f"/act/{name}", said))
+    return _ask(socket, f"/act/{quote(name)}", said)
 
 
-async def _ask(socket: Path, path: str, said: dict[str, Any] | None = None) -> dict[str, Any]:
+def _ask(socket: Path, path: str, said: dict[str, Any] | None = None) -> dict[str, Any]:
     method, patience = ("GET", ANSWER_S) if said is None else ("POST", ACT_S)
+    body = None if said is None else json.dumps(said).encode()
     try:
-        async with (
-            ClientSession(connector=UnixConnector(str(socket)), timeout=ClientTimeout(patience)) as session,
-            session.request(method, f"http://controller{path}", json=said) as answer,
-        ):
-            document = json.loads(await answer.text())
-    except (ClientError, OSError, TimeoutError, ValueError) as error:
+        document = http.ask(socket, method, path, body, patience)
+    except (OSError, ValueError) as error:
         raise ControllerUnreachableError(
             f"no controller answers at {socket}; is `zonewall run` running, with this --state or --socket?"
         ) from error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import pwd
 import struct
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from socket import SO_PEERCRED, SOL_SOCKET
 from typing import Any
@@ -12,9 +14,11 @@ from typing import Any
 import structlog
 
 from zonewall.api.alone import refuse_second
-from zonewall.api.http import Handler, web
+from zonewall.api.http import MOST_HEAD, SAYING_S, Question, UnusableError, answer, read_question
 from zonewall.errors import ZonewallError
 from zonewall.store.private_socket import private_socket
+
+_Said = tuple[HTTPStatus, dict[str, Any]]
 
 _log = structlog.get_logger()
 
@@ -37,11 +41,8 @@ class ControlServer:
             look: answers what is asked about by name, with the query's words; raises ZonewallError.
         """
         self._socket = path
-        application = web.Application(middlewares=[_say_failures])
-        application.router.add_get("/status", self._status)
-        application.router.add_post("/act/{name}", self._act)
-        application.router.add_get("/look/{name}", self._look)
-        self._runner = web.AppRunner(application, access_log=None)
+        self._server: asyncio.Server | None = None
+        self._speaking: set[asyncio.Task[Any]] = set()
         self._make_status = status
         self._do = act
         self._tell = look
@@ -60,58 +61,85 @@ class ControlServer:
         except OSError as error:
             reason = error.strerror or error
             raise ZonewallError(f"{self._socket}: {reason}; say another place with --socket") from error
-        await self._runner.setup()
-        await web.SockSite(self._runner, made).start()
+        self._server = await asyncio.start_unix_server(self._serve, sock=made, limit=MOST_HEAD)
 
     async def stop(self) -> None:
-        """Close the socket and take it away."""
-        await self._runner.cleanup()
+        """Close the socket and take it away; who has not been answered yet is hung up on."""
+        if self._server is not None:
+            self._server.close()
+        for task in tuple(self._speaking):
+            task.cancel()
+        await asyncio.gather(*self._speaking, return_exceptions=True)
         self._socket.unlink(missing_ok=True)
 
-    async def _status(self, request: web.Request) -> web.Response:
-        del request
-        return web.json_response(self._make_status())
-
-    async def _act(self, request: web.Request) -> web.Response:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one question; whoever takes its time to ask, or to hear, is not waited for."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._speaking.add(task)
+        task.add_done_callback(self._speaking.discard)
         try:
-            said = await request.json()
+            async with asyncio.timeout(SAYING_S):
+                question = await _heard(reader)
+            if question is not None:
+                writer.write(await self._answered(question, _caller(writer)))
+                async with asyncio.timeout(SAYING_S):
+                    await writer.drain()
+        except OSError:
+            pass  # a TimeoutError, too: nobody is there to be told
+        finally:
+            writer.close()
+
+    async def _answered(self, question: Question | UnusableError, who: str) -> bytes:
+        """Return the answer to what is asked; what nobody foresaw is a failure of the controller's own."""
+        if isinstance(question, UnusableError):
+            return answer(question.status, {"error": str(question)})
+        try:
+            return answer(*await self._answer(question, who))
+        except Exception as error:
+            _log.exception("request_failed", path=question.path)
+            said = f"the controller failed at it: {type(error).__name__}; its log says where"
+            return answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": said})
+
+    async def _answer(self, question: Question, who: str) -> _Said:
+        match question.method, question.path.strip("/").split("/"):
+            case "GET", ["status"]:
+                return HTTPStatus.OK, self._make_status()
+            case "GET", ["look", name]:
+                return await self._look(name, question.words)
+            case "POST", ["act", name]:
+                return await self._act(name, question, who)
+        return HTTPStatus.NOT_FOUND, {"error": f"{question.method} {question.path}: there is no such thing"}
+
+    async def _act(self, name: str, question: Question, who: str) -> _Said:
+        try:
+            said = question.said()
             if not isinstance(said, dict):
                 raise ZonewallError("say what is wanted as a JSON object")
-            return web.json_response(await self._do(request.match_info["name"], said, _caller(request)))
-        except web.HTTPRequestEntityTooLarge:
-            return web.json_response(
-                {"error": "that is too much at once; say it in several parts"}, status=413
-            )
+            return HTTPStatus.OK, await self._do(name, said, who)
         except RecursionError:
-            return web.json_response({"error": "that is nested too deeply"}, status=400)
+            return HTTPStatus.BAD_REQUEST, {"error": "that is nested too deeply"}
         except (ZonewallError, ValueError) as error:
-            return web.json_response({"error": str(error)}, status=400)
+            return HTTPStatus.BAD_REQUEST, {"error": str(error)}
 
-    async def _look(self, request: web.Request) -> web.Response:
+    async def _look(self, name: str, words: Mapping[str, str]) -> _Said:
         try:
-            return web.json_response(await self._tell(request.match_info["name"], dict(request.query)))
+            return HTTPStatus.OK, await self._tell(name, words)
         except (ZonewallError, ConnectionError, TimeoutError) as error:
-            return web.json_response({"error": str(error) or type(error).__name__}, status=400)
+            return HTTPStatus.BAD_REQUEST, {"error": str(error) or type(error).__name__}
 
 
-@web.middleware
-async def _say_failures(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer what nobody foresaw as a failure of the controller's own: one that answers is there."""
+async def _heard(reader: asyncio.StreamReader) -> Question | UnusableError | None:
+    """Return what is asked, or why that cannot be answered; None where nothing is."""
     try:
-        return await handler(request)
-    except web.HTTPException:
-        raise
-    except Exception as error:
-        _log.exception("request_failed", path=request.path)
-        said = f"the controller failed at it: {type(error).__name__}; its log says where"
-        return web.json_response({"error": said}, status=500)
+        return await read_question(reader)
+    except UnusableError as error:
+        return error
 
 
-def _caller(request: web.Request) -> str:
+def _caller(writer: asyncio.StreamWriter) -> str:
     """Return who is at the other end of the socket, as the kernel says (SO_PEERCRED, unix(7))."""
-    socket = None if request.transport is None else request.transport.get_extra_info("socket")
-    if socket is None:
-        return "operator"
+    socket = writer.get_extra_info("socket")
     pid, uid, _ = struct.unpack("3i", socket.getsockopt(SOL_SOCKET, SO_PEERCRED, struct.calcsize("3i")))
     try:
         name = pwd.getpwuid(uid).pw_name

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from zonewall.api.control import ask, look, tell
 from zonewall.api.server import ControlServer
-from zonewall.errors import ZonewallError
+from zonewall.errors import ControllerUnreachableError, ZonewallError
 
 
 async def _act(name: str, said: dict[str, Any], who: str) -> dict[str, Any]:
@@ -125,3 +125,98 @@ def test_a_request_that_is_nested_without_end_is_refused_and_the_next_one_answer
     assert b"nested too deeply" in nested
     assert b" 400 " in cut
     assert b" 200 " in good
+
+
+def spoken(socket: Path, *parts: bytes) -> list[bytes]:
+    """Return what a server answers to bytes, each on a connection of its own that then says no more."""
+
+    async def scene() -> list[bytes]:
+        server = ControlServer(socket, lambda: {"is": "well"}, _act, _look)
+        await server.start()
+        found = []
+        for part in parts:
+            reader, writer = await asyncio.open_unix_connection(str(socket))
+            writer.write(part)
+            writer.write_eof()
+            found.append(await reader.read())
+            writer.close()
+        await server.stop()
+        return found
+
+    return asyncio.run(scene())
+
+
+def test_what_is_no_question_is_refused_with_the_reason_and_the_next_one_answered(tmp_path: Path) -> None:
+    post = b"POST /act/add HTTP/1.1\r\n"
+    *refused, nothing, good = spoken(
+        tmp_path / "s",
+        b"\x06\x00\x00\x08\r\n\r\n",
+        b"GET /status HTTP/1.1\r\nX: " + b"x" * 100_000,
+        b"GET /status HTTP/1.1\r\n",
+        post + b"Content-Length: 9\r\n\r\n{}",
+        post + b"Content-Length: -1\r\n\r\n{}",
+        post + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        b"GET /etc/passwd HTTP/1.1\r\n\r\n",
+        b"DELETE /status HTTP/1.1\r\n\r\n",
+        b"",
+        b"GET /status HTTP/1.0\r\n\r\n",
+    )
+    said = [b"not HTTP", b"too long", b"in its middle", b"in its middle", b"a number", b"say its length"]
+    said += [b"no such thing", b"no such thing"]
+    for reason, answer in zip(said, refused, strict=True):
+        assert answer.startswith(b"HTTP/1.1 4")
+        assert reason in answer
+    assert nothing == b""
+    assert good.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert good.endswith(b'\r\n\r\n{"is": "well"}')
+
+
+def test_what_a_name_or_a_word_may_be_made_of_comes_as_it_was_said(tmp_path: Path) -> None:
+    words = {"to": "a b&c=d/é?", "empty": ""}
+
+    async def scene() -> dict[str, Any]:
+        server = ControlServer(tmp_path / "s", dict, _act, _look)
+        await server.start()
+        answer = await asyncio.to_thread(lambda: look(tmp_path / "s", "counters", **words))
+        await server.stop()
+        return answer
+
+    assert asyncio.run(scene()) == {"name": "counters", **words}
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", b"220 mail\r\n\r\n{}"]
+)
+def test_who_answers_otherwise_is_no_controller(tmp_path: Path, said: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        writer.close()
+
+    async def scene() -> None:
+        async with await asyncio.start_unix_server(answer, str(tmp_path / "s")):
+            await asyncio.to_thread(ask, tmp_path / "s", "/status")
+
+    with pytest.raises(ControllerUnreachableError):
+        asyncio.run(scene())
+
+
+def test_a_stop_waits_for_nobody_who_has_not_been_answered(tmp_path: Path) -> None:
+    async def scene() -> bytes:
+        begun = asyncio.Event()
+
+        async def for_ever(*_: object) -> dict[str, Any]:
+            begun.set()
+            await asyncio.Event().wait()
+            return {}
+
+        server = ControlServer(tmp_path / "s", dict, for_ever, _look)
+        await server.start()
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
+        writer.write(b"POST /act/add HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")
+        await begun.wait()
+        await server.stop()
+        writer.close()
+        return await reader.read()
+
+    assert asyncio.run(scene()) == b""
