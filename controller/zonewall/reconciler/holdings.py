@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import struct
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -166,7 +167,7 @@ class Holdings:
         if is_first:
             self.counts.is_watched = await link.watch()
             self._must_watch = False
-        self._read_at = time.monotonic()
+        self._begin_reading()
         async with a_turn():
             others = BridgeState({flow.key: flow for flow in self.counts.foreign}, {}, {})
             state = await link.read_state((wanted, self._confirmed or wanted, others))
@@ -212,7 +213,7 @@ class Holdings:
         confirmed, before = self._confirmed, self._as_confirmed
         if confirmed is None or before is None or before[0] is None or before[1] is not mode:
             return False
-        self._read_at = time.monotonic()
+        self._begin_reading()
         async with a_turn():
             seen, groups, meters = await link.reread()
         self._read_s = time.monotonic() - self._read_at
@@ -221,8 +222,13 @@ class Holdings:
         self._audited()
         return True
 
+    def _begin_reading(self) -> None:
+        """Begin an audit: what the bridge tells from now on may not be in its answer, and asks for the next one."""
+        self._read_at, self.audit_at = time.monotonic(), math.inf
+
     def _audited(self) -> None:
-        self.audit_at = self._read_at + (WATCHED_AUDIT_S if self.counts.is_watched else AUDIT_S)
+        pause_s = WATCHED_AUDIT_S if self.counts.is_watched else AUDIT_S
+        self.audit_at = min(self.audit_at, self._read_at + pause_s)
 
     def _take_drift(self, drift: Drift, policy: Policy) -> None:
         if not drift:
