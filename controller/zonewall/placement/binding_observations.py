@@ -21,7 +21,11 @@ def observe(fleet: FleetState, seen: Observation) -> Change:
     """Return the fleet after an observation; one that says nothing of placement changes nothing."""
     match seen:
         case PortSeen():
-            return fleet.port_seen(seen.host, seen.bridge, seen.name, seen.ofport, seen.external_ids, seen.at)
+            fleet, effects = _with_free_number(fleet, seen)
+            fleet, more = fleet.port_seen(
+                seen.host, seen.bridge, seen.name, seen.ofport, seen.external_ids, seen.at
+            )
+            return fleet, effects + more
         case PortGone():
             return fleet.port_gone(PortRef(BridgeKey(seen.host, seen.bridge), seen.name), seen.at)
         case HostSeen():
@@ -36,3 +40,18 @@ def observe(fleet: FleetState, seen: Observation) -> Change:
             return fleet.bridge_gone(BridgeKey(seen.host, seen.bridge)), ()
         case _:
             return fleet, ()
+
+
+def _with_free_number(fleet: FleetState, seen: PortSeen) -> Change:
+    """Return the fleet in which no other port has the number of the one that is seen now.
+
+    A bridge gives each number once; what another had is old, and what it has or that it went is told next. In
+    between two endpoints at one port would be compiled into one flow, which goes with the first of them.
+    """
+    bridge = BridgeKey(seen.host, seen.bridge)
+    other = fleet.by_ofport.get((bridge, seen.ofport)) if seen.ofport is not None else None
+    if other is None or other.name == seen.name:
+        return fleet, ()
+    if other in fleet.hosts[seen.host].unverified:
+        return fleet.port_gone(other, seen.at)
+    return fleet.port_seen(*bridge, other.name, None, fleet.ports[other].external_ids, seen.at)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from support.placement_fleet import BR_INT, bridge, confirmed, ids, key, started
+from support.placement_fleet import BR_INT, bridge, configuration, confirmed, ids, key, ref, started
 from zonewall.placement.binding_events import EffectKind
+from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.binding_observations import observe
+from zonewall.placement.binding_ports import Remembered
 from zonewall.placement.model import BindingState
 from zonewall.placement.observations import (
     BridgeGone,
@@ -44,6 +46,44 @@ def test_a_host_tells_its_story() -> None:
     fleet, effects = observe(fleet, PortGone(HV1, BR_INT, "tap0", 3.0))
     assert [effect.kind for effect in effects] == [EffectKind.REPATH, EffectKind.REMOVE]
     assert dict(fleet.placement().bindings) == {}
+
+
+def seen(name: str, ofport: int, whose: str, number: int, at: float = 1.0) -> PortSeen:
+    return PortSeen(HV1, BR_INT, name, OfPort(ofport), at, external_ids=ids(whose, number))
+
+
+def test_no_two_ports_of_a_bridge_have_one_number_at_any_moment() -> None:
+    """Two that swap theirs, and one that has the number of one that went while nobody listened."""
+    fleet = started()
+    for one in (seen("tap0", 5, "web1", 1), seen("tap1", 6, "db1", 2)):
+        fleet, _ = observe(fleet, one)
+    for told in (
+        seen("tap0", 6, "web1", 1, 2.0),
+        seen("tap1", 5, "db1", 2, 2.0),
+        seen("tap2", 6, "web1", 1, 3.0),
+        PortGone(HV1, BR_INT, "tap0", 3.0),
+    ):
+        fleet, _ = observe(fleet, told)
+        fleet = confirmed(fleet, "hv1")
+        numbers = [bound.ofport for bindings in fleet.placement().bindings.values() for bound in bindings]
+        assert len(numbers) == len(set(numbers))
+    assert {whose: [bound.ofport for bound in bindings] for whose, bindings in fleet.placement().bindings.items()} == {
+        key("web1"): [6],
+        key("db1"): [5],
+    }  # fmt: skip
+
+
+def test_a_number_that_is_remembered_of_a_port_that_went_is_another_ports_at_once() -> None:
+    fleet = FleetState.start(
+        configuration(), remembered=[Remembered(key("web1"), ref("hv1", "tap0"), OfPort(5))]
+    )
+    fleet, _ = observe(fleet, seen("tap1", 5, "db1", 2))
+    assert key("web1") not in fleet.placement().bindings
+    assert [bound.ofport for bound in fleet.placement().bindings[key("db1")]] == [5]
+    fleet, _ = observe(fleet, seen("tap0", 6, "web1", 1))
+    fleet, _ = observe(fleet, SnapshotComplete(HV1, 1.0))
+    fleet = confirmed(fleet, "hv1")
+    assert [bound.ofport for bound in fleet.placement().bindings[key("web1")]] == [6]
 
 
 def test_a_second_bridge_with_a_datapath_id_is_reported() -> None:
