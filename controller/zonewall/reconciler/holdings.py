@@ -223,7 +223,7 @@ class Holdings:
         return True
 
     def _begin_reading(self) -> None:
-        """Begin an audit: what the bridge tells from now on may not be in its answer, and asks for the next one."""
+        """Begin to read: what the bridge tells from now on may not be in its answer, and asks for another."""
         self._read_at, self.audit_at = time.monotonic(), math.inf
 
     def _audited(self) -> None:

@@ -67,10 +67,10 @@ def test_no_two_ports_of_a_bridge_have_one_number_at_any_moment() -> None:
         fleet = confirmed(fleet, "hv1")
         numbers = [bound.ofport for bindings in fleet.placement().bindings.values() for bound in bindings]
         assert len(numbers) == len(set(numbers))
-    assert {whose: [bound.ofport for bound in bindings] for whose, bindings in fleet.placement().bindings.items()} == {
-        key("web1"): [6],
-        key("db1"): [5],
-    }  # fmt: skip
+    where = {
+        whose: [bound.ofport for bound in all_of] for whose, all_of in fleet.placement().bindings.items()
+    }
+    assert where == {key("web1"): [6], key("db1"): [5]}
 
 
 def test_a_number_that_is_remembered_of_a_port_that_went_is_another_ports_at_once() -> None:
