@@ -18,6 +18,7 @@ from zonewall.flows.encoded import BridgeState
 from zonewall.flows.wire import encode_program
 from zonewall.intent.fleet import Fleet, index_fleet
 from zonewall.intent.numbering import Kind
+from zonewall.openflow.events import BridgeDown, BridgeUp
 from zonewall.pipeline import compile as compile_module
 from zonewall.pipeline.cookie import rule_of
 from zonewall.pipeline.model import BridgeProgram, Group
@@ -27,6 +28,8 @@ from zonewall.reconciler import aside as aside_module
 from zonewall.reconciler import keeper as keeper_module
 
 pytestmark = pytest.mark.ovs
+PAUSE_S = 200.0
+"""Longer than any test."""
 
 
 def shop(rules: int = 0) -> CompiledFleet:
@@ -117,6 +120,35 @@ def test_a_rule_set_aside_is_tried_again_and_taken(
         refused["is_on"] = False
         bridge.until(lambda: bridge.keeper.status.state == "in-force", "all in force")
         assert passes(dummy_switch, fleet, 80)
+
+
+def test_what_an_edit_makes_another_flow_of_and_what_a_bridge_that_comes_anew_is_asked_waits_for_no_trial(
+    dummy_switch: DummySwitch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aside_module, "FIRST_PAUSE_S", PAUSE_S)
+    fleet = shop()
+    refused = refuse_rule(monkeypatch, fleet, "acme/t/shop")
+    with kept(dummy_switch, FIRST, index_fleet(fleet.policy, fleet.placement), ports=2) as bridge:
+        keeper, loop = bridge.keeper, bridge.bridge.loop
+        assert keeper.status.state == "degraded"
+        loop.call_soon_threadsafe(keeper.wake)
+        bridge.settle()
+        assert keeper.status.state == "degraded", "what is as it was is not asked for again"
+        refused["is_on"] = False
+        loop.call_soon_threadsafe(keeper.wake)
+        bridge.until(lambda: keeper.status.state == "in-force", "all in force")
+        assert passes(dummy_switch, fleet, 80)
+        refused["is_on"] = True
+        loop.call_soon_threadsafe(keeper.wake)
+        bridge.until(lambda: keeper.status.state == "degraded", "refused again")
+        entry = next(iter(keeper.aside.flows.values()))
+        dummy_switch.vsctl("set-controller", "br-int", "tcp:127.0.0.1:1")
+        bridge.bridge.until(BridgeDown)
+        dummy_switch.vsctl("set-controller", "br-int", bridge.bridge.remote)
+        bridge.bridge.until(BridgeUp)
+        bridge.connect()
+        assert keeper.status.state == "degraded"
+        assert entry.pause_s > PAUSE_S, "it was tried a second time"
 
 
 def test_a_full_table_holds_the_first_rules_and_lets_through_no_more(

@@ -19,13 +19,17 @@ LONGEST_PAUSE_S = 300.0
 
 @dataclass(slots=True)
 class AsideFlow:
-    """A refused flow: how it is set aside, why, and when it is tried again (monotonic seconds)."""
+    """A refused flow: how it is set aside, why, and when it is tried again (monotonic seconds).
+
+    ``wanted`` is what it was to be, known from the next attempt on: what was refused may be one that drops.
+    """
 
     flow: EncodedFlow
     depth: Depth
     reason: str
     pause_s: float
     retry_at: float
+    wanted: EncodedFlow | None = None
 
 
 @dataclass(slots=True)
@@ -54,9 +58,27 @@ class SetAside:
         """Return what to ask of the bridge now: without what is set aside, but for what is due a trial."""
         if not self:
             return wanted
+        for key, entry in self.flows.items():
+            self._follow(entry, wanted.flows.get(key), now)
         flows = {key: entry.depth for key, entry in self.flows.items() if entry.retry_at > now}
         meters = frozenset(number for number, entry in self.meters.items() if entry.retry_at > now)
         return closed(wanted, flows, meters)
+
+    @staticmethod
+    def _follow(entry: AsideFlow, flow: EncodedFlow | None, now: float) -> None:
+        """Have a flow tried at once that is to be another one than was refused."""
+        if flow is None:
+            return
+        if entry.wanted is not None and entry.wanted.instructions != flow.instructions:
+            entry.flow, entry.pause_s, entry.retry_at = flow, FIRST_PAUSE_S, min(now, entry.retry_at)
+        entry.wanted = flow
+
+    def again(self, now: float) -> None:
+        """Have everything tried at once: the bridge may be another version by now, or have more room."""
+        for flow in self.flows.values():
+            flow.retry_at = min(now, flow.retry_at)
+        for meter in self.meters.values():
+            meter.retry_at = min(now, meter.retry_at)
 
     def refused(self, refusals: Iterable[Refusal], now: float) -> None:
         """Take refusals of what was asked at ``now``: set aside, or deeper, or a trial that failed."""

@@ -124,6 +124,7 @@ class BridgeKeeper:
         self.link = link
         self._is_prepared = True
         self.holdings.begin()
+        self.aside.again(time.monotonic())
         self._retry_s = FIRST_RETRY_S
         self._set_state("syncing")
         self.wake()
