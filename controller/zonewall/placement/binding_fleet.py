@@ -31,7 +31,7 @@ from zonewall.placement.binding_events import (
     Unplugged,
 )
 from zonewall.placement.binding_held import HeldBack, Rest, held_after
-from zonewall.placement.binding_judge import Identities, external_faults, own_prefixes
+from zonewall.placement.binding_judge import Identities, external_faults, new_record, own_prefixes
 from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.binding_ports import (
     TICKS_PER_S,
@@ -226,7 +226,7 @@ class FleetState:
         return fleet, effects + more
 
     def quarantine(self, endpoint: EndpointKey, reason: str, at: float) -> Change:
-        """Isolate an endpoint of the inventory; any other name changes nothing."""
+        """Isolate an endpoint; one that is not in the inventory now is isolated should it come again."""
         return self._step(endpoint, Quarantine(reason, at))
 
     def release(self, endpoint: EndpointKey, at: float, reason: str | None = None) -> Change:
@@ -235,7 +235,8 @@ class FleetState:
 
     def configure(self, configuration: Configuration, at: float) -> Change:
         """Take another configuration: what it may mean otherwise is looked at and judged again."""
-        gone = [key for key in sorted(self.records) if key not in configuration.inventory.endpoints]
+        known = configuration.inventory.endpoints
+        gone = sorted(key for key in self.records if key not in known and not self.records[key].is_outside)
         fleet, effects = self._in_turn(lambda now, key: now._forget(key, at), gone)
         held = held_after(self, configuration, at + self.timing.hold_s)
         fleet = replace(fleet, configuration=configuration, lookup=lookup_of(configuration.inventory))
@@ -334,11 +335,9 @@ class FleetState:
         """Return the fleet after one endpoint's event; what is kept beside its record follows."""
         before = self.records.get(endpoint)
         declared = self.configuration.inventory.endpoints.get(endpoint)
-        if before is None and declared is None:
+        if before is None and declared is None and not isinstance(event, Quarantine):
             return self, ()
-        if before is None and declared is not None:
-            before = EndpointRecord(endpoint, declared.mac, declared.vm_id, own_prefixes(declared))
-        assert before is not None
+        before = before or new_record(endpoint, declared)
         after, effects = step(before, event, self.timing)
         if after == before and endpoint in self.records:
             return self, effects
@@ -376,11 +375,13 @@ class FleetState:
         return self._in_turn(lambda now, key: now._judge(key, at), sorted(related))
 
     def _forget(self, endpoint: EndpointKey, at: float) -> Change:
-        """Return the fleet without an endpoint that is no longer configured."""
+        """Return the fleet without an endpoint that is not configured any more; isolation stays."""
         fleet, effects = self._in_turn(
             lambda now, place: now._step(endpoint, Unplugged(place.port, place.generation, at)),
             self.records[endpoint].places,
         )
+        if fleet.records[endpoint].is_outside:
+            return fleet, effects
         return replace(fleet, records=fleet.records.drop(endpoint)), effects
 
     def _each_on(self, host: HostName, event: HostLost | HostBack) -> Change:

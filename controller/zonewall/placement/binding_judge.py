@@ -13,7 +13,7 @@ from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.binding_record import EndpointRecord, PortRef
 from zonewall.policy.inventory import EndpointDeclaration, Inventory
 from zonewall.policy.model import Configuration
-from zonewall.values.addresses import IpPrefix, host_prefix
+from zonewall.values.addresses import IpPrefix, MacAddress, host_prefix
 from zonewall.values.names import EndpointKey, HostName
 
 K = TypeVar("K", str, int)
@@ -78,6 +78,13 @@ def external_faults(
         _cloned_vm(fleet, endpoint, facts.vm_id),
     ]
     return (*facts.faults, *(reason for reason in found if reason is not None))
+
+
+def new_record(key: EndpointKey, declared: EndpointDeclaration | None) -> EndpointRecord:
+    """Return what is known of an endpoint of which nothing was heard; None: it is not in the inventory."""
+    if declared is None:
+        return EndpointRecord(key, MacAddress(0))
+    return EndpointRecord(key, declared.mac, declared.vm_id, own_prefixes(declared))
 
 
 def own_prefixes(endpoint: EndpointDeclaration) -> tuple[IpPrefix, ...]:

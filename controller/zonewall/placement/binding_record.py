@@ -103,6 +103,11 @@ class EndpointRecord:
     left: tuple[BridgeKey, float] | None = None
 
     @property
+    def is_outside(self) -> bool:
+        """Say whether it is kept only so that who is isolated stays so, in the inventory or not."""
+        return bool(self.holds) and not self.places
+
+    @property
     def holder(self) -> Place | None:
         """Return the place that holds the endpoint."""
         return next((place for place in self.places if place.role is Role.HOLDER), None)

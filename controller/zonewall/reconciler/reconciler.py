@@ -220,7 +220,8 @@ class Reconciler:
         self.remembered()
 
     def _require(self, endpoint: EndpointKey) -> None:
-        if endpoint not in self.world.configuration.inventory.endpoints:
+        known = self.world.configuration.inventory.endpoints.keys() | self.world.fleet.records.keys()
+        if endpoint not in known:
             raise ZonewallError(
                 f"{endpoint}: no such endpoint; write it as tenant/name, as the inventory does"
             )

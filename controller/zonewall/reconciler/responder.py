@@ -122,7 +122,7 @@ class Responder:
     def _undo(self, name: str, endpoint: EndpointKey, rule: Response | None) -> None:
         if rule is not None and rule.action != "quarantine":
             self._reconciler.amend_again()
-        elif endpoint in self._reconciler.world.configuration.inventory.endpoints:
+        elif endpoint in self._reconciler.world.fleet.records:
             self._reconciler.release(endpoint, _reason(name), f"response {name}, expired")
         _log.info("response_expired", rule=name, endpoint=endpoint)
 

@@ -92,7 +92,9 @@ def test_quarantine_by_hand_and_release() -> None:
     fleet, effects = fleet.release(key("web1"), 2)
     assert where(fleet, "web1") == {"hv1": BindingState.ACTIVE}
     assert EffectKind.RELEASED in [effect.kind for effect in effects]
-    assert fleet.quarantine(key("nobody"), "by hand", 3) == (fleet, ())
+    outside, _ = fleet.quarantine(key("nobody"), "by hand", 3)
+    assert where(outside, "nobody") == {}
+    assert outside.release(key("nobody"), 4)[0].configure(configuration(), 5)[0].records == fleet.records
 
 
 @pytest.mark.parametrize("is_there", [True, False], ids=["with its port", "after its port had gone"])

@@ -9,9 +9,11 @@ import pytest
 
 from zonewall.errors import ZonewallError
 from zonewall.journal.record import Entry, Kind
+from zonewall.placement.model import BindingState, BridgeKey
 from zonewall.reconciler.actions import carry_out
 from zonewall.reconciler.reconciler import Reconciler
-from zonewall.values.names import EndpointKey
+from zonewall.values.addresses import parse_mac
+from zonewall.values.names import BridgeName, EndpointKey, HostName
 
 INVENTORY = """\
 kind: inventory
@@ -67,6 +69,46 @@ def test_an_isolated_endpoint_is_isolated_after_the_controller_was_killed(tmp_pa
     carry_out(restarted, "release", {"endpoint": "acme/web1"}, "root")
     restarted.remembered().result()
     again, _ = controller(tmp_path)
+    assert reasons(again) == []
+
+
+@pytest.mark.asyncio
+async def test_who_is_isolated_stays_so_when_an_edit_takes_the_endpoint_away_and_brings_it_back(
+    tmp_path: Path,
+) -> None:
+    """Also over a restart in between; released while it is away it is free."""
+    reconciler, _ = controller(tmp_path)
+    carry_out(reconciler, "quarantine", {"endpoint": "acme/web1", "reason": "odd traffic"}, "root")
+    documents = tmp_path / "policies" / "all.yaml"
+    documents.write_text(INVENTORY.replace("name: web1", "name: web2"))
+    await reconciler.reload()
+    assert WEB1 not in reconciler.world.configuration.inventory.endpoints
+    reconciler.remembered().result()
+
+    def restarted() -> Reconciler:
+        return Reconciler(tmp_path / "policies", tmp_path / "state", b"k" * 32)
+
+    again = restarted()
+    assert reasons(again) == ["odd traffic"]
+    documents.write_text(INVENTORY.replace("00:01", "00:02"))
+    for one in (reconciler, again):
+        await one.reload()
+        plugged, _ = one.world.fleet.port_seen(
+            HostName("hv1"), BridgeName("br-int"), "tap0", 5, {"iface-id": "web1"}, 1.0
+        )
+        plugged, _ = plugged.confirm(
+            BridgeKey(HostName("hv1"), BridgeName("br-int")), plugged.placement(), 2.0
+        )
+        one.take((plugged, ()))
+        (bound,) = one.world.fleet.placement().bindings[WEB1]
+        assert bound.state is BindingState.QUARANTINED
+        assert one.world.fleet.records[WEB1].mac == parse_mac("52:54:00:00:00:02")
+
+    documents.write_text(INVENTORY.replace("name: web1", "name: web2"))
+    await again.reload()
+    carry_out(again, "release", {"endpoint": "acme/web1"}, "root")
+    documents.write_text(INVENTORY)
+    await again.reload()
     assert reasons(again) == []
 
 
