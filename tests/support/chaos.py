@@ -1,0 +1,166 @@
+"""Faults in a seeded order, done to a fleet under traffic; then every bridge is exactly as it should be.
+
+A burst is some faults one after the other (``chaos_faults``), often while the controller is still at work on
+the one before; then all that was taken away is given back.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from topologies.lab import Host, Lab, LabError
+from topologies.machine import Machine
+
+from support.exactly import Truth, exact
+from support.shop import MACHINES, acme, hasten, large
+from support.site import Site
+from support.steady import before_others
+
+WANDERERS = {"acme-roam1": 11, "acme-roam2": 12, "acme-roam3": 13}
+"""Machines that are plugged, moved and isolated; the shop's stay where they are."""
+LONGEST_PAUSE_S = 0.6
+ON_THE_WAY = {"acme-far": {"hv1", "hv2", "fabric"}, "acme-near": {"hv1"}, "acme-there": {"hv2"}}
+"""Whom the traffic to each of the shop's servers passes."""
+
+
+@dataclass
+class Wishes:
+    """What the documents say beside the shop's rule.
+
+    Attributes:
+        left_out: machines that the inventory has not, and hosts.
+        large: which of several large policies is wanted, 0 for none.
+    """
+
+    rules: list[dict[str, Any]] = field(default_factory=list)
+    zones: dict[str, Any] = field(default_factory=dict)
+    left_out: set[str] = field(default_factory=set)
+    large: int = 0
+
+
+class Chaos:
+    """A fleet, and what has happened to it; ``log`` tells that, with times."""
+
+    def __init__(self, site: Site, seed: int, faults: Mapping[Callable[[Chaos], None], int]) -> None:
+        """Do faults of these kinds, each as often as its number says beside the others'."""
+        self.site = site
+        self.random = random.Random(seed)
+        self.truth = Truth()
+        self.log: list[str] = []
+        self.disturbed: set[str] = set()
+        """Hosts whose own forwarding this burst has stopped or changed, and ``fabric``."""
+        self.wishes = Wishes()
+        self.stopped: set[str] = set()
+        """Hosts whose switch is stopped at the moment."""
+        self._faults = dict(faults)
+        self._begun = time.monotonic()
+        self._undo: list[Callable[[], object]] = []
+
+    def burst(self, count: int) -> None:
+        """Do so many faults, give everything back, and wait until all is exactly as it should be."""
+        self.disturbed.clear()
+        for _ in range(count):
+            self._one()
+            time.sleep(self.random.choice((0.0, 0.02, 0.1, self.random.random() * LONGEST_PAUSE_S)))
+        self.heal()
+        exact(self.site, self.truth)
+
+    def _one(self) -> None:
+        fault = self.random.choices(list(self._faults), list(self._faults.values()))[0]
+        self.say(fault.__name__)
+        with suppress(LabError, subprocess.TimeoutExpired):  # a switch that is stopped cannot be told
+            fault(self)
+
+    def say(self, what: str) -> None:
+        """Note what happens now."""
+        self.log.append(f"{time.monotonic() - self._begun:8.2f} {what}")
+
+    def heal(self) -> None:
+        """Give back what was taken away."""
+        self.say("healed")
+        while self._undo:
+            self._undo.pop()()
+        self.revive()
+
+    def revive(self) -> None:
+        """Start the controller, where there is none."""
+        controller = self.site.controller
+        if controller is None or not controller.running():
+            self.site.start(*self.site.words)
+
+    def later(self, undo: Callable[[], object]) -> None:
+        """Have something undone when the burst is over."""
+        self._undo.append(undo)
+
+    def for_a_while(self, undo: Callable[[], object]) -> None:
+        """Have something undone soon, or when the burst is over."""
+        if self.random.random() < 0.5:
+            time.sleep(self.random.random() * 3)
+            undo()
+        else:
+            self.later(undo)
+
+    def some_host(self) -> Host:
+        """Return one of the hosts whose switch is not stopped."""
+        return self.random.choice([h for h in self.site.hosts.values() if h.short_name not in self.stopped])
+
+    def wanderer(self) -> tuple[str, Machine]:
+        """Return one of the machines that move."""
+        name = self.random.choice(list(WANDERERS))
+        return name, self.site.machines[name]
+
+    def put(self) -> None:
+        """Write the documents as they are to be now."""
+        policy = acme("first", extra={"labels": {"role": "web"}}, **self.wishes.zones)
+        policy["tiers"][0]["rules"] += self.wishes.rules
+        if self.wishes.large:
+            policy["tiers"][0]["rules"] += large(self.wishes.large)["tiers"][0]["rules"][1:]
+        self.site.put(inventory=self._inventory(), acme=policy)
+
+    def _inventory(self) -> dict[str, Any]:
+        names = {name: (n, role) for name, (_, n, role) in MACHINES.items()}
+        names |= {name: (n, "roam") for name, n in WANDERERS.items() if name not in self.wishes.left_out}
+        ends = [
+            {"name": name.split("-")[1], "tenant": "acme", "iface-id": name, "mac": mac(n),
+             "ips": [f"10.0.0.{n}", f"fd00::{n}"], "labels": {"role": role}}
+            for name, (n, role) in names.items()
+        ]  # fmt: skip
+        hosts = self.site.lab.inventory_hosts()
+        for host in hosts.values():
+            host["bridges"]["br-int"]["foreign-flows"] = "remove"
+        kept = {name: host for name, host in hosts.items() if name not in self.wishes.left_out}
+        return {"kind": "inventory", "hosts": kept, "endpoints": ends}
+
+
+def mac(n: int) -> str:
+    """Return the MAC address of a machine."""
+    return f"52:54:00:00:00:{n:02x}"
+
+
+@contextmanager
+def chaos(seed: int, faults: Mapping[Callable[[Chaos], None], int]) -> Iterator[Chaos]:
+    """Two hosts, the shop's machines and those that wander; all is in force."""
+    with Lab() as lab:
+        site = Site(lab)
+        site.hosts = {name: lab.host(name) for name in ("hv1", "hv2")}
+        lab.link(*site.hosts.values())
+        run = Chaos(site, seed, faults)
+        run.truth.links = [(("hv1", "to-hv2"), ("hv2", "to-hv1"))]
+        run.put()
+        site.start()
+        site.join(*site.hosts.values())
+        for host in site.hosts.values():
+            hasten(host)
+            before_others(host.switch.pid)
+        places = {name: (where, n) for name, (where, n, _) in MACHINES.items()}
+        places |= {name: (run.random.choice(("hv1", "hv2")), n) for name, n in WANDERERS.items()}
+        for name, (where, n) in places.items():
+            site.machine(name, where, mac(n), f"10.0.0.{n}/24", f"fd00::{n}/64")
+        exact(site, run.truth)
+        yield run

@@ -1,0 +1,355 @@
+"""What can happen to a fleet: each a function of the chaos that it is done to, with what undoes it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from topologies.lab import Host
+
+from support.chaos import WANDERERS, Chaos
+from support.shop import hasten
+from support.site import OPENFLOW, OVSDB, copy_tree
+from support.steady import before_others
+
+# Documents
+
+
+def edit(chaos: Chaos) -> None:
+    """Change rules or zones that do not concern the shop's traffic."""
+    pick = chaos.random.random()
+    rules, zones = chaos.wishes.rules, chaos.wishes.zones
+    if pick < 0.4 or not rules:
+        rules.insert(chaos.random.randrange(len(rules) + 1), new_rule(chaos))
+    elif pick < 0.6:
+        rules.pop(chaos.random.randrange(len(rules)))
+    elif pick < 0.7:
+        chaos.random.shuffle(rules)
+    elif pick < 0.85:
+        zones[f"z{chaos.random.randrange(4)}"] = {
+            "labels": {"role": chaos.random.choice(("web", "db", "roam"))}
+        }
+    else:
+        used = {rule[end] for rule in rules for end in ("from", "to")}
+        for name in [name for name in zones if name not in used][:1]:
+            del zones[name]
+    del rules[6:]
+    chaos.put()
+
+
+def new_rule(chaos: Chaos) -> dict[str, Any]:
+    pick, number = chaos.random, chaos.random.randrange(1000)
+    while any(one["name"] == f"r{number}" for one in chaos.wishes.rules):
+        number += 1
+    zones = ["web", "db", "roam", "other", *chaos.wishes.zones]
+    chaos.wishes.zones.setdefault("roam", {"labels": {"role": "roam"}})
+    rule = {
+        "name": f"r{number}", "from": pick.choice(zones), "to": pick.choice(zones),
+        "services": [f"tcp/{pick.randrange(100, 200)}", f"udp/{pick.randrange(100, 200)}"],
+        "action": pick.choice(("allow", "allow", "drop", "reject", "pass")),
+    }  # fmt: skip
+    if rule["action"] == "allow" and pick.random() < 0.4:
+        rule["limit"] = f"{pick.randrange(100, 900)}pps"
+    if rule["action"] == "allow" and pick.random() < 0.3:
+        rule["on-change"] = pick.choice(("drain 1", "cut"))
+    return rule
+
+
+def write_nonsense(chaos: Chaos) -> None:
+    text = chaos.random.choice(
+        ("kind: [", "kind: tenant\ntenant: acme\n", "kind: tenant\ntenant: b\ntiers: [{x: 1}]\n")
+    )
+    chaos.site.put(nonsense=text)
+    chaos.later(lambda: (chaos.site.directory / "nonsense.yaml").unlink(missing_ok=True))
+
+
+def leave_out(chaos: Chaos) -> None:
+    """Take a machine out of the inventory, or a host, or put it in again."""
+    name = chaos.random.choice((*WANDERERS, "hv2"))
+    chaos.wishes.left_out ^= {name}
+    if name == "hv2":
+        chaos.disturbed.add("fabric")
+    chaos.put()
+
+    def back() -> None:
+        chaos.wishes.left_out.discard(name)
+        chaos.put()
+
+    chaos.later(back)
+
+
+def exchange(chaos: Chaos) -> None:
+    """Have a policy so large that it is staged, or another one, or none any more."""
+    chaos.wishes.large = chaos.random.randrange(3)
+    chaos.put()
+
+
+def apply(chaos: Chaos) -> None:
+    """Put a copy of the documents on trial, and confirm it or do not; in the end the first are followed."""
+    trial = chaos.site.folder / "trial"
+    copy_tree(chaos.site.directory, trial)
+    with suppress(subprocess.TimeoutExpired):
+        state = ("--state", str(chaos.site.state))
+        chaos.site.command("apply", str(trial), "--confirm", "2s", *state)
+        if chaos.random.random() < 0.5:
+            chaos.site.command("confirm", *state)
+            chaos.later(lambda: follow_own(chaos))
+
+
+def follow_own(chaos: Chaos) -> None:
+    """Have the first documents followed again."""
+    deadline = time.monotonic() + 60
+    own, state = str(chaos.site.directory), ("--state", str(chaos.site.state))
+    while chaos.site.command("apply", own, *state).returncode:
+        assert time.monotonic() < deadline, chaos.site.log()[-3000:]
+        chaos.revive()
+        time.sleep(0.3)
+
+
+# Machines
+
+
+def plug(chaos: Chaos) -> None:
+    """Plug in a machine that is nowhere, or unplug it, also for a moment only."""
+    _, machine = chaos.wanderer()
+    if machine.at is not None and machine.at.short_name in chaos.stopped:
+        return
+    if machine.at is not None:
+        machine.unplug()
+    if chaos.random.random() < 0.7:
+        machine.plug(chaos.some_host())
+
+
+def move(chaos: Chaos) -> None:
+    _, machine = chaos.wanderer()
+    there = next(host for host in chaos.site.hosts.values() if host is not machine.at)
+    if machine.at is None or chaos.stopped:
+        return
+    machine.migrate(there, copy_s=chaos.random.random() * 0.3, linger_s=chaos.random.random() * 0.5)
+
+
+def swap_numbers(chaos: Chaos) -> None:
+    """Have machines' ports change their OpenFlow numbers, to those that others had a moment before."""
+    host = chaos.some_host()
+    there = [name for name in WANDERERS if chaos.site.machines[name].at is host]
+    numbers = [host.ofport(name) for name in there]
+    if there:
+        request(host, dict(zip(there, chaos.random.sample(range(100, 120), len(there)), strict=True)))
+        request(host, dict(zip(there, [*numbers[1:], numbers[0]], strict=True)))
+
+
+def request(host: Host, numbers: dict[str, int]) -> None:
+    """Ask for ports' OpenFlow numbers, all in one transaction."""
+    words = [("--", "set", "interface", name, f"ofport_request={n}") for name, n in numbers.items()]
+    host.vsctl(*(word for one in words for word in one))
+
+
+def twice(chaos: Chaos) -> None:
+    """Have a second port say that it is a wanderer's."""
+    name, machine = chaos.wanderer()
+    host, twin = chaos.some_host(), f"twin{chaos.random.randrange(10000)}"
+    if machine.at is not None:
+        ids = (f"external_ids:iface-id={name}", f"external_ids:attached-mac={machine.mac}")
+        host.vsctl("add-port", "br-int", twin, "--", "set", "interface", twin, "type=internal", *ids)
+        chaos.later(lambda: host.vsctl("--if-exists", "del-port", twin))
+
+
+def isolate(chaos: Chaos) -> None:
+    """Quarantine a wanderer or release it."""
+    name, _ = chaos.wanderer()
+    verb = "release" if name in chaos.truth.quarantined else "quarantine"
+    done = chaos.site.command(verb, name.replace("-", "/"), "--state", str(chaos.site.state))
+    if done.returncode == 0:
+        chaos.truth.quarantined ^= {name}
+
+
+# By hand
+
+
+def delete_flows(chaos: Chaos) -> None:
+    host = chaos.some_host()
+    chaos.disturbed.add(host.short_name)
+    flows = host.dump_flows()
+    table = chaos.random.choice([f"table={number}" for number in range(0, 40)] + [""] * 4)
+    if chaos.random.random() < 0.5 and flows:
+        line = chaos.random.choice(flows).split(" actions=")[0]
+        match = line.partition(", ")[2]
+        host.ofctl("--strict", "del-flows", "br-int", match.replace(" ", ""))
+    else:
+        host.ofctl("del-flows", "br-int", table)
+
+
+def change_flow(chaos: Chaos) -> None:
+    """Have a flow of ours do something else: nothing."""
+    host = chaos.some_host()
+    chaos.disturbed.add(host.short_name)
+    flows = [line for line in host.dump_flows() if "reset_counts" not in line]
+    if not flows:
+        return
+    line = chaos.random.choice(flows)
+    head = line.split(" actions=")[0].partition(", ")[2].replace(" ", "")
+    host.ofctl("--strict", "mod-flows", "br-int", f"{head},actions=drop")
+
+
+def add_flow(chaos: Chaos) -> None:
+    """Add flows with a stranger's cookie, and with one of zonewall's, that take nobody's packets."""
+    host = chaos.some_host()
+    ours = [line.split(",")[0] for line in host.dump_flows() if line.startswith("cookie=")]
+    cookie = chaos.random.choice((*ours, "cookie=0x77")) if ours else "cookie=0x77"
+    n = chaos.random.randrange(1000)
+    host.ofctl("add-flow", "br-int", f"{cookie},table={n % 5},priority={n},in_port=999,actions=drop")
+
+
+def groups_and_meters(chaos: Chaos) -> None:
+    """Remove or add groups and meters, with which their flows go; then a flow, by which it is noticed."""
+    host, number = chaos.some_host(), chaos.random.randrange(9000, 9999)
+    chaos.disturbed.add(host.short_name)
+    what = chaos.random.choice(("group", "meter"))
+    if chaos.random.random() < 0.6:
+        host.ofctl(f"del-{what}s", "br-int")
+    elif what == "group":
+        host.ofctl("add-group", "br-int", f"group_id={number},type=all,bucket=actions=drop")
+    else:
+        host.ofctl("add-meter", "br-int", f"meter={number},pktps,burst,band=type=drop,rate=9,burst_size=9")
+    told = "cookie=0x78,table=0,priority=1,in_port=998,actions=drop"
+    chaos.later(lambda: host.ofctl("add-flow", "br-int", told))
+
+
+def limit_tables(chaos: Chaos) -> None:
+    """Have the switch refuse more flows in a table than it holds now, or not even those."""
+    host, table = chaos.some_host(), chaos.random.randrange(40)
+    most = (f"flow_limit={chaos.random.choice((1, 20, 100))}", "overflow_policy=refuse")
+    create = ("--", "--id=@t", "create", "Flow_Table", *most)
+    host.vsctl(*create, "--", "set", "bridge", "br-int", f"flow_tables:{table}=@t")
+    chaos.disturbed.add(host.short_name)  # what is refused is closed
+    chaos.later(lambda: host.vsctl("clear", "bridge", "br-int", "flow_tables"))
+
+
+# Processes
+
+
+def restart_switch(chaos: Chaos) -> None:
+    host = chaos.some_host()
+    chaos.disturbed.add(host.short_name)
+    host.switch.restart_vswitchd()
+    before_others(host.switch.pid)
+
+
+def stop_switch(chaos: Chaos) -> None:
+    """Stop the switch's process for a while, longer than a controller waits for an answer or not."""
+    host = chaos.some_host()
+    name, pid = host.short_name, host.switch.pid
+    if chaos.stopped:
+        return
+    chaos.disturbed.add(name)
+    chaos.stopped.add(name)
+    os.kill(pid, signal.SIGSTOP)
+
+    def resume() -> None:
+        chaos.stopped.discard(name)
+        os.kill(pid, signal.SIGCONT)
+
+    if chaos.random.random() < 0.6:
+        time.sleep(chaos.random.random() * 2)
+        resume()
+    else:
+        chaos.later(resume)
+
+
+def restart_database(chaos: Chaos) -> None:
+    chaos.some_host().switch.restart_database()
+
+
+def kill_controller(chaos: Chaos) -> None:
+    """End the controller, often right after an edit, and start it again."""
+    if chaos.random.random() < 0.6:
+        edit(chaos)
+        time.sleep(chaos.random.random() * 0.4)
+    controller = chaos.site.controller
+    if controller is None or not controller.running():
+        chaos.revive()
+        return
+    controller.stop(chaos.random.choice((signal.SIGKILL, signal.SIGTERM)))
+    if chaos.random.random() < 0.8:
+        time.sleep(chaos.random.choice((0.0, 0.3)))
+        chaos.site.start(*chaos.site.words)
+
+
+# Networks
+
+
+def cut(chaos: Chaos) -> None:
+    """Drop what a host says to the controller, or hears from it, or both; of one port or of all."""
+    host = chaos.some_host()
+    name = f"cut{chaos.random.randrange(100000)}"
+    hook = chaos.random.choice(("input", "output"))
+    port, end = chaos.random.choice((OPENFLOW, OVSDB)), "sport" if hook == "input" else "dport"
+    what = chaos.random.choice((f"tcp {end} {port}", f"{'iifname' if hook == 'input' else 'oifname'} mgmt0"))
+    chain = f"chain c {{\n type filter hook {hook} priority 0; {what} drop\n }}"
+    host.run("nft", "-f", "-", stdin=f"table inet {name} {{\n {chain}\n}}\n")
+    chaos.for_a_while(lambda: host.run("nft", "delete", "table", "inet", name))
+
+
+def unplug_management(chaos: Chaos) -> None:
+    host = chaos.some_host()
+    host.set_management(up=False)
+    chaos.for_a_while(lambda: host.set_management(up=True))
+
+
+def connect_anew(chaos: Chaos) -> None:
+    """Have a bridge or a database leave the controller, and come again at once."""
+    host, address = chaos.some_host(), chaos.site.lab.controller_address
+    what = chaos.random.choice(("bridge", "bridge without any", "database"))
+    if what == "database":
+        host.vsctl("del-manager")
+        host.set_manager(f"tcp:{address}:{OVSDB}")
+    elif what == "bridge":
+        host.set_controller(f"tcp:{address}:1")
+        host.set_controller(f"tcp:{address}:{OPENFLOW}")
+    else:  # a bridge that has no controller any more loses its flows
+        chaos.disturbed.add(host.short_name)
+        host.vsctl("del-controller", "br-int")
+        host.set_controller(f"tcp:{address}:{OPENFLOW}")
+    hasten(host)
+
+
+def pull_cable(chaos: Chaos) -> None:
+    """Take the fabric from under the hosts."""
+    one, two = chaos.site.hosts["hv1"], chaos.site.hosts["hv2"]
+    host, port = chaos.random.choice(((one, "to-hv2"), (two, "to-hv1")))
+    chaos.disturbed.add("fabric")
+    chaos.site.lab.cut(host, port)
+    chaos.for_a_while(lambda: chaos.site.lab.cut(host, port, up=True))
+
+
+FAULTS: dict[Callable[[Chaos], None], int] = {
+    edit: 8,
+    exchange: 2,
+    write_nonsense: 2,
+    leave_out: 3,
+    apply: 1,
+    plug: 5,
+    move: 3,
+    swap_numbers: 3,
+    twice: 2,
+    isolate: 3,
+    delete_flows: 4,
+    change_flow: 3,
+    add_flow: 3,
+    groups_and_meters: 2,
+    limit_tables: 2,
+    restart_switch: 2,
+    stop_switch: 2,
+    restart_database: 2,
+    kill_controller: 4,
+    cut: 4,
+    unplug_management: 2,
+    connect_anew: 3,
+    pull_cable: 1,
+}
+"""How often each is done beside the others."""
