@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import itertools
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from support.ovsdb_host import DatabaseHost, database_host, declared_hosts, follower, free_port
+from support.ovsdb_host import (
+    DatabaseHost,
+    database_host,
+    declared_bridge,
+    declared_hosts,
+    follower,
+    free_port,
+)
 from zonewall.ovsdb.fleet import Patience
 from zonewall.placement.observations import (
     BridgeGone,
@@ -20,6 +28,7 @@ from zonewall.placement.observations import (
     PortSeen,
     SnapshotComplete,
 )
+from zonewall.values.names import BridgeName
 
 pytestmark = pytest.mark.ovs
 
@@ -201,3 +210,31 @@ def test_the_inventory_may_change_while_it_runs(tmp_path: Path) -> None:
         assert "no longer in the inventory" in ear.until_a(HostLost, host="hv1").reason
         ear.service.set_hosts(declared_hosts("other", system_id="hv1"))
         ear.until_a(SnapshotComplete, host="other")
+
+
+def test_a_bridge_that_the_inventory_names_later_is_told_with_its_ports_connected_or_not(
+    tmp_path: Path,
+) -> None:
+    (hv1,) = declared_hosts("hv1").values()
+    more = {hv1.name: replace(hv1, bridges={**hv1.bridges, BridgeName("br1"): declared_bridge("br1")})}
+    with database_host(tmp_path / "hv1", "hv1") as host, follower({hv1.name: hv1}) as ear:
+        host.vsctl("add-br", "br0", "--", "add-br", "br1", "--", "add-port", "br1", "tap1")
+        port = ear.service.listen("127.0.0.1", 0, None)
+        host.connect_to(f"tcp:127.0.0.1:{port}")
+        ear.until_a(SnapshotComplete)
+
+        def told_of_br1() -> list[str]:
+            ear.heard.clear()
+            ear.until_a(SnapshotComplete)
+            assert {one.bridge for one in ear.heard if isinstance(one, BridgeSeen | PortSeen)} == {"br1"}
+            return sorted(one.name for one in ear.heard if isinstance(one, PortSeen))
+
+        ear.service.set_hosts(more)
+        assert told_of_br1() == ["br1", "tap1"]
+        ear.service.set_hosts({hv1.name: hv1})
+        host.vsctl("del-manager")
+        ear.until_a(HostLost)
+        ear.service.set_hosts(more)
+        assert ear.quiet() == []
+        host.connect_to(f"tcp:127.0.0.1:{port}")
+        assert told_of_br1() == ["br1", "tap1"]

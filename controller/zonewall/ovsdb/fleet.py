@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 from zonewall.errors import AdmissionError, ZonewallError
@@ -103,12 +103,24 @@ class Fleet:
                 self._prepare_to_dial(known)
                 continue
             before, known.declaration = known.declaration, declaration
+            come = declaration.bridges.keys() - before.bridges.keys()
             for bridge in known.wishes.keys() - declaration.bridges.keys():
                 self._wish(known, bridge, None)
                 known.awaited.discard(bridge)
             if _identity(before) != _identity(declaration):
                 self._cut(known, "the inventory changed what it must show; it is admitted anew")
                 self._prepare_to_dial(known)
+            if come:
+                self._tell_again(known, come)
+
+    def _tell_again(self, known: _Known, bridges: Set[BridgeName]) -> None:
+        """Tell of bridges that are managed from now on: what was said of them until now was of no use."""
+        view, host, now = known.view, known.declaration.name, time.monotonic()
+        known.view = view.without(bridges)
+        if known.connection is not None and known.connection.in_step:
+            self._emit_all(seen(host, known.view, view, now))
+            self._emit(SnapshotComplete(host, now))
+            known.view = view
 
     def ensure_bridge(self, host: HostName, bridge: BridgeName, wanted: BridgeSetup) -> None:
         """Keep the bridge's records so; only for bridges of the inventory."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -47,6 +47,13 @@ class HostView:
 
     bridges: Mapping[BridgeName, BridgeView] = field(default_factory=dict)
     ports: Mapping[Place, PortView] = field(default_factory=dict)
+
+    def without(self, bridges: Set[BridgeName]) -> HostView:
+        """Return the host without some bridges and their ports."""
+        return HostView(
+            {name: bridge for name, bridge in self.bridges.items() if name not in bridges},
+            {place: port for place, port in self.ports.items() if place[0] not in bridges},
+        )
 
 
 @dataclass(slots=True)

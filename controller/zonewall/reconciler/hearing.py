@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from zonewall.placement.model import BridgeKey
 from zonewall.reconciler.links import EVERY_S
@@ -36,16 +36,34 @@ class Hearing:
         self._links_at: float | None = None
         self._is_complete = has_head_start
         self._is_late = False
+        self._declared: frozenset[BridgeKey] | None = None
+        self._awaited: dict[BridgeKey, float] = {}
+        """Bridges that the inventory has named since the start, and until when they wait for their host."""
+
+    def declared(self, bridges: Iterable[BridgeKey], at: float) -> None:
+        """Note the inventory's bridges; one that is new there may be at work already, and is heard first."""
+        before, self._declared = self._declared, frozenset(bridges)
+        come = self._declared - (self._declared if before is None else before)
+        self._awaited |= dict.fromkeys(come, at + UNTOLD_S)
+        self._awaited = {key: until for key, until in self._awaited.items() if key in self._declared}
+
+    def overdue(self, at: float) -> set[HostName]:
+        """Return the hosts of bridges that have waited long enough."""
+        return {key.host for key, until in self._awaited.items() if at >= until}
 
     def take(self, host: HostName) -> bool:
         """Note that a host has told all its ports; say whether that is news."""
-        is_news = host not in self._told
+        still = {key: until for key, until in self._awaited.items() if key.host != host}
+        is_news = host not in self._told or len(still) < len(self._awaited)
         self._told.add(host)
+        self._awaited = still
         return is_news
 
-    def is_known(self, host: HostName) -> bool:
-        """Say whether a host's bridges may be changed."""
-        return self._is_late or (self._is_complete and host in self._told)
+    def is_known(self, key: BridgeKey) -> bool:
+        """Say whether a bridge may be changed."""
+        if key in self._awaited:
+            return False
+        return self._is_late or (self._is_complete and key.host in self._told)
 
     def time_passes(self, at: float, connected: Mapping[BridgeKey, bool]) -> bool:
         """Let time pass; say whether bridges may be changed now that could not be before.

@@ -177,7 +177,8 @@ class Holdings:
         ours = {key: flow for key, flow in state.flows.items() if is_compiled(flow.cookie)}
         foreign = tuple(flow for flow in state.flows.values() if not is_ours(flow.cookie))
         if is_first:
-            self.was_empty = not ours
+            # Until it was in force once, a session that ended half-way has left only a part there.
+            self.was_empty = self.was_empty or not ours
         self.turned = sides(ours.values())
         turned = turned_state(BridgeState(ours, state.groups, state.meters), self.turned)
         self._audited()

@@ -220,11 +220,9 @@ class Reconciler:
         self.remembered()
 
     def _require(self, endpoint: EndpointKey) -> None:
-        known = self.world.configuration.inventory.endpoints.keys() | self.world.fleet.records.keys()
-        if endpoint not in known:
-            raise ZonewallError(
-                f"{endpoint}: no such endpoint; write it as tenant/name, as the inventory does"
-            )
+        known = self.world.configuration.inventory.endpoints
+        if endpoint not in known and endpoint not in self.world.fleet.records:
+            raise ZonewallError(f"{endpoint}: no such endpoint; write tenant/name, as the inventory does")
 
     def dispatch(self, turn: Turn) -> None:
         """Wake the bridges of a turn: new places first, the others when those are in force."""
@@ -316,7 +314,9 @@ class Reconciler:
 
     def _follow_bridges(self) -> None:
         """Have a keeper for each managed bridge."""
-        for key in bridges_of(self.world.configuration):
+        bridges = bridges_of(self.world.configuration)
+        self._hearing.declared(bridges, time.monotonic())
+        for key in bridges:
             if key not in self.keepers:
                 latest, expected = self._latest_for(key), self._remembered_for(key)
                 keeper = BridgeKeeper(key, latest, self._confirmed, self._compiler, expected, self.faults)
@@ -325,19 +325,20 @@ class Reconciler:
                 self._tasks.start(keeper.run(), is_needed=True)
 
     def _latest_for(self, key: BridgeKey) -> Callable[[], Fleet | None]:
-        return lambda: self.world.indexed if self._is_known(key) else None
+        return lambda: self.world.indexed if self.may_change(key) else None
 
     def _remembered_for(self, key: BridgeKey) -> Callable[[], Fleet | None]:
         """Return what says where endpoints were when the controller stopped: most are there still."""
         return lambda: self.world.indexed if key in self.world.indexed.here else None
 
-    def _is_known(self, key: BridgeKey) -> bool:
-        return key in self.world.indexed.ports and self._hearing.is_known(key.host)
+    def may_change(self, key: BridgeKey) -> bool:
+        """Say whether it is known what there is on a bridge, so that what is not known of can go."""
+        return key in self.world.indexed.ports and self._hearing.is_known(key)
 
     def host_told(self, host: HostName) -> None:
         """Note that a host has told all its ports; its bridges may be changed from now on."""
         if self._hearing.take(host):
-            self.dispatch(Turn(then=frozenset(key for key in self.keepers if key.host == host)))
+            self.dispatch(Turn(then=frozenset(k for k in self.keepers if k.host == host)))
 
     def _confirmed(self, report: InForce) -> None:
         for listener in self.on_in_force:
@@ -370,6 +371,8 @@ class Reconciler:
         if self.finder.expire(at):
             self.links_changed()
         self.remembered()
+        for host in self._hearing.overdue(at):
+            self.host_told(host)
         if self._hearing.time_passes(
             at, {key: keeper.link is not None for key, keeper in self.keepers.items()}
         ):

@@ -65,6 +65,31 @@ def test_a_bridge_that_lost_everything_is_told_so_that_its_connections_are_taken
     asyncio.run(scene())
 
 
+def test_a_bridge_that_lost_everything_is_told_so_even_if_its_session_ends_half_way() -> None:
+    """The next session finds the part that was there by then."""
+
+    class HalfWay(Bridge):
+        async def change(self, change: Change, planned: Plan, *_: Any) -> None:
+            part = change.flows.put[:3]
+            self.flows.update({flow.key: flow for flow in part})
+            raise BridgeError("connection lost")
+
+    async def scene() -> None:
+        kept, first, second = Kept(), HalfWay(), Bridge()
+        kept.keeper.connect(first)
+        async with asyncio.timeout(5.0):
+            while not first.flows:
+                await asyncio.sleep(0.005)
+        kept.keeper.disconnect(first)
+        second.flows = first.flows
+        kept.keeper.connect(second)
+        await kept.settle()
+        assert [report.was_empty for report in kept.reports] == [True]
+        await kept.stop()
+
+    asyncio.run(scene())
+
+
 def test_an_edit_sends_only_what_differs() -> None:
     async def scene() -> None:
         kept, bridge = Kept(), Bridge()
