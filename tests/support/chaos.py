@@ -76,6 +76,8 @@ class Chaos:
         self.say(fault.__name__)
         with suppress(LabError, subprocess.TimeoutExpired):  # a switch that is stopped cannot be told
             fault(self)
+            return
+        self.say("  failed")
 
     def say(self, what: str) -> None:
         """Note what happens now."""
@@ -108,7 +110,9 @@ class Chaos:
 
     def some_host(self) -> Host:
         """Return one of the hosts whose switch is not stopped."""
-        return self.random.choice([h for h in self.site.hosts.values() if h.short_name not in self.stopped])
+        host = self.random.choice([h for h in self.site.hosts.values() if h.short_name not in self.stopped])
+        self.log[-1] += f" {host.short_name}"
+        return host
 
     def wanderer(self) -> tuple[str, Machine]:
         """Return one of the machines that move."""
