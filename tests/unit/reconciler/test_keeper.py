@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import struct
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from support.compiled import FIRST
 from support.kept_in_memory import Bridge, Kept, fleet
+from zonewall.errors import BridgeError
+from zonewall.flows.diff import Change
 from zonewall.flows.encoded import EncodedFlow
+from zonewall.flows.staging import Plan
 from zonewall.placement.model import Placement
 from zonewall.reconciler import keeper as keeper_module
 

@@ -7,8 +7,12 @@ import asyncio
 import pytest
 
 from support.kept_in_memory import Bridge, Kept, fleet
+from zonewall.flows.encoded import BridgeState, FlowKey
+from zonewall.openflow.events import FlowUpdate
+from zonewall.pipeline.cookie import Category, cookie
 from zonewall.pipeline.model import MeterEntry, MeterUnit
 from zonewall.reconciler import holdings as holdings_module
+from zonewall.reconciler.holdings import Reread
 
 
 def test_what_was_changed_by_hand_is_found_and_put_right(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,4 +98,56 @@ def test_a_bridge_that_is_as_it_was_is_not_taken_apart_again_and_one_that_is_not
         assert await audit() == ["read"], "a new session"
         await kept.stop()
 
+    asyncio.run(scene())
+
+
+def test_what_a_bridge_tells_while_it_is_read_is_looked_at_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answer may have been composed before: both of a whole reading and of one by its fingerprint."""
+
+    class Changed(Bridge):
+        """Somebody removes a flow as soon as the flows have been read."""
+
+        async def watch(self) -> bool:
+            return True
+
+        async def read_state(self, expected: object = ()) -> BridgeState:
+            answer = await super().read_state(expected)
+            self.lose()
+            return answer
+
+        async def reread(self) -> Reread:
+            answer = await super().reread()
+            self.lose()
+            return answer
+
+        def lose(self) -> None:
+            if lost:
+                self.flows.pop(key := lost.pop())
+                kept[0].keeper.told([FlowUpdate(key, cookie(Category.RULE), False)])
+
+    async def scene() -> None:
+        bridge = Changed()
+        kept.append(Kept())
+        keeper = kept[0].keeper
+        keeper.connect(bridge)
+        await kept[0].settle()
+        for number, how in enumerate(("read", "reread"), 1):
+            key = next(iter(bridge.flows))
+            bridge.told.clear()
+            lost.append(key)
+            keeper.holdings.audit_at = 0.0
+            keeper.wake()
+            async with asyncio.timeout(5.0):
+                while keeper.holdings.counts.drift < number or key not in bridge.flows:
+                    await asyncio.sleep(0.005)
+            assert bridge.told[0] == how
+            for _ in range(2):
+                keeper.holdings.audit_at = 0.0
+                keeper.wake()
+                await kept[0].settle()
+        await kept[0].stop()
+
+    lost: list[FlowKey] = []
+    kept: list[Kept] = []
+    monkeypatch.setattr(holdings_module, "AUDIT_PAUSE_S", 0.01)
     asyncio.run(scene())
