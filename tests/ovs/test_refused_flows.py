@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from support.anything import Anything
 from support.compiled import FIRST, CompiledFleet
 from support.configurations import configure, endpoint, probe, rule, tenant, tier, zone
 from support.dummy import DummySwitch
@@ -20,8 +21,9 @@ from zonewall.intent.fleet import Fleet, index_fleet
 from zonewall.intent.numbering import Kind
 from zonewall.openflow.events import BridgeDown, BridgeUp
 from zonewall.pipeline import compile as compile_module
+from zonewall.pipeline import packet_fields as pf
 from zonewall.pipeline.cookie import rule_of
-from zonewall.pipeline.model import BridgeProgram, Group
+from zonewall.pipeline.model import Action, BridgeProgram, Group, SetField
 from zonewall.pipeline.tables import VERDICT_TABLE
 from zonewall.placement.model import BridgeKey
 from zonewall.reconciler import aside as aside_module
@@ -30,6 +32,9 @@ from zonewall.reconciler import keeper as keeper_module
 pytestmark = pytest.mark.ovs
 PAUSE_S = 200.0
 """Longer than any test."""
+
+AT_COMMIT, WHEN_ADDED = Group(77), SetField(pf.ARP_SPA, 1)
+"""Actions that no bridge takes here, and when it says so."""
 
 
 def shop(rules: int = 0) -> CompiledFleet:
@@ -64,12 +69,12 @@ def passes(switch: DummySwitch, fleet: CompiledFleet, port: int) -> bool:
     return bool(switch.captured("p2"))
 
 
-def bad(program: BridgeProgram, number: int) -> BridgeProgram:
+def bad(program: BridgeProgram, number: int, action: Action) -> BridgeProgram:
     """Return the program with an action in one rule's verdicts that no bridge takes."""
     return replace(
         program,
         flows=tuple(
-            replace(flow, actions=(*flow.actions, Group(77)))
+            replace(flow, actions=(*flow.actions, action))
             if flow.table is VERDICT_TABLE and rule_of(flow.cookie) == number
             else flow
             for flow in program.flows
@@ -77,14 +82,16 @@ def bad(program: BridgeProgram, number: int) -> BridgeProgram:
     )
 
 
-def refuse_rule(monkeypatch: pytest.MonkeyPatch, fleet: CompiledFleet, name: str) -> dict[str, Any]:
+def refuse_rule(
+    monkeypatch: pytest.MonkeyPatch, fleet: CompiledFleet, name: str, action: Action = AT_COMMIT
+) -> dict[str, Any]:
     """Have the keeper ask for something impossible in a rule, until ``is_on`` is False."""
     switchable = {"is_on": True}
     number = fleet.policy.number(Kind.RULE, name)
 
     def compiled(_: Assembler, world: Fleet, key: BridgeKey) -> BridgeState:
         program = compile_module.compile_bridge(world, key)
-        return encode_program(bad(program, number) if switchable["is_on"] else program)
+        return encode_program(bad(program, number, action) if switchable["is_on"] else program)
 
     monkeypatch.setattr(Assembler, "state", compiled)
     return switchable
@@ -105,6 +112,26 @@ def test_a_refused_rule_is_closed_alone_and_named(
         assert (row["rule"], row["at"]) == (name, "test.yaml:1:1")
         assert "no such group" in row["reason"]
         assert {port for port in (22, 80, 443) if passes(dummy_switch, fleet, port)} == open_ports
+
+
+def test_what_is_refused_after_the_commit_was_sent_is_found_closed_and_named(
+    dummy_switch: DummySwitch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bridge holds the rest already: it is read again, and what belongs to the refused goes."""
+    fleet = shop()
+    refused = refuse_rule(monkeypatch, fleet, "acme/t/never", WHEN_ADDED)
+    refused["is_on"] = False
+    with kept(dummy_switch, FIRST, index_fleet(fleet.policy, fleet.placement), ports=2) as bridge:
+        refused["is_on"] = True
+        bridge.bridge.session.taken_shapes = Anything()
+        bridge.settle()
+        assert bridge.keeper.status.state == "degraded"
+        assert {row["rule"] for row in bridge.keeper.aside.rows(fleet.policy, 0.0)} == {"acme/t/never"}
+        assert {port for port in (22, 80, 443) if passes(dummy_switch, fleet, port)} == {80, 443}
+        refused["is_on"] = False
+        bridge.until(lambda: bridge.keeper.status.state == "in-force", "all in force")
+        held = bridge.bridge.run(bridge.bridge.session.read_flows())
+        assert held == encode_program(compile_module.compile_bridge(bridge.fleet, FIRST)).flows
 
 
 def test_a_rule_set_aside_is_tried_again_and_taken(

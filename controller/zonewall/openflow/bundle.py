@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 from zonewall.flows.diff import Change
+from zonewall.flows.encoded import EncodedFlow
+from zonewall.flows.shape import shape_of
 from zonewall.flows.staging import Plan
 from zonewall.flows.wire import message
 from zonewall.openflow import messages, parse
-from zonewall.openflow.errors import BundleRefused, MeterRefused, Refusal
+from zonewall.openflow.errors import BundleRefused, MeterRefused, Refusal, RequestRefused
 from zonewall.openflow.messages import BundleStep
 from zonewall.openflow.meters import MeterStep, meters_after, meters_before, put_meters
 from zonewall.openflow.parse import Header
@@ -29,6 +31,10 @@ WAITING_S = 0.05
 """So long a bundle waits, all but committed, for another bridge's."""
 GENTLE_CHUNK = 50
 """The same while packets pass: 100,000 flows put so hold no packet up for longer than 1.1 ms (200: 8 ms)."""
+FEW = 64
+"""A bundle of so few steps is committed at once, if the bridge has taken flows of their shapes before."""
+MOST_SHAPES = 4096
+"""So many shapes are remembered of a bridge."""
 REVALIDATION_S = 0.5
 """After so long no decision cached in the datapath is older than the bundle before (no barrier waits)."""
 SLOWNESS, LONGEST_REVALIDATION_S = 20, 10.0
@@ -185,46 +191,95 @@ async def _bundle(
     """Send one bundle: opened, filled and closed at once; committed only if nothing was refused.
 
     Meters that its flows use go before it, on the same way: the bridge has done them when it has the bundle.
+    A small one, of flows such as the bridge has taken before in this session, is committed without waiting
+    to hear that it takes these, too. Should it not, the rest is in force (``BundleRefused.is_partly_done``).
     """
-    count = len(steps)
-    refusals: list[Refusal] = []
-    refused: list[MeterRefused] = []
-    wanted_reply = BundleStep.CLOSE
+    is_small = len(steps) <= FEW
+    shapes = {shape_of(step) for step in steps if is_small and isinstance(step, EncodedFlow)}
+    at_once = is_small and when is None and shapes <= session.taken_shapes
+    try:
+        await _sent(session, steps, when, meters, at_once=at_once)
+    except RequestRefused:
+        session.taken_shapes.clear()
+        raise
+    if len(session.taken_shapes) < MOST_SHAPES:
+        session.taken_shapes |= shapes
 
-    def take(header: Header, body: bytes) -> None:
-        if header.kind == messages.ERROR:
-            index = header.xid - waiter.first_xid
-            if index >= count + 4:
-                refused.append(meters[index - count - 4].refused(body))
-                return
-            if 0 <= index < count:
-                refusals.append(refused_step(steps[index], body))
-                return
-            found = tuple(refusals) or (Refusal("the bundle", *parse.parse_error(body), None),)
-            waiter.fail(BundleRefused(found))
-        elif header.kind == messages.BUNDLE_CONTROL and int.from_bytes(body[4:6], "big") == wanted_reply + 1:
-            waiter.done.set()
 
+async def _sent(
+    session: Session,
+    steps: Sequence[Step],
+    when: asyncio.Event | None,
+    meters: Sequence[MeterStep],
+    *,
+    at_once: bool,
+) -> None:
+    """Send a bundle, and have it committed: ``at_once``, or when nothing was refused and it is time."""
+    answers = _Answers(steps, meters)
     # The steps' xids come first, so that an index is an xid; then open, close, commit, discard; then meters'.
-    async with session.waiting(count + 4 + len(meters), take) as waiter:
-        bundle_id = waiter.first_xid
-        open_xid = waiter.first_xid + count
+    async with session.waiting(len(steps) + 4 + len(meters), answers.take) as waiter:
+        bundle_id, open_xid = waiter.first_xid, waiter.first_xid + len(steps)
+        answers.expect(waiter, BundleStep.COMMIT if at_once else BundleStep.CLOSE)
+        end = messages.bundle_control(open_xid + 2, bundle_id, BundleStep.COMMIT)
         before = (meter.sent(xid) for xid, meter in enumerate(meters, open_xid + 4))
-        await session.send_all(chain(before, _filled(steps, waiter, bundle_id, open_xid)))
+        filled = _filled(steps, waiter, bundle_id, open_xid)
+        await session.send_all(chain(before, filled, (end,) if at_once else ()))
         await session.wait(waiter, "a bundle")
+        if not at_once:
+            if answers.is_refused:
+                answers.expect(waiter, BundleStep.DISCARD)
+                end = messages.bundle_control(open_xid + 3, bundle_id, BundleStep.DISCARD)
+            else:
+                await _reached(when)
+                answers.expect(waiter, BundleStep.COMMIT)
+            await session.send_all([end])
+            await session.wait(waiter, "the end of a bundle")
+    if answers.is_refused:
+        raise answers.refused(is_partly_done=at_once)
+
+
+class _Answers:
+    """What a bridge answers to a bundle."""
+
+    def __init__(self, steps: Sequence[Step], meters: Sequence[MeterStep]) -> None:
+        self._steps = steps
+        self._meters = meters
+        self._refusals: list[Refusal] = []
+        self._refused_meters: list[MeterRefused] = []
+
+    def expect(self, waiter: Waiter, step: BundleStep) -> None:
+        """Wait for the answer to this step of the bundle, from now on."""
+        self._waiter, self._expected = waiter, step
         waiter.done.clear()
-        if not refusals and not refused:
-            await _reached(when)
-            wanted_reply = BundleStep.COMMIT
-            await session.send_all([messages.bundle_control(open_xid + 2, bundle_id, wanted_reply)])
+
+    @property
+    def is_refused(self) -> bool:
+        """Say whether anything was."""
+        return bool(self._refusals or self._refused_meters)
+
+    def refused(self, *, is_partly_done: bool = False) -> RequestRefused:
+        """Return what was refused: a meter, without which its flows are, too; or steps."""
+        if self._refused_meters:
+            return self._refused_meters[0]
+        return BundleRefused(tuple(self._refusals), is_partly_done=is_partly_done)
+
+    def take(self, header: Header, body: bytes) -> None:
+        """Take one answer."""
+        if header.kind == messages.ERROR:
+            self._take_error(header.xid - self._waiter.first_xid, body)
+        elif header.kind == messages.BUNDLE_CONTROL and body[4:6] == (self._expected + 1).to_bytes(2, "big"):
+            self._waiter.done.set()
+
+    def _take_error(self, index: int, body: bytes) -> None:
+        count = len(self._steps)
+        if index >= count + 4:
+            self._refused_meters.append(self._meters[index - count - 4].refused(body))
+        elif index < count:
+            self._refusals.append(refused_step(self._steps[index], body))
         else:
-            wanted_reply = BundleStep.DISCARD
-            await session.send_all([messages.bundle_control(open_xid + 3, bundle_id, wanted_reply)])
-        await session.wait(waiter, "the end of a bundle")
-    if refused:
-        raise refused[0]
-    if refusals:
-        raise BundleRefused(tuple(refusals))
+            if not self.is_refused:
+                self._refusals.append(Refusal("the bundle", *parse.parse_error(body), None))
+            self._waiter.fail(self.refused())
 
 
 def _filled(steps: Sequence[Step], waiter: Waiter, bundle_id: int, open_xid: int) -> Iterator[bytes]:

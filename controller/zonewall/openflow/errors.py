@@ -98,15 +98,17 @@ _ABOUT_A_FLOW = frozenset({2, 3, 4, 5, 0xFFFF})
 
 
 class BundleRefused(RequestRefused):
-    """A bundle was refused, so that nothing of it was done.
+    """A bundle was refused: nothing of it was done, or of one committed at once what was not refused.
 
     Attributes:
         refusals: what the bridge named, in the bundle's order; at least one.
+        is_partly_done: what was not refused may be in force; what the bridge holds is to be read.
     """
 
-    def __init__(self, refusals: tuple[Refusal, ...]) -> None:
+    def __init__(self, refusals: tuple[Refusal, ...], *, is_partly_done: bool = False) -> None:
         """Keep what was refused; the text is the first one's."""
         self.refusals = refusals
+        self.is_partly_done = is_partly_done
         first = refusals[0]
         super().__init__(first.what, first.kind, first.code)
 

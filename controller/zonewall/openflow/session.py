@@ -10,6 +10,7 @@ from typing import Final
 
 from zonewall.flows.encoded import BridgeState, EncodedFlow, EncodedGroup, FlowKey
 from zonewall.flows.oxm import canonical_port
+from zonewall.flows.shape import Shape
 from zonewall.flows.wire import message
 from zonewall.openflow import messages, parse
 from zonewall.openflow.channel import Channel
@@ -44,6 +45,7 @@ class Session:
         self.limits = limits
         self.most_flows: Callable[[], int] = lambda: limits.max_flows
         """Returns how many flows the bridge may show when it is read."""
+        self.taken_shapes = set[Shape]()  # of flows that the bridge has taken
         self.certificate_names: frozenset[str] | None = None
         self._emit = emit
         self._pause = Pause(room, datapath_id)

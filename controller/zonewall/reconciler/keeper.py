@@ -248,7 +248,7 @@ class BridgeKeeper:
                 await self._send(link, change, planned, when)
             except BundleRefused as error:
                 self._set_aside(error, fleet, now, planned.turned)
-                if len(planned.stages) > 1:
+                if len(planned.stages) > 1 or error.is_partly_done:
                     self.holdings.forget()
                     installed = await self._known(link, fleet, wanted)
                 else:
