@@ -57,10 +57,9 @@ class BareClient:
         steps = [messages.bundled(_XID + 9, number, FLOW_MOD, body) for body in bodies]
         opened = messages.bundle_control(_XID, number, BundleStep.OPEN)
         closed = messages.bundle_control(_XID + 1, number, BundleStep.CLOSE)
-        self._bridge.sendall(b"".join([opened, *steps, closed]))
-        self._answered(2)
-        self._bridge.sendall(messages.bundle_control(_XID + 2, number, BundleStep.COMMIT))
-        self._answered(1)
+        committed = messages.bundle_control(_XID + 2, number, BundleStep.COMMIT)
+        self._bridge.sendall(b"".join([opened, *steps, closed, committed]))
+        self._answered(3)
         return (time.monotonic() - word) * 1e3
 
     def _answered(self, times: int) -> None:
