@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from support.generated_configurations import configurations, edited, probes
+from support.generated_configurations import configurations, probes
+from support.generated_edits import edited
 from zonewall.intent.changes import Change, Comparison, Section
 from zonewall.intent.semantics import Probe, Verdict, verdict
 from zonewall.intent.semantics.ends import find_ends

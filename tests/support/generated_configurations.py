@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn, SearchStrategy
+from hypothesis.strategies import DrawFn
 
+from support.choosing import one_of, some_of, yes_or_no
 from support.configurations import NO_PROVIDER, at, configure, peer, service
 from zonewall.intent.semantics import Probe
 from zonewall.policy.inventory import EndpointDeclaration
@@ -30,7 +32,7 @@ from zonewall.policy.model import (
     Tier,
     Zone,
 )
-from zonewall.values.addresses import IpAddress, IpPrefix, MacAddress
+from zonewall.values.addresses import IpAddress, MacAddress
 from zonewall.values.names import TenantName, ZoneName
 from zonewall.values.services import ServiceTerm
 
@@ -93,7 +95,7 @@ _ADDRESSED_BY_INDEX = ("10.{tenant}.0.{index}", "fd00:0:0:{tenant}::{index}", "1
 
 
 @dataclass(frozen=True, slots=True)
-class _Scene:
+class Scene:
     """What rules of one author may name."""
 
     zones: tuple[str, ...]
@@ -104,33 +106,34 @@ class _Scene:
 def configurations(draw: DrawFn, linked: bool | None = None) -> Configuration:
     """Return a configuration of one to three tenants; ``linked`` says whether something joins them."""
     if linked is None:
-        linked = draw(st.booleans())
-    names = NAMES[: draw(st.integers(2 if linked else 1, 3))]
-    endpoints = [one for place, name in enumerate(names) for one in draw(_endpoints(name, place, linked))]
-    zones = {name: draw(_zones(endpoints, name)) for name in names}
-    agreements = draw(_agreements(names, zones)) if linked else []
-    tenants = [draw(_tenants(name, zones[name], agreements)) for name in names]
-    provider = draw(st.just(NO_PROVIDER) | _providers(names, zones, linked))
+        linked = yes_or_no(draw)
+    names = NAMES[: one_of(draw, (2, 3) if linked else (1, 2, 3))]
+    endpoints = [one for place, name in enumerate(names) for one in _endpoints(draw, name, place, linked)]
+    zones = {name: _zones(draw, endpoints, name) for name in names}
+    agreements = _agreements(draw, names, zones) if linked else ()
+    tenants = [_tenant(draw, name, zones[name], agreements) for name in names]
+    provider = _provider(draw, names, zones, linked) if yes_or_no(draw) else NO_PROVIDER
     return configure(*endpoints, *tenants, provider=provider)
 
 
 @st.composite
 def probes(draw: DrawFn, configuration: Configuration) -> Probe:
     """Return a probe that can be judged: addresses of one family, all headers, no group address."""
-    tenant = draw(st.sampled_from(sorted(configuration.tenants)))
+    tenant = one_of(draw, sorted(configuration.tenants))
     endpoints = [one for one in configuration.inventory.endpoints.values() if one.ips]
-    first = draw(st.sampled_from([*(one for one in endpoints if one.tenant == tenant), None]))
+    first = one_of(draw, [*(one for one in endpoints if one.tenant == tenant), None])
     others: list[EndpointDeclaration | None] = [None, *(one for one in endpoints if one is not first)]
     if first is None:
         others = [None, *(one for one in endpoints if one.tenant == tenant)]
-    second = draw(st.sampled_from(others))
-    pair = draw(st.sampled_from(_address_pairs(first, second) or [(OUTSIDE[0], OUTSIDE[4])]))
+    second = one_of(draw, others)
+    pairs = _address_pairs(first, second)
+    pair = one_of(draw, pairs or [(OUTSIDE[0], OUTSIDE[4])])
     ends = [one if one is None else one.key for one in (first, second)]
-    if len(_address_pairs(first, second)) == 0:
+    if not pairs:
         ends = [None, None]
-    if draw(st.booleans()):
+    if yes_or_no(draw):
         ends, pair = ends[::-1], pair[::-1]
-    headers = draw(_headers(pair[0].version))
+    headers = _headers(draw, pair[0].version)
     return Probe(
         source=ends[0] or pair[0],
         destination=ends[1] or pair[1],
@@ -158,34 +161,31 @@ def _address_pairs(
     return [(a, b) for a in ours for b in theirs if a.version == b.version and a != b]
 
 
-@st.composite
 def _headers(draw: DrawFn, version: int) -> Probe:
     """Return a probe of which only protocol, ports and ICMP type are meant."""
     anywhere = OUTSIDE[0]
-    kind = draw(st.sampled_from(["tcp", "tcp", "udp", "sctp", "icmp", "other"]))
+    kind = one_of(draw, ("tcp", "tcp", "udp", "sctp", "icmp", "other"))
     if kind == "icmp":
-        return Probe(
-            anywhere, anywhere, 1 if version == 4 else 58, icmp=draw(st.sampled_from(ICMP_PROBES[version]))
-        )
+        return Probe(anywhere, anywhere, 1 if version == 4 else 58, icmp=one_of(draw, ICMP_PROBES[version]))
     if kind == "other":
-        return Probe(anywhere, anywhere, draw(st.sampled_from([47, 89])))
-    ports = st.sampled_from(PORTS)
+        return Probe(anywhere, anywhere, one_of(draw, (47, 89)))
     return Probe(
         anywhere,
         anywhere,
         {"tcp": 6, "udp": 17, "sctp": 132}[kind],
-        source_port=draw(ports),
-        destination_port=draw(ports),
+        source_port=one_of(draw, PORTS),
+        destination_port=one_of(draw, PORTS),
     )
 
 
-@st.composite
 def _endpoints(draw: DrawFn, name: str, place: int, linked: bool) -> list[EndpointDeclaration]:
     """Return a tenant's endpoints; tenants that nothing joins have the same addresses and MACs."""
     space = place if linked else 0
     found = []
-    for index in range(1, draw(st.integers(1, MOST_ENDPOINTS)) + 1):
-        forms = draw(st.lists(st.sampled_from(_ADDRESSED_BY_INDEX), min_size=1, max_size=3, unique=True))
+    for index in range(1, one_of(draw, range(1, MOST_ENDPOINTS + 1)) + 1):
+        forms = some_of(draw, _ADDRESSED_BY_INDEX, most=3)
+        labels = {"role": one_of(draw, ROLES)}
+        stage = one_of(draw, (None, "dev", "prod"))
         found.append(
             EndpointDeclaration(
                 name=f"vm{index}",
@@ -194,107 +194,92 @@ def _endpoints(draw: DrawFn, name: str, place: int, linked: bool) -> list[Endpoi
                 location=at(file="inventory.yaml"),
                 iface_id=f"{name}-vm{index}",
                 ips=tuple(ipaddress.ip_address(form.format(tenant=space, index=index)) for form in forms),
-                labels=draw(
-                    st.fixed_dictionaries(
-                        {"role": st.sampled_from(ROLES)}, optional={"stage": st.sampled_from(["dev", "prod"])}
-                    )
-                ),
+                labels=labels if stage is None else {**labels, "stage": stage},
             )
         )
     return found
 
 
-@st.composite
 def _zones(draw: DrawFn, endpoints: list[EndpointDeclaration], name: str) -> list[Zone]:
     """Return zones that overlap; a union names zones before it only."""
     mine = [one for one in endpoints if one.tenant == name]
     zones: list[Zone] = []
-    for index in range(draw(st.integers(1, 5))):
-        selector = draw(_selectors(mine, [zone.name for zone in zones]))
-        mode = draw(st.sampled_from([Mode.ENFORCE] * 7 + [Mode.MONITOR]))
+    for index in range(one_of(draw, range(1, 6))):
+        selector = selected(draw, mine, [zone.name for zone in zones])
+        mode = one_of(draw, [Mode.ENFORCE] * 7 + [Mode.MONITOR])
         zones.append(Zone(ZoneName(f"z{index}"), selector, at(), mode=mode))
     return zones
 
 
-@st.composite
-def _selectors(
+def selected(
     draw: DrawFn, mine: list[EndpointDeclaration], before: list[ZoneName], depth: int = 0
 ) -> Selector:
+    """Return what a zone selects: of a tenant's endpoints, of zones before it, or addresses."""
     kinds = ["labels", "labels", "cidrs", "cidrs", "endpoints", "macs"] + ["zones", "zones"] * bool(before)
-    chosen = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=2, unique=True))
+    chosen = some_of(draw, kinds, most=2)
     keys: dict[str, object] = {}
     if "labels" in chosen:
-        role = st.lists(st.sampled_from(ROLES), min_size=1, max_size=2, unique=True).map(tuple)
-        stage = st.sampled_from([("dev",), ("prod",), ("*",)])
-        keys["labels"] = draw(st.fixed_dictionaries({}, optional={"role": role, "stage": stage}).filter(bool))
+        roles, stage = some_of(draw, ROLES, most=2), one_of(draw, (("dev",), ("prod",), ("*",)))
+        keys["labels"] = one_of(draw, ({"role": roles}, {"stage": stage}, {"role": roles, "stage": stage}))
     if "cidrs" in chosen:
-        prefixes: SearchStrategy[IpPrefix] = st.sampled_from(PREFIXES)
-        keys["cidrs"] = tuple(draw(st.lists(prefixes, min_size=1, max_size=3, unique=True)))
-        keys["outside"] = draw(st.sampled_from([False, False, False, True]))
+        keys["cidrs"] = some_of(draw, PREFIXES, most=3)
+        keys["outside"] = one_of(draw, (False, False, False, True))
     if "endpoints" in chosen:
-        keys["endpoints"] = tuple(
-            draw(
-                st.lists(st.sampled_from(mine), min_size=1, max_size=2, unique_by=lambda one: one.name).map(
-                    lambda found: [one.name for one in found]
-                )
-            )
-        )
+        keys["endpoints"] = tuple(one.name for one in some_of(draw, mine, most=2))
     if "macs" in chosen:
-        keys["macs"] = (draw(st.sampled_from(mine)).mac,)
+        keys["macs"] = (one_of(draw, mine).mac,)
     if "zones" in chosen:
-        keys["zones"] = tuple(draw(st.lists(st.sampled_from(before), min_size=1, max_size=2, unique=True)))
-    if depth == 0 and draw(st.integers(0, 2)) == 0:
-        keys["excluded"] = draw(_selectors(mine, before, 1))
+        keys["zones"] = some_of(draw, before, most=2)
+    if depth == 0 and one_of(draw, range(3)) == 0:
+        keys["excluded"] = selected(draw, mine, before, 1)
     return Selector(**keys)  # type: ignore[arg-type]
 
 
-@st.composite
-def _agreements(
-    draw: DrawFn, names: tuple[str, ...], zones: dict[str, list[Zone]]
-) -> list[tuple[str, ZoneName, str]]:
+Agreements = tuple[tuple[str, ZoneName, str], ...]
+
+
+def _agreements(draw: DrawFn, names: tuple[str, ...], zones: dict[str, list[Zone]]) -> Agreements:
     """Return (exporter, zone, importer) triples, no zone twice to the same importer."""
     ordered = [(a, b) for a in names for b in names if a != b]
     choices = [(a, zone.name, b) for a, b in ordered for zone in zones[a]]
-    return draw(st.lists(st.sampled_from(choices), max_size=3, unique=True))
+    return some_of(draw, choices, most=3, least=0)
 
 
-@st.composite
-def _tenants(
-    draw: DrawFn, name: str, zones: list[Zone], agreements: list[tuple[str, ZoneName, str]]
-) -> Tenant:
+def _tenant(draw: DrawFn, name: str, zones: list[Zone], agreements: Agreements) -> Tenant:
     imports = [
         Import(TenantName(whose), zone, ZoneName(f"{whose}-{zone}"), at())
         for whose, zone, to in agreements
         if to == name
     ]
     exports = [Export(zone, (TenantName(to),), at()) for whose, zone, to in agreements if whose == name]
-    scene = _Scene((*(zone.name for zone in zones), *[one.local_name for one in imports] * 2))
+    scene = Scene((*(zone.name for zone in zones), *[one.local_name for one in imports] * 2))
     return Tenant(
         name=TenantName(name),
         location=at(file=f"{name}.yaml"),
         zones={zone.name: zone for zone in zones},
-        tiers=tuple(_unique(draw(st.lists(_tiers(scene), max_size=3)))),
-        default=draw(st.sampled_from([Action.DROP, Action.DROP, Action.REJECT, Action.ALLOW])),
+        tiers=tuple(_unique(draw(st.lists(a_tier(scene), max_size=3)))),
+        default=one_of(draw, (Action.DROP, Action.DROP, Action.REJECT, Action.ALLOW)),
         default_location=at(99, f"{name}.yaml"),
-        mode=draw(st.sampled_from([Mode.ENFORCE] * 9 + [Mode.MONITOR])),
+        mode=one_of(draw, [Mode.ENFORCE] * 9 + [Mode.MONITOR]),
         mirrors=tuple(_unique(draw(st.lists(_mirrors(scene), max_size=2)))),
         exports=tuple(exports),
         imports=tuple(imports),
     )
 
 
-@st.composite
-def _providers(draw: DrawFn, names: tuple[str, ...], zones: dict[str, list[Zone]], linked: bool) -> Provider:
+def _provider(draw: DrawFn, names: tuple[str, ...], zones: dict[str, list[Zone]], linked: bool) -> Provider:
     words = ["*/any", *(f"{name}/any" for name in names)]
     words += [f"{name}/{zone.name}" for name in names for zone in zones[name]]
-    scene = _Scene(tuple(words), is_provider=True)
-    before = _unique(draw(st.lists(_tiers(scene), max_size=2)))
-    after = _unique(draw(st.lists(_tiers(scene), max_size=1)), start=len(before))
-    for_whom = st.none() | st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True).map(tuple)
-    tiers = [replace(tier, tenants=draw(for_whom)) for tier in before + after]
+    scene = Scene(tuple(words), is_provider=True)
+    before = _unique(draw(st.lists(a_tier(scene), max_size=2)))
+    after = _unique(draw(st.lists(a_tier(scene), max_size=1)), start=len(before))
+    made = [
+        replace(tier, tenants=some_of(draw, names, most=2) if yes_or_no(draw) else None)
+        for tier in before + after
+    ]
     if not linked:
-        tiers = [replace(tier, rules=tuple(map(_not_across, tier.rules))) for tier in tiers]
-    return Provider(before=tuple(tiers[: len(before)]), after=tuple(tiers[len(before) :]))
+        made = [replace(tier, rules=tuple(map(_not_across, tier.rules))) for tier in made]
+    return Provider(before=tuple(made[: len(before)]), after=tuple(made[len(before) :]))
 
 
 def _not_across(rule: Rule) -> Rule:
@@ -306,136 +291,60 @@ def _not_across(rule: Rule) -> Rule:
     )
 
 
+@lru_cache(maxsize=256)
 @st.composite
-def _tiers(draw: DrawFn, scene: _Scene) -> Tier:
-    rules = draw(st.lists(_rules(scene), min_size=1, max_size=4))
-    return Tier("t", tuple(_unique(rules)), at(), mode=draw(_MODES))
+def a_tier(draw: DrawFn, scene: Scene) -> Tier:
+    """Return a tier of rules of the scene's author."""
+    made = draw(st.lists(a_rule(scene), min_size=1, max_size=4))
+    return Tier("t", tuple(_unique(made)), at(), mode=one_of(draw, _MODES))
 
 
+@lru_cache(maxsize=256)
 @st.composite
-def _rules(draw: DrawFn, scene: _Scene) -> Rule:
-    action = draw(st.sampled_from([Action.ALLOW, Action.ALLOW, Action.DROP, Action.REJECT, Action.PASS]))
+def a_rule(draw: DrawFn, scene: Scene) -> Rule:
+    """Return a rule of the scene's author."""
+    action = one_of(draw, (Action.ALLOW, Action.ALLOW, Action.DROP, Action.REJECT, Action.PASS))
     is_allow = action is Action.ALLOW
-    targets = st.lists(st.sampled_from(["ids", "tap"]), max_size=1).map(tuple)
-    functions = st.sampled_from([(), (), (), ("waf",), ("waf", "ips")])
     return Rule(
         name="r",
-        sources=draw(_peers(scene)),
-        destinations=draw(_peers(scene, is_destination=True)),
-        services=draw(_SERVICES),
+        sources=_peers(draw, scene),
+        destinations=_peers(draw, scene, is_destination=True),
+        services=_services(draw),
         action=action,
-        location=at(draw(st.integers(1, 90))),
-        log=draw(st.sampled_from(["none", "connections"])),
-        mirror=draw(targets) if is_allow else (),
-        through=draw(functions) if is_allow else (),
-        mode=draw(_MODES) if action in (Action.DROP, Action.REJECT) else None,
+        location=at(one_of(draw, range(1, 91))),
+        log=one_of(draw, ("none", "connections")),
+        mirror=one_of(draw, ((), ("ids",), ("tap",))) if is_allow else (),
+        through=one_of(draw, ((), (), (), ("waf",), ("waf", "ips"))) if is_allow else (),
+        mode=one_of(draw, _MODES) if action in (Action.DROP, Action.REJECT) else None,
     )
 
 
+@lru_cache(maxsize=256)
 @st.composite
-def _mirrors(draw: DrawFn, scene: _Scene) -> MirrorRule:
+def _mirrors(draw: DrawFn, scene: Scene) -> MirrorRule:
     return MirrorRule(
         name="m",
-        sources=draw(_peers(scene)),
-        destinations=draw(_peers(scene, is_destination=True)),
-        services=draw(_SERVICES),
-        targets=(draw(st.sampled_from(["ids", "tap"])),),
-        when=draw(st.sampled_from(["before", "allowed", "dropped"])),
+        sources=_peers(draw, scene),
+        destinations=_peers(draw, scene, is_destination=True),
+        services=_services(draw),
+        targets=(one_of(draw, ("ids", "tap")),),
+        when=one_of(draw, ("before", "allowed", "dropped")),
         location=at(),
     )
 
 
-def _peers(scene: _Scene, is_destination: bool = False) -> SearchStrategy[tuple[Peer, ...]]:
+def _peers(draw: DrawFn, scene: Scene, is_destination: bool = False) -> tuple[Peer, ...]:
     words = ["any", "any", "external", *scene.zones, *scene.zones] + ["self"] * is_destination
-    chosen = st.lists(st.sampled_from(words), min_size=1, max_size=2, unique=True)
-    return chosen.map(lambda found: tuple(map(peer, found)))
+    return tuple(map(peer, some_of(draw, words, most=2)))
 
 
-def _services() -> SearchStrategy[tuple[ServiceTerm, ...]]:
-    return st.just(()) | st.lists(st.sampled_from(SERVICES), min_size=1, max_size=2, unique=True).map(
-        lambda texts: tuple(map(service, texts))
-    )
+def _services(draw: DrawFn) -> tuple[ServiceTerm, ...]:
+    return tuple(map(service, some_of(draw, SERVICES, most=2))) if yes_or_no(draw) else ()
 
 
-_MODES: SearchStrategy[Mode | None] = st.sampled_from([None] * 10 + [Mode.MONITOR, Mode.ENFORCE])
-_SERVICES = _services()
+_MODES: tuple[Mode | None, ...] = (*[None] * 10, Mode.MONITOR, Mode.ENFORCE)
 
 
 def _unique(items: list, start: int = 0) -> list:  # type: ignore[type-arg]
     """Return the items with a number behind each name."""
     return [replace(one, name=f"{one.name}{number}") for number, one in enumerate(items, start)]
-
-
-@st.composite
-def edited(draw: DrawFn, before: Configuration) -> Configuration:
-    """Return the configuration after one to three edits of the kinds that operators make."""
-    after = before
-    for _ in range(draw(st.integers(1, 3))):
-        after = draw(st.sampled_from(_EDITS))(draw, after)
-    return after
-
-
-def _edit_rules(draw: DrawFn, configuration: Configuration) -> Configuration:
-    """Drop, add or turn a rule of one tenant, or give it other defaults."""
-    tenant = configuration.tenants[draw(st.sampled_from(sorted(configuration.tenants)))]
-    scene = _Scene((*tenant.zones, *(one.local_name for one in tenant.imports)))
-    tiers = list(tenant.tiers)
-    if bool(tiers) and draw(st.booleans()):
-        place = draw(st.integers(0, len(tiers) - 1))
-        rules = list(tiers[place].rules)
-        rules.insert(draw(st.integers(0, len(rules))), replace(draw(_rules(scene)), name="added"))
-        if draw(st.booleans()):
-            rules.pop(draw(st.integers(0, len(rules) - 1)))
-        rules = [one for index, one in enumerate(rules) if one.name not in {r.name for r in rules[:index]}]
-        tiers[place] = replace(tiers[place], rules=tuple(rules))
-    else:
-        tiers = [*tiers, replace(draw(_tiers(scene)), name="added")][-3:]
-        tiers = [one for index, one in enumerate(tiers) if one.name not in {t.name for t in tiers[:index]}]
-    default = draw(st.sampled_from([tenant.default, Action.DROP, Action.ALLOW]))
-    return _with_tenant(configuration, replace(tenant, tiers=tuple(tiers), default=default))
-
-
-def _edit_zones(draw: DrawFn, configuration: Configuration) -> Configuration:
-    """Select others into a zone, or watch it only."""
-    tenant = configuration.tenants[draw(st.sampled_from(sorted(configuration.tenants)))]
-    mine = [one for one in configuration.inventory.endpoints.values() if one.tenant == tenant.name]
-    name = draw(st.sampled_from(list(tenant.zones)))
-    zone = replace(
-        tenant.zones[name],
-        selector=draw(_selectors(mine, [])),
-        mode=draw(st.sampled_from([Mode.ENFORCE, Mode.MONITOR])),
-    )
-    return _with_tenant(configuration, replace(tenant, zones={**tenant.zones, name: zone}))
-
-
-def _edit_labels(draw: DrawFn, configuration: Configuration) -> Configuration:
-    """Give an endpoint another role, take one away, or an address of it."""
-    endpoints = dict(configuration.inventory.endpoints)
-    key = draw(st.sampled_from(sorted(endpoints)))
-    one = endpoints[key]
-    kind = draw(st.sampled_from(["role", "role", "gone", "address"]))
-    if kind == "gone" and sum(e.tenant == one.tenant for e in endpoints.values()) > 1:
-        del endpoints[key]
-    elif kind == "address":
-        endpoints[key] = replace(one, ips=one.ips[1:] or one.ips)
-    else:
-        endpoints[key] = replace(one, labels={"role": draw(st.sampled_from(ROLES))})
-    return replace(configuration, inventory=replace(configuration.inventory, endpoints=endpoints))
-
-
-def _edit_links(draw: DrawFn, configuration: Configuration) -> Configuration:
-    """Take an export, an import or the provider's tiers away."""
-    tenant = configuration.tenants[draw(st.sampled_from(sorted(configuration.tenants)))]
-    kind = draw(st.sampled_from(["exports", "mirrors", "provider"]))
-    if kind == "provider":
-        return replace(configuration, provider=replace(configuration.provider, after=()))
-    if kind == "mirrors":
-        return _with_tenant(configuration, replace(tenant, mirrors=()))
-    return _with_tenant(configuration, replace(tenant, exports=tenant.exports[1:]))
-
-
-def _with_tenant(configuration: Configuration, tenant: Tenant) -> Configuration:
-    return replace(configuration, tenants={**configuration.tenants, tenant.name: tenant})
-
-
-_EDITS = (_edit_rules, _edit_rules, _edit_zones, _edit_labels, _edit_links)
