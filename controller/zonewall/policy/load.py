@@ -53,16 +53,21 @@ def load_directory(path: Path) -> Configuration:
 
 
 def read_directory(
-    path: Path, beside: Mapping[str, bytes] | None = None, load: Load | None = None
+    path: Path, beside: Mapping[str, bytes | None] | None = None, load: Load | None = None
 ) -> LoadResult:
     """Return what the documents below a directory say, together with others ``beside`` them.
 
+    One that lies in it and is named beside it, too, says what is said there; None: it does not count.
     ``load``: does what ``load_texts`` does.
     """
     texts, findings = read_files(path)
     if not texts:
         return LoadResult(None, tuple(findings))
-    texts |= beside or {}
+    for name, text in (beside or {}).items():
+        if text is None:
+            texts.pop(name, None)
+        else:
+            texts[name] = text
     result = (load or load_texts)(texts)
     found = tuple(sorted((*findings, *result.findings), key=_place))
     return LoadResult(None if findings else result.configuration, found, texts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from zonewall.errors import ZonewallError
 from zonewall.placement.model import BridgeKey
@@ -54,6 +54,11 @@ async def accepted(
 def beside(added: bytes) -> dict[str, bytes]:
     """Return the document of what was added by command as one among others; none where nothing was."""
     return {ADDED: added} if added else {}
+
+
+def unchanged(texts: Texts, unfinished: Collection[str]) -> dict[str, bytes | None]:
+    """Return what counts whatever is on disk: what was added by command, and documents as they were."""
+    return beside(texts.get(ADDED, b"")) | {name: texts.get(name) for name in unfinished}
 
 
 def with_added(texts: Texts, added: bytes) -> dict[str, bytes]:

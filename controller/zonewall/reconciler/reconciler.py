@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,6 @@ from zonewall.journal.record import Kind
 from zonewall.placement.binding_events import Effect, EffectKind
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.model import BridgeKey
-from zonewall.policy.added import ADDED
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.addresses import Addresses
 from zonewall.reconciler.compiler import Compiler
@@ -32,12 +31,13 @@ from zonewall.reconciler.kept_documents import KeptDocuments
 from zonewall.reconciler.links import LinkFinder
 from zonewall.reconciler.memory import MemoryKeeper
 from zonewall.reconciler.numbers import NumberKeeper
-from zonewall.reconciler.reading import accepted, beside, with_added
+from zonewall.reconciler.reading import Texts, accepted, beside, unchanged, with_added
 from zonewall.reconciler.recorder import Recorder
 from zonewall.reconciler.schedule import RETRY_S, Schedule
 from zonewall.reconciler.tasks import Tasks
 from zonewall.reconciler.world import Turn, World
 from zonewall.store.added_file import read_added
+from zonewall.store.watch import NO_CHANGE, Saved
 from zonewall.values.names import EndpointKey, HostName
 
 TICK_S = 0.25
@@ -154,24 +154,29 @@ class Reconciler:
         """Have every bridge look: a port with a role came, went or was renumbered."""
         self.dispatch(self._everywhere())
 
-    async def reload(self) -> None:
-        """Read the directory again; what is invalid changes nothing and is reported."""
+    async def reload(self, change: Saved = NO_CHANGE) -> None:
+        """Read the directory after a change; what is invalid changes nothing and is reported."""
         async with self.changing:
             try:
-                self.apply(*await self.read(self.directory))
+                read = await self.read(self.directory, change.unfinished)
+                if await change.stands():
+                    self.apply(*read)
             except Exception as error:
-                self._refuse(error)
+                if await change.stands():
+                    self._refuse(error)
 
-    async def read(self, directory: Path) -> tuple[Configuration, Mapping[str, bytes]]:
-        """Return what a directory says together with what was added by command, if it may be put in force.
+    async def read(self, directory: Path, unfinished: Collection[str] = ()) -> tuple[Configuration, Texts]:
+        """Return what a directory says, with what was added by command, if it may be put in force.
+
+        ``unfinished``: documents of which counts what they said before.
 
         Raises:
             ZonewallError: it may not, and why.
         """
-        added, read = beside(self.texts.get(ADDED, b"")), self.kept.load
-        return await self._accepted(lambda: load_accepted(directory, datetime.now(UTC), added, read))
+        known, read = unchanged(self.texts, unfinished), self.kept.load
+        return await self._accepted(lambda: load_accepted(directory, datetime.now(UTC), known, read))
 
-    async def read_with(self, added: bytes) -> tuple[Configuration, Mapping[str, bytes]]:
+    async def read_with(self, added: bytes) -> tuple[Configuration, Texts]:
         """Return what is in force with another document of what was added by command, if it may be.
 
         Raises:
@@ -180,9 +185,7 @@ class Reconciler:
         texts = with_added(self.texts, added)
         return await self._accepted(lambda: accepted_texts(texts, datetime.now(UTC), self.kept.load))
 
-    async def _accepted(
-        self, load: Callable[[], tuple[Configuration, Mapping[str, bytes]]]
-    ) -> tuple[Configuration, Mapping[str, bytes]]:
+    async def _accepted(self, load: Callable[[], tuple[Configuration, Texts]]) -> tuple[Configuration, Texts]:
         held = {key: keeper.status.flows for key, keeper in self.keepers.items()}
         return await accepted(self.world, self.schedule, held, load, self._documents)
 
@@ -279,7 +282,7 @@ class Reconciler:
         """Return the configuration in force as the documents say it."""
         return self._documents
 
-    def apply(self, configuration: Configuration, texts: Mapping[str, bytes], cause: str = "") -> bool:
+    def apply(self, configuration: Configuration, texts: Texts, cause: str = "") -> bool:
         """Put a configuration in force; False if it cannot be carried out, which changes nothing."""
         learnt = self.addresses.book
         try:

@@ -73,6 +73,66 @@ def test_what_nobody_foresaw_on_the_way_into_force_changes_nothing(
     assert tenants(reconciler) == {"acme", "blue"}
 
 
+class Change:
+    """A change as whoever watches tells of it."""
+
+    def __init__(self, *unfinished: str, is_mixture: bool = False) -> None:
+        self.unfinished = frozenset(unfinished)
+        self._is_mixture = is_mixture
+
+    async def stands(self) -> bool:
+        return not self._is_mixture
+
+
+def test_what_turns_out_to_be_a_mixture_is_neither_applied_nor_refused(
+    document: Path, reconciler: Reconciler
+) -> None:
+    for text in ("kind: tenant\ntenant: blue\n", "kind: nonsense\n"):
+        document.write_text(text)
+        asyncio.run(reconciler.reload(Change(is_mixture=True)))
+        assert tenants(reconciler) == {"acme"}
+        assert (reconciler.revision, reconciler.refused_configuration) == (1, "")
+    asyncio.run(reconciler.reload(Change()))
+    assert "more.yaml:1:7" in reconciler.refused_configuration
+
+
+def test_documents_that_somebody_writes_stay_as_they_were_and_others_are_applied(
+    document: Path, reconciler: Reconciler
+) -> None:
+    acme = document.parent / "acme.yaml"
+    acme.write_text("kind: tenant\n")
+    document.write_text("kind: tenant\ntenant: blue\n")
+    new = document.parent / "new.yaml"
+    new.write_text("kind: tenant\ntenant: gre")
+    asyncio.run(reconciler.reload(Change("acme.yaml", "new.yaml")))
+    assert tenants(reconciler) == {"acme", "blue"}
+    assert reconciler.texts["acme.yaml"] == TENANT.encode()
+    assert "new.yaml" not in reconciler.texts
+    acme.write_text("kind: tenant\ntenant: acme\nzones: {}\n")
+    new.write_text("kind: tenant\ntenant: green\n")
+    asyncio.run(reconciler.reload(Change()))
+    assert tenants(reconciler) == {"acme", "blue", "green"}
+    assert reconciler.texts["acme.yaml"] == acme.read_bytes()
+
+
+def test_what_was_saved_before_the_directory_was_watched_is_read(
+    document: Path, reconciler: Reconciler, tmp_path: Path
+) -> None:
+    document.write_text("kind: tenant\ntenant: blue\n")
+
+    async def scene() -> None:
+        stop = asyncio.Event()
+        trials = Trials(reconciler, set, _alive, tmp_path / "applied.json", document.parent)
+        following = asyncio.create_task(watching.watch(reconciler, trials, stop))
+        await until(lambda: tenants(reconciler) == {"acme", "blue"}, following)
+        document.unlink()
+        await until(lambda: tenants(reconciler) == {"acme"}, following)
+        stop.set()
+        await following
+
+    asyncio.run(scene())
+
+
 def test_a_directory_that_cannot_be_watched_for_a_while_is_read_when_it_can(
     document: Path, reconciler: Reconciler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

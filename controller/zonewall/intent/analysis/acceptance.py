@@ -25,11 +25,11 @@ def accept(result: LoadResult, at: datetime) -> LoadResult:
 
 
 def load_accepted(
-    path: Path, at: datetime, beside: Mapping[str, bytes] | None = None, load: Load | None = None
+    path: Path, at: datetime, beside: Mapping[str, bytes | None] | None = None, load: Load | None = None
 ) -> tuple[Configuration, Mapping[str, bytes]]:
     """Return the configuration below a directory if it may be applied, and the documents by file name.
 
-    Documents ``beside`` it, by name, count as if they lay in it. ``load`` does what ``load_texts`` does.
+    ``beside`` and ``load``: as ``read_directory`` has them.
 
     Raises:
         ConfigurationError: anything is wrong, or an assertion does not hold; it carries every finding.
