@@ -37,6 +37,7 @@ class Followed:
         """
         self._inotify = INotify(nonblocking=True)
         self._roused = asyncio.Event()
+        self._failed: OSError | None = None
         self._carried: set[int] = set()
         """Renames of files that somebody has open for writing."""
         self._settling = Settling()
@@ -76,8 +77,14 @@ class Followed:
         self._roused.set()
 
     async def _is_due(self) -> bool:
-        """Return True if documents are to be read now; False after waiting for something to happen."""
+        """Return True if documents are to be read now; False after waiting for something to happen.
+
+        Raises:
+            OSError: the directory can be watched no longer.
+        """
         self._hear()
+        if self._failed is not None:
+            raise self._failed
         self._roused.clear()
         now, due = time.monotonic(), self._settling.due()
         if due is not None and due <= now and _is_crowded():
@@ -115,9 +122,12 @@ class Followed:
 
     def _hear(self) -> None:
         at = time.monotonic()
-        for event in self._inotify.read(timeout=0):
-            self._note(event, at)
-            self._roused.set()
+        try:
+            for event in self._inotify.read(timeout=0):
+                self._roused.set()
+                self._note(event, at)
+        except OSError as error:  # no watch is left for what is new
+            self._failed = error
 
     def _note(self, event: Event, at: float) -> None:
         folders, mask = self._folders, event.mask
@@ -131,12 +141,11 @@ class Followed:
             return
         leads_to = folders.ways.get((event.wd, event.name))
         place = folders.below.get(event.wd)
-        if leads_to is not None and not mask & ENTRIES:
-            for name in sorted(leads_to):
-                self._settling.note(name, _sign(mask), at)
-        elif leads_to is not None:
+        if leads_to is not None and mask & ENTRIES:
             self._look(at)
-        elif place is not None:
+        for name in () if leads_to is None or mask & ENTRIES else sorted(leads_to):
+            self._settling.note(name, _sign(mask), at)
+        if place is not None:
             self._below(place, event, at)
 
     def _look(self, at: float, *, is_lost: bool = False) -> None:

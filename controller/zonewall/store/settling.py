@@ -70,6 +70,7 @@ class Settling:
     """What the reading under way leaves as it was."""
     _since: set[str] = field(default_factory=set)
     """What has changed since that began."""
+    _is_taken: bool = False
     _restless: set[str] = field(default_factory=set)
     """What has changed again and again while it was read."""
 
@@ -147,6 +148,7 @@ class Settling:
         self._left_out |= self._written.keys()
         self._changed &= without - self._written.keys()
         self._since = set()
+        self._is_taken = True
         taken = Taken(self._without, bool(self._reading))
         if not taken.is_any:
             self.done()
@@ -167,9 +169,13 @@ class Settling:
         self._restless |= self._since
         self._changed |= self._reading
         self._reading, self._without = set(), frozenset()
+        self._is_taken = False
 
     def done(self) -> None:
-        """Take that what was taken was read; what was seen since begins anew."""
+        """Take that what was taken was read, unless it was given back; what was seen since begins anew."""
+        if not self._is_taken:
+            return
+        self._is_taken = False
         self._reading, self._restless, self._without = set(), set(), frozenset()
         self._gone &= self._changed
         self.begun = self._last if self._changed else None

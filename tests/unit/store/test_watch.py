@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import aclosing
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pytest
 
 from zonewall.policy.files import read_files
 from zonewall.store import inotify_watch, polled_watch, settling, watch
+from zonewall.store.folders import Folders
 from zonewall.store.inotify_watch import Followed
 
 PATIENCE_S = 60.0
@@ -60,18 +61,18 @@ class Reader:
         return {texts.get(name, "") for texts in self.seen}
 
 
-def play(directory: Path, scene: Callable[[Reader], Awaitable[None]]) -> Reader:
+def play(directory: Path, scene: Callable[[Reader], Coroutine[None, None, None]]) -> Reader:
     """Follow a directory while a scene is played."""
 
     async def following() -> Reader:
         reader, stop, ready = Reader(directory), asyncio.Event(), asyncio.Event()
         task = asyncio.create_task(reader.follow(stop, ready))
         await asyncio.wait([asyncio.create_task(ready.wait()), task], return_when="FIRST_COMPLETED")
-        try:
-            await scene(reader)
-        finally:
-            stop.set()
-            await task
+        played = asyncio.ensure_future(scene(reader))
+        await asyncio.wait([played, task], return_when="FIRST_COMPLETED")
+        stop.set()
+        await task
+        await played
         return reader
 
     return asyncio.run(following())
@@ -318,6 +319,39 @@ def test_what_changed_before_it_was_waited_for_is_told(directory: Path) -> None:
                 assert await (await anext(told)).stands()
 
     asyncio.run(scene())
+
+
+def test_a_document_that_is_a_link_to_another_changes_with_it(directory: Path, tmp_path: Path) -> None:
+    (directory / "b.yaml").unlink()
+    (directory / "b.yaml").symlink_to("a.yaml")
+    (directory / "c.yaml").symlink_to(tmp_path / "elsewhere" / "c.yaml")
+
+    async def scene(reader: Reader) -> None:
+        (directory / "a.yaml").write_text("new")
+        folder_of(tmp_path / "elsewhere", "new", ("c.yaml",))
+        await until(lambda: len(reader.now) == 3 and set(reader.now.values()) == {"new"})
+        (tmp_path / "elsewhere" / "c.yaml").write_text("newer")
+        await until_text(reader, "c.yaml", "newer")
+        (directory / "b.yaml").unlink()
+        (directory / "b.yaml").write_text("by itself")
+        await until_text(reader, "b.yaml", "by itself")
+
+    play(directory, scene)
+
+
+def test_a_directory_for_which_no_watch_is_left_ends_the_following(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_: Folders) -> None:
+        raise OSError(28, "no watches left")
+
+    async def scene(_: Reader) -> None:
+        monkeypatch.setattr(Folders, "look", none_left)
+        (directory / "x").mkdir()
+        await asyncio.sleep(PATIENCE_S)
+
+    with pytest.raises(OSError, match="no watches left"):
+        play(directory, scene)
 
 
 def test_events_that_were_lost_have_everything_read(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
