@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-SHORT_S = 0.002
-"""One document that is whole, with nothing else under way, is read after so long without another sign."""
 BELIEVED_S = 0.010
-"""What was read of it is believed if nothing has happened for so long; reading takes most of it."""
+"""One document that is whole, with nothing else under way, is read at once; what was read is believed if
+nothing has happened for so long. Reading takes most of it."""
 QUIET_S = 0.05
 """As long is waited where several documents change, one has gone, or somebody waits for a processor."""
 SETTLE_S = 0.2
@@ -124,7 +123,7 @@ class Settling:
         if self._changed <= self._written.keys():
             at_rest = max(waited)
         else:
-            quiet = SHORT_S if self._is_simple and not is_crowded else QUIET_S
+            quiet = 0.0 if self._is_simple and not is_crowded else QUIET_S
             at_rest = max(min(self._last + quiet, self.begun + SETTLE_S), *waited, 0.0)
         return min(at_rest, self.begun + LONGEST_S)
 

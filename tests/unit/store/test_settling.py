@@ -10,7 +10,6 @@ from zonewall.store.settling import (
     LONGEST_S,
     QUIET_S,
     SETTLE_S,
-    SHORT_S,
     Settling,
     Sign,
     Taken,
@@ -30,10 +29,10 @@ def test_nothing_is_due_while_nothing_has_changed(settling: Settling) -> None:
     assert settling.due() is None
 
 
-def test_one_whole_document_is_due_soon_unless_somebody_waits_for_a_processor(settling: Settling) -> None:
+def test_one_whole_document_is_due_at_once_unless_somebody_waits_for_a_processor(settling: Settling) -> None:
     settling.note("a.yaml", Sign.WRITING, 1.0)
     settling.note("a.yaml", Sign.WHOLE, 1.1)
-    assert settling.due() == 1.1 + SHORT_S
+    assert settling.due() == 1.1
     assert settling.due(is_crowded=True) == 1.1 + QUIET_S
     assert settling.take(1.2) == Taken(NONE, is_any=True)
     assert settling.believed_at == 1.1 + BELIEVED_S
@@ -51,7 +50,7 @@ def test_a_second_document_or_one_that_has_gone_or_a_stranger_under_way_has_all_
     gone.note("a.yaml", Sign.GONE, 1.0)
     assert gone.due() == 1.0 + QUIET_S
     gone.note("a.yaml", Sign.WHOLE, 1.01)
-    assert gone.due() == 1.01 + SHORT_S
+    assert gone.due() == 1.01
     gone.note(".b.yaml.Xy3", Sign.WRITING, 1.011, is_document=False)
     assert gone.due() == 1.011 + QUIET_S
     everything = Settling()
@@ -81,7 +80,7 @@ def test_others_wait_for_who_writes_but_not_for_ever_and_the_half_written_one_is
     assert settling.take(3.1) == Taken(frozenset({"a.yaml"}), is_any=True)
     settling.done()
     settling.note("a.yaml", Sign.WHOLE, 4.0)
-    assert settling.due() == 4.0 + SHORT_S
+    assert settling.due() == 4.0
     assert settling.take(4.1) == Taken(NONE, is_any=True)
 
 
