@@ -1,8 +1,7 @@
-"""HTTP/1.1 as far as a control socket has use for it (RFC 9112): a question and an answer, then the end.
+"""HTTP/1.1 at a control socket: one question and its answer a connection. h11 knows what is said (RFC 9112).
 
-A library for it takes longer to be read than all else that the socket needs, and while a controller starts
-there is none. Who speaks here is the socket's owner, so that little can be meant badly; all the same what one
-question may be, and how long it may take, is bounded.
+Who speaks here is the socket's owner, so that little can be meant badly; all the same what one question may
+be, and how long it may take, is bounded.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
+import h11
+
 MOST_HEAD = 16 * 1024
 MOST_BODY = 1024 * 1024
-SAYING_S = 30.0
-"""So long a question may take to be said, and an answer to be taken."""
 _CHUNK = 256 * 1024
 
 
@@ -51,47 +50,59 @@ class Question(NamedTuple):
         return json.loads(self.body)
 
 
-async def read_question(reader: asyncio.StreamReader) -> Question | None:
-    """Return what is asked; None where nothing is.
+class Asked:
+    """One connection at which a question is heard and answered."""
 
-    Raises:
-        UnusableError: it is not HTTP, or too much.
-        OSError: the connection ended.
-    """
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-        (method, target, _), fields = _head(head, 3)
-        size = _size(fields, HTTPStatus.LENGTH_REQUIRED)
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        """Hear what ``reader`` gives."""
+        self._reader = reader
+        self._http = h11.Connection(h11.SERVER, MOST_HEAD)
+
+    async def question(self) -> Question | None:
+        """Return what is asked; None where nothing is.
+
+        Raises:
+            UnusableError: it is not HTTP, or too much.
+            OSError: the connection ended.
+        """
+        request: h11.Request | None = None
+        body, size = bytearray(), 0
+        while not isinstance(event := await self._event(), h11.EndOfMessage):
+            if isinstance(event, h11.Request):
+                request = event
+            elif isinstance(event, h11.Data):
+                size += len(event.data)
+                # What is too much is heard to its end, so that who says it comes to hear the answer.
+                body += event.data if size <= MOST_BODY else b""
+            else:
+                return None
         if size > MOST_BODY:
-            await _discard(reader, size)
             raise UnusableError(
                 "that is too much at once; say it in several parts", HTTPStatus.REQUEST_ENTITY_TOO_LARGE
             )
-        body = await reader.readexactly(size)
-    except asyncio.LimitOverrunError:
-        raise UnusableError("that is too long for a request") from None
-    except asyncio.IncompleteReadError as error:
-        if error.partial:
-            raise UnusableError("the request ends in its middle") from None
-        return None
-    parts = urlsplit(target)
-    return Question(method, parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), body)
+        assert request is not None
+        parts = urlsplit(request.target.decode("latin-1"))
+        words = dict(parse_qsl(parts.query, keep_blank_values=True))
+        return Question(request.method.decode("latin-1"), parts.path, words, bytes(body))
 
+    async def _event(self) -> object:
+        try:
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                self._http.receive_data(await self._reader.read(_CHUNK))
+        except h11.RemoteProtocolError as error:
+            raise UnusableError(f"that is no request: {error}", HTTPStatus(error.error_status_hint)) from None
+        return event
 
-def answer(status: HTTPStatus, document: Any) -> bytes:
-    """Return an answer in bytes.
+    def answer(self, status: HTTPStatus, document: Any) -> bytes:
+        """Return an answer in bytes.
 
-    Raises:
-        TypeError, ValueError: the document has no form in JSON.
-    """
-    body = json.dumps(document).encode()
-    lines = (
-        f"HTTP/1.1 {status.value} {status.phrase}",
-        "Content-Type: application/json; charset=utf-8",
-        f"Content-Length: {len(body)}",
-        "Connection: close",
-    )
-    return "\r\n".join((*lines, "", "")).encode() + body
+        Raises:
+            TypeError, ValueError: the document has no form in JSON.
+        """
+        body = json.dumps(document).encode()
+        fields = [("Content-Type", "application/json; charset=utf-8"), *_sized(body), _CLOSE]
+        head = h11.Response(status_code=status.value, reason=status.phrase, headers=fields)
+        return _sent(self._http, head, body)
 
 
 def ask(path: Path, method: str, target: str, body: bytes | None, within_s: float) -> Any:
@@ -102,51 +113,38 @@ def ask(path: Path, method: str, target: str, body: bytes | None, within_s: floa
         ValueError: it is no answer.
     """
     until = time.monotonic() + within_s
-    lines = [f"{method} {target} HTTP/1.1", "Host: controller", "Connection: close"]
-    if body is not None:
-        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    http = h11.Connection(h11.CLIENT, MOST_HEAD)
+    said = [] if body is None else [("Content-Type", "application/json"), *_sized(body)]
+    request = h11.Request(method=method, target=target, headers=[("Host", "controller"), _CLOSE, *said])
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as speaking:
         speaking.settimeout(within_s)
         speaking.connect(str(path))
         # Who does not hear it to its end may have answered all the same.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            speaking.sendall("\r\n".join((*lines, "", "")).encode() + (body or b""))
+            speaking.sendall(_sent(http, request, body or b""))
         parts: list[bytes] = []
-        while True:
-            speaking.settimeout(max(0.001, until - time.monotonic()))
-            part = speaking.recv(_CHUNK)
-            if not part:
-                break
-            parts.append(part)
-    head, end, said = b"".join(parts).partition(b"\r\n\r\n")
-    if not end:
-        raise UnusableError("the answer ends in its middle")
-    _, fields = _head(head, 2)
-    if len(said) != _size(fields, HTTPStatus.BAD_GATEWAY):
-        raise UnusableError("the answer is not as long as it says")
-    return json.loads(said)
+        try:
+            while not isinstance(event := http.next_event(), h11.EndOfMessage):
+                if event is h11.NEED_DATA:
+                    speaking.settimeout(max(0.001, until - time.monotonic()))
+                    http.receive_data(speaking.recv(_CHUNK))
+                elif isinstance(event, h11.Data):
+                    parts.append(bytes(event.data))
+                elif isinstance(event, h11.ConnectionClosed):
+                    raise UnusableError("there is no answer")
+        except h11.RemoteProtocolError as error:
+            raise UnusableError(f"that is no answer: {error}") from None
+    return json.loads(b"".join(parts))
 
 
-def _head(head: bytes, words: int) -> tuple[list[str], dict[str, str]]:
-    """Return the first line's words, at least so many, and the fields by their names in small letters."""
-    first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
-    found = first.split(" ", 2)
-    if len(found) < words or "HTTP/1." not in first:
-        raise UnusableError("that is not HTTP/1.1")
-    fields = (line.partition(":") for line in lines)
-    return found, {name.strip().lower(): value.strip() for name, _, value in fields}
+_CLOSE = ("Connection", "close")
 
 
-def _size(fields: Mapping[str, str], unless_said: HTTPStatus) -> int:
-    if "transfer-encoding" in fields:
-        raise UnusableError("say its length (Content-Length)", unless_said)
-    size = fields.get("content-length", "0")
-    if not (size.isascii() and size.isdigit() and len(size) < 16):
-        raise UnusableError("Content-Length is a number")
-    return int(size)
+def _sized(body: bytes) -> list[tuple[str, str]]:
+    return [("Content-Length", str(len(body)))]
 
 
-async def _discard(reader: asyncio.StreamReader, size: int) -> None:
-    """Hear what will not be used, so that who says it comes to hear the answer."""
-    while size > 0 and (part := await reader.read(_CHUNK)):
-        size -= len(part)
+def _sent(http: h11.Connection, head: h11.Request | h11.Response, body: bytes) -> bytes:
+    """Return a message in bytes."""
+    events = (head, h11.Data(data=body), h11.EndOfMessage()) if body else (head, h11.EndOfMessage())
+    return b"".join(http.send(event) or b"" for event in events)

@@ -9,14 +9,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from socket import SO_PEERCRED, SOL_SOCKET
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from zonewall.api.alone import refuse_second
-from zonewall.api.http import MOST_HEAD, SAYING_S, Question, UnusableError, answer, read_question
 from zonewall.errors import ZonewallError
 from zonewall.store.private_socket import private_socket
+
+if TYPE_CHECKING:
+    from zonewall.api.http import Question
+
+SAYING_S = 30.0
+"""So long a question may take to be said, and an answer to be taken."""
 
 _Said = tuple[HTTPStatus, dict[str, Any]]
 
@@ -61,7 +66,7 @@ class ControlServer:
         except OSError as error:
             reason = error.strerror or error
             raise ZonewallError(f"{self._socket}: {reason}; say another place with --socket") from error
-        self._server = await asyncio.start_unix_server(self._serve, sock=made, limit=MOST_HEAD)
+        self._server = await asyncio.start_unix_server(self._serve, sock=made)
 
     async def stop(self) -> None:
         """Close the socket and take it away; who has not been answered yet is hung up on."""
@@ -79,27 +84,32 @@ class ControlServer:
         self._speaking.add(task)
         task.add_done_callback(self._speaking.discard)
         try:
+            writer.write(await self._answered(reader, _caller(writer)))
             async with asyncio.timeout(SAYING_S):
-                question = await _heard(reader)
-            if question is not None:
-                writer.write(await self._answered(question, _caller(writer)))
-                async with asyncio.timeout(SAYING_S):
-                    await writer.drain()
+                await writer.drain()
         except OSError:
             pass  # a TimeoutError, too: nobody is there to be told
         finally:
             writer.close()
 
-    async def _answered(self, question: Question | UnusableError, who: str) -> bytes:
+    async def _answered(self, reader: asyncio.StreamReader, who: str) -> bytes:
         """Return the answer to what is asked; what nobody foresaw is a failure of the controller's own."""
-        if isinstance(question, UnusableError):
-            return answer(question.status, {"error": str(question)})
+        from zonewall.api.http import Asked, UnusableError  # noqa: PLC0415 - not while the controller starts
+
+        asked = Asked(reader)
         try:
-            return answer(*await self._answer(question, who))
+            async with asyncio.timeout(SAYING_S):
+                question = await asked.question()
+        except UnusableError as error:
+            return asked.answer(error.status, {"error": str(error)})
+        if question is None:
+            return b""
+        try:
+            return asked.answer(*await self._answer(question, who))
         except Exception as error:
             _log.exception("request_failed", path=question.path)
             said = f"the controller failed at it: {type(error).__name__}; its log says where"
-            return answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": said})
+            return asked.answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": said})
 
     async def _answer(self, question: Question, who: str) -> _Said:
         match question.method, question.path.strip("/").split("/"):
@@ -127,14 +137,6 @@ class ControlServer:
             return HTTPStatus.OK, await self._tell(name, words)
         except (ZonewallError, ConnectionError, TimeoutError) as error:
             return HTTPStatus.BAD_REQUEST, {"error": str(error) or type(error).__name__}
-
-
-async def _heard(reader: asyncio.StreamReader) -> Question | UnusableError | None:
-    """Return what is asked, or why that cannot be answered; None where nothing is."""
-    try:
-        return await read_question(reader)
-    except UnusableError as error:
-        return error
 
 
 def _caller(writer: asyncio.StreamWriter) -> str:

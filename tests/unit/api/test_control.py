@@ -147,26 +147,28 @@ def spoken(socket: Path, *parts: bytes) -> list[bytes]:
 
 
 def test_what_is_no_question_is_refused_with_the_reason_and_the_next_one_answered(tmp_path: Path) -> None:
-    post = b"POST /act/add HTTP/1.1\r\n"
-    *refused, nothing, good = spoken(
+    host = b"Host: controller\r\n"
+    post, get = b"POST /act/add HTTP/1.1\r\n" + host, b"GET /status HTTP/1.1\r\n" + host
+    *refused, nothing, chunked, good = spoken(
         tmp_path / "s",
         b"\x06\x00\x00\x08\r\n\r\n",
-        b"GET /status HTTP/1.1\r\nX: " + b"x" * 100_000,
-        b"GET /status HTTP/1.1\r\n",
+        get + b"X: " + b"x" * 100_000,
+        get,
         post + b"Content-Length: 9\r\n\r\n{}",
         post + b"Content-Length: -1\r\n\r\n{}",
-        post + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-        b"GET /etc/passwd HTTP/1.1\r\n\r\n",
-        b"DELETE /status HTTP/1.1\r\n\r\n",
+        post + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"GET /etc/passwd HTTP/1.1\r\n" + host + b"\r\n",
+        b"DELETE /status HTTP/1.1\r\n" + host + b"\r\n",
         b"",
+        post + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
         b"GET /status HTTP/1.0\r\n\r\n",
     )
-    said = [b"not HTTP", b"too long", b"in its middle", b"in its middle", b"a number", b"say its length"]
-    said += [b"no such thing", b"no such thing"]
+    said = [b"that is no request"] * 6 + [b"no such thing"] * 2
     for reason, answer in zip(said, refused, strict=True):
         assert answer.startswith(b"HTTP/1.1 4")
         assert reason in answer
     assert nothing == b""
+    assert b" 200 " in chunked
     assert good.startswith(b"HTTP/1.1 200 OK\r\n")
     assert good.endswith(b'\r\n\r\n{"is": "well"}')
 
@@ -213,7 +215,7 @@ def test_a_stop_waits_for_nobody_who_has_not_been_answered(tmp_path: Path) -> No
         server = ControlServer(tmp_path / "s", dict, for_ever, _look)
         await server.start()
         reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
-        writer.write(b"POST /act/add HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")
+        writer.write(b"POST /act/add HTTP/1.1\r\nHost: c\r\nContent-Length: 2\r\n\r\n{}")
         await begun.wait()
         await server.stop()
         writer.close()
