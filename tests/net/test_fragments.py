@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 from topologies.lab import Machine
 
+from support.cut_records import wait_for_cuts
 from support.demo_site import acme
 from support.site import Site
 
@@ -96,6 +97,14 @@ def test_big_datagrams_end_with_the_rule_that_let_them_through(site: Site, famil
             caller.sendto(BIG, target)
             listener.sendto(BIG, peer)
             assert (received(listener, SILENCE_S), received(caller, SILENCE_S)) == (None, None)
+            here = (address(client, family), caller.getsockname()[1])
+            told = wait_for_cuts(
+                site, 1, lambda one: (one["source"]["address"], one["source"]["service"]) == here
+            )
+            ends = [
+                (one["by"], one["destination"]["endpoint"], one["destination"]["service"]) for one in told
+            ]
+            assert ends == [("acme/application/stop", "acme/web2", 5005)]
         finally:
             site.change(acme=acme())
         caller.sendto(BIG, target)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from topologies.lab import Host
 
+from support.cut_records import cut_connections
 from support.shop import (
     BULK,
     PAIRS,
@@ -127,13 +127,6 @@ def test_a_revoked_rule_ends_its_transfers_on_every_bridge_and_they_live_on_when
 def endpoints(cut: dict[str, Any]) -> tuple[str, str]:
     """Return between whom it was."""
     return cut["source"]["endpoint"], cut["destination"]["endpoint"]
-
-
-def cut_connections(site: Site) -> list[dict[str, Any]]:
-    """Return what the journal tells of connections that were cut, oldest first."""
-    done = site.command("journal", "--state", str(site.state), "--kind", "cut", "--output", "json")
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line)["details"] for line in done.stdout.splitlines()]
 
 
 def is_transfer(cut: dict[str, Any]) -> bool:

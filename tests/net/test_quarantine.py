@@ -12,6 +12,7 @@ import pytest
 from topologies.frames import rarp
 from topologies.probes import EchoServer, Stream, probe_ping, probe_tcp
 
+from support.cut_records import wait_for_cuts
 from support.demo_site import SharedSite, acme, inventory
 from support.raw_probes import Knock, captures, mark, send
 
@@ -56,17 +57,6 @@ def journal(site: SharedSite, *words: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def whom_isolation_cut_off(site: SharedSite, isolated: str, most: int) -> list[tuple[str, int]]:
-    """Return who had connections to whom was isolated, each record, as soon as there are so many."""
-    deadline = time.monotonic() + DEAD_S
-    while True:
-        told = [one["details"] for one in journal(site, "--kind", "cut", "--vm", isolated)]
-        told = [one for one in told if one.get("isolated") == [isolated]]
-        if len(told) >= most or time.monotonic() > deadline:
-            return sorted((one["source"]["endpoint"], one["destination"]["service"]) for one in told)
-        time.sleep(0.1)
-
-
 @pytest.fixture
 def remediation(site: SharedSite) -> Iterator[None]:
     """The provider lets isolated machines reach acme/db2; its service answers."""
@@ -98,8 +88,9 @@ def test_by_hand_live_connections_are_cut_only_remediation_is_reached_and_releas
         assert done.returncode == 0, done.stderr
         assert is_cut(local)
         assert is_cut(far)
-        told = whom_isolation_cut_off(site, "acme/web1", 2)
-        assert told == [("acme/batch1", 8000), ("acme/web2", 8001)]
+        told = wait_for_cuts(site, 2, lambda one: one.get("isolated") == ["acme/web1"], "--vm", "acme/web1")
+        ends = sorted((one["source"]["endpoint"], one["destination"]["service"]) for one in told)
+        assert ends == [("acme/batch1", 8000), ("acme/web2", 8001)]
         assert state_of(site, "acme/web1", "hv1") == "quarantined"
         assert probe_ping(site.machines["acme-batch1"], "10.0.0.1") == "drop"
         assert probe_tcp(web, "10.0.0.2", 80, 0.3) == "drop"

@@ -1,7 +1,8 @@
-"""On a real switch: where more connections are cut than are told, copies and answers of all still leave."""
+"""On a real switch: what is cut is told once; where more is cut than told, copies of all still leave."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,13 @@ import pytest
 from support.compiled import SECOND, TARGETS, CompiledFleet
 from support.configurations import configure, endpoint, mirror, probe, rule, tenant, tier
 from support.dummy import DummySwitch, running_dummy_switch
+from support.fragments import big, cut
 from support.packets import build
 from zonewall.flows.render import render_program
 from zonewall.flows.simulate.packet import Packet
 from zonewall.pipeline.stages.cut import CUT_METER
+from zonewall.pipeline.tables import CUT, PARTED
+from zonewall.placement.model import BindingState
 from zonewall.policy.model import Configuration
 from zonewall.values.names import EndpointKey
 
@@ -74,3 +78,42 @@ def test_a_copy_of_each_packet_leaves_whether_its_connections_end_is_told_or_not
         switch.inject(f"b{port}", build(packet))
     assert switch.captured(f"b{fleet.places[SERVER][1]}") == []
     assert len(switch.captured(f"b{TARGETS + 1}")) == MANY
+
+
+def told(switch: DummySwitch) -> int:
+    """Return how many packets have come to a flow that tells of a connection's end."""
+    switch.appctl("revalidator/purge")
+    flows = "".join(switch.ofctl("dump-flows", "brB", f"table={table.number}") for table in (CUT, PARTED))
+    return sum(int(found) for found in re.findall(r"n_packets=(\d+),.*controller\(", flows))
+
+
+def frames(packet: Packet, in_parts: bool) -> list[bytes]:
+    return cut(big(packet, 3000)) if in_parts else [build(packet)]
+
+
+@pytest.mark.parametrize("in_parts", [False, True], ids=["whole", "in fragments"])
+@pytest.mark.parametrize("isolated", [None, SERVER], ids=["its rule goes", "its server is isolated"])
+def test_a_connection_that_is_cut_is_told_once_whatever_its_datagrams_size(
+    switch: DummySwitch, in_parts: bool, isolated: EndpointKey | None
+) -> None:
+    before = CompiledFleet(shop("allow"))
+    load(switch, before)
+    port, server = (f"b{before.places[end][1]}" for end in (CLIENT, SERVER))
+    packet, other = connections(before)[:2]
+    for frame in frames(packet, in_parts):
+        switch.inject(port, frame)
+    assert len(switch.captured(server)) == len(frames(packet, in_parts))
+
+    states = {} if isolated is None else {isolated: BindingState.QUARANTINED}
+    after = CompiledFleet(
+        shop("allow" if isolated else "drop"), numbering=before.policy.numbering, states=states
+    )
+    load(switch, after)
+    counts = []
+    for one in (other, packet, packet):
+        for frame in frames(one, in_parts):
+            switch.inject(port, frame)
+        counts.append(told(switch))
+
+    assert switch.captured(server) == []
+    assert counts == [0, 1, 1]

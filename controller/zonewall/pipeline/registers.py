@@ -66,6 +66,9 @@ GATHERED: Final = register("gathered", 13, 16, 1)
 """A datagram's fragments go on together, with what its first one was judged to be."""
 FRESH: Final = register("fresh", 13, 17, 1)
 """Its connection has not been answered yet; kept because gathering fragments changes ct_state."""
+HAD: Final = register("had", 13, 18, 2)
+"""What a datagram's connection was remembered by, kept because gathering its fragments changes ct_label."""
+HAD_RULE: Final = register("had_rule", 14)
 
 LABEL_RULE: Final = Field("label_rule", "ct_label", 0, 32, 128)
 LABEL_SRC: Final = Field("label_src_identity", "ct_label", 32, 32, 128)
@@ -94,6 +97,10 @@ REJECT: Final = 3
 OUTSIDE_BIT: Final = 0x80000000
 """Set in the identity of every outside address."""
 
+HAD_BEGUN: Final = 1
+HAD_ENDED: Final = 2
+"""Values of ``had``: the connection had been allowed; that it no longer is has been told. 0: neither."""
+
 VIA_LOCAL: Final = 0
 VIA_UPLINK: Final = 4095
 
@@ -112,7 +119,7 @@ FIELDS: Final = (
     SRC_QUARANTINED, DST_QUARANTINED, SRC_LOCAL, TAKE_UP, UNTRACKED, ANSWER, SRC_MOVED, DST_MOVED, TURNED,
     CHAIN, DST_ENDPOINT, OUT_PORT,
     TRACK_ZONE, MIRROR_ALLOWED, MIRROR_DROPPED, MIRROR_DUE, MIRROR_SENT, MIRROR_STEP, MIRROR_PICK,
-    PATH, ARRIVED, PICK, LEG_VLAN, GATHER_ZONE, GATHERED, FRESH, LOGGED, LOG_KNOWN, LOG_DUE,
+    PATH, ARRIVED, PICK, LEG_VLAN, GATHER_ZONE, GATHERED, FRESH, HAD, HAD_RULE, LOGGED, LOG_KNOWN, LOG_DUE,
     LABEL_RULE, LABEL_SRC, LABEL_DST, LABEL_CHAIN, LABEL_TURNED, LABEL_BEGUN, LABEL_FIRST_MAC,
     LABEL_OTHER_MAC,
 )  # fmt: skip

@@ -191,9 +191,11 @@ ACT: Final = Table(
     "act",
     23,
     "Carry the verdict out, of a datagram's fragments together: allow, drop, reject; undecided drops.",
-    ("verdict", "ct_state", "origin", "gathered", "ip_frag", "eth_type", "ip_proto", "label_begun"),
+    (
+        "verdict", "ct_state", "origin", "gathered", "ip_frag", "eth_type", "ip_proto", "label_begun", "had",
+    ),
     ("modify", "reject", "admit", "cut"),
-)
+)  # fmt: skip
 MODIFY: Final = Table(
     "modify",
     24,
@@ -225,7 +227,7 @@ COMMIT: Final = Table(
     "Remember a new connection with its rule and both identities.",
     (
         "fresh", "gathered", "chain", "eth_type", "take_up", "untracked", "turned", "logged", "ct_state",
-        "label_begun",
+        "label_begun", "had", "origin",
     ),
     ("chain", "log_commit"),
 )  # fmt: skip
@@ -353,7 +355,7 @@ CUT: Final = Table(
     "cut",
     48,
     "Tell the controller that a connection was cut, once, by the bridge's own meter for such reports.",
-    ("eth_type",),
+    ("eth_type", "ip_frag"),
 )
 ISOLATED: Final = Table(
     "isolated",

@@ -14,12 +14,17 @@ from zonewall.openflow.events import PacketIn
 from zonewall.pipeline.cookie import Reason
 from zonewall.pipeline.registers import (
     ANSWER,
+    DST_IDENTITY,
     DST_QUARANTINED,
+    HAD,
+    HAD_BEGUN,
+    HAD_RULE,
     LABEL_DST,
     LABEL_RULE,
     LABEL_SRC,
     REJECT,
     RULE,
+    SRC_IDENTITY,
     SRC_QUARANTINED,
     VERDICT,
 )
@@ -64,7 +69,7 @@ class Cuts:
             return
         if value_of(event, ANSWER):
             ends = ends.turned()
-        number = event.label >> LABEL_RULE.low & LABEL_RULE.ones
+        number, _, _ = _remembered(event)
         now_s = time.monotonic()
         if self._is_known((number, ends), bridge, now_s):
             return
@@ -73,14 +78,15 @@ class Cuts:
             return
         self._told[number, ends] = (now_s, bridge, {bridge})
         self._of[bridge] += 1
-        self._record(bridge, event, number, ends)
+        self._record(bridge, event, ends)
 
-    def _record(self, bridge: BridgeKey, event: PacketIn, number: int, ends: PacketEnds) -> None:
+    def _record(self, bridge: BridgeKey, event: PacketIn, ends: PacketEnds) -> None:
+        number, source_identity, destination_identity = _remembered(event)
         names = self._naming.current()
         rule = names.rules.get(number, str(number))
         by = names.rules.get(value_of(event, RULE))
-        source = names.end(ends.source, event.label >> LABEL_SRC.low & LABEL_SRC.ones)
-        destination = names.end(ends.destination, event.label >> LABEL_DST.low & LABEL_DST.ones)
+        source = names.end(ends.source, source_identity)
+        destination = names.end(ends.destination, destination_identity)
         both = zip((source, destination), _isolated(event), strict=True)
         isolated = [str(end["endpoint"]) for end, flag in both if flag and end["endpoint"]]
         details: dict[str, Any] = {
@@ -133,3 +139,16 @@ def _isolated(event: PacketIn) -> tuple[bool, bool]:
         return False, False
     flags = (bool(value_of(event, SRC_QUARANTINED)), bool(value_of(event, DST_QUARANTINED)))
     return flags[::-1] if value_of(event, ANSWER) else flags
+
+
+def _remembered(event: PacketIn) -> tuple[int, int, int]:
+    """Return what the connection was remembered by: the rule's number and both identities'.
+
+    Of a datagram in fragments registers say it, the identities as they are now.
+    """
+    if value_of(event, HAD) == HAD_BEGUN:
+        return value_of(event, HAD_RULE), value_of(event, SRC_IDENTITY), value_of(event, DST_IDENTITY)
+    rule, source, destination = (
+        event.label >> one.low & one.ones for one in (LABEL_RULE, LABEL_SRC, LABEL_DST)
+    )
+    return rule, source, destination

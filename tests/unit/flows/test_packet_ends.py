@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 from hypothesis import given
@@ -33,6 +34,24 @@ def test_what_is_cut_off_or_has_no_ports_shows_none() -> None:
     assert packet_ends(MACS + b"\x08\0" + TCP4[:20]) == PacketEnds(6, V4.source, V4.destination)
     icmp = TCP4[:9] + b"\x01" + TCP4[10:]
     assert packet_ends(MACS + b"\x08\0" + icmp) == PacketEnds(1, V4.source, V4.destination)
+
+
+def test_a_first_fragment_shows_its_ports_a_later_one_none() -> None:
+    udp6 = PacketEnds(17, ip_address("fd00::1"), ip_address("fd00::2"), 53, 99)
+    for at, is_first in ((0, True), (175, False)):
+        more4 = TCP4[:6] + (0x2000 | at).to_bytes(2, "big") + TCP4[8:]
+        more6 = (
+            UDP6[:6]
+            + b"\x2c"
+            + UDP6[7:40]
+            + b"\x11\0"
+            + (at << 3 | 1).to_bytes(2, "big")
+            + bytes(4)
+            + UDP6[40:]
+        )
+        for word, frame, whole in ((b"\x08\0", more4, V4), (b"\x86\xdd", more6, udp6)):
+            found = packet_ends(MACS + word + frame)
+            assert found == (whole if is_first else replace(whole, sport=None, dport=None))
 
 
 @given(st.binary(max_size=80), st.sampled_from([b"\x08\0", b"\x86\xdd", b"\x08\x06", b"\x81\0", b""]))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from support.compiled import CompiledFleet, Seen, in_parts
 from support.configurations import configure, endpoint, probe, rule, tenant, tier, zone
+from zonewall.intent.numbering import Kind
 from zonewall.intent.semantics import Probe
+from zonewall.pipeline.registers import HAD_RULE
 from zonewall.placement.model import BindingState
 from zonewall.policy.model import Configuration, Rule
 from zonewall.values.names import EndpointKey
@@ -120,6 +123,57 @@ def test_another_association_of_the_same_two_is_no_part_of_one_that_was_allowed(
     assert begun(fleet, asked("sctp/5000")).arrived
 
     assert not begun(fleet, asked("sctp/5001")).cut
+
+
+def in_fragments(fleet: CompiledFleet, what: Probe) -> Seen:
+    port, packet = fleet.entering(what, *fleet.addresses(what))
+    return fleet.send(port, *in_parts(packet, 3))
+
+
+@pytest.mark.parametrize("service", ["udp/53", "icmp/8/0"])
+@pytest.mark.parametrize("first", [begun, in_fragments], ids=["began whole", "began in fragments"])
+@pytest.mark.parametrize("answered", [True, False], ids=["answered", "not answered"])
+@pytest.mark.parametrize("gone", [[], ["drop"], ["reject"]], ids=["default", "drop", "reject"])
+def test_a_connection_whose_fragments_are_refused_is_told_once_and_with_its_rule(
+    service: str, first: Callable[[CompiledFleet, Probe], Seen], answered: bool, gone: list[str]
+) -> None:
+    fleet = CompiledFleet(acme(LET))
+    connection = asked(service)
+    assert first(fleet, connection).arrived
+    if answered:
+        assert sent(fleet, connection, back=True).arrived
+
+    fleet = followed(fleet, acme(*(rule("no", "web", "db", action) for action in gone)))
+    told = [in_fragments(fleet, connection) for _ in range(2)]
+
+    assert [(seen.arrived, seen.cut) for seen in told] == [([], True), ([], False)]
+    (copy,) = told[0].told
+    assert copy.packet["ip_frag"] == 1
+    assert copy.registers[HAD_RULE.base] == fleet.policy.number(Kind.RULE, "acme/t/let")
+    assert not begun(fleet, connection).cut
+
+
+def test_fragments_that_are_allowed_again_and_cut_again_are_told_again() -> None:
+    fleet = CompiledFleet(acme(LET))
+    connection = asked("udp/53")
+    assert in_fragments(fleet, connection).arrived
+    assert sent(fleet, connection, back=True).arrived
+
+    told = []
+    for _ in range(2):
+        fleet = followed(fleet, acme())
+        told.append(in_fragments(fleet, connection).cut)
+        fleet = followed(fleet, acme(LET))
+        assert in_fragments(fleet, connection).arrived
+
+    assert told == [True, True]
+
+
+def test_fragments_of_what_was_never_allowed_are_not_told() -> None:
+    fleet = CompiledFleet(acme(LET))
+    assert begun(fleet, asked("udp/53")).arrived
+
+    assert not in_fragments(fleet, asked("udp/54")).cut
 
 
 @pytest.mark.parametrize("protocol", SERVICE)

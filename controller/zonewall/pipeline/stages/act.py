@@ -62,7 +62,7 @@ from zonewall.pipeline.registers import (
     VIA_UPLINK,
 )
 from zonewall.pipeline.stages.classify import reject_meter
-from zonewall.pipeline.stages.cut import cut_flows
+from zonewall.pipeline.stages.cut import cut_flows, had_been
 from zonewall.pipeline.tables import ACT, ADMIT, MIRROR_EMIT, MODIFY, REJECT_TABLE
 
 REJECT_RATE_PPS = 10
@@ -87,6 +87,8 @@ def act_flows(intent: BridgeIntent) -> Iterator[Flow]:
         first = (family, (IP_FRAG, 1, None), (GATHERED, 0, None))
         gather = (SetField(GATHERED, 1), Ct(zone=GATHER_ZONE, table=ACT))
         yield flow(ACT, 200, first, *kept, *gather, category=Category.TRACK)
+        for more, known, had in had_been():
+            yield flow(ACT, 200 + more, (*first, *known), *kept, *had, *gather, category=Category.TRACK)
     # Before what is told of refused packets, so that allowed ones are not asked for it.
     yield flow(ACT, 180, ((VERDICT, ALLOW, None), (GATHERED, 1, None)), Goto(MODIFY))
     yield flow(ACT, 170, ((VERDICT, ALLOW, None),), *kept, Goto(MODIFY))

@@ -31,11 +31,17 @@ from zonewall.pipeline.packet_fields import CT_INV, CT_NEW, CT_REL, CT_RPL, CT_R
 from zonewall.pipeline.registers import (
     ANSWER,
     BANK,
+    CHAIN,
     DROP,
     FROM_ENDPOINT,
     FROM_UPLINK,
     GATHERED,
+    HAD,
+    HAD_BEGUN,
+    HAD_ENDED,
+    HAD_RULE,
     LABEL_BEGUN,
+    LABEL_RULE,
     LABEL_TURNED,
     ORIGIN,
     REJECT,
@@ -76,20 +82,38 @@ def cut_flows(intent: BridgeIntent, copies: tuple[Action, ...]) -> Iterator[Flow
             yield flow(ACT, 160, (decided, family, (IP_PROTO, 132, None)), *copy, *answer)
             answered: tuple[Action, ...] = (Resubmit(REJECT_TABLE),) if verdict == REJECT else ()
             for origin in (FROM_ENDPOINT, FROM_UPLINK):
-                begun = (decided, family, state, (ORIGIN, origin, None), (LABEL_BEGUN, 1, None))
-                match = (*begun, (GATHERED, 0, None))
-                yield flow(ACT, 150, match, *copy, *answered, Goto(CUT), category=Category.TRACK)
+                here = (decided, family, (ORIGIN, origin, None))
+                whole = (*here, state, (LABEL_BEGUN, 1, None), (GATHERED, 0, None))
+                for match in (whole, (*here, (HAD, HAD_BEGUN, None), (GATHERED, 1, None))):
+                    yield flow(ACT, 150, match, *copy, *answered, Goto(CUT), category=Category.TRACK)
+
+
+def had_been() -> Iterator[tuple[int, tuple[Condition, ...], tuple[Action, ...]]]:
+    """Yield how a first fragment keeps what its connection is remembered by: more priority, match, actions.
+
+    Only what has its fragments' connection in its label: no error about one, and no SCTP.
+    """
+    known = state_condition(0, CT_INV | CT_REL)
+    yield 4, (known, (LABEL_BEGUN, 1, None)), (SetField(HAD, HAD_BEGUN), Move(LABEL_RULE, HAD_RULE))
+    yield (
+        2,
+        (state_condition(0, CT_NEW | CT_INV | CT_REL), (LABEL_BEGUN, 0, None)),
+        (SetField(HAD, HAD_ENDED),),
+    )
+    yield 6, ((IP_PROTO, 132, None),), ()
 
 
 def report_flows(intent: BridgeIntent) -> Iterator[Flow]:
     """Yield the flows of cut: what its meter stops is a report, for copies and answers have left before.
 
-    In a table of its own, as Open vSwitch takes a meter before all other actions of a flow only.
+    In a table of its own, as Open vSwitch takes a meter before all other actions of a flow only. A datagram's
+    fragments take the mark away together, or leave it where the meter stops the first, which has the ports.
     """
     if intent.judges:
         unmark = remembered((SetField(LABEL_BEGUN, 0),))
         tell = ToController(bytes([Reason.CUT]), max_len=CUT_BYTES)
         for family in (IPV4, IPV6):
+            yield flow(CUT, 110, (family, (IP_FRAG, 2, 2)), unmark, category=Category.TRACK)
             yield flow(CUT, 100, (family,), Meter(CUT_METER), unmark, tell, category=Category.TRACK)
 
 
@@ -132,6 +156,10 @@ def marks_again() -> Iterator[tuple[tuple[Condition, ...], tuple[Action, ...]]]:
     known = (state_condition(0, CT_NEW | CT_INV | CT_REL), (LABEL_BEGUN, 0, None), (GATHERED, 0, None))
     for family in (IPV4, IPV6):
         yield (*known, family), (mark,)
+        for origin in (FROM_ENDPOINT, FROM_UPLINK):
+            # Fragments wait but once in one pass: those that a chain remembers are left out.
+            together = ((HAD, HAD_ENDED, None), (GATHERED, 1, None), (CHAIN, 0, None), (ORIGIN, origin, None))
+            yield (*together, family), (mark,)
 
 
 def cut_meters(intent: BridgeIntent) -> Iterator[MeterEntry]:
