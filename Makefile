@@ -1,6 +1,6 @@
 # Every target sets up what it needs by itself; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test conformance bench lint docs
+.PHONY: help setup demo test conformance chaos bench lint docs
 
 PYTHON := .venv/bin/python
 
@@ -9,6 +9,7 @@ ALONE := tests/net/test_no_disruption.py tests/net/test_flood.py tests/net/test_
 	tests/service/test_limits.py tests/service/test_closed_loop.py
 CONFIGURATIONS ?= 3000
 SEED ?= random
+RUNS ?= 20
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -27,6 +28,10 @@ conformance: setup ## run the cases that others wrote, and CONFIGURATIONS=3000 g
 	@ZONEWALL_CONFIGURATIONS=$(CONFIGURATIONS) $(PYTHON) -m pytest -o timeout=14400 --hypothesis-seed=$(SEED) tests/conformance \
 	  tests/property/test_compiled_equals_policy.py tests/property/test_assertions.py tests/property/test_lint.py \
 	  tests/ovs/test_compiled_on_switch.py tests/ovs/test_simulator_equals_switch.py
+
+chaos: setup ## do faults of every kind to a fleet under traffic, RUNS=20 times from SEED=random on (as root)
+	@ZONEWALL_CHAOS=$(RUNS) ZONEWALL_CHAOS_SEED=$(if $(filter random,$(SEED)),$$(shuf -i 1-99999 -n 1),$(SEED)) $(PYTHON) -m pytest -s \
+	  tests/net/test_chaos.py
 
 bench: ## measure, and write bench/results.json
 	@bash scripts/setup test,bench

@@ -44,12 +44,12 @@ def edit(chaos: Chaos) -> None:
 
 def new_rule(chaos: Chaos) -> dict[str, Any]:
     pick, number = chaos.random, chaos.random.randrange(1000)
-    while any(one["name"] == f"r{number}" for one in chaos.wishes.rules):
+    while any(one["name"] == f"x{number}" for one in chaos.wishes.rules):
         number += 1
     zones = ["web", "db", "roam", "other", *chaos.wishes.zones]
     chaos.wishes.zones.setdefault("roam", {"labels": {"role": "roam"}})
     rule = {
-        "name": f"r{number}", "from": pick.choice(zones), "to": pick.choice(zones),
+        "name": f"x{number}", "from": pick.choice(zones), "to": pick.choice(zones),
         "services": [f"tcp/{pick.randrange(100, 200)}", f"udp/{pick.randrange(100, 200)}"],
         "action": pick.choice(("allow", "allow", "drop", "reject", "pass")),
     }  # fmt: skip
@@ -262,7 +262,10 @@ def stop_switch(chaos: Chaos) -> None:
 
 
 def restart_database(chaos: Chaos) -> None:
-    chaos.some_host().switch.restart_database()
+    """End the host's database and start it anew: its switch stands still while it reads it again."""
+    host = chaos.some_host()
+    chaos.disturbed.add(host.short_name)
+    host.switch.restart_database()
 
 
 def kill_controller(chaos: Chaos) -> None:
@@ -353,3 +356,9 @@ FAULTS: dict[Callable[[Chaos], None], int] = {
     pull_cable: 1,
 }
 """How often each is done beside the others."""
+
+QUICK: dict[Callable[[Chaos], None], int] = dict.fromkeys(
+    (edit, exchange, plug, swap_numbers, isolate, delete_flows, change_flow, add_flow, groups_and_meters,
+     restart_switch, kill_controller, connect_anew), 1
+)  # fmt: skip
+"""Those after which all is well again within moments."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import time
 from collections import Counter
@@ -13,11 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from topologies.lab import Host
 
 from support.site import Site, Status
 from zonewall.flows.generation import SIDE
+from zonewall.flows.render import render_program
+from zonewall.intent.fleet import index_fleet, prepare
+from zonewall.pipeline.compile import compile_bridge
+from zonewall.placement.model import BridgeKey
+from zonewall.policy.load import load_directory
+from zonewall.store.numbering_file import read_numbering
+from zonewall.store.placement_file import parse_placement
+from zonewall.values.names import BridgeName, HostName
 
 PATIENCE_S = 110.0
 """Less than until the audit of a bridge that tells of changes: what is found by that one alone is a fault."""
@@ -63,15 +69,10 @@ def ofports(host: Host) -> dict[str, int]:
 
 
 def compiled(site: Site, where: Mapping[str, Any], host: str) -> list[str]:
-    """Return what ``zonewall compile`` says, in a process of its own, with the numbers that are given."""
-    folder = site.folder / "compiled"
-    folder.mkdir(exist_ok=True)
-    shutil.copyfile(site.state / "numbering.json", folder / "numbering.json")
-    (folder / "placement.yaml").write_text(yaml.safe_dump(dict(where)))
-    words = ["--placement", str(folder / "placement.yaml"), "--bridge", f"{host}/br-int"]
-    done = site.command("compile", str(site.directory), *words, "--numbering", str(folder / "numbering.json"))
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    """Return what ``zonewall compile`` would write, from nothing but documents and numbers that are given."""
+    policy = prepare(load_directory(site.directory), read_numbering(site.state / "numbering.json"))
+    fleet = index_fleet(policy, parse_placement(where, "the lab"))
+    return list(render_program(compile_bridge(fleet, BridgeKey(HostName(host), BridgeName("br-int")))))
 
 
 def difference(site: Site, truth: Truth, name: str) -> set[str]:
