@@ -37,7 +37,6 @@ from zonewall.placement.announcement import (
     build_rarp,
     parse_announcement,
 )
-from zonewall.placement.binding_record import PortRef
 from zonewall.placement.dhcp import parse_grant
 from zonewall.placement.dhcp6 import parse_given_up, parse_grants_6
 from zonewall.placement.learnt import heard_address
@@ -49,10 +48,11 @@ from zonewall.reconciler.health import Health
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.intruders import Intruders
 from zonewall.reconciler.keeper import BridgeLink
+from zonewall.reconciler.named_ports import NamedPorts
 from zonewall.reconciler.naming import value_of
 from zonewall.reconciler.probing import EVERY_S
 from zonewall.reconciler.reconciler import READDRESS_S, Reconciler
-from zonewall.reconciler.seldom import Lately, Names, Seldom
+from zonewall.reconciler.seldom import Lately, Seldom
 from zonewall.values.names import DatapathId, EndpointKey, HostName, OfPort, TenantName
 
 OFPP_TABLE = 0xFFFFFFF9
@@ -97,7 +97,7 @@ class BridgeEvents:
         self._tasks: set[asyncio.Task[None]] = set()
         self.refused = Lately()
         self._seldom = Seldom()
-        self._names = Names()
+        self._named = NamedPorts(reconciler)
         self.intruders = Intruders(reconciler.recorder)
         self.cuts = Cuts(reconciler)
         self.health = Health(reconciler)
@@ -110,7 +110,7 @@ class BridgeEvents:
             case BridgeDown():
                 self._down(event)
             case PortChanged():
-                self._ports(DatapathId(event.datapath_id), [event.port], event.change)
+                self._port(event)
                 self._carrier(event)
                 self._legs(event.datapath_id, [event.port], gone=event.change is PortChange.DELETED)
             case PacketIn():
@@ -177,7 +177,8 @@ class BridgeEvents:
             return
         self._links[key], self._came_as[datapath_id] = session, key
         _log.info("bridge_connected", bridge=str(key), peer=event.peer_address)
-        self._ports(datapath_id, event.ports, PortChange.ADDED)
+        if not self._has_database(key.host):
+            self._named.all_of(key, event.ports)
         self._legs(datapath_id, event.ports)
         if not self._expects_database(key.host):
             self._reconciler.host_told(key.host)
@@ -192,25 +193,12 @@ class BridgeEvents:
         _log.warning("bridge_disconnected", bridge=str(key), reason=event.reason)
         self._reconciler.keepers[key].disconnect(link)
 
-    def _ports(self, datapath_id: DatapathId, ports: Iterable[Port], change: PortChange) -> None:
-        """Take ports as OpenFlow names them, for hosts whose database nobody has connected."""
-        key = self._reconciler.world.bridge_of(datapath_id)
-        if key is None or self._has_database(key.host):
-            return
-        at = time.monotonic()
-        for port in ports:
-            if not self._names.admit(key, port.name, gone=change is PortChange.DELETED):
-                continue
-            fleet = self._reconciler.world.fleet
-            roles = fleet.roles
-            if change is PortChange.DELETED:
-                self._reconciler.take(fleet.port_gone(PortRef(key, port.name), at), f"bridge {key}")
-            else:
-                number = port.number if port.number < 0xFF00 else None
-                seen = fleet.port_seen(key.host, key.bridge, port.name, number, {}, at)
-                self._reconciler.take(seen, f"bridge {key}")
-            if self._reconciler.world.fleet.roles != roles:
-                self._reconciler.roles_changed()
+    def _port(self, event: PortChanged) -> None:
+        """Take a port as OpenFlow names it, of a host whose database nobody has connected."""
+        key = self._reconciler.world.bridge_of(DatapathId(event.datapath_id))
+        if key is not None and not self._has_database(key.host):
+            port = None if event.change is PortChange.DELETED else event.port
+            self._named.take(key, event.port.name, port)
 
     def _legs(self, datapath_id: int, ports: Iterable[Port], *, gone: bool = False) -> None:
         key = self._reconciler.world.bridge_of(DatapathId(datapath_id))
