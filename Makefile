@@ -4,9 +4,6 @@
 
 PYTHON := .venv/bin/python
 
-# What counts each packet or measures time under traffic has the machine to itself; the rest runs two files at a time.
-ALONE := tests/net/test_no_disruption.py tests/net/test_flood.py tests/net/test_large_change.py tests/net/test_moves.py \
-	tests/service/test_limits.py tests/service/test_closed_loop.py
 CONFIGURATIONS ?= 3000
 SEED ?= random
 RUNS ?= 20
@@ -21,8 +18,7 @@ demo: setup ## show zones, a mirror, a redirect and a live migration in a lab of
 	@$(PYTHON) -m topologies.demo
 
 test: setup ## run the whole test suite, real Open vSwitch included (as root)
-	@$(PYTHON) -m pytest -n 2 $(ALONE:%=--ignore=%)
-	@$(PYTHON) -m pytest -raP $(ALONE)  # their numbers are shown, too
+	@bash scripts/test
 
 conformance: setup ## run the cases that others wrote, and CONFIGURATIONS=3000 generated ones from SEED=random, on real Open vSwitch, too
 	@ZONEWALL_CONFIGURATIONS=$(CONFIGURATIONS) $(PYTHON) -m pytest -o timeout=14400 --hypothesis-seed=$(SEED) tests/conformance \

@@ -29,7 +29,7 @@ def is_quick(case: Case) -> bool:
 CASES = [case for case in cases(HEADERS) if LONG or is_quick(case)]
 
 
-@pytest.mark.timeout(1800 if LONG else 180)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_filter_that_a_linear_search_finds_decides_on_the_bridge(case: Case) -> None:
     judged = [expected for expected in case.expectations if is_judged_by_rules(expected)]
