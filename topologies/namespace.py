@@ -45,7 +45,7 @@ class Process:
         """
         return self._popen.wait(timeout_s)
 
-    def stop(self, number: int = signal.SIGTERM, timeout_s: float = 5.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, timeout_s: float = 20.0) -> int:
         """End it and what it started, by force when it does not listen; return its exit status."""
         if self._popen.poll() is None:
             os.killpg(self.pid, number)

@@ -27,8 +27,8 @@ from zonewall.reconciler.link import SessionLink
 pytestmark = pytest.mark.ovs
 FLOWS = 50_000
 EVERY_S = 0.02
-LONGEST_S = 2.5
-"""Half of the time after which Open vSwitch asks a silent controller whether it lives."""
+PART = 4
+"""An echo may take so little of the load's own time: what is done in one go takes half of that or more."""
 HELLO, ECHO_REQUEST, ECHO_REPLY, FEATURES, PORTS = 0, 2, 3, 5, 13
 EMPTY = BridgeState({}, {}, {})
 
@@ -44,6 +44,7 @@ class Asking:
         self._reader, self._writer = reader, writer
         self._asked: dict[int, float] = {}
         self.took: list[float] = []
+        self.load_s = 0.0
 
     async def ask(self) -> None:
         xid = 1000
@@ -115,7 +116,9 @@ def test_echoes_are_answered_while_50_000_flows_are_sent_read_back_and_removed(
         while not any(isinstance(event, BridgeUp) for event in bridge.events):
             await asyncio.sleep(0.01)
         asks = asyncio.create_task(asking.ask())
+        begun = time.monotonic()
         await load()
+        asking.load_s = time.monotonic() - begun
         await asyncio.sleep(0.2)
         for task in (asks, listening):
             task.cancel()
@@ -127,4 +130,5 @@ def test_echoes_are_answered_while_50_000_flows_are_sent_read_back_and_removed(
 
     asking = bridge.run(work())
     assert len(asking.took) > 20
-    assert max(asking.took) < LONGEST_S
+    print(f"\nlongest echo {max(asking.took):.2f} s of a load of {asking.load_s:.2f} s")
+    assert max(asking.took) < asking.load_s / PART
