@@ -100,6 +100,10 @@ class Chaos:
         """Have something undone when the burst is over."""
         self._undo.append(undo)
 
+    def at_last(self, undo: Callable[[], object]) -> None:
+        """Have something undone when all the rest is."""
+        self._undo.insert(0, undo)
+
     def for_a_while(self, undo: Callable[[], object]) -> None:
         """Have something undone soon, or when the burst is over."""
         if self.random.random() < 0.5:

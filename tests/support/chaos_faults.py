@@ -17,6 +17,8 @@ from support.shop import hasten
 from support.site import OPENFLOW, OVSDB, copy_tree
 from support.steady import before_others
 
+NONSENSE = "nonsense"
+
 # Documents
 
 
@@ -64,8 +66,8 @@ def write_nonsense(chaos: Chaos) -> None:
     text = chaos.random.choice(
         ("kind: [", "kind: tenant\ntenant: acme\n", "kind: tenant\ntenant: b\ntiers: [{x: 1}]\n")
     )
-    chaos.site.put(nonsense=text)
-    chaos.later(lambda: (chaos.site.directory / "nonsense.yaml").unlink(missing_ok=True))
+    chaos.site.put(**{NONSENSE: text})
+    chaos.later(lambda: (chaos.site.directory / f"{NONSENSE}.yaml").unlink(missing_ok=True))
 
 
 def leave_out(chaos: Chaos) -> None:
@@ -93,12 +95,13 @@ def apply(chaos: Chaos) -> None:
     """Put a copy of the documents on trial, and confirm it or do not; in the end the first are followed."""
     trial = chaos.site.folder / "trial"
     copy_tree(chaos.site.directory, trial)
+    (trial / f"{NONSENSE}.yaml").unlink(missing_ok=True)
     with suppress(subprocess.TimeoutExpired):
         state = ("--state", str(chaos.site.state))
         chaos.site.command("apply", str(trial), "--confirm", "2s", *state)
         if chaos.random.random() < 0.5:
             chaos.site.command("confirm", *state)
-            chaos.later(lambda: follow_own(chaos))
+            chaos.at_last(lambda: follow_own(chaos))
 
 
 def follow_own(chaos: Chaos) -> None:

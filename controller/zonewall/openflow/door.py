@@ -15,6 +15,7 @@ from zonewall.openflow.channel import Channel
 from zonewall.openflow.errors import RequestRefused
 from zonewall.openflow.events import BridgeDown, BridgeUp, ConnectionRefused, Fenced
 from zonewall.openflow.handshake import greet
+from zonewall.openflow.in_order import PortsInOrder
 from zonewall.openflow.pause import Room
 from zonewall.openflow.session import Emit, Session
 from zonewall.openflow.tls import TlsFiles, certificate_names
@@ -159,7 +160,8 @@ class Door(ABC):
             await asyncio.sleep(0)
         if datapath_id in self.sessions and self.sessions[datapath_id] is not other:
             raise _refused(datapath_id, "another connection with this datapath id was quicker")
-        session = Session(channel, datapath_id, peer, self._emit, self._limits, self._room)
+        emit = PortsInOrder(self._emit, self._limits.max_ports)
+        session = Session(channel, datapath_id, peer, emit, self._limits, self._room)
         session.certificate_names = names
         self.sessions[datapath_id] = session
         return session
@@ -178,7 +180,7 @@ class Door(ABC):
                 refused = ConnectionRefused(session.peer_address, session.datapath_id, str(error))
             else:
                 is_up = True
-                self._emit(BridgeUp(session.datapath_id, session.peer_address, ports))
+                session.emit(BridgeUp(session.datapath_id, session.peer_address, ports))
             await asyncio.wait((reading,))
         finally:
             session.close("the controller stops")

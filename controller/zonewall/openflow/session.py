@@ -47,7 +47,7 @@ class Session:
         """Returns how many flows the bridge may show when it is read."""
         self.taken_shapes = set[Shape]()  # of flows that the bridge has taken
         self.certificate_names: frozenset[str] | None = None
-        self._emit = emit
+        self.emit = emit
         self._pause = Pause(room, datapath_id)
         self._waiters: list[Waiter] = []
         self._last_heard = 0.0
@@ -99,9 +99,9 @@ class Session:
         elif kind == messages.EXPERIMENTER:
             self._take_experimenter(body)
         elif kind == messages.PORT_STATUS:
-            self._emit(parse.parse_port_status(self.datapath_id, body))
+            self.emit(parse.parse_port_status(self.datapath_id, body))
         elif kind == messages.FLOW_REMOVED:
-            self._emit(parse.parse_flow_removed(self.datapath_id, body))
+            self.emit(parse.parse_flow_removed(self.datapath_id, body))
         elif kind == messages.ROLE_STATUS:
             self._take_role(parse.parse_role_status(body))
         else:
@@ -113,11 +113,11 @@ class Session:
             if kind == messages.MULTIPART_REPLY:
                 self._take_unasked(body)
             elif kind == messages.ERROR:
-                self._emit(SwitchError(self.datapath_id, *parse.parse_error(body), header.xid))
+                self.emit(SwitchError(self.datapath_id, *parse.parse_error(body), header.xid))
 
     def _take_role(self, role: int) -> None:
         if role != messages.MASTER:
-            self._emit(Fenced(self.datapath_id))
+            self.emit(Fenced(self.datapath_id))
             raise SessionClosed(FENCED)
 
     def _take_unasked(self, body: bytes) -> None:
@@ -125,11 +125,11 @@ class Session:
         if kind == Multipart.FLOW_MONITOR:
             updates = tuple(parse.parse_flow_updates(content))
             if updates:
-                self._emit(FlowsChanged(self.datapath_id, updates))
+                self.emit(FlowsChanged(self.datapath_id, updates))
 
     def _take_experimenter(self, body: bytes) -> None:
         if len(body) >= 8 and struct.unpack_from("!II", body) == (messages.NICIRA, messages.PACKET_IN2):
-            self._emit(parse.parse_packet_in(self.datapath_id, body[8:]))
+            self.emit(parse.parse_packet_in(self.datapath_id, body[8:]))
 
     # -- the asking side ----------------------------------------------------------------------------------
 
