@@ -31,6 +31,7 @@ async def watch(reconciler: Reconciler, trials: Trials, stop: asyncio.Event) -> 
                     async for change in told:
                         if trials.trial is None:
                             await reconciler.reload(change)
+                may_have_missed = True  # what is saved while another directory is in force is nobody's news
             except Exception as error:
                 reconciler.faults.note(f"watching {reconciler.directory}", error)
                 may_have_missed = True

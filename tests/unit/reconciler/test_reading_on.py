@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -158,6 +159,29 @@ def test_a_directory_that_cannot_be_watched_for_a_while_is_read_when_it_can(
     monkeypatch.setattr(watching, "changes", failing_once)
     asyncio.run(scene())
     assert "inotify watch limit reached" in reconciler.faults.status()[0]["fault"]
+
+
+def test_what_is_saved_while_another_directory_is_on_trial_is_read_when_that_goes_back(
+    document: Path, reconciler: Reconciler, tmp_path: Path
+) -> None:
+    trial = tmp_path / "trial"
+    shutil.copytree(document.parent, trial)
+
+    async def scene() -> None:
+        stop = asyncio.Event()
+        trials = Trials(reconciler, set, _alive, tmp_path / "applied.json", document.parent)
+        following = asyncio.create_task(watching.watch(reconciler, trials, stop))
+        document.write_text("kind: tenant\ntenant: blue\n")
+        await until(lambda: tenants(reconciler) == {"acme", "blue"}, following)
+        await trials.apply({"directory": str(trial), "confirm": 1}, "root")
+        assert tenants(reconciler) == {"acme"}
+        document.write_text("kind: tenant\ntenant: green\n")
+        await until(lambda: trials.trial is None, following)
+        await until(lambda: tenants(reconciler) == {"acme", "green"}, following)
+        stop.set()
+        await following
+
+    asyncio.run(scene())
 
 
 async def _alive(_: object) -> bool:
