@@ -24,6 +24,8 @@ from support.steady import before_others
 
 WANDERERS = {"acme-roam1": 11, "acme-roam2": 12, "acme-roam3": 13}
 """Machines that are plugged, moved and isolated; the shop's stay where they are."""
+TWIN = "twin"
+"""How ports are called that say they are a wanderer's, too."""
 LONGEST_PAUSE_S = 0.6
 ON_THE_WAY = {"acme-far": {"hv1", "hv2", "fabric"}, "acme-near": {"hv1"}, "acme-there": {"hv2"}}
 """Whom the traffic to each of the shop's servers passes."""

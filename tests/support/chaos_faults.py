@@ -12,7 +12,16 @@ from typing import Any
 
 from topologies.lab import Host
 
-from support.chaos import WANDERERS, Chaos
+from support.chaos import TWIN, WANDERERS, Chaos
+from support.chaos_by_hand import (
+    add_flow,
+    change_flow,
+    delete_flows,
+    groups_and_meters,
+    limit_tables,
+    remake_bridge,
+    rename_datapath,
+)
 from support.shop import hasten
 from support.site import OPENFLOW, OVSDB, copy_tree
 from support.steady import before_others
@@ -146,6 +155,13 @@ def swap_numbers(chaos: Chaos) -> None:
         request(host, dict(zip(there, [*numbers[1:], numbers[0]], strict=True)))
 
 
+def renumber_fabric(chaos: Chaos) -> None:
+    """Have a fabric port change its OpenFlow number, often while nobody listens."""
+    host = chaos.some_host()
+    chaos.disturbed.add("fabric")
+    request(host, {next(iter(host.roles["br-int"])): chaos.random.randrange(200, 300)})
+
+
 def request(host: Host, numbers: dict[str, int]) -> None:
     """Ask for ports' OpenFlow numbers, all in one transaction."""
     words = [("--", "set", "interface", name, f"ofport_request={n}") for name, n in numbers.items()]
@@ -155,7 +171,7 @@ def request(host: Host, numbers: dict[str, int]) -> None:
 def twice(chaos: Chaos) -> None:
     """Have a second port say that it is a wanderer's."""
     name, machine = chaos.wanderer()
-    host, twin = chaos.some_host(), f"twin{chaos.random.randrange(10000)}"
+    host, twin = chaos.some_host(), f"{TWIN}{chaos.random.randrange(10000)}"
     if machine.at is not None:
         ids = (f"external_ids:iface-id={name}", f"external_ids:attached-mac={machine.mac}")
         host.vsctl("add-port", "br-int", twin, "--", "set", "interface", twin, "type=internal", *ids)
@@ -169,68 +185,6 @@ def isolate(chaos: Chaos) -> None:
     done = chaos.site.command(verb, name.replace("-", "/"), "--state", str(chaos.site.state))
     if done.returncode == 0:
         chaos.truth.quarantined ^= {name}
-
-
-# By hand
-
-
-def delete_flows(chaos: Chaos) -> None:
-    host = chaos.some_host()
-    chaos.disturbed.add(host.short_name)
-    flows = host.dump_flows()
-    table = chaos.random.choice([f"table={number}" for number in range(0, 40)] + [""] * 4)
-    if chaos.random.random() < 0.5 and flows:
-        line = chaos.random.choice(flows).split(" actions=")[0]
-        match = line.partition(", ")[2]
-        host.ofctl("--strict", "del-flows", "br-int", match.replace(" ", ""))
-    else:
-        host.ofctl("del-flows", "br-int", table)
-
-
-def change_flow(chaos: Chaos) -> None:
-    """Have a flow of ours do something else: nothing."""
-    host = chaos.some_host()
-    chaos.disturbed.add(host.short_name)
-    flows = [line for line in host.dump_flows() if "reset_counts" not in line]
-    if not flows:
-        return
-    line = chaos.random.choice(flows)
-    head = line.split(" actions=")[0].partition(", ")[2].replace(" ", "")
-    host.ofctl("--strict", "mod-flows", "br-int", f"{head},actions=drop")
-
-
-def add_flow(chaos: Chaos) -> None:
-    """Add flows with a stranger's cookie, and with one of zonewall's, that take nobody's packets."""
-    host = chaos.some_host()
-    ours = [line.split(",")[0] for line in host.dump_flows() if line.startswith("cookie=")]
-    cookie = chaos.random.choice((*ours, "cookie=0x77")) if ours else "cookie=0x77"
-    n = chaos.random.randrange(1000)
-    host.ofctl("add-flow", "br-int", f"{cookie},table={n % 5},priority={n},in_port=999,actions=drop")
-
-
-def groups_and_meters(chaos: Chaos) -> None:
-    """Remove or add groups and meters, with which their flows go; then a flow, by which it is noticed."""
-    host, number = chaos.some_host(), chaos.random.randrange(9000, 9999)
-    chaos.disturbed.add(host.short_name)
-    what = chaos.random.choice(("group", "meter"))
-    if chaos.random.random() < 0.6:
-        host.ofctl(f"del-{what}s", "br-int")
-    elif what == "group":
-        host.ofctl("add-group", "br-int", f"group_id={number},type=all,bucket=actions=drop")
-    else:
-        host.ofctl("add-meter", "br-int", f"meter={number},pktps,burst,band=type=drop,rate=9,burst_size=9")
-    told = "cookie=0x78,table=0,priority=1,in_port=998,actions=drop"
-    chaos.later(lambda: host.ofctl("add-flow", "br-int", told))
-
-
-def limit_tables(chaos: Chaos) -> None:
-    """Have the switch refuse more flows in a table than it holds now, or not even those."""
-    host, table = chaos.some_host(), chaos.random.randrange(40)
-    most = (f"flow_limit={chaos.random.choice((1, 20, 100))}", "overflow_policy=refuse")
-    create = ("--", "--id=@t", "create", "Flow_Table", *most)
-    host.vsctl(*create, "--", "set", "bridge", "br-int", f"flow_tables:{table}=@t")
-    chaos.disturbed.add(host.short_name)  # what is refused is closed
-    chaos.later(lambda: host.vsctl("clear", "bridge", "br-int", "flow_tables"))
 
 
 # Processes
@@ -342,6 +296,7 @@ FAULTS: dict[Callable[[Chaos], None], int] = {
     plug: 5,
     move: 3,
     swap_numbers: 3,
+    renumber_fabric: 1,
     twice: 2,
     isolate: 3,
     delete_flows: 4,
@@ -349,6 +304,8 @@ FAULTS: dict[Callable[[Chaos], None], int] = {
     add_flow: 3,
     groups_and_meters: 2,
     limit_tables: 2,
+    remake_bridge: 1,
+    rename_datapath: 1,
     restart_switch: 2,
     stop_switch: 2,
     restart_database: 2,

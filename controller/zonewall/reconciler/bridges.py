@@ -326,12 +326,16 @@ class BridgeEvents:
     def _send_discovery(self) -> None:
         at = time.monotonic()
         ports = self._reconciler.world.fabric_ports()
-        for key, ofport in self._reconciler.finder.due(ports, self._links, at):
+        for key, ofport in self._reconciler.finder.due(ports, self._links, at, self._are_told):
             datapath_id = self._reconciler.world.datapath_of(key)
             if datapath_id is not None:
                 frame = self._reconciler.finder.frame(datapath_id, ofport, at)
                 if self._send(key, OFPP_CONTROLLER, (Output(ofport),), frame):
                     self._start(self._ask(key, partial(self._reconciler.finder.left, (key, ofport), at)))
+
+    def _are_told(self, key: BridgeKey) -> bool:
+        """Say whether a bridge's ports are known; one that the inventory has no more has none."""
+        return key not in self._reconciler.world.indexed.ports or self._reconciler.may_change(key)
 
     def _reject(self, key: BridgeKey, event: PacketIn) -> None:
         answer = refuse(event.frame)

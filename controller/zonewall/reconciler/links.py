@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import replace
 
 from zonewall.placement.discovery import LinkClaim, LinkTable, build_discovery_frame, parse_discovery_frame
@@ -28,6 +28,7 @@ class LinkFinder:
         self._table = LinkTable()
         self._next: dict[tuple[BridgeKey, OfPort], tuple[float, int]] = {}
         self._left: dict[tuple[BridgeKey, OfPort], deque[tuple[float, float]]] = {}
+        self._has_lost = False
 
     def remember(self, links: frozenset[Link], at: float) -> None:
         """Take links as live until they would have been heard of again."""
@@ -42,7 +43,11 @@ class LinkFinder:
         return self._table.links
 
     def due(
-        self, ports: Iterable[tuple[BridgeKey, OfPort]], connected: Container[BridgeKey], at: float
+        self,
+        ports: Iterable[tuple[BridgeKey, OfPort]],
+        connected: Container[BridgeKey],
+        at: float,
+        are_told: Callable[[BridgeKey], bool] = lambda _: False,
     ) -> list[tuple[BridgeKey, OfPort]]:
         """Return the ports that a frame should leave by now; ports that are gone are forgotten.
 
@@ -50,12 +55,16 @@ class LinkFinder:
             ports: every fabric port there is.
             connected: bridges that can be told to send; the others' ports are not gone.
             at: the clock.
+            are_told: says whether a bridge's ports are known, so that of a remembered link, too, an end that is
+                not among them is gone.
         """
         present = set(ports)
-        for end in self._next.keys() - present:
-            del self._next[end]
+        remembered = {end for end in self._table.neighbours.keys() - present if are_told(end[0])}
+        for end in remembered | (self._next.keys() - present):
+            self._next.pop(end, None)
             self._left.pop(end, None)
-            self._table, _ = self._table.lost(end)
+            self._table, change = self._table.lost(end)
+            self._has_lost |= bool(change)
         due = []
         for end in sorted(end for end in present if end[0] in connected):
             when, rounds = self._next.get(end, (at, 0))
@@ -96,13 +105,14 @@ class LinkFinder:
         self._left.setdefault(end, deque(maxlen=2 * MISSED)).append((asked, answered))
 
     def expire(self, at: float) -> bool:
-        """Forget links that were not heard of for too long; say whether there were any.
+        """Forget links that were not heard of for too long; say whether any went, also with a port of theirs.
 
         A bridge that cannot be spoken to can neither send nor tell what it hears, and goes on forwarding:
         only frames that certainly left, and that the other bridge would certainly have told of, count.
         """
         self._table, change = self._table.expire(at, self._is_proven)
-        return bool(change)
+        has_lost, self._has_lost = self._has_lost, False
+        return bool(change) or has_lost
 
     def _is_proven(
         self, receiver: tuple[BridgeKey, OfPort], sender: tuple[BridgeKey, OfPort], until: float

@@ -94,6 +94,19 @@ def test_a_port_that_went_takes_its_link_along() -> None:
     assert greet(finder, 1.0)
     finder.due([(TWO, PORT)], BOTH, 1.5)
     assert finder.links == frozenset()
+    assert finder.expire(1.5), "whoever asks is told so"
+    assert not finder.expire(1.6), "once"
+
+
+def test_a_remembered_link_whose_port_is_another_by_now_is_gone_as_soon_as_its_host_has_told_so() -> None:
+    finder, other = LinkFinder(KEY), OfPort(8)
+    finder.remember(frozenset({Link((ONE, PORT), (TWO, PORT))}), 1.0)
+    finder.due([(TWO, PORT)], BOTH, 1.1, lambda key: key == TWO)
+    assert finder.links, "nobody has told yet what the first bridge has"
+    assert not finder.expire(1.1)
+    finder.due([(ONE, other), (TWO, PORT)], BOTH, 1.2, lambda _: True)
+    assert finder.links == frozenset()
+    assert finder.expire(1.2)
 
 
 def test_a_link_whose_cable_is_pulled_is_gone_at_once_and_asked_for_often_when_it_is_back() -> None:
