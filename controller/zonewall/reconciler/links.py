@@ -55,8 +55,8 @@ class LinkFinder:
             ports: every fabric port there is.
             connected: bridges that can be told to send; the others' ports are not gone.
             at: the clock.
-            are_told: says whether a bridge's ports are known, so that of a remembered link, too, an end that is
-                not among them is gone.
+            are_told: says whether a bridge has told its ports, so that of a remembered link, too, an end that
+                is not among them is gone.
         """
         present = set(ports)
         remembered = {end for end in self._table.neighbours.keys() - present if are_told(end[0])}
