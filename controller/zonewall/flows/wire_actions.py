@@ -71,7 +71,9 @@ def encode_actions(actions: Iterable[Action]) -> bytes:
     Raises:
         EncodingError: an action that has no form here; a goto among them.
     """
-    return b"".join([_encode(action) for action in actions])
+    return b"".join(
+        [_to_port(action.port) if type(action) is Output else _encode(action) for action in actions]
+    )
 
 
 def _encode(action: Action) -> bytes:
@@ -108,8 +110,10 @@ def _nicira(subtype: int, body: bytes) -> bytes:
     return _NICIRA.pack(EXPERIMENTER, size, NICIRA_VENDOR, subtype) + body + bytes(size - 10 - len(body))
 
 
-def _output(action: Output) -> bytes:
-    return _OUTPUT.pack(0, 16, canonical_port(action.port), 0)
+@lru_cache(maxsize=4096)
+def _to_port(number: int) -> bytes:
+    """Return an output; what is flooded has one for each of a tenant's ports, made anew when one comes."""
+    return _OUTPUT.pack(0, 16, canonical_port(number), 0)
 
 
 def _output_field(action: OutputField) -> bytes:
@@ -296,7 +300,6 @@ def _learn_number(field: Field, value: int, use: int) -> bytes:
 
 
 _ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
-    Output: _output,
     OutputField: _output_field,
     OutputCut: _output_cut,
     Spread: _spread,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
-from itertools import groupby
+from functools import lru_cache
 
 from zonewall.intent.model import BridgeIntent, Destination, LocalEndpoint, TenantIntent
 from zonewall.pipeline.cookie import Category
@@ -154,12 +155,22 @@ def flood_local_flows(tenant: int, ports: tuple[int, ...]) -> Iterator[Flow]:
 
 def flood_ranges(ports: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Return sorted ports by ranges of numbers, those that are empty left out."""
-    return [tuple(some) for _, some in groupby(ports, lambda port: port // PORTS_IN_A_FLOOD_FLOW)]
+    ranges, start = [], 0
+    while start < len(ports):
+        beyond = (ports[start] // PORTS_IN_A_FLOOD_FLOW + 1) * PORTS_IN_A_FLOOD_FLOW
+        end = bisect_left(ports, beyond, start)
+        ranges.append(ports[start:end])
+        start = end
+    return ranges
+
+
+_output = lru_cache(maxsize=4096)(Output)
+"""Makes each once, as there is one for every port of a tenant whenever one comes."""
 
 
 def flood_range_flow(tenant: int, index: int, ports: tuple[int, ...], is_last: bool) -> Flow:
     """Return the flow that floods to some ports and goes on to the next range, if there is one."""
-    out: list[Action] = [Output(port) for port in ports]
+    out: list[Action] = [_output(port) for port in ports]
     if not is_last:
         out += [SetField(SECTION, index + 1), Resubmit(FLOOD_LOCAL)]
     match = ((TENANT, tenant, None), (SECTION, index, None))
