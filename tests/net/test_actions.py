@@ -53,7 +53,7 @@ def _servers(shared_site: SharedSite) -> Iterator[None]:
 def talk(source: Machine, address: str, port: int) -> None:
     """Open a connection, have 10 KB echoed, and close it."""
     with source.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as caller:
-        caller.settimeout(5.0)
+        caller.settimeout(20.0)
         caller.connect((address, port))
         caller.sendall(TEXT)
         got = b""
@@ -113,7 +113,7 @@ def test_a_rejected_datagram_is_answered_with_administratively_prohibited(
     address = address_of(site.machines[destination], family)
     inet = socket.AF_INET if family == 4 else socket.AF_INET6
     with batch.socket(inet, socket.SOCK_DGRAM) as caller, captures(batch) as caught:
-        caller.settimeout(3.0)
+        caller.settimeout(20.0)
         caller.connect((address, 5432))
         caller.send(b"a question")
         with pytest.raises(OSError) as told:

@@ -101,7 +101,7 @@ def answering(machine: Machine, *ports: int) -> Iterator[None]:
 
 
 def reaches(machine: Machine, address: str, port: int) -> bool:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         if probe_tcp(machine, address, port, 0.3) == "allow":
             return True

@@ -97,7 +97,7 @@ def prefix() -> list[str]:
 
 def calls(mininet: Mininet, machine: str, address: str, port: int) -> bool:
     """Say whether a machine gets a web page."""
-    late = time.monotonic() + 5
+    late = time.monotonic() + 20
     while True:
         answer = mininet.do(
             f"{machine} curl -s -m 2 -o /dev/null -w '%{{http_code}} ' http://{address}:{port}/"

@@ -169,7 +169,7 @@ class Talks:
         """End, and return how many datagrams of each flow were lost, by its port."""
         self._stopping.set()
         self._thread.join()
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + 10
         while time.monotonic() < deadline and any(self._lost().values()):
             self._drain()
             time.sleep(0.02)

@@ -54,7 +54,7 @@ def obtain_6(machine: Machine, *, rapid: bool = False, patience_s: float = 20.0)
     raise AssertionError(f"{machine.short_name} was granted no address in {patience_s} s")
 
 
-def say_6(machine: Machine, kind: int, lease: Lease, patience_s: float = 10.0) -> None:
+def say_6(machine: Machine, kind: int, lease: Lease, patience_s: float = 30.0) -> None:
     """Renew, release or decline an address, and wait for the answer."""
     address = ipaddress.IPv6Address(lease.address).packed + struct.pack("!II", 0, 0)
     association = struct.pack("!III", 1, 0, 0) + _option(_ADDRESS, address)

@@ -24,7 +24,7 @@ def serve(machine: Machine, folder: Path, first: str, last: str, lease: str = "2
     )  # fmt: skip
 
 
-def obtain(machine: Machine, patience_s: float = 10.0) -> str:
+def obtain(machine: Machine, patience_s: float = 30.0) -> str:
     """Ask for an address as a booting machine does, and return what was acknowledged.
 
     Raises:

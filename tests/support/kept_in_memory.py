@@ -104,7 +104,7 @@ class Kept:
         return self.fleet if self.is_told else None
 
     async def settle(self) -> None:
-        assert await self.keeper.settled(5.0)
+        assert await self.keeper.settled(20.0)
 
     async def stop(self) -> None:
         self.task.cancel()

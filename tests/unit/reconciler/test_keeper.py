@@ -81,7 +81,7 @@ def test_a_bridge_that_lost_everything_is_told_so_even_if_its_session_ends_half_
     async def scene() -> None:
         kept, first, second = Kept(), HalfWay(), Bridge()
         kept.keeper.connect(first)
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(20.0):
             while not first.flows:
                 await asyncio.sleep(0.005)
         kept.keeper.disconnect(first)
@@ -128,7 +128,7 @@ def test_a_refused_bundle_is_shown_and_tried_again(monkeypatch: pytest.MonkeyPat
         kept, bridge = Kept(), Bridge()
         bridge.refusals = 2
         kept.keeper.connect(bridge)
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(20.0):
             while kept.keeper.status.state != "failed":
                 await asyncio.sleep(0.005)
         assert "bad action" in kept.keeper.status.error

@@ -41,7 +41,7 @@ def test_a_change_waits_for_no_audit_and_the_audit_follows(monkeypatch: pytest.M
         kept.keeper.holdings.audit_at = 0.0
         kept.fleet = fleet("tcp/443")
         kept.keeper.wake()
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(20.0):
             while len(bridge.told) < 2:
                 await asyncio.sleep(0.005)
         assert bridge.told[:2] == ["change", "read"]
@@ -137,7 +137,7 @@ def test_what_a_bridge_tells_while_it_is_read_is_looked_at_soon(monkeypatch: pyt
             lost.append(key)
             keeper.holdings.audit_at = 0.0
             keeper.wake()
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(20.0):
                 while keeper.holdings.counts.drift < number or key not in bridge.flows:
                     await asyncio.sleep(0.005)
             assert bridge.told[0] == how

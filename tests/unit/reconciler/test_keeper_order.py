@@ -152,13 +152,13 @@ def test_others_need_not_wait_until_the_bridge_has_tidied_up() -> None:
         bridge.tidied.clear()
         kept.fleet = fleet("tcp/443")
         kept.keeper.wake()
-        assert await kept.keeper.in_force(5.0)
+        assert await kept.keeper.in_force(20.0)
         assert kept.keeper.is_pending
         kept.keeper.wake()
         assert not await kept.keeper.in_force(0.05), "what was wanted since is not asked yet"
         bridge.tidied.set()
         await kept.settle()
-        assert await kept.keeper.in_force(5.0)
+        assert await kept.keeper.in_force(20.0)
         await kept.stop()
 
     asyncio.run(scene())

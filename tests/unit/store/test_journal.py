@@ -21,7 +21,7 @@ def test_what_is_put_is_read_back_in_order_by_any_filter(tmp_path: Path) -> None
     with writing(path) as writer:
         writer.put([entry(10), entry(20, "acme/db1"), entry(30, "blue/app1", Kind.MOVED, "hv2")])
         writer.put([entry(40, "acme/web1", Kind.QUARANTINED, "")], {"d" * 64: b"text"})
-        writer.durable().result(10)
+        writer.durable().result(30)
     journal = SqlJournal(path)
 
     def found(**asked: object) -> list[int]:
@@ -164,7 +164,7 @@ def test_a_file_that_is_no_journal_is_set_aside_and_the_new_one_begins_by_saying
         SqlJournal(path, writable=True)
     with writing(path) as writer:
         writer.put([entry(1)])
-        assert writer.durable().result(10).sequence == 2
+        assert writer.durable().result(30).sequence == 2
         assert "not a database" in writer.status.broken
     first, second = SqlJournal(path).select(Query())
     assert first.entry.kind is Kind.GAP
@@ -188,7 +188,7 @@ def test_a_record_that_was_changed_is_reported_at_the_next_start_and_writing_goe
     tamper(path, "UPDATE records SET host = 'hv9' WHERE sequence = 3")
     with writing(path) as writer:
         writer.put([entry(9)])
-        assert writer.durable().result(10).sequence == 6
+        assert writer.durable().result(30).sequence == 6
         assert "record 3" in writer.status.broken
 
 
@@ -241,10 +241,10 @@ def test_records_cut_off_behind_a_running_controller_are_reported_and_recorded(t
     path = tmp_path / "journal.db"
     with writing(path) as writer:
         writer.put([entry(at) for at in range(5)])
-        writer.durable().result(10)
+        writer.durable().result(30)
         tamper(path, "DELETE FROM records WHERE sequence > 3")
         writer.put([entry(9)])
-        writer.durable().result(10)
+        writer.durable().result(30)
         assert "somebody changed it" in writer.status.broken
     kinds = [record.entry.kind for record in SqlJournal(path).select(Query())]
     assert kinds == [Kind.PLACED] * 3 + [Kind.GAP, Kind.PLACED]

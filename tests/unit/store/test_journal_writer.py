@@ -44,7 +44,7 @@ while True:
     for _ in range(7):
         number += 1
         writer.put([Entry(number, Kind.ADMIN, "test", endpoint="acme/web1")])
-    writer.durable().result(10)
+    writer.durable().result(30)
     print(number, flush=True)
 """
 
@@ -83,7 +83,7 @@ def test_what_cannot_be_written_waits_and_is_written_once_it_can(
         assert writer.status.waiting == 2
         assert not done.done()
         blocked.unlink()
-        assert done.result(10).sequence == 2
+        assert done.result(30).sequence == 2
         assert (writer.status.error, writer.status.waiting) == ("", 0)
     assert [record.entry.at_us for record in SqlJournal(blocked / "journal.db").select(Query())] == [1, 2]
 
