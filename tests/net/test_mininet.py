@@ -16,6 +16,7 @@ from topologies.frames import Capture
 
 from support.documents import ROOT, blocks, commands
 from support.private_lab import Mininet, PrivateLab, private_lab
+from support.site import is_in_force
 
 pytestmark = pytest.mark.net
 
@@ -61,7 +62,7 @@ def pinged(text: str) -> dict[tuple[str, str], bool]:
 def all_in_force(status: dict[str, Any], links: int) -> bool:
     """Say whether every bridge enforces, every machine has its place, and so many links are found."""
     return (
-        all(bridge["state"] == "in-force" for bridge in status["bridges"])
+        is_in_force(status)
         and all(one["places"] and one["places"][0]["state"] == "active" for one in status["endpoints"])
         and len(status["links"]) == links
     )
