@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zonewall.errors import ConfigurationError
 from zonewall.policy.findings import Finding, Severity
-from zonewall.policy.shape import plain
-from zonewall.policy.yamltree import Tree, read_trees
 from zonewall.values.names import EndpointKey
+
+if TYPE_CHECKING:
+    from zonewall.policy.yamltree import Tree
 
 ADDED = "(added by command)"
 """The document's name among the others; no file of a directory has it, because those end in ``.yaml``."""
@@ -38,6 +39,8 @@ def added_parts(text: bytes) -> list[Part]:
     Raises:
         ConfigurationError: it is no YAML, or says something else than endpoints.
     """
+    from zonewall.policy.yamltree import read_trees  # noqa: PLC0415 - a start does without it, mostly
+
     trees, findings = read_trees(ADDED, text)
     parts: list[Part] = []
     for tree in trees:
@@ -58,6 +61,8 @@ def part_key(part: Part) -> EndpointKey:
 
 
 def _endpoints(tree: Tree) -> list[Part] | None:
+    from zonewall.policy.shape import plain  # noqa: PLC0415 - as above
+
     said = plain(tree.root)
     endpoints = said.get("endpoints") or []
     if said.get("kind") != "inventory" or said.keys() - {"kind", "endpoints"}:

@@ -10,24 +10,17 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from collections.abc import Sequence as Items
 from dataclasses import dataclass
 
+from zonewall.policy.files import MAX_FILE_BYTES
 from zonewall.policy.findings import Location
-from zonewall.policy.yamltree import MAX_FILE_BYTES, MAX_ITEMS, MAX_NODES, Scalar, Sequence, Tree, read_trees
+from zonewall.policy.last_read import Listed
+from zonewall.policy.yamltree import MAX_ITEMS, MAX_NODES, Scalar, Sequence, Tree, read_trees
 
 KEY = "endpoints"
 """Under this key a fragment's items stand in its tree."""
 _MARK = "~mark~"
 _OPENING = f"{KEY}: ["
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A list in a text: where its items begin, in characters; whether it is written with brackets."""
-
-    starts: Items[int]
-    in_brackets: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zonewall.policy.findings import Finding, Location, Severity
-from zonewall.policy.yamltree import MAX_FILE_BYTES
 
+MAX_FILE_BYTES = 32 * 1024 * 1024
 MOST_FILES = 10_000
 MOST_BYTES = 256 * 1024 * 1024
 """Of all files together."""

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from zonewall.policy.files import MAX_FILE_BYTES
 from zonewall.policy.findings import Finding, Location, Severity
 
-MAX_FILE_BYTES = 32 * 1024 * 1024
 MAX_DEPTH = 40
 MAX_NODES = 1_000_000
 """So many are read in two seconds; a file of more than 50,000 endpoints is to be split."""

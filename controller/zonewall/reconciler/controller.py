@@ -27,6 +27,7 @@ from zonewall.pipeline.tables import RESOLVE, SOURCE
 from zonewall.placement.model import BridgeKey
 from zonewall.placement.observations import Observation
 from zonewall.policy.model import Configuration
+from zonewall.policy.reread import be_ready
 from zonewall.reconciler import actions, views
 from zonewall.reconciler.added import AddedEndpoints
 from zonewall.reconciler.admission import Admissions
@@ -305,11 +306,13 @@ class Controller:
 
 
 async def _sweep() -> None:
-    """Keep collections of garbage short, for ever."""
+    """Keep collections of garbage short, for ever; once bridges are as wanted, be ready for an edit, too."""
     garbage = Garbage()
+    ready: asyncio.Future[None] | None = None
     while True:
         await asyncio.sleep(SWEEP_S)
         garbage.look()
+        ready = ready or asyncio.ensure_future(asyncio.to_thread(be_ready))
 
 
 def discovery_key(path: Path) -> bytes:

@@ -19,7 +19,7 @@ from zonewall.reconciler.added import endpoint_rows
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.status import bridge_rows
 from zonewall.store.options import JOURNAL_FILE
-from zonewall.store.placement_file import placement_document
+from zonewall.store.placement_document import placement_document
 
 READ_S = 8.0
 """Seconds that a bridge is given to say what it holds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from zonewall.errors import ZonewallError
-from zonewall.policy.yamltree import MAX_FILE_BYTES
+from zonewall.policy.files import MAX_FILE_BYTES
 from zonewall.store.numbering_file import replace_file
 
 

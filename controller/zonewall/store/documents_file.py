@@ -13,10 +13,8 @@ import os
 import stat
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
-
-import pydantic
-import yaml
 
 from zonewall import policy, values
 from zonewall.policy.kept import kept, remembered
@@ -83,15 +81,28 @@ def _read_private(path: Path) -> bytes:
 
 
 def program() -> bytes:
-    """Return a digest of all that decides what documents mean: this program's text, and whose help it has."""
-    said = hashlib.sha256(f"{sys.version} {pydantic.VERSION} {yaml.__version__}".encode())
+    """Return a digest of all that decides what documents mean: this program's text, and whose help it has.
+
+    The libraries are not read for it: where each stands, there is a text that says which version it is.
+    """
+    said = hashlib.sha256(sys.version.encode())
     try:
         for package in (policy, values):
             folder = Path(str(package.__file__)).parent
             for source in (folder / "__init__.py", *sorted(folder.glob("*.py"))):
-                content = source.read_bytes()
-                said.update(f"\n{source.name} {len(content)}\n".encode() + content)
+                _take(source, said)
+        for library, text in _VERSIONS.items():
+            found = find_spec(library)
+            _take(Path(str(found and found.origin)).with_name(text), said)
     except OSError:
         # A program whose text is not there is the same as no other.
         said.update(os.urandom(_MAC_BYTES))
     return said.digest()
+
+
+_VERSIONS = {"pydantic": "version.py", "yaml": "__init__.py"}
+
+
+def _take(source: Path, into: hashlib._Hash) -> None:
+    content = source.read_bytes()
+    into.update(f"\n{source.name} {len(content)}\n".encode() + content)

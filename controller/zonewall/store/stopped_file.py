@@ -6,11 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
 from zonewall.store.numbering_file import replace_file
-
-_DIGESTS = TypeAdapter(dict[str, str])
+from zonewall.store.shape import UnfitError, mapping, parsed, text
 
 
 def take_stopped(path: Path) -> dict[str, str]:
@@ -19,10 +16,11 @@ def take_stopped(path: Path) -> dict[str, str]:
     A file that is missing, damaged or not to be removed tells of none.
     """
     try:
-        text = path.read_bytes()
+        content = path.read_bytes()
         path.unlink()
-        return _DIGESTS.validate_json(text)
-    except (OSError, ValidationError):
+        found = parsed(content)
+        return {text(key): text(value) for key, value in mapping(found, found).items()}
+    except (OSError, UnfitError):
         return {}
 
 

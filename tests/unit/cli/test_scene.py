@@ -14,7 +14,8 @@ from zonewall.errors import ZonewallError
 from zonewall.intent.numbering import Kind
 from zonewall.placement.model import Binding, BridgeKey, Link, Placement
 from zonewall.policy.load import load_texts
-from zonewall.store.placement_file import parse_placement, placement_document
+from zonewall.store.placement_document import placement_document
+from zonewall.store.placement_file import parse_placement
 from zonewall.values.names import BridgeName, EndpointKey, HostName, OfPort
 
 DEMO = Path(__file__).parents[3] / "policies" / "demo"

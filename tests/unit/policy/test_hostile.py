@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from zonewall.policy import load
+from zonewall.policy import texts as texts_module
 from zonewall.policy.load import read_directory
 
 MOST_MEMORY = 1 << 30
@@ -237,7 +237,7 @@ def test_many_documents_together_are_bounded_as_one_is(
 ) -> None:
     for number in range(9):
         (good(tmp_path) / f"x{number}.yaml").write_text(f"kind: tenant\ntenant: x{number}\ndefualt: x\n")
-    monkeypatch.setattr(load, "MOST_VALUES", 20)
+    monkeypatch.setattr(texts_module, "MOST_VALUES", 20)
 
     found = errors(tmp_path)
 

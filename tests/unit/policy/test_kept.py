@@ -100,7 +100,7 @@ def a_name(module: str, name: str) -> bytes:
         a_name("os", "system"),
         a_name("zonewall.policy.files", "read_files"),
         a_name("zonewall.policy.files", "Path"),
-        a_name("zonewall.policy.load", "gc.collect"),
+        a_name("zonewall.policy.texts", "gc.collect"),
         a_name("zonewall.store.documents_file", "Path"),
     ],
 )

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from zonewall.policy import reread
-from zonewall.policy.load import load_texts, read_texts
+from zonewall.policy import reading_again
+from zonewall.policy.load import load_texts
+from zonewall.policy.texts import read_texts
 from zonewall.reconciler.kept_documents import KeptDocuments
 
 SECRET = bytes(range(32))
@@ -26,7 +27,7 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, bytes]]:
         found.append(texts)
         return read_texts(texts, *more)
 
-    monkeypatch.setattr(reread, "read_texts", noted)
+    monkeypatch.setattr(reading_again, "read_texts", noted)
     return found
 
 

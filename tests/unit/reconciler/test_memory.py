@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,7 +106,34 @@ def test_a_file_that_cannot_be_read_lets_nobody_go_and_says_which_it_is_and_what
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"places": [["acme/vm0", "hv1", "br-int", "vm0"]]},
+        {"places": [["acme/vm0", "hv1", "br-int", "vm0", "7"]]},
+        {"places": [["acme/vm0", "hv1", "br-int", "vm0", True]]},
+        {"places": [["acme/vm0", "hv1", "br-int", 7, 7]]},
+        {"places": {"acme/vm0": 7}},
+        {"links": [[["hv1", "br-int", 1]]]},
+        {"links": [[["hv1", "br-int", 1], ["hv2", "br-int"]]]},
+        {"datapaths": [["1", "hv1", "br-int"]]},
+        {"holds": [["acme/vm0"]]},
+        {"holds": None},
+        {"addresses": [["acme/vm0", "10.0.0.256", "dhcp", None]]},
+        {"addresses": [["acme/vm0", "10.0.0.1", "hearsay", None]]},
+        {"away": [1]},
+        {"held": [["acme", 1.5, "acme/vm0", 1.0]]},
+        {"held": [["acme", 1, "acme/vm0", "soon"]]},
+    ],
+)
+def test_a_value_of_another_kind_is_a_damage_that_is_named(tmp_path: Path, said: dict[str, Any]) -> None:
+    file = tmp_path / "places.json"
+    file.write_text(json.dumps({"holds": [], **said}))
+    with pytest.raises(ZonewallError, match=rf"\({next(iter(said))}: .*needed\), and says who is isolated"):
+        read_memory(file)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "[" * 100_000])
 def test_a_file_that_says_nothing_is_a_damaged_one(tmp_path: Path, text: str) -> None:
     (tmp_path / "places.json").write_text(text)
     with pytest.raises(ZonewallError, match="who is isolated"):

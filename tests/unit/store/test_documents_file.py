@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pydantic
 import pytest
 
 from zonewall import policy
@@ -70,8 +69,10 @@ def test_another_program_is_one_whose_text_differs(tmp_path: Path, monkeypatch: 
     monkeypatch.undo()
     second = documents_file.program()
     assert documents_file.program() == second
-    monkeypatch.setattr(pydantic, "VERSION", "0.0")
-    assert documents_file.program() != second
+    monkeypatch.setattr(documents_file, "_VERSIONS", {"pydantic": "version.py", "yaml": "error.py"})
+    third = documents_file.program()
+    monkeypatch.setattr(documents_file, "_VERSIONS", {"pydantic": "version.py", "yaml": "none.py"})
+    assert len({second, third, documents_file.program(), documents_file.program()}) == 4
 
 
 def test_a_file_that_is_not_this_users_alone_is_not_believed(

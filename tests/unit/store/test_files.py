@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from zonewall.errors import ZonewallError
 from zonewall.intent.numbering import Kind, Numbering, NumberingBuilder
 from zonewall.placement.model import BindingState
 from zonewall.store.numbering_file import read_numbering, write_numbering
-from zonewall.store.options import parse_events, parse_remote, read_options
+from zonewall.store.options import TlsOptions, parse_events, parse_remote, read_options
 from zonewall.store.placement_file import read_placement
 
 
@@ -93,6 +94,43 @@ def test_an_unknown_option_is_refused(tmp_path: Path) -> None:
     file.write_text("openflw: ['tcp:127.0.0.1:7000']\n")
     with pytest.raises(ZonewallError, match="openflw"):
         read_options(file, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- openflow", "options are a mapping"),
+        ("openflow: tcp:127.0.0.1:7000", "openflow: a list"),
+        ("ovsdb: [6640]", "ovsdb: a text"),
+        ("allow-plain: 1", "allow-plain: true or false"),
+        ("state: [a]", "state: a text"),
+        ("log-format: xml", "log-format: text or json"),
+        ("tls: {certificate: c, ca: a}", "tls: private-key: is missing"),
+        ("tls: {certificate: c, ca: a, private-key: 7}", "tls: private-key: a text"),
+        ("1: 2", "1: there is no such thing"),
+        ("openflow: [", "cannot be read as options"),
+    ],
+)
+def test_a_wrong_option_is_refused_in_one_line_that_names_it(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "options.yaml"
+    file.write_text(text)
+    with pytest.raises(ZonewallError, match=re.escape(said)) as caught:
+        read_options(file, {})
+    assert "\n" not in str(caught.value)
+
+
+def test_every_option_of_a_file_is_taken(tmp_path: Path) -> None:
+    file = tmp_path / "options.yaml"
+    file.write_text(
+        "allow-plain: yes\nlog-format: json\nsocket: /run/s\nevents: ['unix:/e']\nrecords: ['file:/r']\n"
+        "tls: {certificate: c.pem, private-key: k.pem, ca: a.pem}\n"
+    )
+    options = read_options(file, {"log-format": "text"})
+    assert options.allow_plain
+    assert options.log_format == "text"
+    assert options.control_socket == Path("/run/s")
+    assert (options.events, options.records) == (("unix:/e",), ("file:/r",))
+    assert options.tls == TlsOptions(Path("c.pem"), Path("k.pem"), Path("a.pem"))
 
 
 def test_nothing_listens_beyond_loopback_unless_said() -> None:
