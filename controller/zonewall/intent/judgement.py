@@ -177,6 +177,7 @@ class _Builder:
         self._inactive = inactive
         self._before = before
         self.made: dict[Hashable, MadeTier] = {}
+        self._crowds: dict[Hashable, Crowd] = {}
 
     def within(self, tenant: Tenant) -> Bank:
         """Return the bank for connections in one tenant's view."""
@@ -288,11 +289,15 @@ class _Builder:
         self, name: str, rule: Rule, from_view: View, to_view: View
     ) -> Iterator[tuple[str, Crowd, Crowd]]:
         for key, peers_from, peers_to in _pairings(name, rule):
-            yield (
-                key,
-                crowd(self._directory, from_view, peers_from),
-                crowd(self._directory, to_view, peers_to),
-            )
+            yield key, self._crowd(from_view, peers_from), self._crowd(to_view, peers_to)
+
+    def _crowd(self, view: View, peers: _Peers) -> Crowd:
+        """Return who peers are; thousands of rules name the same few."""
+        asked = view.reader and view.reader.name, view.owner.name, view.crossing, peers
+        known = self._crowds.get(asked)
+        if known is None:
+            known = self._crowds[asked] = crowd(self._directory, view, peers)
+        return known
 
     def _crossing_pairs(
         self, name: str, rule: Rule, from_view: View, to_view: View

@@ -6,7 +6,7 @@ One report costs no more in a large fleet than in a small one. Times are the rep
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from zonewall.placement.announcement import Announcement, Forged
@@ -47,6 +47,7 @@ from zonewall.placement.binding_record import EndpointRecord, PortRef, bindings
 from zonewall.placement.migration import next_deadline, step
 from zonewall.placement.model import Binding, BridgeKey, Link, Placement
 from zonewall.policy.model import Configuration
+from zonewall.values.changed import changed as replace
 from zonewall.values.names import BridgeName, DatapathId, EndpointKey, HostName, OfPort
 
 T = TypeVar("T")

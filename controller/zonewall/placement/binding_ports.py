@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from zonewall.placement.binding import Lookup, PortFacts, identify
@@ -44,24 +44,30 @@ class SeenPort:
     facts: PortFacts
 
 
+_NO_PORTS: FrozenMap[PortRef, None] = FrozenMap()
+
+
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """A host's ports; ``unverified`` are remembered from before a restart and not reported since."""
+    """A host's ports; ``unverified`` are remembered from before a restart and not reported since.
+
+    Both are as sets are, of which one with a port more costs no more on a host of many.
+    """
 
     alive: bool = True
-    ports: frozenset[PortRef] = frozenset()
-    unverified: frozenset[PortRef] = frozenset()
+    ports: FrozenMap[PortRef, None] = field(default_factory=lambda: _NO_PORTS)
+    unverified: FrozenMap[PortRef, None] = field(default_factory=lambda: _NO_PORTS)
 
     def holding(self, port: PortRef, remembered: bool) -> HostView:
         """Return with a port, reported or merely remembered; this very one where it says so already."""
-        unverified = self.unverified | {port} if remembered else self.unverified - {port}
-        if self.unverified == unverified and port in self.ports:
-            return self
-        return replace(self, ports=self.ports | {port}, unverified=unverified)
+        ports = self.ports.put(port, None)
+        unverified = self.unverified.put(port, None) if remembered else self.unverified.drop(port)
+        same = ports is self.ports and unverified is self.unverified
+        return self if same else HostView(self.alive, ports, unverified)
 
     def without(self, port: PortRef) -> HostView:
         """Return without a port."""
-        return replace(self, ports=self.ports - {port}, unverified=self.unverified - {port})
+        return HostView(self.alive, self.ports.drop(port), self.unverified.drop(port))
 
 
 def remembered_place(endpoint: EndpointKey, record: EndpointRecord) -> Remembered | None:

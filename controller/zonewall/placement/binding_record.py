@@ -5,13 +5,14 @@ The state (placement.md, "States") and the bindings are read from the record, ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
 from zonewall.placement.announcement import Announcement
 from zonewall.placement.model import Binding, BindingState, BridgeKey
 from zonewall.values.addresses import IpPrefix, MacAddress, format_mac, link_local_address
+from zonewall.values.changed import changed as replace
 from zonewall.values.names import EndpointKey, OfPort
 
 

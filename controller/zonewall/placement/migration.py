@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from zonewall.placement.announcement import Forged
@@ -39,6 +39,7 @@ from zonewall.placement.binding_record import (
     is_live,
     with_place,
 )
+from zonewall.values.changed import changed as replace
 from zonewall.values.names import OfPort
 
 DEFAULT_TIMING = Timing()
