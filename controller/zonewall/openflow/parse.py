@@ -265,7 +265,9 @@ def parse_ports(body: bytes) -> Iterator[Port]:
 def _port(body: bytes, at: int) -> Port:
     number, mac, name, config, state = struct.unpack_from("!I4x6sxx16sII", body, at)
     letters = name.split(b"\0", 1)[0]
-    text = "".join(chr(letter) if 0x20 < letter < 0x7F else f"\\x{letter:02x}" for letter in letters)
+    text = letters.decode("latin-1")
+    if not (text.isascii() and text.isprintable() and b" " not in letters):
+        text = "".join(chr(letter) if 0x20 < letter < 0x7F else f"\\x{letter:02x}" for letter in letters)
     is_up = not (config & _PORT_DOWN or state & _LINK_DOWN)
     return Port(number, text, int.from_bytes(mac, "big"), is_up)
 

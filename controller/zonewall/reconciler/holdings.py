@@ -38,6 +38,8 @@ AUDIT_PAUSE_S = 1.0
 """A bridge that tells of a change of ours is read at once, but no more often than this."""
 FOREIGN_READS = 50
 """For changes of others' flows: no more than this part of the time is spent on reading."""
+AHEAD_S = 5.0
+"""What was read before it could be used is used if that was not longer ago."""
 SAMPLES = 5
 
 Reread = tuple[Fingerprint | None, Mapping[int, EncodedGroup], Mapping[int, MeterEntry]]
@@ -90,7 +92,10 @@ class Holdings:
         self._asked: BridgeState | None = None
         self._read_at = 0.0
         self._read_s = 0.0
-        self._must_watch = False
+        self._must_watch = self._is_first = False
+        self._told = 0
+        self._ahead: tuple[ReadableLink, BridgeState] | None = None
+        """What the bridge was found to hold when its session began, before anything could be changed."""
         self._as_confirmed: tuple[Fingerprint | None, ForeignFlows] | None = None
         """What the bridge held when it was read and was as confirmed, if nothing was changed since."""
         self._foreign_keys: frozenset[FlowKey] = frozenset()
@@ -117,7 +122,8 @@ class Holdings:
     def begin(self) -> None:
         """Take up a new session: what the bridge holds now is to be read."""
         self.forget()
-        self._must_watch = True
+        self._ahead = None
+        self._must_watch = self._is_first = True
 
     def forget(self) -> None:
         """Read again before the next change."""
@@ -141,6 +147,8 @@ class Holdings:
         """Take what the bridge tells of others' changes; say whether it has to be looked at."""
         if not updates:
             return False
+        self._ahead = None
+        self._told += 1
         is_about_us = any(update.key is None or is_ours(update.cookie) for update in updates)
         # A foreign flow may have taken the place of one of ours; but others may change theirs all the time.
         pause_s = AUDIT_PAUSE_S if is_about_us else max(AUDIT_PAUSE_S, FOREIGN_READS * self._read_s)
@@ -163,15 +171,11 @@ class Holdings:
             return self._held
         if self._held is not None and await self._is_as_confirmed(link, mode):
             return self._held
-        is_first = self._must_watch
-        if is_first:
-            self.counts.is_watched = await link.watch()
-            self._must_watch = False
-        self._begin_reading()
-        async with a_turn():
-            others = BridgeState({flow.key: flow for flow in self.counts.foreign}, {}, {})
-            state = await link.read_state((wanted, self._confirmed or wanted, others))
-        self._read_s = time.monotonic() - self._read_at
+        is_first, ahead = self._is_first, self._ahead
+        self._ahead = None
+        if ahead is None or ahead[0] is not link or time.monotonic() - self._read_at > AHEAD_S:
+            ahead = link, await self._read(link, wanted)
+        state, self._is_first = ahead[1], False
         if is_first and self._confirmed is None and _is_as(state, wanted):
             return self._as_wanted(wanted, mode)
         ours = {key: flow for key, flow in state.flows.items() if is_compiled(flow.cookie)}
@@ -194,6 +198,27 @@ class Holdings:
             everything = {**found.flows, **{flow.key: flow for flow in foreign}}
             return BridgeState(everything, found.groups, found.meters)
         return found
+
+    async def look_ahead(self, link: ReadableLink, expected: BridgeState) -> None:
+        """Read what a bridge holds whose session has begun, while it is not known yet what is wanted of it.
+
+        What others change meanwhile is told, and has it read again.
+        """
+        if self._is_first and self._ahead is None:
+            told = self._told
+            state = await self._read(link, expected)
+            self._ahead = (link, state) if told == self._told else None
+
+    async def _read(self, link: ReadableLink, expected: BridgeState) -> BridgeState:
+        if self._must_watch:
+            self.counts.is_watched = await link.watch()
+            self._must_watch = False
+        self._begin_reading()
+        async with a_turn():
+            others = BridgeState({flow.key: flow for flow in self.counts.foreign}, {}, {})
+            state = await link.read_state((expected, self._confirmed or expected, others))
+        self._read_s = time.monotonic() - self._read_at
+        return state
 
     def _as_wanted(self, wanted: BridgeState, mode: ForeignFlows) -> BridgeState:
         """Take that a bridge holds what is wanted and nothing else, as it mostly does after a restart."""

@@ -114,6 +114,8 @@ class BridgeKeeper:
         self._is_urgent = False
         self._policy: Policy | None = None
         self._is_prepared = False
+        self._foreseen: BridgeState | None = None
+        """What was compiled before it was known to be wanted."""
         self._retry_s = FIRST_RETRY_S
         self.holdings = Holdings(key)
         self.aside = SetAside()
@@ -199,7 +201,10 @@ class BridgeKeeper:
                 link, fleet = self.link, self._latest()
                 if link is None or fleet is None:
                     await self._prepare_for(fleet)
+                    if link is not None and self._foreseen is not None:
+                        await self.holdings.look_ahead(link, self._foreseen)
                     continue
+                self._foreseen = None
                 await self._bring_about(link, fleet)
                 self._retry_s = FIRST_RETRY_S
             except (ZonewallError, ConnectionError, TimeoutError) as error:
@@ -222,7 +227,7 @@ class BridgeKeeper:
         if fleet is None:
             return
         with contextlib.suppress(ZonewallError):  # it is told when there is a bridge that it matters for
-            await self._compiler.wanted(fleet, self.key, lambda _: None)
+            self._foreseen, _ = await self._compiler.wanted(fleet, self.key, lambda _: None)
 
     async def _bring_about(self, link: BridgeLink, fleet: Fleet) -> None:
         when, self._when = self._when, None
