@@ -26,7 +26,7 @@ from bench.programming import FREED_S, some_flows
 from support.dummy import DummySwitch, running_dummy_switch
 from support.ovsdb_host import free_port
 from zonewall.api.control import ask, look
-from zonewall.cli.verb_run import SWITCH_S
+from zonewall.cli.running import SWITCH_S
 from zonewall.errors import ControllerUnreachableError
 from zonewall.flows.wire import encode_program, flow_mod_body
 from zonewall.placement.model import BridgeKey

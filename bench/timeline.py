@@ -15,7 +15,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from zonewall.cli.app import main
+from zonewall.cli import main
 from zonewall.flows.assembly import Assembler
 from zonewall.openflow import bundle
 from zonewall.openflow.session import Session

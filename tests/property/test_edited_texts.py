@@ -13,7 +13,7 @@ import yaml
 
 from property.test_read_again import Documents, first_documents
 from support.spelt import spelt
-from zonewall.policy import lookups, reread
+from zonewall.policy import lookups, reading_again
 from zonewall.policy.kept import kept, remembered
 from zonewall.policy.load import load_texts
 from zonewall.policy.reread import Rereader
@@ -261,7 +261,7 @@ def test_an_edited_rule_or_endpoint_is_read_without_the_rest(monkeypatch: pytest
     documents["acme.yaml"]["tiers"][1]["rules"][1]["services"] = ["tcp/4711"]
     texts = {name: block(document).encode() for name, document in documents.items()}
     wanted = load_texts(texts)
-    monkeypatch.setattr(reread, "read_texts", None)
+    monkeypatch.setattr(reading_again, "read_texts", None)
     found = reader.load(texts)
     assert str(found.configuration) == str(wanted.configuration)
     assert found.configuration is not None

@@ -9,15 +9,11 @@ import sys
 import typer
 
 from zonewall import cli
-from zonewall.errors import ControllerUnreachableError, ZonewallError
+from zonewall.cli.exits import errors_said
 from zonewall.lean import import_without
 
 # Log events are plain lines; structlog would read rich for the tracebacks that it could draw.
 import_without("structlog", "rich")
-
-EXIT_FINDING = 1
-EXIT_UNUSABLE = 2
-EXIT_UNREACHABLE = 3
 
 
 def build_app(asked: str = "") -> typer.Typer:
@@ -47,11 +43,5 @@ def _nothing() -> None:
 
 def main() -> None:
     """Run the command line; an expected error becomes its text on stderr and an exit code."""
-    try:
+    with errors_said():
         build_app(sys.argv[1] if len(sys.argv) > 1 else "")()
-    except ControllerUnreachableError as error:
-        print(f"zonewall: {error}", file=sys.stderr)
-        sys.exit(EXIT_UNREACHABLE)
-    except ZonewallError as error:
-        print(f"zonewall: {error}", file=sys.stderr)
-        sys.exit(EXIT_UNUSABLE)

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from zonewall.cli.app import EXIT_FINDING
 from zonewall.cli.asking import parse_moment, probe_of
+from zonewall.cli.exits import EXIT_FINDING
 from zonewall.cli.options import OptionsFile, SocketFile, StateFolder, control_socket
 from zonewall.cli.path_view import PathView, Wrong
 from zonewall.cli.scene import PlacementFile, Scene, in_force, on_disk

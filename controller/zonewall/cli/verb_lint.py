@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zonewall.cli.app import EXIT_FINDING
+from zonewall.cli.exits import EXIT_FINDING
 from zonewall.intent.analysis.lint import Remark, lint
 from zonewall.intent.analysis.witness import Witness
 from zonewall.intent.change_report import probe_document

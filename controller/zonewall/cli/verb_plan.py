@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from zonewall.cli.app import EXIT_FINDING
 from zonewall.cli.asking import parse_moment
 from zonewall.cli.connections import Known, journalled, live, recorded
+from zonewall.cli.exits import EXIT_FINDING
 from zonewall.cli.journal_view import open_journal
 from zonewall.cli.options import OptionsFile, SocketFile, StateFolder, control_socket
 from zonewall.cli.plan_text import plan_text

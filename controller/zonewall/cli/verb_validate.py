@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from zonewall.cli.app import EXIT_FINDING, EXIT_UNUSABLE
+from zonewall.cli.exits import EXIT_FINDING, EXIT_UNUSABLE
 from zonewall.intent.analysis.acceptance import accept
 from zonewall.policy.findings import Finding
 from zonewall.policy.load import read_directory

@@ -60,9 +60,9 @@ def are_alike(found: FlowTable, wanted: FlowTable) -> bool:
     """
     if len(found) != len(wanted):
         return False
-    left = dict(found)
+    left: dict[tuple[int, int, bytes], EncodedFlow] = dict(found.items())
     for flow in wanted.values():
-        held = left.pop(flow.key, None)
+        held = left.pop(flow[:3], None)
         if held is None or flow.hard_timeout_s or not tuple.__eq__(held, flow):
             return False
     return not left

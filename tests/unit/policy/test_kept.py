@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from support.spelt import spelt
-from zonewall.policy import reread
+from zonewall.policy import reading_again
 from zonewall.policy.files import read_files
 from zonewall.policy.kept import kept, remembered
 from zonewall.policy.load import load_texts
@@ -42,7 +42,7 @@ def test_the_same_texts_are_not_read_again(directory: Path, monkeypatch: pytest.
     assert before.configuration is not None
     fresh = load_texts(texts)
     readings: list[object] = []
-    monkeypatch.setattr(reread, "read_texts", readings.append)
+    monkeypatch.setattr(reading_again, "read_texts", readings.append)
     after = again(reader).load(texts)
     assert after == before
     assert spelt(after.configuration) == spelt(fresh.configuration)

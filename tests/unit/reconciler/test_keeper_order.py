@@ -17,7 +17,9 @@ from zonewall.flows.diff import Change
 from zonewall.flows.encoded import BridgeState
 from zonewall.flows.staging import Plan
 from zonewall.intent.fleet import Fleet
+from zonewall.openflow.events import FlowUpdate
 from zonewall.placement.model import BridgeKey
+from zonewall.reconciler import holdings
 from zonewall.reconciler.compiler import Compiler
 from zonewall.values.names import EndpointKey
 
@@ -56,7 +58,7 @@ def test_what_a_bridge_will_need_is_compiled_once_before_it_connects(compiled: l
     asyncio.run(scene())
 
 
-def test_what_is_expected_is_compiled_before_it_is_told_and_nothing_is_done_with_it(
+def test_what_is_expected_is_compiled_before_it_is_told_and_the_bridge_only_read(
     compiled: list[Fleet],
 ) -> None:
     async def scene() -> None:
@@ -64,20 +66,75 @@ def test_what_is_expected_is_compiled_before_it_is_told_and_nothing_is_done_with
         kept, bridge = Kept(expected=expected), Bridge()
         kept.keeper.wake()
         kept.keeper.connect(bridge)
-        async with asyncio.timeout(20.0):
-            while not compiled:
-                await asyncio.sleep(0.01)
+        await read(bridge)
         for _ in range(10):
             kept.keeper.wake()
             await asyncio.sleep(0.01)
         assert compiled == [expected]
         assert kept.keeper.is_pending
-        assert not bridge.told
+        assert bridge.told == ["read"]
         kept.is_told = True
         kept.keeper.wake()
         await kept.settle()
         assert compiled == [expected, kept.fleet]
+        assert bridge.told == ["read", "change"]
         assert set(bridge.flows) == set(Assembler().state(kept.fleet, FIRST).flows)
+        await kept.stop()
+
+    asyncio.run(scene())
+
+
+async def read(bridge: Bridge) -> None:
+    """Wait until a bridge has been read, and what came of it taken."""
+    async with asyncio.timeout(20.0):
+        while not bridge.told:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("since", ["a change by hand", "a new session", "a long time"])
+def test_what_was_read_ahead_is_read_again_if_it_may_have_changed(
+    since: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene() -> None:
+        kept, bridge = Kept(expected=fleet()), Bridge()
+        wanted = Assembler().state(kept.fleet, FIRST).flows
+        bridge.flows = dict(wanted)
+        kept.keeper.wake()
+        kept.keeper.connect(bridge)
+        await read(bridge)
+        key = next(iter(wanted))
+        del bridge.flows[key]
+        if since == "a change by hand":
+            kept.keeper.told([FlowUpdate(key, wanted[key].cookie)])
+        elif since == "a new session":
+            kept.keeper.disconnect(bridge)
+            kept.keeper.connect(bridge)
+        else:
+            monkeypatch.setattr(holdings, "AHEAD_S", 0.0)
+        kept.is_told = True
+        kept.keeper.wake()
+        await kept.settle()
+        assert bridge.told[-2:] == ["read", "change"]
+        assert set(bridge.flows) == set(wanted)
+        await kept.stop()
+
+    asyncio.run(scene())
+
+
+def test_a_bridge_that_is_as_it_is_wanted_is_read_once_and_left_alone() -> None:
+    async def scene() -> None:
+        kept, bridge = Kept(expected=fleet()), Bridge()
+        state = Assembler().state(kept.fleet, FIRST)
+        bridge.flows, bridge.meters = dict(state.flows), dict(state.meters)
+        kept.keeper.wake()
+        kept.keeper.connect(bridge)
+        await read(bridge)
+        kept.is_told = True
+        kept.keeper.wake()
+        await kept.settle()
+        assert bridge.told == ["read"]
+        assert not kept.reports[0].was_empty
         await kept.stop()
 
     asyncio.run(scene())
