@@ -164,25 +164,25 @@ class Counters:
         self._looking: defaultdict[BridgeKey, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._partly: defaultdict[BridgeKey, set[FlowKey]] = defaultdict(set)
         self._is_to_keep = False
-        self._document: Any = None
-        try:
-            self._document = json.loads(kept.read_text())
-        except FileNotFoundError:
-            pass  # the first start
-        except (OSError, ValueError) as error:
-            _log.error("counters_not_read", file=str(kept), error=str(error))
+        self._is_to_restore = True
 
     def follow(
         self, policy: Policy, sessions: Mapping[BridgeKey, Counting], bridges: list[BridgeKey]
     ) -> None:
         """Take the rules in force and the bridges that are there."""
         self._policy, self._sessions = policy, dict(sessions)
-        if self._document is not None:
-            document, self._document = self._document, None
-            try:
-                self._ledger.restore(document, bridges)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                _log.error("counters_not_read", file=str(self._kept), error=str(error))
+        if self._is_to_restore:
+            # Not when the controller starts: the file is long, and nobody has asked yet.
+            self._is_to_restore = False
+            self._restore(bridges)
+
+    def _restore(self, bridges: list[BridgeKey]) -> None:
+        try:
+            self._ledger.restore(json.loads(self._kept.read_text()), bridges)
+        except FileNotFoundError:
+            pass  # the first start
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            _log.error("counters_not_read", file=str(self._kept), error=str(error))
 
     async def look(self, only: BridgeKey | None = None, cookies: frozenset[int] | None = None) -> None:
         """Read the bridges' counters; one that is away keeps what it counts until it is back.
