@@ -85,3 +85,23 @@ def remake_bridge(chaos: Chaos) -> None:
 def rename_datapath(chaos: Chaos) -> None:
     """Give a bridge another datapath id than the inventory says, which the controller sets right."""
     chaos.some_host().vsctl("set", "bridge", "br-int", "other_config:datapath-id=00000000000000ff")
+
+
+def forget_ids(chaos: Chaos) -> None:
+    """Have a wanderer's port say no more whose it is, or that it is not there yet, and then again as before."""
+    name, machine = chaos.wanderer()
+    host = machine.at
+    if host is None or host.short_name in chaos.stopped:
+        return
+    ids = {"iface-id": name, "attached-mac": machine.mac, "vm-id": name}
+    said = [f'external_ids:{key}="{value}"' for key, value in ids.items()]
+    if chaos.random.random() < 0.5:
+        host.vsctl("clear", "interface", name, "external_ids")
+    else:
+        host.vsctl("set", "interface", name, "external_ids:iface-status=inactive")
+
+    def tell_again() -> None:
+        if machine.at is host:
+            host.vsctl("clear", "interface", name, "external_ids", "--", "set", "interface", name, *said)
+
+    chaos.for_a_while(tell_again)

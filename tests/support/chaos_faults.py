@@ -17,6 +17,7 @@ from support.chaos_by_hand import (
     add_flow,
     change_flow,
     delete_flows,
+    forget_ids,
     groups_and_meters,
     limit_tables,
     remake_bridge,
@@ -240,6 +241,15 @@ def kill_controller(chaos: Chaos) -> None:
         chaos.site.start(*chaos.site.words)
 
 
+def stop_controller(chaos: Chaos) -> None:
+    """Have the controller stand still, so long that it is given up or not, and go on."""
+    controller = chaos.site.controller
+    if controller is not None and controller.running():
+        os.killpg(controller.pid, signal.SIGSTOP)
+        time.sleep(chaos.random.random() * 5)
+        os.killpg(controller.pid, signal.SIGCONT)
+
+
 # Networks
 
 
@@ -299,6 +309,7 @@ FAULTS: dict[Callable[[Chaos], None], int] = {
     renumber_fabric: 1,
     twice: 2,
     isolate: 3,
+    forget_ids: 1,
     delete_flows: 4,
     change_flow: 3,
     add_flow: 3,
@@ -310,6 +321,7 @@ FAULTS: dict[Callable[[Chaos], None], int] = {
     stop_switch: 2,
     restart_database: 2,
     kill_controller: 4,
+    stop_controller: 1,
     cut: 4,
     unplug_management: 2,
     connect_anew: 3,
