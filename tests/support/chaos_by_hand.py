@@ -88,7 +88,7 @@ def rename_datapath(chaos: Chaos) -> None:
 
 
 def forget_ids(chaos: Chaos) -> None:
-    """Have a wanderer's port say no more whose it is, or that it is not there yet, and then again as before."""
+    """Have a wanderer's port say no more whose it is, or that it is not there yet, and then as before."""
     name, machine = chaos.wanderer()
     host = machine.at
     if host is None or host.short_name in chaos.stopped:
