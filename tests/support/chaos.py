@@ -19,7 +19,7 @@ from topologies.machine import Machine
 
 from support.exactly import Truth, exact
 from support.shop import MACHINES, acme, hasten, large
-from support.site import Site
+from support.site import OPENFLOW, Site
 from support.steady import before_others
 
 WANDERERS = {"acme-roam1": 11, "acme-roam2": 12, "acme-roam3": 13}
@@ -38,12 +38,14 @@ class Wishes:
     Attributes:
         left_out: machines that the inventory has not, and hosts.
         large: which of several large policies is wanted, 0 for none.
+        by_name: endpoints are known by their ports' names, as where no database is connected.
     """
 
     rules: list[dict[str, Any]] = field(default_factory=list)
     zones: dict[str, Any] = field(default_factory=dict)
     left_out: set[str] = field(default_factory=set)
     large: int = 0
+    by_name: bool = False
 
 
 class Chaos:
@@ -133,11 +135,14 @@ class Chaos:
             policy["tiers"][0]["rules"] += large(self.wishes.large)["tiers"][0]["rules"][1:]
         self.site.put(inventory=self._inventory(), acme=policy)
 
+    def _bound(self, name: str) -> dict[str, Any]:
+        return {"port": {"name": name}} if self.wishes.by_name else {"iface-id": name}
+
     def _inventory(self) -> dict[str, Any]:
         names = {name: (n, role) for name, (_, n, role) in MACHINES.items()}
         names |= {name: (n, "roam") for name, n in WANDERERS.items() if name not in self.wishes.left_out}
         ends = [
-            {"name": name.split("-")[1], "tenant": "acme", "iface-id": name, "mac": mac(n),
+            {"name": name.split("-")[1], "tenant": "acme", **self._bound(name), "mac": mac(n),
              "ips": [f"10.0.0.{n}", f"fd00::{n}"], "labels": {"role": role}}
             for name, (n, role) in names.items()
         ]  # fmt: skip
@@ -154,17 +159,23 @@ def mac(n: int) -> str:
 
 
 @contextmanager
-def chaos(seed: int, faults: Mapping[Callable[[Chaos], None], int]) -> Iterator[Chaos]:
-    """Two hosts, the shop's machines and those that wander; all is in force."""
+def chaos(
+    seed: int, faults: Mapping[Callable[[Chaos], None], int], *, by_name: bool = False
+) -> Iterator[Chaos]:
+    """Two hosts, the shop's machines and those that wander; all is in force.
+
+    ``by_name``: the controller knows ports by what bridges tell of them, and is told by no database.
+    """
     with Lab() as lab:
         site = Site(lab)
         site.hosts = {name: lab.host(name) for name in ("hv1", "hv2")}
         lab.link(*site.hosts.values())
         run = Chaos(site, seed, faults)
         run.truth.links = [(("hv1", "to-hv2"), ("hv2", "to-hv1"))]
+        run.truth.databases = not by_name
+        run.wishes.by_name = by_name
         run.put()
-        site.start()
-        site.join(*site.hosts.values())
+        start(site, by_name=by_name)
         for host in site.hosts.values():
             hasten(host)
             before_others(host.switch.pid)
@@ -174,3 +185,13 @@ def chaos(seed: int, faults: Mapping[Callable[[Chaos], None], int]) -> Iterator[
             site.machine(name, where, mac(n), f"10.0.0.{n}/24", f"fd00::{n}/64")
         exact(site, run.truth)
         yield run
+
+
+def start(site: Site, *, by_name: bool) -> None:
+    """Start the controller, and have the hosts connect to it."""
+    if by_name:
+        place = f"tcp:{site.lab.controller_address}:{OPENFLOW}"
+        site.start("--state", str(site.state), "--allow-plain", "--openflow", place)
+    else:
+        site.start()
+    site.join(*site.hosts.values())

@@ -334,3 +334,6 @@ QUICK: dict[Callable[[Chaos], None], int] = dict.fromkeys(
      restart_switch, kill_controller, connect_anew), 1
 )  # fmt: skip
 """Those after which all is well again within moments."""
+
+BY_NAME = {fault: often for fault, often in FAULTS.items() if fault not in (forget_ids, rename_datapath)}
+"""Those that matter where no database is connected."""

@@ -36,10 +36,12 @@ class Truth:
     Attributes:
         links: ends of the cables that carry, as ``(host, port), (host, port)``.
         quarantined: endpoints that somebody isolated.
+        databases: those of the hosts are to be connected.
     """
 
     links: list[tuple[tuple[str, str], tuple[str, str]]] = field(default_factory=list)
     quarantined: set[str] = field(default_factory=set)
+    databases: bool = True
 
 
 def placement(site: Site, truth: Truth, *, midstream: bool) -> dict[str, Any]:
@@ -172,7 +174,7 @@ def unsettled(site: Site, truth: Truth, status: Status) -> dict[str, Any]:
         if one["state"] != "in-force" or one["pending"] or one["set_aside"]:
             wrong[one["bridge"]] = {key: one.get(key) for key in ("state", "pending", "error", "set_aside")}
     for one in status["hosts"]:
-        if one["database"] != "connected" or one["problem"]:
+        if truth.databases and (one["database"] != "connected" or one["problem"]):
             wrong[one["host"]] = one
     if len(status["links"]) != len(truth.links):
         wrong["links"] = status["links"]
