@@ -84,8 +84,8 @@ def leave_out(chaos: Chaos) -> None:
     """Take a machine out of the inventory, or a host, or put it in again."""
     name = chaos.random.choice((*WANDERERS, "hv2"))
     chaos.wishes.left_out ^= {name}
-    if name == "hv2":
-        chaos.disturbed.add("fabric")
+    if name == "hv2":  # when it is back, its machines are put in force there anew
+        chaos.disturbed.update(("hv2", "fabric"))
     chaos.put()
 
     def back() -> None:
