@@ -131,7 +131,8 @@ def test_a_tenants_endpoints_share_its_limit_on_new_connections(site: ServiceSit
 def test_a_connection_that_is_answered_is_not_held_by_the_limit_on_new_ones(site: ServiceSite) -> None:
     site.policy(ALLOW, provider={"limits": {"new-connections": "5/s per endpoint"}})
     a1, b1 = site.machines["a1"], site.machines["b1"]
-    assert a1.ping(address(b1, 4), count=40, interval_s=0.02) == 40
+    # ping(8) waits for the last answer no longer than for the others.
+    assert a1.ping(address(b1, 4), count=40, interval_s=0.02) >= 39
 
 
 def test_status_says_which_limit_only_the_host_can_set_and_its_command_does(site: ServiceSite) -> None:
