@@ -22,7 +22,7 @@ from conformance.case import directory
 from support.packets import build
 from support.raw_probes import ip_packet, send
 from support.service_frames import eventually
-from support.site import Site
+from support.site import Site, is_in_force
 
 pytestmark = pytest.mark.net
 MACHINES = {
@@ -61,7 +61,7 @@ def site() -> Iterator[Site]:
         for name, (host, mac, ips) in MACHINES.items():
             made.machines[name] = lab.machine(name, mac, ips)
             made.machines[name].plug(made.hosts[host])
-        made.wait_for(lambda status: len(status["links"]) == 2)
+        made.wait_for(lambda status: len(status["links"]) == 2 and is_in_force(status))
         yield made
 
 

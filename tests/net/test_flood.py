@@ -53,14 +53,15 @@ def site() -> Iterator[Site]:
     with Lab() as lab:
         site = Site(lab)
         site.hosts = {name: lab.host(name) for name in ("hv1", "hv2")}
+        for hypervisor in site.hosts.values():
+            steady.before_others(hypervisor.switch.pid)  # what else the machine does is not the flood's
         lab.link(*site.hosts.values())
         site.put(**documents(site))
         site.start()
         site.join(*site.hosts.values())
         for name, (host, n) in MACHINES.items():
             site.machine(f"acme-{name}", host, mac(n), f"10.0.0.{n}/24")
-        site.settle()
-        site.wait_for(lambda status: len(status["links"]) == 1)
+        site.wait_for(lambda status: len(status["links"]) == 1 and site.is_settled(status))
         yield site
 
 

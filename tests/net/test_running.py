@@ -71,8 +71,7 @@ def four() -> Iterator[Site]:
             host.set_controller(f"ssl:{address}:6654" if name in TLS else f"tcp:{address}:6653")
         for n, name in enumerate(HOSTS, 1):
             site.machine(f"blue-vm{n}", name, f"52:54:00:00:00:0{n}", f"10.0.0.{n}/24")
-        site.settle()
-        site.wait_for(lambda now: len(now["links"]) == 3)
+        site.wait_for(lambda now: len(now["links"]) == 3 and site.is_settled(now))
         yield site
 
 

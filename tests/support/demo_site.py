@@ -87,8 +87,7 @@ def build_site(lab: Lab) -> SharedSite:
     site.join(hv1, hv2)
     for name, (host, mac, ipv4, ipv6, _) in MACHINES.items():
         site.machine(name, host, mac, f"{ipv4}/24", f"{ipv6}/64")
-    site.settle()
-    site.wait_for(lambda status: len(status["links"]) == 1)
+    site.wait_for(lambda status: len(status["links"]) == 1 and site.is_settled(status))
     return site
 
 

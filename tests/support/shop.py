@@ -75,8 +75,7 @@ def shop() -> Iterator[Site]:
             before_others(host.switch.pid)
         for name, (where, n, _) in MACHINES.items():
             site.machine(name, where, f"52:54:00:00:00:0{n}", f"10.0.0.{n}/24", f"fd00::{n}/64")
-        site.settle()
-        site.wait_for(lambda status: len(status["links"]) == 1)
+        site.wait_for(lambda status: len(status["links"]) == 1 and site.is_settled(status))
         yield site
 
 
