@@ -241,6 +241,16 @@ def kill_controller(chaos: Chaos) -> None:
         chaos.site.start(*chaos.site.words)
 
 
+def forget_places(chaos: Chaos) -> None:
+    """Have the controller start without what it remembered of places, and so of who was isolated."""
+    controller = chaos.site.controller
+    if controller is not None:
+        controller.stop(signal.SIGKILL)
+        (chaos.site.state / "places.json").unlink(missing_ok=True)
+        chaos.truth.quarantined.clear()
+        chaos.revive()
+
+
 def stop_controller(chaos: Chaos) -> None:
     """Have the controller stand still, so long that it is given up or not, and go on."""
     controller = chaos.site.controller
@@ -322,6 +332,7 @@ FAULTS: dict[Callable[[Chaos], None], int] = {
     restart_database: 2,
     kill_controller: 4,
     stop_controller: 1,
+    forget_places: 1,
     cut: 4,
     unplug_management: 2,
     connect_anew: 3,
