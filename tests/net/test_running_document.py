@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -186,5 +185,5 @@ def test_every_option_of_the_command_is_in_the_document_and_no_other() -> None:
         "--help",
     }
     assert set(re.findall(r"--[a-z][a-z-]*", table)) == real
-    keys = {one.name.replace("_", "-") for one in fields(Options)}
+    keys = {field.alias or name for name, field in Options.model_fields.items()}
     assert set(re.findall(r"\| `([a-z-]+): ", table)) == keys

@@ -33,10 +33,12 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ours(keys: Path) -> TlsOptions:
-    return TlsOptions(
-        certificate=keys / "controller-cert.pem",
-        private_key=keys / "controller-privkey.pem",
-        ca=keys / "pki/switchca/cacert.pem",
+    return TlsOptions.model_validate(
+        {
+            "certificate": keys / "controller-cert.pem",
+            "private-key": keys / "controller-privkey.pem",
+            "ca": keys / "pki/switchca/cacert.pem",
+        }
     )
 
 

@@ -7,10 +7,10 @@ import gc
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from zonewall.api.alone import alone_in, refuse_second
 from zonewall.cli.logging_form import set_up_logging
-from zonewall.cli.run_words import RunWords
 from zonewall.reconciler.doors import open_doors
 from zonewall.store.options import Options, read_options
 
@@ -19,18 +19,18 @@ START_S = 2.0
 """So long threads take turns no oftener than Python does by itself: it would cost a tenth of the start."""
 
 
-def run_controller(words: RunWords) -> None:
-    """Run the controller until SIGTERM or SIGINT.
+def run_controller(directory: Path, options: Path | None, said: dict[str, Any]) -> None:
+    """Run the controller until SIGTERM or SIGINT; ``said`` goes before what the file of ``options`` says.
 
     Raises:
         ZonewallError: options, documents or state folder cannot be used, or something ended that must not.
     """
     # What is made until bridges are as wanted stays: looking through it for garbage begins after that.
     gc.disable()
-    chosen = read_options(words.options, words.said)
+    chosen = read_options(options, said)
     set_up_logging(chosen.log_format)
     with alone_in(chosen.state):
-        asyncio.run(serve(words.directory, chosen))
+        asyncio.run(serve(directory, chosen))
 
 
 async def serve(directory: Path, options: Options) -> None:

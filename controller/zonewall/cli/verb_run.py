@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from zonewall.cli.run_words import gather
 from zonewall.cli.running import run_controller
 from zonewall.store.options import STATE_VARIABLE
 
@@ -45,17 +44,16 @@ def register(app: typer.Typer) -> None:
         log_format: Annotated[str | None, typer.Option(help="text or json.")] = None,
     ) -> None:
         """Run the controller until SIGTERM or SIGINT; bridges go on enforcing what they have."""
-        found = {
-            "openflow": openflow,
-            "ovsdb": ovsdb,
+        tls = {"certificate": tls_certificate, "private-key": tls_key, "ca": tls_ca}
+        said = {
+            "openflow": openflow or None,
+            "ovsdb": ovsdb or None,
             "allow-plain": allow_plain,
+            "tls": {key: path for key, path in tls.items() if path is not None} or None,
             "state": state,
             "socket": socket,
-            "events": events,
-            "records": records,
+            "events": events or None,
+            "records": records or None,
             "log-format": log_format,
-            "tls-certificate": tls_certificate,
-            "tls-key": tls_key,
-            "tls-ca": tls_ca,
         }
-        run_controller(gather(directory, options, found))
+        run_controller(directory, options, said)

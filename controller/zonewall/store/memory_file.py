@@ -6,11 +6,12 @@ A head start: whatever the hosts and bridges then say is believed instead. Who i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, IPvAnyAddress, StrictInt, ValidationError
 
 from zonewall.errors import ZonewallError
 from zonewall.placement.binding_held import Rest
@@ -19,21 +20,21 @@ from zonewall.placement.binding_record import PortRef
 from zonewall.placement.learnt import Learnt, Source
 from zonewall.placement.model import BridgeKey, Link
 from zonewall.store.numbering_file import replace_file
-from zonewall.store.shape import (
-    Check,
-    UnfitError,
-    in_place,
-    made,
-    mapping,
-    or_none,
-    parsed,
-    rows,
-    seconds,
-    text,
-    texts,
-    whole,
-)
 from zonewall.values.names import BridgeName, DatapathId, EndpointKey, HostName, OfPort, TenantName
+
+End = tuple[str, str, int]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    places: list[tuple[str, str, str, str, int] | tuple[str, str, str, str, int, float | None]] = []
+    links: list[tuple[End, End]] = []
+    datapaths: list[tuple[int, str, str]] = []
+    holds: list[tuple[str, str]]
+    addresses: list[tuple[str, IPvAnyAddress, Source, float | None]] = []
+    away: list[str] = []
+    held: list[tuple[str, StrictInt | IPvAnyAddress, str, float]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,77 +63,29 @@ def read_memory(path: Path) -> Memory:
         ZonewallError: it is there and cannot be read: who is isolated would be let go in silence.
     """
     try:
-        return _memory(parsed(path.read_bytes()))
+        document = _Document.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return Memory()
-    except (OSError, UnfitError) as error:
+    except (OSError, ValidationError) as error:
         raise ZonewallError(
             f"{path}: cannot be read ({_reason(error)}), and says who is isolated; restore it, or remove"
             " it and isolate again whom `zonewall journal --kind quarantined` names and no one released since"
         ) from error
-
-
-def _memory(said: object) -> Memory:
-    document = mapping(said, _KINDS, needed=("holds",))
-    return Memory(**{key: in_place(key, _KINDS[key], value) for key, value in document.items()})
-
-
-def _places(value: object) -> tuple[Remembered, ...]:
-    return tuple([
-        Remembered(EndpointKey(endpoint), PortRef(_bridge(host, bridge), port), OfPort(ofport), *until)
-        for endpoint, host, bridge, port, ofport, *until in rows(
-            value, text, text, text, text, whole, _UNTIL, least=5
-        )
-    ])  # fmt: skip
-
-
-def _links(value: object) -> frozenset[Link]:
-    return frozenset(Link(a, b) for a, b in rows(value, _end, _end))
-
-
-def _end(value: object) -> tuple[BridgeKey, OfPort]:
-    ((host, bridge, ofport),) = rows([value], text, text, whole)
-    return _bridge(host, bridge), OfPort(ofport)
-
-
-def _datapaths(value: object) -> tuple[tuple[DatapathId, BridgeKey], ...]:
-    found = rows(value, whole, text, text)
-    return tuple((DatapathId(number), _bridge(host, bridge)) for number, host, bridge in found)
-
-
-def _holds(value: object) -> tuple[tuple[EndpointKey, str], ...]:
-    return tuple((EndpointKey(endpoint), reason) for endpoint, reason in rows(value, text, text))
-
-
-def _addresses(value: object) -> tuple[Learnt, ...]:
-    found = rows(value, text, _ADDRESS, _SOURCE, _UNTIL)
-    return tuple(Learnt(EndpointKey(endpoint), *rest) for endpoint, *rest in found)
-
-
-def _held(value: object) -> tuple[Rest, ...]:
-    found = rows(value, text, _owned, text, seconds)
-    return tuple(
-        Rest(TenantName(tenant), owned, EndpointKey(by), until) for tenant, owned, by, until in found
+    return Memory(
+        tuple(
+            Remembered(EndpointKey(endpoint), PortRef(_bridge(host, bridge), port), OfPort(ofport), *until)
+            for endpoint, host, bridge, port, ofport, *until in document.places
+        ),
+        frozenset(Link(_end(a), _end(b)) for a, b in document.links),
+        tuple((DatapathId(number), _bridge(host, bridge)) for number, host, bridge in document.datapaths),
+        tuple((EndpointKey(endpoint), reason) for endpoint, reason in document.holds),
+        tuple(Learnt(EndpointKey(one[0]), *one[1:]) for one in document.addresses),
+        frozenset(document.away),
+        tuple(
+            Rest(TenantName(tenant), owned, EndpointKey(owner), until)
+            for tenant, owned, owner, until in document.held
+        ),
     )
-
-
-def _owned(value: object) -> int | IPv4Address | IPv6Address:
-    """Return a MAC address as a number, or an IP address."""
-    return value if type(value) is int else _ADDRESS(value)
-
-
-_ADDRESS: Final = made(ip_address, "an address")
-_SOURCE: Final = made(Source, "where it was learnt from")
-_UNTIL: Final = or_none(seconds)
-_KINDS: Final[Mapping[str, Check[Any]]] = {
-    "places": _places,
-    "links": _links,
-    "datapaths": _datapaths,
-    "holds": _holds,
-    "addresses": _addresses,
-    "away": lambda value: frozenset(texts(value)),
-    "held": _held,
-}
 
 
 def place_text(one: Remembered) -> str:
@@ -164,8 +117,12 @@ def write_memory(path: Path, places: Iterable[str], rest: Memory) -> None:
         raise ZonewallError(f"{path}: {_reason(error)}; a restart would not know who is isolated") from error
 
 
-def _reason(error: OSError | UnfitError) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+def _reason(error: OSError | ValidationError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def _json(value: object) -> str:
@@ -174,3 +131,7 @@ def _json(value: object) -> str:
 
 def _bridge(host: str, bridge: str) -> BridgeKey:
     return BridgeKey(HostName(host), BridgeName(bridge))
+
+
+def _end(end: End) -> tuple[BridgeKey, OfPort]:
+    return _bridge(end[0], end[1]), OfPort(end[2])

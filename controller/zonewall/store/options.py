@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from zonewall.errors import ZonewallError
-from zonewall.store.shape import Check, UnfitError, in_place, mapping, text, texts, truth
 
 JOURNAL_FILE = "journal.db"
 """What the journal is called in the state folder."""
@@ -16,17 +17,17 @@ STATE_VARIABLE = "ZONEWALL_STATE"
 """In the environment: the state folder, for controllers that have no options file."""
 
 
-@dataclass(frozen=True, slots=True)
-class TlsOptions:
+class TlsOptions(BaseModel):
     """Files of a TLS endpoint, PEM as ``ovs-pki`` makes them."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
     certificate: Path
-    private_key: Path
+    private_key: Path = Field(alias="private-key")
     ca: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(BaseModel):
     """Everything that can be said of a running controller.
 
     Attributes:
@@ -40,15 +41,17 @@ class Options:
         socket: unix socket for ``status`` and the like; ``state``/control.sock unless said.
     """
 
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
     openflow: tuple[str, ...] = ("tcp:127.0.0.1:6653",)
     ovsdb: tuple[str, ...] = ()
-    allow_plain: bool = False
+    allow_plain: bool = Field(default=False, alias="allow-plain")
     tls: TlsOptions | None = None
     state: Path = Path("/var/lib/zonewall")
     socket: Path | None = None
     events: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
-    log_format: str = "text"
+    log_format: str = Field(default="text", alias="log-format", pattern="^(text|json)$")
 
     @property
     def control_socket(self) -> Path:
@@ -62,62 +65,21 @@ def read_options(path: Path | None, overrides: dict[str, Any]) -> Options:
     Raises:
         ZonewallError: the file cannot be read, or says something unknown.
     """
-    said: Any = {} if path is None else _read(path)
-    if not isinstance(said, dict):
-        raise ZonewallError(f"{path}: options are a mapping, such as `openflow: [ssl:0.0.0.0:6653]`")
+    said: Any = {}
+    if path is not None:
+        try:
+            said = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise ZonewallError(f"{path}: cannot be read as options: {str(error).splitlines()[0]}") from error
+        if not isinstance(said, dict):
+            raise ZonewallError(f"{path}: options are a mapping, such as `openflow: [ssl:0.0.0.0:6653]`")
     said.update({key: value for key, value in overrides.items() if value is not None})
     try:
-        known = mapping(said, _CHECKS)
-        values = {str(key).replace("-", "_"): in_place(key, _CHECKS[key], known[key]) for key in known}
-    except UnfitError as error:
-        raise ZonewallError(f"{path or 'command line'}: {error}") from error
-    return Options(**values)
-
-
-def _read(path: Path) -> Any:
-    import yaml  # noqa: PLC0415 - a controller whose options are all on the command line starts without it
-
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ZonewallError(f"{path}: cannot be read as options: {str(error).splitlines()[0]}") from error
-
-
-def _path(value: object) -> Path:
-    return value if isinstance(value, Path) else Path(text(value))
-
-
-def _path_or_none(value: object) -> Path | None:
-    return None if value is None else _path(value)
-
-
-def _form(value: object) -> str:
-    if value not in ("text", "json"):
-        raise UnfitError("text or json is needed")
-    return text(value)
-
-
-def _tls(value: object) -> TlsOptions | None:
-    if value is None:
-        return None
-    keys = ("certificate", "private-key", "ca")
-    files = mapping(value, keys, needed=keys)
-    return TlsOptions(*(in_place(key, _path, files[key]) for key in keys))
-
-
-_CHECKS: dict[str, Check[Any]] = {
-    "openflow": texts,
-    "ovsdb": texts,
-    "allow-plain": truth,
-    "allow_plain": truth,
-    "tls": _tls,
-    "state": _path,
-    "socket": _path_or_none,
-    "events": texts,
-    "records": texts,
-    "log-format": _form,
-    "log_format": _form,
-}
+        return Options.model_validate(said)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ZonewallError(f"{path or 'command line'}: {place}: {first['msg']}") from error
 
 
 def parse_events(text: str) -> tuple[str, str, Path]:

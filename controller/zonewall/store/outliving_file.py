@@ -6,20 +6,26 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from zonewall.errors import ZonewallError
 from zonewall.intent.passing import Outliving
 from zonewall.store.numbering_file import replace_file
-from zonewall.store.shape import UnfitError, mapping, or_none, parsed, rows, text, whole
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    outliving: list[tuple[str, int | None]] = []
 
 
 def read_outliving(path: Path) -> tuple[Outliving, ...]:
     """Return what the file holds; one that is missing or damaged holds nothing, so that all is cut."""
     try:
-        document = mapping(parsed(path.read_bytes()), ("outliving",))
-        found = list(rows(document.get("outliving", []), text, or_none(whole)))
-    except (OSError, UnfitError):
+        document = _Document.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
         return ()
-    return tuple(Outliving(rule, until) for rule, until in found if rule.count("/") == 2)
+    return tuple(Outliving(rule, until) for rule, until in document.outliving if rule.count("/") == 2)
 
 
 def write_outliving(path: Path, outliving: tuple[Outliving, ...]) -> None:

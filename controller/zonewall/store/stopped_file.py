@@ -6,8 +6,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from zonewall.store.numbering_file import replace_file
-from zonewall.store.shape import UnfitError, mapping, parsed, text
+
+_DIGESTS = TypeAdapter(dict[str, str])
 
 
 def take_stopped(path: Path) -> dict[str, str]:
@@ -16,11 +19,10 @@ def take_stopped(path: Path) -> dict[str, str]:
     A file that is missing, damaged or not to be removed tells of none.
     """
     try:
-        content = path.read_bytes()
+        text = path.read_bytes()
         path.unlink()
-        found = parsed(content)
-        return {text(key): text(value) for key, value in mapping(found, found).items()}
-    except (OSError, UnfitError):
+        return _DIGESTS.validate_json(text)
+    except (OSError, ValidationError):
         return {}
 
 

@@ -8,7 +8,7 @@ import pytest
 PROGRAM = """
 import sys
 import zonewall.cli
-import zonewall.cli.run_words
+import zonewall.cli.verb_run
 import zonewall.cli.running
 import zonewall.reconciler.controller
 import zonewall.api.server
@@ -23,13 +23,13 @@ def test_a_controller_reads_no_library_before_it_is_needed() -> None:
     packages, verbs = (line.split() for line in done.stdout.split("\n")[:2])
 
     assert {"ovs", "asyncio", "zonewall"} <= set(packages)
-    assert not {"networkx", "eventlet", "os_ken", "pydantic", "yaml", "typer", "rich"} & set(packages)
-    assert verbs == []
+    assert not {"networkx", "eventlet", "os_ken", "rich"} & set(packages)
+    assert verbs == ["zonewall.cli.verb_run"]
 
 
 def test_another_verb_is_read_alone() -> None:
     words = PROGRAM.replace("import zonewall.cli.running", "zonewall.cli.app.build_app('status')")
-    words = words.replace("import zonewall.cli.run_words", "import zonewall.cli.app")
+    words = words.replace("import zonewall.cli.verb_run", "import zonewall.cli.app")
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[1].split() == ["zonewall.cli.verb_status"]
 

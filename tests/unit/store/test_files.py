@@ -100,14 +100,14 @@ def test_an_unknown_option_is_refused(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("- openflow", "options are a mapping"),
-        ("openflow: tcp:127.0.0.1:7000", "openflow: a list"),
-        ("ovsdb: [6640]", "ovsdb: a text"),
-        ("allow-plain: 1", "allow-plain: true or false"),
-        ("state: [a]", "state: a text"),
-        ("log-format: xml", "log-format: text or json"),
-        ("tls: {certificate: c, ca: a}", "tls: private-key: is missing"),
-        ("tls: {certificate: c, ca: a, private-key: 7}", "tls: private-key: a text"),
-        ("1: 2", "1: there is no such thing"),
+        ("openflow: tcp:127.0.0.1:7000", "openflow: "),
+        ("ovsdb: [6640]", "ovsdb.0: "),
+        ("allow-plain: perhaps", "allow-plain: "),
+        ("state: [a]", "state: "),
+        ("log-format: xml", "log-format: "),
+        ("tls: {certificate: c, ca: a}", "tls.private-key: "),
+        ("tls: {certificate: c, ca: a, private-key: 7}", "tls.private-key: "),
+        ("1: 2", "1: "),
         ("openflow: [", "cannot be read as options"),
     ],
 )
@@ -130,7 +130,9 @@ def test_every_option_of_a_file_is_taken(tmp_path: Path) -> None:
     assert options.log_format == "text"
     assert options.control_socket == Path("/run/s")
     assert (options.events, options.records) == (("unix:/e",), ("file:/r",))
-    assert options.tls == TlsOptions(Path("c.pem"), Path("k.pem"), Path("a.pem"))
+    assert options.tls == TlsOptions.model_validate(
+        {"certificate": "c.pem", "private-key": "k.pem", "ca": "a.pem"}
+    )
 
 
 def test_nothing_listens_beyond_loopback_unless_said() -> None:
