@@ -30,7 +30,7 @@ MANY = 20
 def shop(action: str) -> Configuration:
     """Return four machines of which two are on the second bridge, with a mirror of what is refused, too."""
     ends = [endpoint(f"acme/{name}", f"10.0.0.{number}") for number, name in enumerate("abcd", 1)]
-    asked = tier("t", rule("asks", "any", "any", action, services="udp/53"))
+    asked = tier("t", rule("asks", "any", "any", action, services=["udp/53", "sctp/5000"]))
     return configure(*ends, tenant("acme", asked, mirrors=(mirror("all", "any", "any", targets="tap"),)))
 
 
@@ -117,3 +117,33 @@ def test_a_connection_that_is_cut_is_told_once_whatever_its_datagrams_size(
 
     assert switch.captured(server) == []
     assert counts == [0, 1, 1]
+
+
+def test_of_sctp_which_is_known_by_addresses_alone_what_began_is_told_and_no_other_that_is_refused(
+    switch: DummySwitch,
+) -> None:
+    before = CompiledFleet(shop("allow"))
+    load(switch, before)
+    port, server = (f"b{before.places[end][1]}" for end in (CLIENT, SERVER))
+    ends = before.addresses(probe(CLIENT, SERVER))
+    began, other = (
+        build(before.entering(probe(CLIENT, SERVER, f"sctp/{number}", sport=40000), *ends)[1])
+        for number in (5000, 5001)
+    )
+    switch.inject(port, began)
+    assert len(switch.captured(server)) == 1
+    switch.inject(port, other)
+    assert (switch.captured(server), told(switch)) == ([], 0)
+
+    load(switch, CompiledFleet(shop("drop"), numbering=before.policy.numbering))
+    counts = []
+    for _ in range(2):
+        switch.inject(port, other)
+        counts.append(told(switch))
+    load(switch, before)
+    for frame in (other, began):
+        switch.inject(port, frame)
+    assert len(switch.captured(server)) == 1
+    load(switch, CompiledFleet(shop("drop"), numbering=before.policy.numbering))
+    switch.inject(port, began)
+    assert [*counts, told(switch)] == [1, 1, 1]

@@ -148,6 +148,7 @@ def alike_flows(frame: BridgeIntent) -> Iterator[Flow]:
         verdict.decided_flows,
         act.act_flows,
         cut.report_flows,
+        cut.association_flows,
         cut.parted_flows,
         act.modify_flows,
         act.reject_flows,

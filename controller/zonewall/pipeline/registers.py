@@ -82,6 +82,9 @@ LABEL_BEGUN: Final = Field("label_begun", "ct_label", 113, 1, 128)
 LABEL_FIRST_MAC: Final = Field("label_first_mac", "ct_label", 0, 48, 128)
 LABEL_OTHER_MAC: Final = Field("label_other_mac", "ct_label", 48, 48, 128)
 """In a function's zone, where frames have other MACs on their way: those of who began, and of the other."""
+MARK_SPORT: Final = Field("mark_sport", "ct_mark", 0, 16, 32)
+MARK_DPORT: Final = Field("mark_dport", "ct_mark", 16, 16, 32)
+"""Of SCTP, which user space knows by addresses alone: whose ports the label is about. 0: not known."""
 
 FROM_ENDPOINT: Final = 1
 FROM_UPLINK: Final = 2
@@ -121,5 +124,5 @@ FIELDS: Final = (
     TRACK_ZONE, MIRROR_ALLOWED, MIRROR_DROPPED, MIRROR_DUE, MIRROR_SENT, MIRROR_STEP, MIRROR_PICK,
     PATH, ARRIVED, PICK, LEG_VLAN, GATHER_ZONE, GATHERED, FRESH, HAD, HAD_RULE, LOGGED, LOG_KNOWN, LOG_DUE,
     LABEL_RULE, LABEL_SRC, LABEL_DST, LABEL_CHAIN, LABEL_TURNED, LABEL_BEGUN, LABEL_FIRST_MAC,
-    LABEL_OTHER_MAC,
+    LABEL_OTHER_MAC, MARK_SPORT, MARK_DPORT,
 )  # fmt: skip

@@ -194,7 +194,7 @@ ACT: Final = Table(
     (
         "verdict", "ct_state", "origin", "gathered", "ip_frag", "eth_type", "ip_proto", "label_begun", "had",
     ),
-    ("modify", "reject", "admit", "cut"),
+    ("modify", "reject", "admit", "cut", "association"),
 )  # fmt: skip
 MODIFY: Final = Table(
     "modify",
@@ -227,7 +227,7 @@ COMMIT: Final = Table(
     "Remember a new connection with its rule and both identities.",
     (
         "fresh", "gathered", "chain", "eth_type", "take_up", "untracked", "turned", "logged", "ct_state",
-        "label_begun", "had", "origin",
+        "label_begun", "had", "origin", "ip_proto",
     ),
     ("chain", "log_commit"),
 )  # fmt: skip
@@ -334,7 +334,7 @@ LOG_COMMIT: Final = Table(
     "log_commit",
     44,
     "As commit, for recorded connections: the packet that made the row is looked up once more, to count.",
-    ("log_due", "eth_type"),
+    ("log_due", "eth_type", "ip_proto"),
     ("log_first",),
 )
 LOG_FIRST: Final = Table("log_first", 45, "The packet that made the row counts in it.", ("ct_state",))
@@ -355,7 +355,7 @@ CUT: Final = Table(
     "cut",
     48,
     "Tell the controller that a connection was cut, once, by the bridge's own meter for such reports.",
-    ("eth_type", "ip_frag"),
+    ("eth_type", "ip_frag", "ip_proto", "verdict", "label_begun"),
 )
 ISOLATED: Final = Table(
     "isolated",
@@ -370,6 +370,12 @@ PARTED: Final = Table(
     "Tell the controller which connections isolation has ended, each once, by a meter of the bridge's own.",
     ("eth_type", "ip_frag", "ct_state", "label_begun", "label_turned"),
 )
+ASSOCIATION: Final = Table(
+    "association",
+    51,
+    "SCTP of two hosts, which user space takes for one connection: is what it is remembered by allowed?",
+    ("eth_type", "ip_proto", "ct_state", "answer", "bank", "mark_sport", "mark_dport"),
+)
 
 PIPELINE: Final = Pipeline(
     tables=(
@@ -379,7 +385,7 @@ PIPELINE: Final = Pipeline(
         CHAIN_TABLE,
         SERVICE_RETURN, SERVICE_KNOWN, SERVICE_IN, STEER, MIRROR_EMIT, DELIVER, TO_UPLINK, FLOOD, FLOOD_LOCAL,
         MIRROR_SAMPLE, CHAIN_PICK, STEER_BACK, LOG, LOG_TURN, LOG_BEGIN, LOG_COMMIT, LOG_FIRST, LOG_ROWS,
-        LOG_EXPORT, CUT, ISOLATED, PARTED,
+        LOG_EXPORT, CUT, ISOLATED, PARTED, ASSOCIATION,
     ),
     fields=FIELDS,
     shared_bits=frozenset(

@@ -13,7 +13,7 @@ from zonewall.intent.numbering import Kind
 from zonewall.intent.semantics import Probe
 from zonewall.pipeline.registers import HAD_RULE
 from zonewall.placement.model import BindingState
-from zonewall.policy.model import Configuration, Rule
+from zonewall.policy.model import Configuration, Provider, Rule
 from zonewall.values.names import EndpointKey
 
 WEB, DB, NEAR = EndpointKey("acme/web"), EndpointKey("acme/db"), EndpointKey("acme/near")
@@ -118,11 +118,102 @@ def test_an_answer_is_told_where_it_enters() -> None:
     assert [sent(fleet, connection, back=True).cut for _ in range(2)] == [True, False]
 
 
-def test_another_association_of_the_same_two_is_no_part_of_one_that_was_allowed() -> None:
+OTHER = rule("other", "web", "db", services=["sctp/5001"])
+BACK = rule("back", "db", "web", services=["sctp/6000"])
+
+
+def test_another_association_of_the_same_two_is_no_part_of_one_that_is_allowed() -> None:
     fleet = CompiledFleet(acme(LET))
     assert begun(fleet, asked("sctp/5000")).arrived
 
-    assert not begun(fleet, asked("sctp/5001")).cut
+    assert not begun(fleet, asked("sctp/5001")).told
+    assert sent(fleet, asked("sctp/5000"), back=True).arrived
+    for back in (False, True):
+        assert not sent(fleet, asked("sctp/5001"), back).told
+
+    fleet = followed(fleet, acme())
+    assert sent(fleet, asked("sctp/5000")).cut
+
+
+@pytest.mark.parametrize("speaks", ["sctp/5000", "sctp/5001"], ids=["itself", "another"])
+@pytest.mark.parametrize("back", [False, True], ids=["asks", "answers"])
+@pytest.mark.parametrize("answered", [True, False], ids=["answered", "not answered"])
+@pytest.mark.parametrize("gone", [[], ["drop"], ["reject"]], ids=["default", "drop", "reject"])
+def test_of_sctp_that_is_cut_the_association_that_began_is_told_once(
+    speaks: str, back: bool, answered: bool, gone: list[str]
+) -> None:
+    fleet = CompiledFleet(acme(LET))
+    assert begun(fleet, asked("sctp/5000")).arrived
+    if answered:
+        assert sent(fleet, asked("sctp/5000"), back=True).arrived
+
+    fleet = followed(fleet, acme(*(rule("no", "web", "db", action) for action in gone)))
+    told = [sent(fleet, asked(speaks), back) for _ in range(2)]
+
+    assert [(seen.arrived, seen.cut) for seen in told] == [([], True), ([], False)]
+    (copy,) = told[0].told
+    assert told[0].answers_told == [back]
+    ports = (copy.packet["sctp_src"], copy.packet["sctp_dst"])
+    assert ports == ((5000, 40000) if back else (40000, 5000))
+
+
+def test_sctp_that_is_allowed_again_and_cut_again_is_told_again() -> None:
+    fleet = CompiledFleet(acme(LET))
+    connection = asked("sctp/5000")
+    assert begun(fleet, connection).arrived
+    assert sent(fleet, connection, back=True).arrived
+
+    told = []
+    for _ in range(2):
+        fleet = followed(fleet, acme())
+        told.append(sent(fleet, connection).cut)
+        fleet = followed(fleet, acme(LET))
+        assert sent(fleet, connection).arrived
+
+    assert told == [True, True]
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["that way", "the other way"])
+def test_one_that_is_cut_is_not_told_again_because_another_of_the_same_two_goes_on(back: bool) -> None:
+    fleet = CompiledFleet(acme(LET, OTHER, BACK))
+    assert begun(fleet, asked("sctp/5000")).arrived
+    assert sent(fleet, asked("sctp/5000"), back=True).arrived
+
+    fleet = followed(fleet, acme(OTHER, BACK))
+    told = []
+    for _ in range(3):
+        told.append(sent(fleet, asked("sctp/5000")).cut)
+        if back:
+            opposite = probe(DB, WEB, "sctp/6000", sport=5)
+            assert begun(fleet, opposite).arrived
+        else:
+            assert sent(fleet, asked("sctp/5001")).arrived
+
+    assert told == [True, False, False]
+
+
+@pytest.mark.parametrize("protocol", ["udp/53", "sctp/5000"])
+def test_between_tenants_that_still_agree_on_something_it_is_the_same(protocol: str) -> None:
+    def agreed(action: str) -> Configuration:
+        ends = (endpoint("acme/web", "10.0.0.1"), endpoint("blue/db", "10.0.1.1"))
+        asks = rule("across", "acme/any", "blue/any", action, services=SERVICES)
+        across = tier("x", asks, rule("stays", "acme/any", "blue/any", services=["tcp/9"]))
+        return configure(*ends, tenant("acme"), tenant("blue"), provider=Provider(before=(across,)))
+
+    client, server = EndpointKey("acme/web"), EndpointKey("blue/db")
+    fleet = CompiledFleet(agreed("allow"))
+    there = probe(client, server, protocol, sport=40000)
+    again = replace(
+        there, source=server, destination=client, source_port=there.destination_port, destination_port=40000
+    )
+    assert begun(fleet, there).arrived
+    assert begun(fleet, again).arrived
+
+    fleet = followed(fleet, agreed("drop"))
+    for one in (there, again):
+        copy = dict(fleet.tracked)
+        assert [begun(fleet, one).cut for _ in range(2)] == [True, False]
+        fleet.tracked = copy
 
 
 def in_fragments(fleet: CompiledFleet, what: Probe) -> Seen:

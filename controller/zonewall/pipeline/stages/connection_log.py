@@ -58,6 +58,8 @@ from zonewall.pipeline.registers import (
     LOG_DUE,
     LOG_KNOWN,
     LOGGED,
+    MARK_DPORT,
+    MARK_SPORT,
     ORIGIN,
     PATH,
     RULE,
@@ -101,6 +103,8 @@ LABEL = (
     SetField(LABEL_BEGUN, 1),
 )
 """What a connection is remembered by when it is committed."""
+LABEL_SCTP = (*LABEL, Move(SCTP_SRC, MARK_SPORT), Move(SCTP_DST, MARK_DPORT))
+"""The same of SCTP."""
 
 _ADDRESSES = ((IPV4, IPV4_SRC, IPV4_DST), (IPV6, IPV6_SRC, IPV6_DST))
 _PORTS = {6: (TCP_SRC, TCP_DST), 17: (UDP_SRC, UDP_DST), 132: (SCTP_SRC, SCTP_DST)}
@@ -213,12 +217,14 @@ def _beginnings(
 
 def _commits() -> Iterator[Flow]:
     """Yield the flows that remember a recorded connection; the search after tracking sees its new row."""
+    sctp: Condition = (IP_PROTO, 132, None)
     for family in (IPV4, IPV6):
-        once_more = Ct(zone=TRACK_ZONE, commit=True, table=LOG_FIRST, fields=LABEL)
-        yield flow(LOG_COMMIT, 100, ((LOG_DUE, 1, None), family), once_more, category=Category.TRACK)
-        remember = remembered(LABEL)
-        onward = Resubmit(CHAIN_TABLE)
-        yield flow(LOG_COMMIT, 50, ((LOG_DUE, 0, None), family), remember, onward, category=Category.TRACK)
+        for more, kind, label in ((0, (family,), LABEL), (5, (family, sctp), LABEL_SCTP)):
+            once_more = Ct(zone=TRACK_ZONE, commit=True, table=LOG_FIRST, fields=label)
+            due, known = ((LOG_DUE, 1, None), *kind), ((LOG_DUE, 0, None), *kind)
+            yield flow(LOG_COMMIT, 100 + more, due, once_more, category=Category.TRACK)
+            rest = (remembered(label), Resubmit(CHAIN_TABLE))
+            yield flow(LOG_COMMIT, 50 + more, known, *rest, category=Category.TRACK)
     # What comes back untracked are fragments of others that waited in vain.
     first = (Resubmit(LOG_ROWS), Resubmit(CHAIN_TABLE))
     yield flow(LOG_FIRST, 100, (state_condition(),), *first, category=Category.CONNECTION_LOG)

@@ -8,13 +8,15 @@ and the mark is taken away, so that a busy transfer that is cut makes one report
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 from zonewall.intent.model import BankFrame, BridgeIntent
 from zonewall.pipeline.cookie import Category, Reason
-from zonewall.pipeline.make import flow
+from zonewall.pipeline.make import flow, judge
 from zonewall.pipeline.matches import FAMILIES, IPV4, IPV6
 from zonewall.pipeline.model import (
     Action,
+    Clone,
     Condition,
     Ct,
     Flow,
@@ -23,12 +25,25 @@ from zonewall.pipeline.model import (
     MeterEntry,
     MeterUnit,
     Move,
+    PopField,
+    PushField,
     Resubmit,
     SetField,
     ToController,
 )
-from zonewall.pipeline.packet_fields import CT_INV, CT_NEW, CT_REL, CT_RPL, CT_RPL_BIT, IP_FRAG, IP_PROTO
+from zonewall.pipeline.packet_fields import (
+    CT_INV,
+    CT_NEW,
+    CT_REL,
+    CT_RPL,
+    CT_RPL_BIT,
+    IP_FRAG,
+    IP_PROTO,
+    SCTP_DST,
+    SCTP_SRC,
+)
 from zonewall.pipeline.registers import (
+    ALLOW,
     ANSWER,
     BANK,
     CHAIN,
@@ -43,13 +58,17 @@ from zonewall.pipeline.registers import (
     LABEL_BEGUN,
     LABEL_RULE,
     LABEL_TURNED,
+    MARK_DPORT,
+    MARK_SPORT,
+    MONITORED,
     ORIGIN,
     REJECT,
+    RULE,
     TRACK_ZONE,
     VERDICT,
 )
-from zonewall.pipeline.stages.asking import remembered, state_condition
-from zonewall.pipeline.tables import ACT, CUT, ISOLATED, PARTED, REJECT_TABLE
+from zonewall.pipeline.stages.asking import SWAP_IDENTITIES, remembered, state_condition
+from zonewall.pipeline.tables import ACT, ASSOCIATION, CUT, ISOLATED, PARTED, REJECT_TABLE
 
 UNDECIDED = 0
 
@@ -64,28 +83,55 @@ CUT_BYTES = 128
 PARTED_METER = 32764
 """As many reports again of what isolation ends: who is isolated cannot keep other reports away."""
 
+_SCTP: Condition = (IP_PROTO, 132, None)
 _REPLY = state_condition(CT_RPL, CT_INV | CT_REL)
 
 
 def cut_flows(intent: BridgeIntent, copies: tuple[Action, ...]) -> Iterator[Flow]:
     """Yield the flows of act for what is refused of connections that had begun.
 
-    Where a packet enters only, so that a refused packet is told by one bridge. Not of SCTP, which user space
-    tracks by addresses alone: another association of the two is no part of one that was allowed.
+    Where a packet enters only, so that a refused packet is told by one bridge. Of SCTP, which user space
+    tracks by addresses alone, another association may be refused: what was allowed is asked for first.
     """
     state = state_condition(0, CT_INV | CT_REL)
     for verdict in (UNDECIDED, DROP, REJECT):
         decided: Condition = (VERDICT, verdict, None)
         copy = () if verdict == UNDECIDED else copies
         for family in (IPV4, IPV6):
-            answer: tuple[Action, ...] = (Goto(REJECT_TABLE),) if verdict == REJECT else ()
-            yield flow(ACT, 160, (decided, family, (IP_PROTO, 132, None)), *copy, *answer)
             answered: tuple[Action, ...] = (Resubmit(REJECT_TABLE),) if verdict == REJECT else ()
             for origin in (FROM_ENDPOINT, FROM_UPLINK):
                 here = (decided, family, (ORIGIN, origin, None))
                 whole = (*here, state, (LABEL_BEGUN, 1, None), (GATHERED, 0, None))
                 for match in (whole, (*here, (HAD, HAD_BEGUN, None), (GATHERED, 1, None))):
                     yield flow(ACT, 150, match, *copy, *answered, Goto(CUT), category=Category.TRACK)
+                asked = (*copy, *answered, Goto(ASSOCIATION))
+                yield flow(ACT, 160, (*whole, _SCTP), *asked, category=Category.TRACK)
+
+
+def association_flows(intent: BridgeIntent) -> Iterator[Flow]:
+    """Yield the flows that ask for what an SCTP entry is remembered by, in the place of the packet's own.
+
+    Registers are as the packet is, or turned (``answer``); the entry may know it by the other direction. The
+    frame gets the ports that were asked for, so that a report is about them. Asked with 0 are none: entries
+    older than this have no ports.
+    """
+    if not intent.judges:
+        return
+    nothing = ((MARK_SPORT, 0, None), (MARK_DPORT, 0, None))
+    yield flow(ASSOCIATION, 200, nothing, category=Category.TRACK)
+    named = (Move(MARK_SPORT, SCTP_SRC), Move(MARK_DPORT, SCTP_DST))
+    back = (PushField(SCTP_SRC), PushField(SCTP_DST), PopField(SCTP_SRC), PopField(SCTP_DST))
+    forgotten = tuple(SetField(field, 0) for field in (RULE, VERDICT, MONITORED))
+    ask = (*forgotten, *named, *judge(False, intent.sections))
+    for reply, answer, family in product((0, 1), (0, 1), (IPV4, IPV6)):
+        state = state_condition(CT_RPL if reply else 0, 0 if reply else CT_RPL)
+        match = (family, _SCTP, state, (ANSWER, answer, None))
+        turn: tuple[Action, ...] = () if reply == answer else (*SWAP_IDENTITIES, SetField(ANSWER, reply))
+        rest = (*turn, *ask, *(back if reply else ()), Resubmit(CUT))
+        yield flow(ASSOCIATION, 100, match, *rest, category=Category.TRACK)
+        for bank, other in intent.turned if turn else ():
+            mine = (*match, (BANK, bank, None))
+            yield flow(ASSOCIATION, 110, mine, SetField(BANK, other), *rest, category=Category.TRACK)
 
 
 def had_been() -> Iterator[tuple[int, tuple[Condition, ...], tuple[Action, ...]]]:
@@ -113,6 +159,11 @@ def report_flows(intent: BridgeIntent) -> Iterator[Flow]:
         unmark = remembered((SetField(LABEL_BEGUN, 0),))
         tell = ToController(bytes([Reason.CUT]), max_len=CUT_BYTES)
         for family in (IPV4, IPV6):
+            sctp = (family, _SCTP, (LABEL_BEGUN, 0, None))
+            mark = remembered((SetField(LABEL_BEGUN, 1),))
+            yield flow(CUT, 140, (*sctp, (VERDICT, ALLOW, None)), mark, category=Category.TRACK)
+            yield flow(CUT, 130, (family, _SCTP, (VERDICT, ALLOW, None)), category=Category.TRACK)
+            yield flow(CUT, 120, sctp, category=Category.TRACK)
             yield flow(CUT, 110, (family, (IP_FRAG, 2, 2)), unmark, category=Category.TRACK)
             yield flow(CUT, 100, (family,), Meter(CUT_METER), unmark, tell, category=Category.TRACK)
 
@@ -150,16 +201,20 @@ def parted_flows(intent: BridgeIntent) -> Iterator[Flow]:
             )
 
 
-def marks_again() -> Iterator[tuple[tuple[Condition, ...], tuple[Action, ...]]]:
-    """Yield what commit does for a connection that is allowed again, or is older than the mark."""
+def marks_again() -> Iterator[tuple[int, tuple[Condition, ...], tuple[Action, ...]]]:
+    """Yield what commit does for a connection that is allowed again, or is older than the mark.
+
+    More priority, match, actions. Of SCTP what is remembered is asked for: this may be another association.
+    """
     mark: Action = remembered((SetField(LABEL_BEGUN, 1),))
     known = (state_condition(0, CT_NEW | CT_INV | CT_REL), (LABEL_BEGUN, 0, None), (GATHERED, 0, None))
     for family in (IPV4, IPV6):
-        yield (*known, family), (mark,)
+        yield 0, (*known, family), (mark,)
+        yield 5, (*known, family, _SCTP), (Clone((Resubmit(ASSOCIATION),)),)
         for origin in (FROM_ENDPOINT, FROM_UPLINK):
             # Fragments wait but once in one pass: those that a chain remembers are left out.
             together = ((HAD, HAD_ENDED, None), (GATHERED, 1, None), (CHAIN, 0, None), (ORIGIN, origin, None))
-            yield (*together, family), (mark,)
+            yield 0, (*together, family), (mark,)
 
 
 def cut_meters(intent: BridgeIntent) -> Iterator[MeterEntry]:

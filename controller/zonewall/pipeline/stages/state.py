@@ -78,7 +78,7 @@ from zonewall.pipeline.stages.asking import (
     select_mirrors,
     state_condition,
 )
-from zonewall.pipeline.stages.connection_log import LABEL, counting
+from zonewall.pipeline.stages.connection_log import LABEL, LABEL_SCTP, counting
 from zonewall.pipeline.stages.cut import marks_again
 from zonewall.pipeline.stages.guard import DHCP_REPLIES, nd_type
 from zonewall.pipeline.stages.take_up import other_direction_flows, turned_flows
@@ -273,6 +273,9 @@ def commit_flows(intent: BridgeIntent) -> Iterator[Flow]:
         fresh = ((FRESH, 1, None), family)
         remember = (*copies, remembered(LABEL), Goto(CHAIN_TABLE))
         yield flow(COMMIT, 100, fresh, *remember, category=Category.TRACK)
+        sctp = (*fresh, (IP_PROTO, 132, None), (GATHERED, 0, None))
+        with_ports = (*copies, remembered(LABEL_SCTP), Goto(CHAIN_TABLE))
+        yield flow(COMMIT, 105, sctp, *with_ports, category=Category.TRACK)
         if intent.chains:
             # Fragments wait but once in one pass: those that a chain remembers again come back before it.
             together = (*fresh, (GATHERED, 1, None))
@@ -280,6 +283,6 @@ def commit_flows(intent: BridgeIntent) -> Iterator[Flow]:
             yield flow(COMMIT, 120, (*together, (CHAIN, 0, None)), *remember, category=Category.TRACK)
             yield flow(COMMIT, 110, together, *copies, back, category=Category.TRACK)
     rest = (*counted, *copies, Goto(CHAIN_TABLE))
-    for known, mark in marks_again():
-        yield flow(COMMIT, 60, ((FRESH, 0, None), *known), *mark, *rest, category=Category.TRACK)
+    for more, known, mark in marks_again():
+        yield flow(COMMIT, 60 + more, ((FRESH, 0, None), *known), *mark, *rest, category=Category.TRACK)
     yield flow(COMMIT, 50, ((FRESH, 0, None),), *rest, category=Category.TRACK)
