@@ -179,6 +179,8 @@ class AddressBook:
 
     def unfounded(self, configuration: Configuration) -> tuple[Learnt, ...]:
         """Return what a configuration leaves no ground for: endpoint gone, address given to somebody."""
+        if not self.entries:
+            return ()
         endpoints = configuration.inventory.endpoints
         given = {(one.tenant, ip) for one in endpoints.values() for ip in one.ips}
         return tuple(
@@ -228,8 +230,11 @@ def laid_over(configuration: Configuration, book: AddressBook) -> Configuration:
     """
     shared = _shared(configuration)
     endpoints = dict(configuration.inventory.endpoints)
+    is_any = bool(book.owned)
     for key, endpoint in endpoints.items():
-        mine = book.of_endpoint(key)
+        mine = book.of_endpoint(key) if is_any else ()
+        if endpoint.ips and not endpoint.ranges and not mine:
+            continue
         common = tuple(prefix for prefix in endpoint.ranges if prefix in shared.get(endpoint.tenant, ()))
         if not (mine or common or not endpoint.ips):
             continue
@@ -279,6 +284,8 @@ def _shared(configuration: Configuration) -> dict[TenantName, frozenset[IpPrefix
     seen: dict[TenantName, set[IpPrefix]] = {}
     shared: dict[TenantName, set[IpPrefix]] = {}
     for endpoint in configuration.inventory.endpoints.values():
+        if not endpoint.ranges:
+            continue
         known = seen.setdefault(endpoint.tenant, set())
         for prefix in endpoint.ranges:
             if prefix.prefixlen == prefix.max_prefixlen and prefix in known:

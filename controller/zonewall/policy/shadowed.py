@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from operator import itemgetter
 from types import MappingProxyType
 
@@ -30,7 +32,48 @@ def shadowed(tier: Tier, crossing: Crossing | None = None) -> dict[str, str]:
 
     ``crossing``: what the rules can be about between tenants; None: nothing.
     """
-    return _shadowed(tier.rules, range(len(tier.rules)), _most(tier), crossing)
+    everywhere = range(len(tier.rules))
+    return _shadowed(tier.rules, everywhere, everywhere, _most(tier), crossing)
+
+
+class Places:
+    """Where the rules of a tier stand that name a peer as a source, found again only where that changes."""
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self._rules: tuple[Rule, ...] = ()
+        self._by_source: dict[Peer, list[int]] = {}
+        self._wide: list[int] = []
+        """Rules of very many peers."""
+
+    def among(self, rules: tuple[Rule, ...], sources: Iterable[Peer]) -> list[int]:
+        """Return where rules with any of some sources stand, and those of very many peers, in order."""
+        self._follow(rules)
+        named = chain.from_iterable(self._by_source.get(peer, ()) for peer in sources)
+        return sorted({*named, *self._wide})
+
+    def _follow(self, rules: tuple[Rule, ...]) -> None:
+        if rules is self._rules:
+            return
+        pairs = zip(self._rules, rules, strict=False)
+        others = [(one, other) for one, other in pairs if one is not other]
+        if len(rules) == len(self._rules) and all(_stands_alike(one, other) for one, other in others):
+            self._rules = rules
+            return
+        self._rules, self._by_source, self._wide = rules, {}, []
+        for place, rule in enumerate(rules):
+            if _is_wide(rule):
+                self._wide.append(place)
+            for peer in rule.sources:
+                self._by_source.setdefault(peer, []).append(place)
+
+
+def _stands_alike(one: Rule, other: Rule) -> bool:
+    return one.sources == other.sources and _is_wide(one) == _is_wide(other)
+
+
+def _is_wide(rule: Rule) -> bool:
+    return len(rule.sources) * len(rule.destinations) > _MOST_PAIRS
 
 
 def shadowed_after(
@@ -38,44 +81,59 @@ def shadowed_after(
     before: Tier,
     known: Mapping[str, str] = MappingProxyType({}),
     crossing: Crossing | None = None,
+    places: Places | None = None,
 ) -> dict[str, str]:
     """Return ``shadowed`` of a tier, given that of the tier ``before``: few rules that differ cost little.
 
-    ``crossing``: the same as before.
+    Args:
+        tier: as it is now.
+        before: as it was.
+        known: what was found of it.
+        crossing: the same as before.
+        places: kept from one time to the next; where rules stand is not found again then.
     """
+    places = places or Places()
     if tier is before:
         return dict(known)
     differs = _differing(before.rules, tier.rules)
     if differs is None or _most(tier) != _most(before) or len(differs) > _FEW:
         return shadowed(tier, crossing)
     about = {(rule.name, rule.sources, rule.destinations): rule for rule in differs}.values()
-    asked = sorted({place for one in about for place in _concerned(one, tier.rules)})
+    asked = sorted({place for one in about for place in _concerned(one, tier.rules, places)})
     again = {tier.rules[place].name for place in asked}
     now = known and {rule.name for rule in tier.rules}
     found = {name: earlier for name, earlier in known.items() if name in now and name not in again}
-    return {**found, **_shadowed(tier.rules, asked, _most(tier), crossing)}
+    sources = {source for place in asked for source, _ in _looked_up(tier.rules[place])}
+    looked_at = sorted({*asked, *places.among(tier.rules, sources)})
+    return {**found, **_shadowed(tier.rules, asked, looked_at, _most(tier), crossing)}
 
 
 def _shadowed(
-    rules: Sequence[Rule], asked: Sequence[int], most: int, crossing: Crossing | None
+    rules: Sequence[Rule],
+    asked: Sequence[int],
+    looked_at: Sequence[int],
+    most: int,
+    crossing: Crossing | None,
 ) -> dict[str, str]:
-    """Return which of the rules at some places are never reached."""
+    """Return which of the rules at some places are never reached.
+
+    ``looked_at``: in order, these, and where rules stand that may cover one of them, as they have its first
+    source, `any`, or very many peers.
+    """
     found: dict[str, str] = {}
     if not most or not asked:
         return found
     is_asked = frozenset(asked)
     covering = Covering()
     before = _Earlier({pair for place in asked for pair in _looked_up(rules[place])})
-    concerns_none = before.sources.isdisjoint
-    for place, rule in enumerate(rules[: asked[-1] + 1]):
+    for place in looked_at[: bisect_right(looked_at, asked[-1])]:
+        rule = rules[place]
         if place in is_asked:
             alike = before.that_may_cover(rule, max(1, most * _SMALL // max(_SMALL, extent(rule))))
             wider = (one for _, one in alike if covering.covers(one, rule))
             earlier = next((one for one in wider if not crossing or crossing.leaves_none(one, rule)), None)
             if earlier is not None:
                 found[rule.name] = earlier.name
-        elif concerns_none(rule.sources) and len(rule.sources) * len(rule.destinations) <= _MOST_PAIRS:
-            continue
         before.add(place, rule)
     return found
 
@@ -99,20 +157,18 @@ def _most(tier: Tier) -> int:
     return min(_NEAR, _MOST_COMPARED // (len(tier.rules) or 1))
 
 
-def _concerned(one: Rule, rules: Sequence[Rule]) -> list[int]:
+def _concerned(one: Rule, rules: tuple[Rule, ...], places: Places) -> list[int]:
     """Return where rules stand that may be held against one, and where it stands itself."""
-    if len(one.sources) * len(one.destinations) > _MOST_PAIRS:
+    if _is_wide(one):
         return list(range(len(rules)))
     sources, destinations = frozenset(one.sources), frozenset(one.destinations)
     from_any, to_any = _ANY in sources, _ANY in destinations
-    return [
+    own = [place for place, rule in enumerate(rules) if rule.name == one.name]
+    return own + [
         place
-        for place, rule in enumerate(rules)
-        if (
-            (from_any or (rule.sources and rule.sources[0] in sources))
-            and (to_any or (rule.destinations and rule.destinations[0] in destinations))
-        )
-        or rule.name == one.name
+        for place in (range(len(rules)) if from_any else places.among(rules, sources))
+        if (from_any or (rules[place].sources and rules[place].sources[0] in sources))
+        and (to_any or (rules[place].destinations and rules[place].destinations[0] in destinations))
     ]
 
 
@@ -136,7 +192,7 @@ class _Earlier:
         """Take a rule; one that names very many is held against every later one."""
         if rule.hours is not None or rule.expires is not None:
             return
-        if len(rule.sources) * len(rule.destinations) > _MOST_PAIRS:
+        if _is_wide(rule):
             self._wide.append((place, rule))
             return
         for source in dict.fromkeys(rule.sources):

@@ -9,12 +9,13 @@ from zonewall.policy.crossing import Crossing, OfProvider, crossing_of
 from zonewall.policy.host_constraints import accepts
 from zonewall.policy.model import Configuration, Selector, Tenant, Tier
 from zonewall.policy.notes import Notes
-from zonewall.policy.shadowed import shadowed, shadowed_after
+from zonewall.policy.shadowed import Places, shadowed, shadowed_after
 from zonewall.policy.visibility import check_ambiguous
 from zonewall.values.names import TenantName, ZoneName
 
-Shadows = dict[tuple[str, str], tuple[Tier, Crossing | None, Mapping[str, str]]]
-"""What was found of tiers by their author and name: rules that are never reached, and by which one."""
+Shadows = dict[tuple[str, str], tuple[Tier, Crossing | None, Mapping[str, str], Places]]
+"""What was found of tiers by their author and name: rules that are never reached and by which one; and where
+they stand."""
 
 
 def check(configuration: Configuration, notes: Notes, shadows: Shadows | None = None) -> None:
@@ -157,12 +158,12 @@ def _check_shadowed(
 ) -> None:
     """Warn of rules that an earlier one of the tier always decides first."""
     owner, tier = place
-    before, as_before, known = shadows.get((owner, tier.name), (None, None, {}))
+    before, as_before, known, places = shadows.get((owner, tier.name), (None, None, {}, Places()))
     if before is None or crossing != as_before:
         found = shadowed(tier, crossing)
     else:
-        found = shadowed_after(tier, before, known, crossing)
-    shadows[owner, tier.name] = tier, crossing, found
+        found = shadowed_after(tier, before, known, crossing, places)
+    shadows[owner, tier.name] = tier, crossing, found, places
     for rule in tier.rules if found else ():
         if rule.name in found:
             message = f"rule {rule.name!r} is never reached: {found[rule.name]!r} decides all of it before"

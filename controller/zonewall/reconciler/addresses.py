@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 import structlog
 
@@ -29,21 +30,35 @@ class Addresses:
         """Begin with what is remembered, as far as the documents leave ground for it."""
         self._recorder = recorder
         self._documents = documents
-        self._grounds = Grounds.of(documents)
+        self._known_grounds: Grounds | None = None
         self._seldom = Seldom()
         self._claimed_at: dict[tuple[TenantName, IpAddress], float] = {}
         book = AddressBook.of(learnt)
         self.book = book.without({*book.unfounded(documents), *book.over(time.time())})
+        self._laid = documents, self.book, laid_over(documents, self.book)
 
     @property
     def configuration(self) -> Configuration:
         """Return the documents' configuration with the learnt addresses."""
-        return laid_over(self._documents, self.book)
+        documents, (before, book, made) = self._documents, self._laid
+        if before is not documents or book is not self.book:
+            same = book is self.book and _same_grounds(before, documents)
+            made = replace(documents, inventory=made.inventory) if same else laid_over(documents, self.book)
+            self._laid = documents, self.book, made
+        return made
+
+    @property
+    def _grounds(self) -> Grounds:
+        """Return what the documents say of addresses, found out when somebody first speaks of one."""
+        if self._known_grounds is None:
+            self._known_grounds = Grounds.of(self._documents)
+        return self._known_grounds
 
     def configured(self, documents: Configuration) -> Configuration:
         """Take other documents; return their configuration with what is still learnt under them."""
+        if documents.inventory is not self._documents.inventory:
+            self._known_grounds = None
         self._documents = documents
-        self._grounds = Grounds.of(documents)
         self._drop(self.book.unfounded(documents), "configuration")
         return self.configuration
 
@@ -120,6 +135,15 @@ class Addresses:
             source=one.source.value,
             state=state,
         )
+
+
+def _same_grounds(before: Configuration, after: Configuration) -> bool:
+    """Return whether two configurations' endpoints may learn the same addresses."""
+    return before.inventory is after.inventory and _learning(before) == _learning(after)
+
+
+def _learning(configuration: Configuration) -> list[TenantName]:
+    return [name for name, tenant in configuration.tenants.items() if tenant.learn_addresses]
 
 
 def _where(cause: str) -> str:

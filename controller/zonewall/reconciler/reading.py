@@ -44,7 +44,7 @@ async def accepted(
         return carried_over(before, configuration), texts
 
     configuration, texts = await loop.run_in_executor(None, read)
-    inactive = schedule.changed(world, configuration)[0]
+    inactive = schedule.inactive(configuration)
     over = await loop.run_in_executor(None, refusals, world, configuration, inactive, held)
     if over:
         raise ZonewallError("\n".join(over))

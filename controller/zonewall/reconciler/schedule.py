@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from operator import is_not
 from pathlib import Path
 
 import structlog
 
 from zonewall.errors import ZonewallError
 from zonewall.intent.analysis.moments import timed_rules
+from zonewall.intent.judgement import tiers_of
 from zonewall.intent.passing import Outliving, Passing, outliving_after, rule_ends, still_outliving
 from zonewall.intent.schedule import inactive_rules
-from zonewall.policy.model import Configuration
+from zonewall.policy.model import Configuration, Tier
 from zonewall.reconciler.world import World
 from zonewall.store.outliving_file import forget_outliving, read_outliving, write_outliving
 
 Timely = tuple[frozenset[str], Passing]
 """The rules that do not hold, and what ends by itself."""
+
+NONE: frozenset[str] = frozenset()
 
 RETRY_S = 1.0
 """So long after a file could not be written it is not tried again."""
@@ -35,7 +39,7 @@ class Schedule:
         self.error = ""
         """Why the file does not say what is outlived; empty where it does."""
         self._retry_at = float("-inf")
-        self._timed: tuple[Configuration | None, bool] = (None, False)
+        self._timed: tuple[list[Tier], bool] = ([], False)
 
     def started(self, configuration: Configuration) -> Timely:
         """Return what time does to a configuration at a start."""
@@ -72,10 +76,21 @@ class Schedule:
             forget_outliving(self._file)
             self._written = ()
 
+    def inactive(self, configuration: Configuration) -> frozenset[str]:
+        """Return the rules of a configuration that do not hold now."""
+        return inactive_rules(configuration, datetime.now(UTC)) if self._is_timed(configuration) else NONE
+
+    def _is_timed(self, configuration: Configuration) -> bool:
+        """Return whether there are rules that do not hold for ever; looked for once in the same tiers."""
+        tiers = [tier for _, tier in tiers_of(configuration)]
+        known, is_timed = self._timed
+        if len(known) != len(tiers) or any(map(is_not, known, tiers)):
+            is_timed = bool(timed_rules(configuration))
+            self._timed = tiers, is_timed
+        return is_timed
+
     def _timely(self, configuration: Configuration, outliving: tuple[Outliving, ...]) -> Timely:
-        if self._timed[0] is not configuration:
-            self._timed = configuration, bool(timed_rules(configuration))
-        if not self._timed[1]:
-            return frozenset(), Passing(outliving=outliving)
+        if not self._is_timed(configuration):
+            return NONE, Passing(outliving=outliving)
         now = datetime.now(UTC)
         return inactive_rules(configuration, now), Passing(rule_ends(configuration, now), outliving)

@@ -17,8 +17,8 @@ from inotify_simple import flags as kernel
 from zonewall.store.folders import ENTRIES, GIT, ITSELF, Folders, is_document
 from zonewall.store.settling import LONGEST_S, Settling, Sign
 
-LOOK_S = 0.003
-"""How often it is looked whether git is done."""
+LOOK_S = 0.002
+"""How often it is looked whether git is done, and whether somebody waits for a processor."""
 LOCK_OLD_S = 10.0
 """A lock of git that is older was left behind by one that was killed."""
 MOST_CARRIED = 1000
@@ -87,10 +87,8 @@ class Followed:
             raise self._failed
         self._roused.clear()
         now, due = time.monotonic(), self._settling.due()
-        if due is not None and due <= now and _is_crowded():
-            due = self._settling.due(is_crowded=True)
         if due is not None and due <= now:
-            if not self._is_git_at_work(now):
+            if not self._is_git_at_work(now) and not self._may_be_waiting(now):
                 return True
             due = now + LOOK_S
         await self._rest(due)
@@ -100,6 +98,11 @@ class Followed:
         with suppress(TimeoutError):
             async with asyncio.timeout(None if until is None else until - time.monotonic()):
                 await self._roused.wait()
+
+    def _may_be_waiting(self, now: float) -> bool:
+        """Return whether who writes the next document may be waiting for a processor."""
+        due = self._settling.due(is_crowded=True)
+        return due is not None and due > now and _is_crowded()
 
     def _is_git_at_work(self, now: float) -> bool:
         begun = self._settling.begun
