@@ -64,12 +64,20 @@ def _tiers(old: tuple[Tier, ...], new: tuple[Tier, ...]) -> tuple[Tier, ...]:
 def _tier(old: Tier, new: Tier) -> Tier:
     if old is new:
         return old
-    known = {rule.name: rule for rule in old.rules}
-    rules = _items(
-        old.rules, [_standing(known[rule.name], rule) if rule.name in known else rule for rule in new.rules]
-    )
+    rules = _items(old.rules, _rules(old.rules, new.rules))
     made = replace(new, rules=rules)
     return old if rules is old.rules and old.location == new.location and made == old else made
+
+
+def _rules(old: tuple[Rule, ...], new: tuple[Rule, ...]) -> list[Rule]:
+    others = [] if len(old) != len(new) else [at for at in range(len(new)) if old[at] is not new[at]]
+    if len(old) == len(new) and all(old[at].name == new[at].name for at in others):
+        made = list(new)
+        for at in others:
+            made[at] = _standing(old[at], new[at])
+        return made
+    known = {rule.name: rule for rule in old}
+    return [_standing(known[rule.name], rule) if rule.name in known else rule for rule in new]
 
 
 def _host(old: HostDeclaration, new: HostDeclaration) -> HostDeclaration:
@@ -97,7 +105,11 @@ def _entries(old: Mapping[K, V], new: Mapping[K, V], one: Callable[[V, V], V]) -
     """Return the entries, each the old one where ``one`` says so; the old mapping where all of it is."""
     if old is new:
         return old
-    made = {key: one(old[key], value) if key in old else value for key, value in new.items()}
+    known = old.get
+    made = {
+        key: value if (before := known(key)) is value or before is None else one(before, value)
+        for key, value in new.items()
+    }
     same = len(made) == len(old) and all(map(_is, made.values(), old.values())) and list(made) == list(old)
     return old if same else made
 

@@ -14,7 +14,7 @@ from zonewall.policy.document_models import EndpointPart, InventoryDocument, Rul
 from zonewall.policy.document_types import Patience
 from zonewall.policy.editing import KEY, Edit, difference, find_edit
 from zonewall.policy.findings import Location
-from zonewall.policy.inventory import EndpointDeclaration
+from zonewall.policy.inventory import EndpointDeclaration, Inventory
 from zonewall.policy.last_read import File, Last, Listed, Texts
 from zonewall.policy.load import LoadResult
 from zonewall.policy.lookups import Names, Spent
@@ -30,6 +30,9 @@ from zonewall.values.names import EndpointKey, TenantName
 
 _AGAIN = frozenset({"no-port", "empty-zone", "unreachable-rule"})
 """Warnings that checks of the whole give; where there are others, documents are read whole to find them."""
+
+_FEW = 20
+"""So many endpoints may differ for it to be asked in what."""
 
 _Parts = tuple[Rule, ...] | tuple[EndpointDeclaration, ...]
 _P = TypeVar("_P", RulePart, EndpointPart)
@@ -100,11 +103,12 @@ def _again(last: Last, texts: Texts, shadows: Shadows) -> tuple[Last, LoadResult
         return None
     configuration, file, more = made
     is_as_before = configuration.inventory is last.configuration.inventory
+    is_checked = is_as_before or _differ_in_labels(last.configuration.inventory, configuration.inventory)
     if last.values + more > MOST_VALUES:
         return None
     notes = Notes()
     try:
-        if is_as_before and last.of_inventory is not None:
+        if is_checked and last.of_inventory is not None:
             notes.findings.extend(last.of_inventory)
         else:
             check_inventory(configuration.inventory, notes)
@@ -120,6 +124,17 @@ def _again(last: Last, texts: Texts, shadows: Shadows) -> tuple[Last, LoadResult
     values, terms = last.values + more, names.spent.terms
     now = Last(dict(texts), configuration, files, values, terms, of_inventory, kept)
     return now, LoadResult(configuration, configuration.warnings)
+
+
+def _differ_in_labels(before: Inventory, after: Inventory) -> bool:
+    """Return whether all is the same but the labels of a few endpoints, by which no inventory is wrong."""
+    if len(before.endpoints) != len(after.endpoints):
+        return False
+    pairs = zip(before.endpoints.values(), after.endpoints.values(), strict=True)
+    others = [(one, other) for one, other in pairs if one is not other]
+    return len(others) <= _FEW and all(
+        one.location == other.location and replace(one, labels=other.labels) == other for one, other in others
+    )
 
 
 def _edited(
