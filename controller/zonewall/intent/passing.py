@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import ceil
@@ -132,15 +132,22 @@ def _gone(
         now = tiers.get((owner, tier.name))
         if now is tier and held == holds_now:
             continue
-        rules = {} if now is None else {rule.name: rule for rule in now.rules}
-        for rule in tier.rules:
-            other = rules.get(rule.name)
-            if other is rule and held == holds_now:
-                continue
+        pairs = _pairs(tier.rules, () if now is None else now.rules)
+        for rule, other in pairs if held != holds_now else [pair for pair in pairs if pair[0] is not pair[1]]:
             name = f"{owner}/{tier.name}/{rule.name}"
             stays = other is not None and name not in holds_now and _about(other) == _about(rule)
             if name not in held and not stays:
                 yield name, rule
+
+
+def _pairs(before: Sequence[Rule], after: Sequence[Rule]) -> Iterable[tuple[Rule, Rule | None]]:
+    """Return each rule with the one of its name afterwards."""
+    if len(before) == len(after):
+        pairs = list(zip(before, after, strict=True))
+        if all(one.name == other.name for one, other in pairs if one is not other):
+            return pairs
+    named = {rule.name: rule for rule in after}
+    return [(rule, named.get(rule.name)) for rule in before]
 
 
 def _about(rule: Rule) -> object:
