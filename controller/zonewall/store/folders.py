@@ -118,7 +118,7 @@ class Folders:
                 return known[0]
             mask |= known[1]
         try:
-            watch: int = self._inotify.add_watch(folder, mask | kernel.ONLYDIR)
+            watch: int = self._inotify.add_watch(folder, mask | kernel.ONLYDIR | kernel.EXCL_UNLINK)
         except OSError as error:
             if error.errno in (EACCES, ENOENT, ENOTDIR):
                 return None

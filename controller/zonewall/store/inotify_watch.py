@@ -199,7 +199,7 @@ def _sign(mask: int) -> Sign:
     if mask & (kernel.CLOSE_WRITE | kernel.MOVED_TO):
         return Sign.WHOLE
     if mask & (kernel.CREATE | kernel.MODIFY):
-        return Sign.WRITING
+        return Sign.MADE if mask & kernel.CREATE else Sign.WRITING
     return Sign.GONE if mask & (kernel.DELETE | kernel.MOVED_FROM) else Sign.TOUCHED
 
 

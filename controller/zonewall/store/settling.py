@@ -19,6 +19,8 @@ HELD_S = 1.0
 """So long others wait for a document that somebody writes; then they are read without it."""
 LONGEST_S = 2.0
 """So long others wait, whoever writes what."""
+MOST_OTHERS = 10_000
+"""So many files that are no documents are remembered while somebody writes them."""
 
 EVERYTHING = "*"
 """Stands for whichever documents there are; no document has this name, as each ends in .yaml."""
@@ -27,7 +29,10 @@ EVERYTHING = "*"
 class Sign(Enum):
     """What was seen of a file."""
 
-    WRITING = "it was made or written to, and not closed since"
+    MADE = (
+        "it was made: empty, by who is going to write it, or whole, as another name of a file that has none"
+    )
+    WRITING = "it was written to, and not closed since"
     WHOLE = "whoever wrote it has closed it, or it was moved into place"
     TOUCHED = "its owner, mode or times changed"
     GONE = "it was removed or moved away"
@@ -62,6 +67,8 @@ class Settling:
     """Documents that somebody writes, and since when."""
     _others: dict[str, float] = field(default_factory=dict)
     """The same of files that are no documents."""
+    _made: set[str] = field(default_factory=set)
+    """Of these what was made, and nobody has written to."""
     _left_out: set[str] = field(default_factory=set)
     """Documents that somebody writes and nobody waits for any more."""
     _reading: set[str] = field(default_factory=set)
@@ -76,7 +83,9 @@ class Settling:
     def note(self, name: str, sign: Sign, at: float, *, is_document: bool = True) -> None:
         """Take a sign of a file by its name relative to the directory."""
         under_way = self._written if is_document else self._others
-        if sign is Sign.WRITING:
+        if sign in (Sign.MADE, Sign.WRITING):
+            if len(self._others) > MOST_OTHERS:
+                self._others.clear()
             under_way.setdefault(name, at)
         elif sign is not Sign.TOUCHED:
             under_way.pop(name, None)
@@ -87,6 +96,8 @@ class Settling:
 
     def _note_document(self, name: str, sign: Sign, at: float) -> None:
         (self._gone.add if sign is Sign.GONE else self._gone.discard)(name)
+        if sign is not Sign.TOUCHED:
+            (self._made.add if sign is Sign.MADE else self._made.discard)(name)
         if name not in self._written:
             self._left_out.discard(name)
         if name not in self._left_out:
@@ -96,6 +107,7 @@ class Settling:
         """Take that any document may have changed; ``is_lost``: who writes what is no longer known."""
         if is_lost:
             self._written.clear()
+            self._made.clear()
             self._others.clear()
             self._left_out.clear()
         self._stir(EVERYTHING, at)
@@ -129,16 +141,23 @@ class Settling:
 
     @property
     def _is_simple(self) -> bool:
-        begun = self.begun or 0.0
         return (
             len(self._changed) == 1
             and EVERYTHING not in self._changed
-            and not (self._gone or self._written or self._restless)
-            and not any(since >= begun for since in self._others.values())
+            and not (self._gone or self._written or self._restless or self._is_other_written)
         )
+
+    @property
+    def _is_other_written(self) -> bool:
+        """Say whether somebody who changed a document writes another file, too; it may become one."""
+        begun = self.begun or 0.0
+        return any(since >= begun for since in self._others.values())
 
     def take(self, at: float) -> Taken:
         """Return what to read now; what is seen from now on may overtake it."""
+        for name in [name for name in self._made if at >= self._written[name] + HELD_S]:
+            self._made.discard(name)
+            del self._written[name]
         without = set(self._written)
         if self.begun is not None and at >= self.begun + LONGEST_S:
             without |= self._restless - {EVERYTHING}
@@ -156,7 +175,8 @@ class Settling:
     @property
     def believed_at(self) -> float:
         """Return when what was read counts if nothing is seen before."""
-        return self._last + BELIEVED_S
+        quiet = QUIET_S if self._is_other_written else BELIEVED_S
+        return min(self._last + quiet, (self.begun or 0.0) + SETTLE_S)
 
     @property
     def is_overtaken(self) -> bool:

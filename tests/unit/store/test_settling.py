@@ -131,6 +131,25 @@ def test_what_changes_whenever_it_is_read_is_left_out_in_the_end(settling: Settl
     assert settling.due() is not None  # the busy one is still to be read
 
 
+def test_what_was_made_and_never_written_to_is_whole_after_a_while(settling: Settling) -> None:
+    settling.note("a.yaml", Sign.MADE, 1.0)
+    assert settling.due() == 1.0 + HELD_S
+    assert settling.take(2.0) == Taken(NONE, is_any=True)
+    settling.done()
+    settling.note("b.yaml", Sign.MADE, 3.0)
+    settling.note("b.yaml", Sign.WRITING, 3.1)
+    assert settling.take(4.0) == Taken(frozenset({"b.yaml"}), is_any=False)
+
+
+def test_who_writes_other_files_all_the_time_keeps_nobody_waiting_for_ever(settling: Settling) -> None:
+    settling.note("a.yaml", Sign.WHOLE, 1.0)
+    settling.take(1.0)
+    for step in range(100):
+        settling.note("log", Sign.WRITING, 1.001 + step * 0.01, is_document=False)
+    assert settling.believed_at == 1.0 + SETTLE_S
+    assert not settling.is_overtaken
+
+
 def test_of_whom_is_not_known_any_more_nobody_waits(settling: Settling) -> None:
     settling.note("a.yaml", Sign.WRITING, 1.0)
     settling.note_all(1.1, is_lost=True)

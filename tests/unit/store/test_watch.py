@@ -151,6 +151,32 @@ def test_what_is_renamed_before_it_is_written_to_the_end_is_not_read(directory: 
     assert play(directory, scene).ever("a.yaml") == {"old", "half\nwhole\n"}
 
 
+def test_what_gets_a_name_once_it_is_written_is_read(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "HELD_S", 0.1)
+
+    async def scene(reader: Reader) -> None:
+        unnamed = os.open(directory, os.O_TMPFILE | os.O_WRONLY)
+        os.write(unnamed, b"new")
+        os.link(f"/proc/self/fd/{unnamed}", directory / "new.yaml", src_dir_fd=unnamed)
+        os.close(unnamed)
+        await until_text(reader, "new.yaml", "new")
+
+    play(directory, scene)
+
+
+def test_who_writes_on_what_was_replaced_keeps_nobody_waiting(directory: Path, tmp_path: Path) -> None:
+    async def scene(reader: Reader) -> None:
+        with (directory / "a.yaml").open("a") as held:
+            (tmp_path / "new").write_text("new")
+            (tmp_path / "new").replace(directory / "a.yaml")
+            print("lost", file=held, flush=True)
+            await until_text(reader, "a.yaml", "new")
+
+    assert play(directory, scene).ever("a.yaml") == {"old", "new"}
+
+
 def test_a_document_that_is_moved_into_place_is_read_once(directory: Path, tmp_path: Path) -> None:
     async def scene(reader: Reader) -> None:
         (tmp_path / "new").write_text("new")
