@@ -1,6 +1,7 @@
 """OVN's workload on a whole controller, a real switch and database: what ``end_to_end`` gives as figures.
 
-"Saved" is from the document on disk, written as people write it; "read" leaves out the reading of documents.
+"Saved" is from when a whole document is moved into place, as editors save; "read" leaves out that it is read
+and checked.
 """
 
 from __future__ import annotations

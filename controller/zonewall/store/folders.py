@@ -53,6 +53,12 @@ class Folders:
         self._watches: dict[str, tuple[int, int]] = {}
         self._known: set[int] = set()
         self._top = self._directory
+        self._same = set[str]()
+        """Places that the last look found to be the same folders as before."""
+        self._linked = set[str]()
+        """Documents that are links."""
+        self._led = set[str]()
+        """Those that are now, or were before the last look."""
         self.look()
 
     def look(self) -> None:
@@ -61,7 +67,8 @@ class Folders:
         Raises:
             OSError: the kernel has no watches left.
         """
-        before = self._known
+        before, below = self._known, {place: watch for watch, place in self.below.items()}
+        linked = self._linked
         self.below, self.ways, self.locks, self._watches = {}, {}, [], {}
         begin = [one for one in self._directory.split("/") if one]
         self._follow("/", begin, EVERYTHING)
@@ -70,6 +77,10 @@ class Folders:
         for folder in (self._top, *map(str, Path(self._top).parents)):
             self._look_for_git(folder)
         self._known = {watch for watch, _ in self._watches.values()}
+        after = {place: watch for watch, place in self.below.items()}
+        self._same = {place for place, watch in after.items() if below.get(place) == watch}
+        self._linked = {name for names in self.ways.values() for name in names}
+        self._led = linked | self._linked
         for watch in before - self._known:
             with suppress(OSError):
                 self._inotify.rm_watch(watch)
@@ -77,6 +88,10 @@ class Folders:
     def is_known(self, watch: int) -> bool:
         """Return whether something is still watched."""
         return watch in self._known
+
+    def is_elsewhere(self, name: str) -> bool:
+        """Return whether what was known of a file before the last look may have been known of another."""
+        return name in self._led or os.path.dirname(name) not in self._same
 
     def path_of(self, name: str) -> str:
         """Return where a document is, by its name relative to the directory."""

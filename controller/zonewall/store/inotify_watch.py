@@ -154,6 +154,7 @@ class Followed:
     def _look(self, at: float, *, is_lost: bool = False) -> None:
         """Take that anything may be different: a folder came or went, or a link leads elsewhere."""
         self._folders.look()
+        self._settling.forget(self._folders.is_elsewhere)
         self._settling.note_all(at, is_lost=is_lost)
 
     def _below(self, place: str, event: Event, at: float) -> None:

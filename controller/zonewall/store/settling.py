@@ -5,6 +5,7 @@ Times are monotonic seconds. They come from what writers leave between one file 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -106,11 +107,16 @@ class Settling:
     def note_all(self, at: float, *, is_lost: bool = False) -> None:
         """Take that any document may have changed; ``is_lost``: who writes what is no longer known."""
         if is_lost:
-            self._written.clear()
-            self._made.clear()
-            self._others.clear()
-            self._left_out.clear()
+            self.forget(lambda _: True)
         self._stir(EVERYTHING, at)
+
+    def forget(self, is_elsewhere: Callable[[str], bool]) -> None:
+        """Take that nothing is known of who writes some files, by name: their folders are others now."""
+        for known in (self._written, self._others):
+            for name in [name for name in known if is_elsewhere(name)]:
+                del known[name]
+                self._made.discard(name)
+                self._left_out.discard(name)
 
     def _stir(self, name: str, at: float) -> None:
         self._changed.add(name)
@@ -133,7 +139,7 @@ class Settling:
             return None
         waited = [since + HELD_S for name, since in self._written.items() if name not in self._left_out]
         if self._changed <= self._written.keys():
-            at_rest = max(waited)
+            at_rest = max(waited, default=self._last + QUIET_S)
         else:
             quiet = 0.0 if self._is_simple and not is_crowded else QUIET_S
             at_rest = max(min(self._last + quiet, self.begun + SETTLE_S), *waited, 0.0)

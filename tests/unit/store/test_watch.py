@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import aclosing
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -269,6 +270,30 @@ def test_a_release_that_is_swapped_in_by_a_link_is_read_and_followed(tmp_path: P
 
     reader = play(tmp_path / "current" / "policies", scene)
     assert [dict.fromkeys(BOTH, version) for version in "123"] == reader.seen[:3]
+
+
+def test_who_writes_in_a_release_before_keeps_no_document_of_the_next_from_being_read(
+    tmp_path: Path,
+) -> None:
+    def held(place: Path) -> TextIO:
+        opened = (place / "a.yaml").open("w")
+        print("half", file=opened, flush=True)
+        return opened
+
+    folder_of(tmp_path / "1" / "x", "1")
+    (tmp_path / "current").symlink_to("1")
+
+    async def scene(reader: Reader) -> None:
+        with held(tmp_path / "1" / "x"):
+            folder_of(tmp_path / "2" / "x", "2")
+            (tmp_path / "next").symlink_to("2")
+            (tmp_path / "next").replace(tmp_path / "current")
+            await until(lambda: reader.now == {"x/a.yaml": "2", "x/b.yaml": "2"})
+            with held(tmp_path / "2" / "x"):
+                (tmp_path / "2" / "x").rename(tmp_path / "x")
+                await until(lambda: reader.now == {})
+
+    assert "half\n" not in play(tmp_path / "current", scene).ever("x/a.yaml")
 
 
 def test_a_folder_that_is_renamed_or_removed_and_made_again_is_followed(
