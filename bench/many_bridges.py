@@ -20,6 +20,7 @@ from zonewall.openflow.door import Admission
 from zonewall.openflow.events import BridgeUp, Event
 from zonewall.openflow.listener import Listener, ListenerOptions
 from zonewall.pipeline import packet_fields as pf
+from zonewall.pipeline.cookie import Category, cookie
 from zonewall.pipeline.model import BridgeProgram, Flow, SetField
 from zonewall.pipeline.registers import BANK, RULE, SECTION, SRC_IDENTITY, VERDICT
 from zonewall.pipeline.tables import CLASSIFY, VERDICT_TABLE
@@ -163,11 +164,11 @@ def _state() -> BridgeState:
                 (pf.TCP_DST, 443, None),
             ),
             (SetField(RULE, number), SetField(VERDICT, 1)),
-            0x5A57 << 48 | number,
+            cookie(Category.RULE, number),
         )
         for number in range(1, FLOWS)
     ]
-    first = Flow(CLASSIFY, 1, ((pf.IN_PORT, 1, None),), (SetField(BANK, 1),), 0x5A57 << 48)
+    first = Flow(CLASSIFY, 1, ((pf.IN_PORT, 1, None),), (SetField(BANK, 1),), cookie(Category.PORT))
     return encode_program(BridgeProgram((*rules, first)))
 
 

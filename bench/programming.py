@@ -21,6 +21,7 @@ from zonewall.openflow import messages
 from zonewall.openflow.bundle import apply, apply_plan
 from zonewall.openflow.messages import BundleStep
 from zonewall.pipeline import packet_fields as pf
+from zonewall.pipeline.cookie import Category, cookie
 from zonewall.pipeline.model import BridgeProgram, Flow, SetField
 from zonewall.pipeline.registers import BANK, DST_IDENTITY, RULE, SECTION, SRC_IDENTITY, VERDICT
 from zonewall.pipeline.tables import CLASSIFY, VERDICT_TABLE
@@ -74,7 +75,7 @@ def some_flows(count: int) -> BridgeProgram:
                 (pf.TCP_DST, 1024 + number, None),
             ),
             (SetField(RULE, number // 50), SetField(VERDICT, 1)),
-            0x5A57 << 48 | number,
+            cookie(Category.RULE, number),
         )
         for number in range(count - 1)
     ]

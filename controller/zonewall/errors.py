@@ -59,6 +59,10 @@ class JournalDamagedError(JournalError):
     """What is in the journal's file is no journal any more."""
 
 
+class JournalNewerError(JournalDamagedError):
+    """The journal's file is of a newer version, whose form this one cannot read."""
+
+
 class ControllerBrokenError(ZonewallError):
     """A part of the controller has ended that it cannot do without; whoever runs it starts it again."""
 

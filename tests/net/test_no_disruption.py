@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from topologies.lab import Host
 
 from support.cut_records import cut_connections
+from support.next_version import next_version
 from support.shop import (
     BULK,
     PAIRS,
@@ -230,6 +232,35 @@ def test_a_controller_that_has_lost_what_it_remembered_takes_nothing_for_gone(si
         site.wait_for(lambda status: len(status["links"]) == 1)
         site.settle()
     undisturbed(run.report, "restarted without what it remembered, one host late")
+
+
+def test_another_version_takes_over_and_back_without_loss_and_sends_no_flow_twice(site: Site) -> None:
+    """Its tables, registers, cookies and files are others (``support.next_version``)."""
+    present, later = site.program, next_version(site.folder / "next")
+    sent, left, told = [], [], []
+    with traffic(site) as run:
+        for program, how in ((later, "KILL"), (later, "KILL"), (present, "TERM")):
+            site.program = program
+            site.restart(signal.Signals[f"SIG{how}"])
+            site.settle()
+            sent.append(applied(site))
+            left.append({layout for host in site.hosts.values() for layout in layouts(host)})
+            told.append(set(re.findall(r"(state_\w+) .*?([a-z]+)\.(?:json|key)", site.log())))
+    undisturbed(run.report, "another version took over, and was taken over")
+    assert sent[1] == [0, 0]
+    assert all(sent[0] + sent[2])
+    assert left == [{2}, {2}, {1}]
+    newer = {("state_of_newer_version", "places"), ("state_not_read", "stopped")}
+    assert [newer & one for one in told] == [set(), set(), newer]
+    for name in ("places.json.form-1", "places.json.form-2", "stopped.json.unread-*"):
+        assert list(site.state.glob(name)), name
+
+
+def layouts(host: Host) -> set[int]:
+    """Return the layouts that a bridge's flows say in their cookies."""
+    cookies = [int(found, 16) for found in re.findall(r"cookie=(0x[0-9a-f]+)", "".join(host.dump_flows()))]
+    assert cookies
+    return {cookie >> 32 & 0xFF for cookie in cookies}
 
 
 def link_of(status: dict[str, Any], host: Host) -> bool:

@@ -62,7 +62,7 @@ def test_what_is_done_by_hand_is_put_right_and_counted(
         for words, what in (
             (("--strict", "del-flows", "br-int", f"table={table},priority=0"), "missing=1"),
             (("mod-flows", "br-int", f"table={table} actions=drop"), "changed="),
-            (("add-flow", "br-int", "cookie=0x5a57010000000000,table=9,priority=1 actions=1"), "unknown=1"),
+            (("add-flow", "br-int", "cookie=0x5a57010100000000,table=9,priority=1 actions=1"), "unknown=1"),
         ):
             before = counts.drift
             dummy_switch.ofctl(*words)
@@ -97,7 +97,7 @@ def test_what_was_done_by_hand_without_a_controller_is_counted_by_the_next_that_
         before = whole.until(is_settled)["flows"]
     table = QUARANTINE.number
     dummy_switch.ofctl("--strict", "del-flows", "br-int", f"table={table},priority=0")
-    dummy_switch.ofctl("add-flow", "br-int", "cookie=0x5a57010000000000,table=9,priority=1 actions=1")
+    dummy_switch.ofctl("add-flow", "br-int", "cookie=0x5a57010100000000,table=9,priority=1 actions=1")
     dummy_switch.ofctl("add-group", "br-int", "group_id=7,type=all")
     if not is_same:
         (policies / "all.yaml").write_text(

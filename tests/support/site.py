@@ -41,6 +41,8 @@ class Site:
         self.machines: dict[str, Machine] = {}
         self.controller: Process | None = None
         self.words: tuple[str, ...] = ()
+        self.program: tuple[str, ...] = (str(ZONEWALL),)
+        """What is started as the controller; of the same name, another version."""
 
     # The controller
 
@@ -51,7 +53,7 @@ class Site:
             "--state", str(self.state), "--allow-plain",
             "--openflow", f"tcp:{address}:{OPENFLOW}", "--ovsdb", f"tcp:{address}:{OVSDB}",
         )  # fmt: skip
-        self.controller = self.lab.controller.start(str(ZONEWALL), "run", str(self.directory), *self.words)
+        self.controller = self.lab.controller.start(*self.program, "run", str(self.directory), *self.words)
         return self.controller
 
     def restart(self, number: int = signal.SIGTERM) -> None:

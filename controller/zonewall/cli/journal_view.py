@@ -29,7 +29,7 @@ def as_json(record: Record) -> str:
     document = {
         "record": record.sequence,
         "time": from_us(entry.at_us),
-        "kind": entry.kind.value,
+        "kind": entry.word,
         "tenant": entry.tenant or None,
         "endpoint": entry.endpoint or None,
         "host": entry.host or None,
@@ -46,7 +46,7 @@ def as_text(record: Record) -> str:
     entry = record.entry
     said = entry.said
     subject = entry.endpoint or entry.host or "-"
-    return f"{from_us(entry.at_us)} {record.sequence:>7} {entry.kind.value:<12} {subject:<20} " + (
+    return f"{from_us(entry.at_us)} {record.sequence:>7} {entry.word:<12} {subject:<20} " + (
         f"{_what(entry.kind, said, entry.host)} [{_plain(entry.cause)}]".strip()
     )
 

@@ -99,7 +99,7 @@ def _check(reader: JournalReader, wanted: Head | None) -> tuple[list[Break], Hea
     for record in reader.select(Query()):
         found += breaks(head, [record])
         head = Head(record.sequence, record.digest)
-        gaps += record.entry.kind is Kind.GAP
+        gaps += record.entry.kind is Kind.GAP and not record.entry.written
         seen |= head == wanted
         if record.entry.kind is Kind.POLICY:
             found += [Break(record.sequence, reason) for reason in missing_texts(reader, record)]

@@ -3,7 +3,7 @@
 One bundle of many flows stops the datapath while it is carried out. So the rules of a bank whose change is
 large are staged on its other side; one bundle then has packets judged there; when the datapath has been
 through its cache, the old side is removed. A bridge without a first table is filled from behind, the first
-table last.
+table last. What another version left in another layout is exchanged in the same way (``pipeline.layout``).
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from zonewall.flows.diff import Change, Delta
+from zonewall.flows.diff import Change, Delta, diff
 from zonewall.flows.encoded import EncodedFlow, FlowKey
 from zonewall.flows.generation import SIDE, bank_matched, banks_set, turned_flow, turned_key
-from zonewall.pipeline.cookie import rule_of
+from zonewall.pipeline.cookie import is_of_another_layout, rule_of
+from zonewall.pipeline.layout import FIRST_TABLE, is_own_table
 from zonewall.pipeline.tables import CLASSIFY, VERDICT_TABLE
 
 LARGE = 1000
@@ -48,6 +49,11 @@ class Plan:
     turned: frozenset[int]
 
 
+def is_takeover(delta: Delta) -> bool:
+    """Say whether flows go that a version with another layout has left."""
+    return any(map(is_of_another_layout, delta.cookies))
+
+
 class _Banks(dict[bytes, int | None]):
     """The bank that each match asks for, found once."""
 
@@ -76,6 +82,8 @@ def plan(
         large: how many flows one bundle may change.
     """
     delta = change.flows
+    if is_takeover(delta):
+        return _taken_over(delta, installed, wanted, turned, large)
     bank_of = _Banks()
     remains = tuple(key for key in delta.delete if bank_of.is_out_of_force(key))
     if len(delta.put) + len(delta.delete) - len(remains) <= large:
@@ -87,6 +95,51 @@ def plan(
     counts.update(bank_of[key.match] for key in delta.delete if not bank_of.is_out_of_force(key))
     flipped = {bank for bank, count in counts.items() if bank is not None and count > large // 4}
     return _flipped(delta, installed, wanted, turned, frozenset(flipped), remains, bank_of)
+
+
+def _taken_over(
+    delta: Delta, installed: FlowTable, wanted: FlowTable, turned: frozenset[int], large: int
+) -> Plan:
+    """Put flows of this layout beside those of another one, have packets come to them, and remove the others.
+
+    A packet that is on its way, or whose way is cached, is in the middle of the other layout's tables, and
+    what its registers say is for those alone. So they stay until there is none. A layout whose tables are in
+    the same place (``pipeline.layout``) cannot be exchanged so: nothing passes until it is gone.
+    """
+    own = {key: flow for key, flow in installed.items() if not is_of_another_layout(flow.cookie)}
+    others = tuple(key for key in installed if key not in own)
+    behind = tuple(key for key in others if key.table != FIRST_TABLE)
+    is_in_the_way = any(is_own_table(key.table) for key in behind)
+    if len(behind) == len(others):
+        rest = plan(Change(diff(own, wanted)), own, wanted, turned, large)
+        if is_in_the_way:
+            return Plan((Stage(Delta((), behind)), *rest.stages), rest.turned)
+        return Plan((*rest.stages, Stage(Delta((), behind), is_gentle=True, waits=True)), rest.turned)
+    first = tuple(flow for flow in wanted.values() if flow.table == FIRST_TABLE)
+    entries = tuple(key for key in installed if key.table == FIRST_TABLE)
+    put = tuple(flow for flow in delta.put if flow.table != FIRST_TABLE)
+    stale = tuple(key for key in delta.delete if key in own and key.table != FIRST_TABLE)
+    staged = _turned(Delta(put, stale), turned)
+    entering = _turned(Delta(first), turned).put
+    if is_in_the_way:
+        return Plan(
+            (
+                Stage(Delta((), entries)),
+                Stage(Delta((), behind), waits=True),
+                Stage(staged),
+                Stage(Delta(entering), is_whole=True),
+            ),
+            turned,
+        )
+    gone = tuple(key for key in entries if key not in wanted)
+    return Plan(
+        (
+            Stage(staged, is_gentle=True),
+            Stage(Delta(entering, gone), is_whole=True),
+            Stage(Delta((), behind), is_gentle=True, waits=True),
+        ),
+        turned,
+    )
 
 
 def _removed(keys: tuple[FlowKey, ...], turned: frozenset[int]) -> tuple[Stage, ...]:

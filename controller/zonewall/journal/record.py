@@ -57,6 +57,7 @@ class Entry:
         cause: who or what brought it about, for a person.
         tenant, endpoint, host: what it is about; empty where it is about no such thing.
         details: canonical JSON of an object; see ``canonical``.
+        written: the kind's word where it is none that this version knows: another version wrote it.
     """
 
     at_us: int
@@ -66,6 +67,12 @@ class Entry:
     endpoint: str = ""
     host: str = ""
     details: str = "{}"
+    written: str = ""
+
+    @property
+    def word(self) -> str:
+        """Return what stands for the kind."""
+        return self.written or self.kind.value
 
     @property
     def said(self) -> dict[str, Any]:
@@ -106,7 +113,7 @@ def canonical(details: Mapping[str, Any]) -> str:
 
 def digest_of(sequence: int, previous: str, entry: Entry) -> str:
     """Return the digest of a record: 64 hexadecimal digits."""
-    said = [FORM, sequence, previous, entry.at_us, entry.kind.value, entry.cause, entry.tenant]
+    said = [FORM, sequence, previous, entry.at_us, entry.word, entry.cause, entry.tenant]
     said += [entry.endpoint, entry.host, entry.details]
     text = json.dumps(said, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,14 +1,18 @@
 """Cookies: whose a flow is, what it is for, and which rule it stands for.
 
-64 bits: owner 16 (0x5A57), category 8, reserved 8, rule number 32. The cookie is provenance, never identity.
+64 bits: owner 16 (0x5A57), category 8, layout 8, rule number 32. The cookie is provenance, never identity.
+Every version has owner and layout there, and reads the rest of its own layout's cookies only.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
 
+from zonewall.pipeline.layout import LAYOUT
+
 OWNER = 0x5A57
-OWNER_MASK = 0xFFFF << 48
+OF_A_KIND = 0xFFFFFFFF << 32
+"""Mask for all flows of one category of this layout, whichever rule they stand for."""
 
 
 class Category(IntEnum):
@@ -32,7 +36,11 @@ class Category(IntEnum):
 
 
 class Reason(IntEnum):
-    """First byte of the userdata of what is sent to the controller."""
+    """First byte of the userdata of what is sent to the controller.
+
+    A version that takes over is sent frames by an older one's flows until its own are there: a number is
+    never given another meaning.
+    """
 
     ANNOUNCEMENT = 1
     DISCOVERY = 2
@@ -48,7 +56,7 @@ class Reason(IntEnum):
 
 def cookie(category: Category, rule: int = 0) -> int:
     """Return the cookie of a flow of this category that stands for a rule (0: none)."""
-    return OWNER << 48 | category << 40 | rule
+    return OWNER << 48 | category << 40 | (LAYOUT & 0xFF) << 32 | rule
 
 
 def is_ours(value: int) -> bool:
@@ -56,9 +64,17 @@ def is_ours(value: int) -> bool:
     return value >> 48 == OWNER
 
 
+def is_of_another_layout(value: int) -> bool:
+    """Say whether a cookie is of a flow that a version of zonewall with another layout put, or had made."""
+    return is_ours(value) and value >> 32 & 0xFF != LAYOUT & 0xFF
+
+
 def is_compiled(value: int) -> bool:
-    """Say whether a cookie is of a flow that zonewall puts, not of a row that the bridge makes by itself."""
-    return is_ours(value) and value >> 40 & 0xFF != Category.CONNECTION
+    """Say whether a cookie is of a flow that zonewall puts, not of a row that the bridge makes by itself.
+
+    What a bridge made by another layout's flows counts as put: nobody reads it any more.
+    """
+    return is_ours(value) and (value >> 40 & 0xFF != Category.CONNECTION or is_of_another_layout(value))
 
 
 def rule_of(value: int) -> int:
@@ -69,4 +85,5 @@ def rule_of(value: int) -> int:
 def category_of(value: int) -> Category | None:
     """Return the category in one of our cookies, None if it is none that this version knows."""
     number = value >> 40 & 0xFF
-    return Category(number) if is_ours(value) and number in Category.__members__.values() else None
+    is_known = is_ours(value) and not is_of_another_layout(value) and number in Category.__members__.values()
+    return Category(number) if is_known else None

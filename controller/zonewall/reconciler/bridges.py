@@ -49,7 +49,7 @@ from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.intruders import Intruders
 from zonewall.reconciler.keeper import BridgeLink
 from zonewall.reconciler.named_ports import NamedPorts
-from zonewall.reconciler.naming import value_of
+from zonewall.reconciler.naming import is_readable, value_of
 from zonewall.reconciler.probing import EVERY_S
 from zonewall.reconciler.reconciler import READDRESS_S, Reconciler
 from zonewall.reconciler.seldom import Lately, Seldom
@@ -226,7 +226,7 @@ class BridgeEvents:
 
     def _packet(self, event: PacketIn) -> None:
         key = self._reconciler.world.bridge_of(DatapathId(event.datapath_id))
-        if key is None or not event.userdata:
+        if key is None or not event.userdata or not is_readable(event):
             return
         if event.userdata[0] == Reason.ANNOUNCEMENT:
             self._announcement(key, event)

@@ -26,7 +26,10 @@ from zonewall.reconciler.counters import KEEP_S
 from zonewall.reconciler.holdings import a_turn
 from zonewall.reconciler.naming import Naming, protocol_word, written
 from zonewall.reconciler.reconciler import Reconciler
+from zonewall.store.forms import read_form, set_aside, stamp
 
+FORM, SINCE = 1, 1
+"""Of the file (``store.forms``)."""
 MOST_PER_S = 2_000
 """Beginnings and ends that are taken from all bridges, half of what one core can take (``bench.log``).
 
@@ -68,13 +71,13 @@ class ConnectionLog:
         """Take up where the last controller ended: which connections its records leave open."""
         since_us = _now_us()
         try:
-            said = json.loads(self._kept.read_text())
+            said = json.loads(read_form(self._kept, FORM))
             since_us = int(said["at_us"])
             self._connections.restore(said["bridges"])
         except FileNotFoundError:
             pass  # the first start
         except (OSError, ValueError, KeyError, TypeError) as error:
-            _log.error("connections_not_read", file=str(self._kept), error=str(error))
+            set_aside(self._kept, error)
         if journal is None:
             return
         query = Query(kinds=frozenset({Kind.CONNECTION}), newest_first=True, most=MOST_REMEMBERED)
@@ -230,7 +233,7 @@ class ConnectionLog:
         self._is_to_keep = False
         if not self._connections.tallies:
             return
-        document = {"at_us": _now_us(), "bridges": self._connections.to_plain()}
+        document = stamp(FORM, SINCE) | {"at_us": _now_us(), "bridges": self._connections.to_plain()}
         new = self._kept.with_suffix(".new")
         try:
             new.write_text(json.dumps(document))

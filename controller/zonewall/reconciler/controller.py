@@ -51,6 +51,7 @@ from zonewall.reconciler.tasks import Tasks
 from zonewall.reconciler.trial import Trials
 from zonewall.reconciler.watching import watch
 from zonewall.store.applied_file import read_applied
+from zonewall.store.forms import set_aside
 from zonewall.store.generation_file import next_generation
 from zonewall.store.journal_writer import JournalWriter
 from zonewall.store.options import JOURNAL_FILE, Options, TlsOptions, parse_remote
@@ -327,6 +328,7 @@ def discovery_key(path: Path) -> bytes:
             key = path.read_bytes()
             if len(key) == _KEY_BYTES:
                 return key
+            set_aside(path, f"a key of {len(key)} bytes; it has {_KEY_BYTES}")
         key = secrets.token_bytes(_KEY_BYTES)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:

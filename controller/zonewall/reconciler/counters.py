@@ -28,8 +28,11 @@ from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Action, Rule
 from zonewall.reconciler.holdings import a_turn
 from zonewall.reconciler.recorder import Recorder
+from zonewall.store.forms import read_form, set_aside, stamp
 
 EVERY_S = 10.0
+FORM, SINCE = 1, 1
+"""Of the file (``store.forms``)."""
 KEEP_S = 0.5
 """A change does not wait until what its rules have counted is on disk; that is so long later."""
 
@@ -178,11 +181,11 @@ class Counters:
 
     def _restore(self, bridges: list[BridgeKey]) -> None:
         try:
-            self._ledger.restore(json.loads(self._kept.read_text()), bridges)
+            self._ledger.restore(json.loads(read_form(self._kept, FORM)), bridges)
         except FileNotFoundError:
             pass  # the first start
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            _log.error("counters_not_read", file=str(self._kept), error=str(error))
+            set_aside(self._kept, error)
 
     async def look(self, only: BridgeKey | None = None, cookies: frozenset[int] | None = None) -> None:
         """Read the bridges' counters; one that is away keeps what it counts until it is back.
@@ -268,7 +271,7 @@ class Counters:
         self._is_to_keep = False
         new = self._kept.with_suffix(".new")
         try:
-            new.write_text(json.dumps(self._ledger.to_plain()))
+            new.write_text(json.dumps(stamp(FORM, SINCE) | self._ledger.to_plain()))
             new.replace(self._kept)
         except OSError as error:
             _log.error("counters_not_kept", file=str(self._kept), error=error.strerror)

@@ -8,7 +8,7 @@ import struct
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -22,7 +22,7 @@ from zonewall.flows.generation import sides, turned_state
 from zonewall.intent.fleet import Policy
 from zonewall.openflow.events import FlowUpdate
 from zonewall.openflow.fingerprint import Fingerprint
-from zonewall.pipeline.cookie import is_compiled, is_ours
+from zonewall.pipeline.cookie import is_compiled, is_of_another_layout, is_ours
 from zonewall.pipeline.model import MeterEntry
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.inventory import ForeignFlows
@@ -183,8 +183,14 @@ class Holdings:
         if is_first:
             # Until it was in force once, a session that ended half-way has left only a part there.
             self.was_empty = self.was_empty or not ours
-        self.turned = sides(ours.values())
-        turned = turned_state(BridgeState(ours, state.groups, state.meters), self.turned)
+        left = {key: flow for key, flow in ours.items() if is_of_another_layout(flow.cookie)}
+        own = {key: flow for key, flow in ours.items() if key not in left} if left else ours
+        self.turned = sides(own.values())
+        turned = turned_state(BridgeState(own, state.groups, state.meters), self.turned)
+        if left:
+            _log.info("another_version_found", bridge=str(self._key), flows=len(left))
+            turned = replace(turned, flows={**turned.flows, **left})
+            self.at_last_stop = ""  # another version has changed the bridge since
         self._audited()
         self._take_foreign(foreign, mode)
         found = _of_ours(turned, foreign, mode)

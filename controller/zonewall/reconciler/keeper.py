@@ -18,7 +18,7 @@ from zonewall.flows.ending import with_timeouts
 from zonewall.flows.generation import turned_flow
 from zonewall.flows.layers import Layers
 from zonewall.flows.leaving import SEARCHED, Leaving
-from zonewall.flows.staging import LARGE, Plan, plan
+from zonewall.flows.staging import LARGE, Plan, is_takeover, plan
 from zonewall.intent.fleet import Fleet, Policy
 from zonewall.openflow.errors import FENCED, BundleRefused, MeterRefused
 from zonewall.openflow.events import FlowUpdate
@@ -309,7 +309,11 @@ class BridgeKeeper:
         """
         change, wanted = diff_state(installed, asked), asked
         searched = any(key.table in SEARCHED for key in change.flows.delete)
-        if searched and len(change.flows.put) + len(change.flows.delete) <= LARGE:
+        if (
+            searched
+            and not is_takeover(change.flows)
+            and len(change.flows.put) + len(change.flows.delete) <= LARGE
+        ):
             wanted = self.leaving.keep(installed, asked, now)
             change = diff_state(installed, wanted)
         else:

@@ -14,7 +14,7 @@ from zonewall.openflow.fingerprint import Fingerprint
 from zonewall.openflow.gentle import GentleReader, sizes_of
 from zonewall.openflow.messages import flow_desc_body
 from zonewall.openflow.session import Session
-from zonewall.pipeline.cookie import Category, cookie
+from zonewall.pipeline.cookie import OF_A_KIND, Category, cookie
 from zonewall.pipeline.tables import VERDICT_TABLE
 from zonewall.reconciler.holdings import Reread
 
@@ -63,7 +63,7 @@ class SessionLink:
             return await self._reader.read_counts_of(one_each, self._asked.set)
         confirmed = self.confirmed()
         sizes = await asyncio.to_thread(sizes_of, () if confirmed is None else (confirmed,))
-        counts = await self._reader.read_counts(cookie(Category.RULE), 0xFFFFFF << 40, sizes)
+        counts = await self._reader.read_counts(cookie(Category.RULE), OF_A_KIND, sizes)
         return [count for count in counts if count.key.table == VERDICT_TABLE.number]
 
     async def read_rows(self, sent: Callable[[], object] | None = None) -> list[FlowCount]:
@@ -73,7 +73,7 @@ class SessionLink:
         """
         kinds = (Category.CONNECTION_LOG, Category.CONNECTION)
         return await self.session.read_counts(
-            [flow_desc_body(cookie(kind), 0xFFFFFF << 40) for kind in kinds], sent
+            [flow_desc_body(cookie(kind), OF_A_KIND) for kind in kinds], sent
         )
 
     async def watch(self) -> bool:

@@ -9,6 +9,7 @@ from zonewall.intent.identity import Identity
 from zonewall.intent.numbering import Kind as Numbered
 from zonewall.intent.policy import Policy
 from zonewall.openflow.events import PacketIn
+from zonewall.pipeline.cookie import Reason, is_of_another_layout
 from zonewall.pipeline.model import Field
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.values.addresses import IpAddress
@@ -71,6 +72,18 @@ class Naming:
         if self._names is None or self._names.policy is not policy:
             self._names = Names(policy, self._reconciler)
         return self._names
+
+
+_PLAIN = {
+    bytes([reason])
+    for reason in (Reason.ANNOUNCEMENT, Reason.DISCOVERY, Reason.SPOKE, Reason.PROBE, Reason.GIVEN_UP)
+}
+"""What is told by frame and port alone."""
+
+
+def is_readable(event: PacketIn) -> bool:
+    """Say whether a frame means what this version takes it for: another layout's registers do not."""
+    return event.userdata[:1] in _PLAIN or not is_of_another_layout(event.cookie)
 
 
 def value_of(event: PacketIn, field: Field) -> int:

@@ -19,9 +19,12 @@ from zonewall.reconciler.reconciler import Reconciler
 from zonewall.respond.alert import Alert, Parser
 from zonewall.respond.amend import Measure, amended
 from zonewall.respond.engine import Decision, Engine, Outcome
+from zonewall.store.forms import read_form, set_aside, stamp
 from zonewall.values.addresses import IpAddress, MacAddress
 from zonewall.values.names import EndpointKey
 
+FORM, SINCE = 1, 1
+"""Of the file (``store.forms``)."""
 QUIET = frozenset({Outcome.COUNTED, Outcome.STANDING})
 
 _log = structlog.get_logger()
@@ -184,7 +187,7 @@ class Responder:
         done = [[*key, list(times)] for key, times in sorted(self._engine.done.items()) if times]
         new = self._kept.with_suffix(".new")
         try:
-            new.write_text(json.dumps({"standing": standing, "done": done}))
+            new.write_text(json.dumps(stamp(FORM, SINCE) | {"standing": standing, "done": done}))
             new.replace(self._kept)
         except OSError as error:
             _log.error("responses_not_kept", file=str(self._kept), error=error.strerror)
@@ -193,7 +196,7 @@ class Responder:
 
     def _restore(self) -> None:
         try:
-            said = json.loads(self._kept.read_text())
+            said = json.loads(read_form(self._kept, FORM))
             if isinstance(said, list):
                 said = {"standing": said, "done": []}  # written before the cap was kept
             for rule, key, until in said["standing"]:
@@ -204,7 +207,7 @@ class Responder:
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError) as error:
-            _log.error("responses_not_read", file=str(self._kept), error=str(error))
+            set_aside(self._kept, error)
 
 
 def _reason(rule: str) -> str:

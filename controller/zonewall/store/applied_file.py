@@ -6,7 +6,11 @@ import json
 from pathlib import Path
 
 from zonewall.errors import ZonewallError
+from zonewall.store.forms import NewerFormError, read_form, stamp
 from zonewall.store.numbering_file import replace_file, sync_folder
+
+FORM, SINCE = 1, 1
+"""Of the file (``store.forms``)."""
 
 
 def read_applied(file: Path, given: Path) -> Path:
@@ -18,7 +22,9 @@ def read_applied(file: Path, given: Path) -> Path:
     if not file.exists():
         return given
     try:
-        return Path(json.loads(file.read_text(encoding="utf-8"))["directory"])
+        return Path(json.loads(read_form(file, FORM))["directory"])
+    except NewerFormError as error:
+        raise ZonewallError(f"{file}: {error}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ZonewallError(
             f"{file}: cannot be read; remove it to go back to the directory that `run` names"
@@ -37,6 +43,6 @@ def write_applied(file: Path, directory: Path, given: Path) -> None:
                 file.unlink()
                 sync_folder(file.parent)
         else:
-            replace_file(file, json.dumps({"directory": str(directory.resolve())}))
+            replace_file(file, json.dumps(stamp(FORM, SINCE) | {"directory": str(directory.resolve())}))
     except OSError as error:
         raise ZonewallError(f"{file}: {error.strerror or error}; make the state folder writable") from error

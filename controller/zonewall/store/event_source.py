@@ -16,12 +16,13 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-import structlog
-
 from zonewall.errors import ZonewallError
 from zonewall.store.event_lines import KnownLines, LineSplitter, Pace, SourceCounts
+from zonewall.store.forms import read_form, set_aside, stamp
 from zonewall.store.private_socket import private_socket
 
+FORM, SINCE = 1, 1
+"""Of the file (``store.forms``)."""
 READ_BYTES = 1 << 18
 WAIT_S = 0.005
 AGAIN_BYTES = 16 << 20
@@ -29,8 +30,6 @@ AGAIN_BYTES = 16 << 20
 POLL_S = 0.2
 KEEP_AFTER_S = 0.02
 _IN_MODIFY, _IN_CREATE, _IN_MOVED_TO, _IN_NONBLOCK = 0x2, 0x100, 0x80, 0x800
-
-_log = structlog.get_logger()
 
 
 class FileSource:
@@ -156,7 +155,7 @@ class FileSource:
 
     def _restore(self) -> None:
         try:
-            said = json.loads(self._kept.read_text())
+            said = json.loads(read_form(self._kept, FORM))
             inode, offset, known = (
                 int(said["inode"]),
                 int(said["offset"]),
@@ -169,7 +168,9 @@ class FileSource:
         except (OSError, ArithmeticError, ValueError, KeyError, TypeError, RecursionError) as error:
             # From the beginning it could be gigabytes, before which no new alert has its turn.
             self._begin(AGAIN_BYTES)
-            _log.warning("events_place_lost", source=self.name, file=str(self._kept), error=repr(error))
+            set_aside(
+                self._kept, f"{error!r}; the last {AGAIN_BYTES >> 20} MiB of {self.name} are read again"
+            )
         else:
             self._inode, self._offset = inode, offset
             self._known.restore(known)
@@ -198,7 +199,8 @@ class FileSource:
         if not self._is_settled():
             return False
         offset = self._offset - self._splitter.waiting
-        content = json.dumps({"inode": self._inode, "offset": offset, "known": self._known.to_plain()})
+        place = {"inode": self._inode, "offset": offset, "known": self._known.to_plain()}
+        content = json.dumps(stamp(FORM, SINCE) | place)
         new = self._kept.with_suffix(".new")
         with contextlib.suppress(OSError):
             new.write_text(content)

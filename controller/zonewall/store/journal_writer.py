@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from zonewall.errors import JournalDamagedError, JournalError
+from zonewall.errors import JournalDamagedError, JournalError, JournalNewerError
 from zonewall.journal.keeping import JournalReader, Query
 from zonewall.journal.record import Entry, Head, Kind, breaks, canonical
 from zonewall.store.sql_journal import SqlJournal
@@ -199,7 +199,7 @@ class JournalWriter:
                 journal.close()
                 raise
         except JournalDamagedError as error:
-            aside = self._set_aside()
+            aside = self._set_aside("newer" if isinstance(error, JournalNewerError) else "damaged")
             journal = SqlJournal(self.path, writable=True)
             reason = f"{error}; it was set aside as {aside.name}"
             self._report_break(reason)
@@ -229,9 +229,9 @@ class JournalWriter:
         self._report_break(reason)
         return [_gap(reason)]
 
-    def _set_aside(self) -> Path:
+    def _set_aside(self, what: str) -> Path:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
+        aside = self.path.with_name(f"{self.path.name}.{what}-{stamp}")
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
                 self.path.with_name(self.path.name + suffix).rename(aside.with_name(aside.name + suffix))

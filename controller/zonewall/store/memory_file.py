@@ -19,8 +19,12 @@ from zonewall.placement.binding_ports import Remembered
 from zonewall.placement.binding_record import PortRef
 from zonewall.placement.learnt import Learnt, Source
 from zonewall.placement.model import BridgeKey, Link
+from zonewall.store.forms import NewerFormError, read_form, stamp
 from zonewall.store.numbering_file import replace_file
 from zonewall.values.names import BridgeName, DatapathId, EndpointKey, HostName, OfPort, TenantName
+
+FORM, SINCE = 1, 1
+"""Of the file (``store.forms``)."""
 
 End = tuple[str, str, int]
 
@@ -63,9 +67,11 @@ def read_memory(path: Path) -> Memory:
         ZonewallError: it is there and cannot be read: who is isolated would be let go in silence.
     """
     try:
-        document = _Document.model_validate_json(path.read_bytes())
+        document = _Document.model_validate_json(read_form(path, FORM, _Document.model_fields))
     except FileNotFoundError:
         return Memory()
+    except NewerFormError as error:
+        raise ZonewallError(f"{path}: {error}") from error
     except (OSError, ValidationError) as error:
         raise ZonewallError(
             f"{path}: cannot be read ({_reason(error)}), and says who is isolated; restore it, or remove"
@@ -106,7 +112,7 @@ def write_memory(path: Path, places: Iterable[str], rest: Memory) -> None:
         (one.tenant, one.owned if isinstance(one.owned, int) else str(one.owned), one.owner, one.until)
         for one in rest.held
     ]
-    others: dict[str, Any] = {
+    others: dict[str, Any] = stamp(FORM, SINCE) | {
         "links": links, "datapaths": datapaths, "holds": rest.holds, "addresses": addresses,
         "away": sorted(rest.away),
         "held": held,

@@ -9,6 +9,10 @@ from pathlib import Path
 
 from zonewall.errors import ZonewallError
 from zonewall.intent.numbering import Numbering
+from zonewall.store.forms import NewerFormError, read_form, stamp
+
+FORM, SINCE = 1, 1
+"""Of the file (``store.forms``)."""
 
 
 def read_numbering(path: Path) -> Numbering:
@@ -18,9 +22,11 @@ def read_numbering(path: Path) -> Numbering:
         ZonewallError: it is there and no numbering: numbers given anew could be read as somebody else's.
     """
     try:
-        return Numbering.from_plain(json.loads(path.read_text(encoding="utf-8")))
+        return Numbering.from_plain(json.loads(read_form(path, FORM)))
     except FileNotFoundError:
         return Numbering()
+    except NewerFormError as error:
+        raise ZonewallError(f"{path}: {error}") from error
     except (OSError, ValueError) as error:
         raise ZonewallError(
             f"{path}: no usable numbering ({error}); restore it, or remove it to number everything anew"
@@ -34,7 +40,8 @@ def write_numbering(path: Path, numbering: Numbering) -> None:
         ZonewallError: it cannot be written; the old file is still there.
     """
     try:
-        replace_file(path, json.dumps(numbering.to_plain(), separators=(",", ":"), sort_keys=True))
+        document = stamp(FORM, SINCE) | numbering.to_plain()
+        replace_file(path, json.dumps(document, separators=(",", ":"), sort_keys=True))
     except OSError as error:
         reason = error.strerror or error
         raise ZonewallError(f"{path}: {reason}; nothing with a new number can be put in force") from error

@@ -29,10 +29,12 @@ from peewee import (
     fn,
 )
 
-from zonewall.errors import JournalDamagedError, JournalError
+from zonewall.errors import JournalDamagedError, JournalError, JournalNewerError
 from zonewall.journal.keeping import Query
 from zonewall.journal.record import Entry, Head, Kind, Record, chain
 
+FORM = 1
+"""Of the file; raised when a version before can no longer read it or add to it. SQLite's ``user_version``."""
 BUSY_S = 5.0
 PAGE_RECORDS = 2000
 NO_TIME_US = -1
@@ -100,6 +102,7 @@ class SqlJournal:
         self._writer = _database(path, "rwc", pragmas=pragmas, thread_safe=False)
         if writable:
             with self._writing() as database:
+                self._refuse_newer(database)
                 for model in (_Records, _Texts):
                     SchemaManager(model, database).create_all()
                 for statement in _ONLY_ADD:
@@ -186,6 +189,7 @@ class SqlJournal:
     def _asked(self, question: Select) -> list[tuple[Any, ...]]:
         """Return the answer's rows, over a connection that lasts as long."""
         with self._told(), self._reader.connection_context():
+            self._refuse_newer(self._reader)
             try:
                 rows: list[tuple[Any, ...]] = self._reader.execute(question).fetchall()
             except sqlite3.OperationalError as error:
@@ -194,6 +198,13 @@ class SqlJournal:
                 self._reader.connection().text_factory = _readable
                 rows = self._reader.execute(question).fetchall()
             return rows
+
+    def _refuse_newer(self, database: SqliteDatabase) -> None:
+        """Leave alone what a newer version wrote in another form."""
+        (form,) = database.execute_sql("PRAGMA user_version").fetchone()
+        if form > FORM:
+            known = f"form {form}; this version reads up to {FORM}"
+            raise JournalNewerError(f"{self.path}: written by a newer version of zonewall ({known})")
 
     @contextmanager
     def _writing(self) -> Iterator[SqliteDatabase]:
@@ -269,14 +280,14 @@ def _in_time(query: Query) -> list[Expression]:
 def _row(record: Record) -> tuple[Any, ...]:
     """Return a record's columns, in the order of ``_Records``."""
     one = record.entry
-    what = (one.at_us, one.kind.value, one.tenant, one.endpoint, one.host, one.cause, one.details)
+    what = (one.at_us, one.word, one.tenant, one.endpoint, one.host, one.cause, one.details)
     return (record.sequence, *what, record.previous, record.digest)
 
 
 def _record(row: tuple[Any, ...]) -> Record:
     sequence, at_us, kind, tenant, endpoint, host, cause, details, previous, digest = row
-    known = Kind(kind) if kind in Kind._value2member_map_ else Kind.GAP
-    about = map(_as_text, (cause, tenant, endpoint, host, details))
+    known, written = (Kind(kind), "") if kind in Kind._value2member_map_ else (Kind.GAP, _as_text(kind))
+    about = map(_as_text, (cause, tenant, endpoint, host, details, written))
     at_us = at_us if isinstance(at_us, int) else NO_TIME_US
     return Record(sequence, Entry(at_us, known, *about), _as_text(previous), _as_text(digest))
 

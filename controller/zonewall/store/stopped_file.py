@@ -6,24 +6,31 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
+from zonewall.store.forms import read_form, set_aside, stamp
 from zonewall.store.numbering_file import replace_file
 
+FORM, SINCE = 1, 1
+"""Of the file (``store.forms``)."""
 _DIGESTS = TypeAdapter(dict[str, str])
 
 
 def take_stopped(path: Path) -> dict[str, str]:
     """Return the digests by bridge, and remove the file: they hold until something is changed.
 
-    A file that is missing, damaged or not to be removed tells of none.
+    A file that is missing, damaged, of another version's or not to be removed tells of none.
     """
     try:
-        text = path.read_bytes()
+        text = read_form(path, FORM)
+        digests = _DIGESTS.validate_json(text)
         path.unlink()
-        return _DIGESTS.validate_json(text)
-    except (OSError, ValidationError):
+    except OSError:
         return {}
+    except ValueError as error:
+        set_aside(path, error)
+        return {}
+    return digests
 
 
 def write_stopped(path: Path, digests: Mapping[str, str]) -> None:
@@ -32,4 +39,5 @@ def write_stopped(path: Path, digests: Mapping[str, str]) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    replace_file(path, json.dumps(dict(digests), separators=(",", ":"), sort_keys=True))
+    document = stamp(FORM, SINCE) | dict(digests)
+    replace_file(path, json.dumps(document, separators=(",", ":"), sort_keys=True))

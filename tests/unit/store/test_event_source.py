@@ -188,7 +188,7 @@ def test_a_broken_note_of_how_far_it_was_read_reads_the_latest_again_and_says_so
     with capture_logs() as logged:
         lines = follow(tmp_path, act).lines
     assert lines == [*(b"%d" % number for number in range(10)), b"new"]
-    assert [one["event"] for one in logged] == ["events_place_lost"]
+    assert [one["event"] for one in logged] == ["state_not_read"]
 
 
 def test_a_backlog_is_read_no_further_than_what_is_dealt_with_and_others_have_their_turns(

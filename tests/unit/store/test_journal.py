@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from support.journal_file import entry, writing
+from zonewall.cli.journal_view import as_json
 from zonewall.errors import JournalDamagedError, JournalError
 from zonewall.journal.keeping import Query
 from zonewall.journal.record import Head, Kind, breaks
@@ -171,6 +173,39 @@ def test_a_file_that_is_no_journal_is_set_aside_and_the_new_one_begins_by_saying
     assert "set aside" in first.entry.said["reason"]
     assert second.entry.at_us == 1
     assert len(list(tmp_path.glob("journal.db.damaged-*"))) == 1
+
+
+def test_a_newer_versions_file_is_set_aside_whole_and_the_new_one_begins_by_saying_so(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    SqlJournal(path, writable=True).append([entry(at) for at in range(3)], {})
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 7")
+    connection.close()
+    with pytest.raises(JournalError, match="written by a newer version of zonewall \\(form 7;"):
+        SqlJournal(path).head()
+    with writing(path) as writer:
+        writer.put([entry(1)])
+        assert writer.durable().result(10).sequence == 2
+        assert "newer version" in writer.status.broken
+    assert "set aside as journal.db.newer-" in next(SqlJournal(path).select(Query())).entry.said["reason"]
+    (aside,) = tmp_path.glob("journal.db.newer-*Z")
+    connection = sqlite3.connect(aside)
+    assert connection.execute("SELECT count(*) FROM records").fetchone() == (3,)
+    connection.close()
+
+
+def test_a_kind_of_record_that_only_a_newer_version_knows_breaks_no_chain(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    newer = replace(entry(1), written="levitated")
+    SqlJournal(path, writable=True).append([entry(0), newer, entry(2)], {})
+    with writing(path) as writer:
+        writer.put([entry(9)])
+        assert writer.durable().result(10).sequence == 4
+        assert writer.status.broken == ""
+    records = list(SqlJournal(path).select(Query()))
+    assert [record.entry.word for record in records][1] == "levitated"
+    assert '"kind": "levitated"' in as_json(records[1])
+    assert list(breaks(Head(), records)) == []
 
 
 def tamper(path: Path, statement: str) -> None:
