@@ -267,8 +267,13 @@ class BridgeKeeper:
                 break
         else:
             raise BridgeError(f"the bridge has refused {MOST_ROUNDS} changes one after the other")
-        if self.link is not link:
-            return
+        if self.link is link:
+            self._brought_about(fleet, wanted, asked, planned, now)
+
+    def _brought_about(
+        self, fleet: Fleet, wanted: BridgeState, asked: BridgeState, planned: Plan, now: float
+    ) -> None:
+        """Take that the bridge has confirmed what was asked of it for a fleet."""
         for entry in self.aside.accepted(wanted, now):
             _log.info("flow_taken_after_all", bridge=str(self.key), **about(entry.flow, fleet.policy))
         self.holdings.confirmed(asked, planned.turned)

@@ -71,8 +71,7 @@ class Reconciler:
         self.keepers: dict[BridgeKey, BridgeKeeper] = {}
         self.refused_configuration = ""
         self.loaded_at = time.time()
-        self.revision = 1
-        """Rises with each configuration that is applied; a refused one does not count."""
+        self.revision = 1  # rises with each configuration that is applied; a refused one does not count
         self.on_configuration: list[Callable[[Configuration], None]] = []
         self.on_in_force: list[Callable[[InForce], None]] = []
         self.amend: Callable[[Configuration], Configuration] = lambda configuration: configuration
@@ -81,8 +80,7 @@ class Reconciler:
         self._inbox = Inbox(self.faults)
         self._tasks = Tasks(self.faults)
         self.recorder = Recorder(journal or Nowhere())
-        self.changing = asyncio.Lock()
-        """Held by whoever reads a configuration and puts it in force, so that none undoes another's."""
+        self.changing = asyncio.Lock()  # of who reads a configuration and puts it in force
         self.added_file = state / "endpoints.yaml"
         self.kept = KeptDocuments(state / "documents.kept", discovery_key)
         now, known_beside = datetime.now(UTC), beside(read_added(self.added_file))
@@ -92,8 +90,7 @@ class Reconciler:
         self.finder.remember(known.links, time.monotonic())
         self.addresses = Addresses(configuration, known.addresses, self.recorder)
         self._readdressing = False
-        self.behind = ""
-        """Why what was learnt, or what answers alerts, is not in force; empty where it is."""
+        self.behind = ""  # why what was learnt, or what answers alerts, is not in force; empty where it is
         self._retry_at = 0.0
         self._documents, configuration = configuration, self.addresses.configuration
         fleet = FleetState.start(configuration, remembered=known.places, at=time.monotonic(), held=known.held)
