@@ -153,7 +153,7 @@ async def _whole(
         await _reached(when)
         await _single(session, steps[0])
     else:
-        await _bundle(session, steps, when, meters)
+        await _bundle_of_known(session, steps, when, meters)
 
 
 async def _reached(when: asyncio.Event | None) -> None:
@@ -182,23 +182,18 @@ async def _single(session: Session, step: Step) -> None:
         raise BundleRefused(tuple(refusals))
 
 
-async def _bundle(
-    session: Session,
-    steps: Sequence[Step],
-    when: asyncio.Event | None = None,
-    meters: Sequence[MeterStep] = (),
+async def _bundle_of_known(
+    session: Session, steps: Sequence[Step], when: asyncio.Event | None, meters: Sequence[MeterStep]
 ) -> None:
-    """Send one bundle: opened, filled and closed at once; committed only if nothing was refused.
+    """Send one bundle; a small one, of flows such as the bridge has taken before, is committed at once.
 
-    Meters that its flows use go before it, on the same way: the bridge has done them when it has the bundle.
-    A small one, of flows such as the bridge has taken before in this session, is committed without waiting
-    to hear that it takes these, too. Should it not, the rest is in force (``BundleRefused.is_partly_done``).
+    Should it not take these, the rest is in force (``BundleRefused.is_partly_done``).
     """
     is_small = len(steps) <= FEW
     shapes = {shape_of(step) for step in steps if is_small and isinstance(step, EncodedFlow)}
     at_once = is_small and when is None and shapes <= session.taken_shapes
     try:
-        await _sent(session, steps, when, meters, at_once=at_once)
+        await _bundle(session, steps, when, meters, at_once=at_once)
     except RequestRefused:
         session.taken_shapes.clear()
         raise
@@ -206,15 +201,18 @@ async def _bundle(
         session.taken_shapes |= shapes
 
 
-async def _sent(
+async def _bundle(
     session: Session,
     steps: Sequence[Step],
-    when: asyncio.Event | None,
-    meters: Sequence[MeterStep],
+    when: asyncio.Event | None = None,
+    meters: Sequence[MeterStep] = (),
     *,
-    at_once: bool,
+    at_once: bool = False,
 ) -> None:
-    """Send a bundle, and have it committed: ``at_once``, or when nothing was refused and it is time."""
+    """Send one bundle: opened, filled and closed at once; committed ``at_once``, or if nothing was refused.
+
+    Meters that its flows use go before it, on the same way: the bridge has done them when it has the bundle.
+    """
     answers = _Answers(steps, meters)
     # The steps' xids come first, so that an index is an xid; then open, close, commit, discard; then meters'.
     async with session.waiting(len(steps) + 4 + len(meters), answers.take) as waiter:

@@ -23,8 +23,8 @@ MANY = 3000
 """A bridge of fewer flows is read in one answer, which takes it about 5 ms."""
 PIECE = 500
 """So many flows are asked for at a time."""
-MOST_COOKIES = 100
-"""So many cookies are asked for at a time; of one bridge Open vSwitch takes fifty messages in a turn."""
+MOST_COOKIES = 50
+"""So many cookies are asked for at a time: as many messages as Open vSwitch takes of a bridge in one turn."""
 AHEAD: Final = 2
 """So many pieces are asked for before the first of them has come."""
 EXACTLY: Final = 0xFFFFFFFF_FFFFFFFF
