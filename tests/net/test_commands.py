@@ -186,6 +186,11 @@ def test_status_names_what_is_set_aside_and_the_flows_of_others(site: Site, intr
     assert hv1_of(site.settle())["state"] == "in-force"
 
 
+def foreign_tables(status: dict[str, Any]) -> set[int]:
+    """Return the tables in which others have flows on the first host's bridge."""
+    return {row["table"] for row in hv1_of(status)["foreign"]}
+
+
 def hv1_of(status: dict[str, Any]) -> dict[str, Any]:
     """Return what a status says of the first host's bridge."""
     return next(one for one in status["bridges"] if one["bridge"] == "hv1/br-int")

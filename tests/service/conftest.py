@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -11,8 +12,8 @@ from support.chain_site import build_appliances
 from support.service_site import ServiceSite
 
 
-@pytest.fixture(scope="session")
-def site() -> Iterator[ServiceSite]:
+@contextlib.contextmanager
+def a_site() -> Iterator[ServiceSite]:
     """Machines a1, a2 on hv1, b1, b2 on hv2; an outside network on hv1; mirror targets here and there."""
     with Lab() as lab:
         site = ServiceSite(lab)
@@ -29,6 +30,24 @@ def site() -> Iterator[ServiceSite]:
             site.machine(name, host, number)
         site.inventory["mirror-targets"] = {"near": {}, "far": {}}
         site.start("--events", f"file:{site.events}", "--records", f"file:{site.records}")
+        yield site
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[ServiceSite]:
+    """The site that tests share. Where machines move or a switch restarts a module has ``own_site``.
+
+    For half a minute after that connections of theirs are taken up in their middle: what is no beginning is
+    neither rejected nor copied as one.
+    """
+    with a_site() as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def own_site() -> Iterator[ServiceSite]:
+    """A site like the shared one, for one module."""
+    with a_site() as site:
         yield site
 
 

@@ -70,6 +70,12 @@ def rounds(caller: socket.socket, peer: socket.socket, count: int) -> None:
         caller.recv(64)
 
 
+@pytest.fixture(scope="module")
+def site(own_site: ServiceSite) -> ServiceSite:
+    """Machines move here."""
+    return own_site
+
+
 def move(site: ServiceSite, name: str, host: str) -> None:
     """Move a machine, and wait until it is there and nowhere else."""
     site.machines[name].migrate(

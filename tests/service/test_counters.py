@@ -26,6 +26,12 @@ def rules(*more: dict[str, Any], log: str = "none") -> list[dict[str, Any]]:
     ]
 
 
+@pytest.fixture(scope="module")
+def site(own_site: ServiceSite) -> ServiceSite:
+    """Machines move here."""
+    return own_site
+
+
 def totals(site: ServiceSite) -> dict[str, tuple[int, int]]:
     """Return packets and bytes of the rules above."""
     rows = ask(site.state / "control.sock", "/look/counters")["rules"]
