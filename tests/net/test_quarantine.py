@@ -73,10 +73,16 @@ def remediation(site: SharedSite) -> Iterator[None]:
     site.change(provider=None, acme=acme())
 
 
+def is_of_web1(told: dict[str, Any]) -> bool:
+    """Say whether a connection was cut because acme/web1 is isolated."""
+    return bool(told.get("isolated") == ["acme/web1"])
+
+
 def test_by_hand_live_connections_are_cut_only_remediation_is_reached_and_release_restores_them(
     site: SharedSite, remediation: None
 ) -> None:
     web = site.machines["acme-web1"]
+    before = wait_for_cuts(site, 0, is_of_web1, "--vm", "acme/web1")
     with (
         live(site, "acme-batch1", "acme-web1", 8000) as local,
         live(site, "acme-web2", "acme-web1", 8001) as far,
@@ -88,8 +94,9 @@ def test_by_hand_live_connections_are_cut_only_remediation_is_reached_and_releas
         assert done.returncode == 0, done.stderr
         assert is_cut(local)
         assert is_cut(far)
-        told = wait_for_cuts(site, 2, lambda one: one.get("isolated") == ["acme/web1"], "--vm", "acme/web1")
-        ends = sorted((one["source"]["endpoint"], one["destination"]["service"]) for one in told)
+        told = wait_for_cuts(site, len(before) + 2, is_of_web1, "--vm", "acme/web1")
+        here = [one for one in told if one not in before]
+        ends = sorted((one["source"]["endpoint"], one["destination"]["service"]) for one in here)
         assert ends == [("acme/batch1", 8000), ("acme/web2", 8001)]
         assert state_of(site, "acme/web1", "hv1") == "quarantined"
         assert probe_ping(site.machines["acme-batch1"], "10.0.0.1") == "drop"
