@@ -41,6 +41,8 @@ HOST, BRIDGE = "hv000", "br-int"
 KEY = BridgeKey(HostName(HOST), BridgeName(BRIDGE))
 OF_ONE = 25
 """Flows of one endpoint that is plugged, about."""
+PLUGS = 5
+"""So many ports are plugged for each run: it matters where the switch's main loop is just then."""
 CALLED = "restarted to settled, bridge and database called"
 PATIENCE_S = 120.0
 IDLE_S = 0.05
@@ -123,7 +125,7 @@ class Run:
         self._directory.mkdir()
         self._openflow, self._ovsdb = free_port(), free_port()
         self._called_bridge, self._called_database = free_port(), free_port()
-        self._configuration, _ = one_host(size.endpoints + runs, rules=size.rules)
+        self._configuration, _ = one_host(size.endpoints + PLUGS * runs, rules=size.rules)
         self._ends = [_endpoint(one) for one in self._configuration.inventory.endpoints.values()]
         self._rules = [_rule(one) for one in next(iter(self._configuration.tenants.values())).tiers[0].rules]
 
@@ -205,7 +207,7 @@ class Run:
         switch.vsctl("set", "controller", BRIDGE, "max_backoff=1000")
         switch.vsctl("set", "manager", f"tcp:127.0.0.1:{self._ovsdb}", "max_backoff=1000")
         one.rest(lambda: not one.keeper.is_pending)
-        for number in range(self._runs):
+        for number in range(PLUGS * self._runs):
             self._plugged(switch, one, self._size.endpoints + number, found)
         for number in range(self._runs):
             self._rules[number]["services"] = [f"tcp/{7 + number}"]
