@@ -91,18 +91,22 @@ def test_what_was_never_allowed_is_not_told() -> None:
     assert not begun(fleet, asked("tcp/23")).cut
 
 
-def test_one_that_is_allowed_again_and_cut_again_is_told_again() -> None:
+@pytest.mark.parametrize(
+    ("service", "is_split"), [("tcp/5432", False), ("udp/53", True)], ids=["whole", "in fragments"]
+)
+def test_one_that_is_allowed_again_and_cut_again_is_told_again(service: str, is_split: bool) -> None:
     fleet = CompiledFleet(acme(LET))
-    connection = asked("tcp/5432")
-    assert begun(fleet, connection).arrived
+    connection = asked(service)
+    say = in_fragments if is_split else sent
+    assert (in_fragments if is_split else begun)(fleet, connection).arrived
     assert sent(fleet, connection, back=True).arrived
 
     told = []
     for _ in range(2):
         fleet = followed(fleet, acme())
-        told.append(sent(fleet, connection).cut)
+        told.append(say(fleet, connection).cut)
         fleet = followed(fleet, acme(LET))
-        assert sent(fleet, connection).arrived
+        assert say(fleet, connection).arrived
 
     assert told == [True, True]
 
@@ -242,22 +246,6 @@ def test_a_connection_whose_fragments_are_refused_is_told_once_and_with_its_rule
     assert copy.packet["ip_frag"] == 1
     assert copy.registers[HAD_RULE.base] == fleet.policy.number(Kind.RULE, "acme/t/let")
     assert not begun(fleet, connection).cut
-
-
-def test_fragments_that_are_allowed_again_and_cut_again_are_told_again() -> None:
-    fleet = CompiledFleet(acme(LET))
-    connection = asked("udp/53")
-    assert in_fragments(fleet, connection).arrived
-    assert sent(fleet, connection, back=True).arrived
-
-    told = []
-    for _ in range(2):
-        fleet = followed(fleet, acme())
-        told.append(in_fragments(fleet, connection).cut)
-        fleet = followed(fleet, acme(LET))
-        assert in_fragments(fleet, connection).arrived
-
-    assert told == [True, True]
 
 
 def test_fragments_of_what_was_never_allowed_are_not_told() -> None:
