@@ -32,15 +32,21 @@ def test_what_was_changed_by_hand_is_found_and_put_right(monkeypatch: pytest.Mon
     asyncio.run(scene())
 
 
+async def changed_when_an_audit_is_due() -> tuple[Kept, Bridge]:
+    """Return a bridge that is to change at the moment when it is to be audited, too."""
+    kept, bridge = Kept(), Bridge()
+    kept.keeper.connect(bridge)
+    await kept.settle()
+    bridge.told.clear()
+    kept.keeper.holdings.audit_at = 0.0
+    kept.fleet = fleet("tcp/443")
+    kept.keeper.wake()
+    return kept, bridge
+
+
 def test_a_change_waits_for_no_audit_and_the_audit_follows(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene() -> None:
-        kept, bridge = Kept(), Bridge()
-        kept.keeper.connect(bridge)
-        await kept.settle()
-        bridge.told.clear()
-        kept.keeper.holdings.audit_at = 0.0
-        kept.fleet = fleet("tcp/443")
-        kept.keeper.wake()
+        kept, bridge = await changed_when_an_audit_is_due()
         async with asyncio.timeout(20.0):
             while len(bridge.told) < 2:
                 await asyncio.sleep(0.005)
@@ -53,13 +59,7 @@ def test_a_change_waits_for_no_audit_and_the_audit_follows(monkeypatch: pytest.M
 
 def test_an_audit_that_has_waited_for_long_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene() -> None:
-        kept, bridge = Kept(), Bridge()
-        kept.keeper.connect(bridge)
-        await kept.settle()
-        bridge.told.clear()
-        kept.keeper.holdings.audit_at = 0.0
-        kept.fleet = fleet("tcp/443")
-        kept.keeper.wake()
+        kept, bridge = await changed_when_an_audit_is_due()
         await kept.settle()
         assert bridge.told == ["read", "change"]
         await kept.stop()
