@@ -29,8 +29,7 @@ chaos: setup ## do faults of every kind to a fleet under traffic, RUNS=20 times 
 	@ZONEWALL_CHAOS=$(RUNS) ZONEWALL_CHAOS_SEED=$(if $(filter random,$(SEED)),$$(shuf -i 1-99999 -n 1),$(SEED)) $(PYTHON) -m pytest -s \
 	  tests/net/test_chaos.py
 
-bench: ## measure, and write bench/results.json
-	@bash scripts/setup test,bench
+bench: setup ## measure, and write bench/results.json
 	@$(PYTHON) -m bench
 
 lint: ## check style, types, layers and spelling

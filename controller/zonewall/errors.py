@@ -10,7 +10,8 @@
     │   └── AdmissionError        a bridge or host is not who the inventory says
     ├── JournalError              the journal cannot be read or written
     │   └── JournalDamagedError   its file is no longer a journal
-    ├── ControllerBrokenError  a part that the controller cannot do without has ended
+    │       └── JournalNewerError its file is a newer version's
+    ├── ControllerBrokenError     a part that the controller cannot do without has ended
     └── ControllerUnreachableError  the command needs a running controller
 """
 

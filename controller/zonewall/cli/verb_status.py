@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
         socket: SocketFile = None,
         output: OutputForm = Output.TEXT,
     ) -> None:
-        """Show hosts, bridges, endpoints and what is wrong; exit 1 if a bridge is not as it should be."""
+        """Show hosts, bridges, endpoints and what is wrong; exit 1 if something is not as it should be."""
         document = ask(control_socket(options, state, socket), "/status")
         if output is Output.JSON:
             print(json.dumps(document, indent=2))

@@ -13,8 +13,10 @@ import pytest
 from support.configurations import probe
 from zonewall.intent.analysis.acceptance import accept
 from zonewall.intent.semantics import Verdict, verdict
+from zonewall.policy.document_models import KINDS
 from zonewall.policy.load import load_texts
 from zonewall.policy.model import Configuration
+from zonewall.policy.schemas import schema_of
 
 PAGE = Path(__file__).parents[3] / "docs" / "policy-reference.md"
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -103,6 +105,24 @@ def test_an_example_means_what_is_said_beside_it(example: Example) -> None:
         assert (said.verdict.value, said.rule) == (read[5], read[6]), line
         assert (list(said.mirror), list(said.through)) == (targets, functions), line
         assert (said.log == "connections", said.monitored) == (bool(read[9]), bool(read[10])), line
+
+
+def keys(schema: object) -> Iterator[str]:
+    """Yield every key of a document's schema."""
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {})
+        schema = list(schema.values())
+    for part in schema if isinstance(schema, list) else ():
+        yield from keys(part)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_key_of_a_document_is_on_the_page(kind: str) -> None:
+    """Those of ``respond`` are on the page about an IDS, to which it leads."""
+    said = PAGE.read_text(encoding="utf-8") + (PAGE.parent / "ids.md").read_text(encoding="utf-8")
+    words = set(re.findall(r"[a-z][a-z-]*", said))
+
+    assert [key for key in keys(schema_of(kind)) if key not in words] == []
 
 
 def test_the_page_has_examples_of_every_part_of_the_language() -> None:
