@@ -19,8 +19,8 @@ from zonewall.openflow.bundle import apply
 from zonewall.openflow.channel import Channel
 from zonewall.openflow.door import Admission
 from zonewall.openflow.events import BridgeDown, BridgeUp, ConnectionRefused
-from zonewall.openflow.tls import TlsFiles
 from zonewall.openflow.waiting import Limits
+from zonewall.tls import TlsFiles
 
 pytestmark = pytest.mark.ovs
 HELLO = b"\x06\x00"
@@ -137,7 +137,6 @@ def test_a_bridge_shows_its_certificate_and_its_names_decide(dummy_switch: Dummy
         controller.until(BridgeUp)
         controller.run(apply(controller.session, diff_state(EMPTY, rules(2000))))
         assert len(controller.run(controller.session.read_flows())) == 2000
-        controller.listener.reload_certificates()
         dummy_switch.stop_vswitchd()
         controller.until(BridgeDown)
         dummy_switch.start_vswitchd()

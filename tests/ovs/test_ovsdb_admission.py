@@ -14,7 +14,6 @@ import pytest
 
 from support.ovsdb_host import DatabaseHost, database_host, declared_hosts, follower, free_port
 from zonewall.ovsdb.fleet import Patience
-from zonewall.ovsdb.tls import TlsFiles
 from zonewall.placement.observations import (
     HostLost,
     HostRefused,
@@ -23,6 +22,7 @@ from zonewall.placement.observations import (
     Observation,
     SnapshotComplete,
 )
+from zonewall.tls import TlsFiles
 
 pytestmark = pytest.mark.ovs
 

@@ -15,10 +15,10 @@ from typing import TypeVar
 
 from zonewall.ovsdb.fleet import Patience
 from zonewall.ovsdb.service import OvsdbService
-from zonewall.ovsdb.tls import TlsFiles
 from zonewall.placement.observations import Observation
 from zonewall.policy.findings import Location
 from zonewall.policy.inventory import Attachment, BridgeDeclaration, HostDeclaration
+from zonewall.tls import TlsFiles
 from zonewall.values.names import BridgeName, HostName
 
 _SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"

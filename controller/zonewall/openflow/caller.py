@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -14,8 +13,8 @@ from zonewall.errors import AdmissionError, BridgeError
 from zonewall.openflow.door import Admit, Door
 from zonewall.openflow.pause import Room
 from zonewall.openflow.session import Emit, Session
-from zonewall.openflow.tls import TlsFiles
 from zonewall.openflow.waiting import Limits
+from zonewall.tls import Renewed, TlsFiles, client_context
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 8.0
@@ -63,14 +62,15 @@ class Caller(Door):
 
         Raises:
             AdmissionError: plain TCP was asked for to an address that is not this machine's own.
-            OSError: the certificates cannot be used.
+            ZonewallError: the certificates cannot be used.
         """
         if options.tls is None and not options.allow_plain and not ip_address(options.address).is_loopback:
             raise AdmissionError(
                 "OpenFlow without TLS is for loopback only: write ssl:, or let the controller's options say "
                 "`allow-plain`"
             )
-        super().__init__(options.tls, options.limits, options.generation_id, admit, emit, room, sessions)
+        tls = None if options.tls is None else Renewed(options.tls, client_context)
+        super().__init__(tls, options.limits, options.generation_id, admit, emit, room, sessions)
         self.options = options
         self._is_awaited = is_awaited
         self._calling: asyncio.Task[None] | None = None
@@ -120,13 +120,10 @@ class Caller(Door):
             raise
         return connection
 
-    def _make_context(self, tls: TlsFiles) -> ssl.SSLContext:
-        return tls.client_context()
-
     async def _transport(
         self, protocol: asyncio.StreamReaderProtocol, connection: socket.socket
     ) -> asyncio.Transport:
-        context = self._context
+        context = self._tls.current() if self._tls else None
         transport, _ = await asyncio.get_running_loop().create_connection(
             lambda: protocol,
             sock=connection,

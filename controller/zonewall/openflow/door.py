@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +16,8 @@ from zonewall.openflow.handshake import greet
 from zonewall.openflow.in_order import PortsInOrder
 from zonewall.openflow.pause import Room
 from zonewall.openflow.session import Emit, Session
-from zonewall.openflow.tls import TlsFiles, certificate_names
 from zonewall.openflow.waiting import Limits
+from zonewall.tls import Renewed, certificate_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class Door(ABC):
 
     def __init__(
         self,
-        tls: TlsFiles | None,
+        tls: Renewed | None,
         limits: Limits,
         generation_id: int,
         admit: Admit,
@@ -47,19 +45,16 @@ class Door(ABC):
         room: Room = lambda _: None,
         sessions: dict[int, Session] | None = None,
     ) -> None:
-        """Read the certificates.
+        """Nobody is let in yet.
 
         Args:
-            tls: None is plain TCP.
+            tls: our side of it; None is plain TCP.
             limits: how much to bear of one bridge.
             generation_id: rises with every start of the controller, so that an older one is refused.
             admit: decides who is let in.
             emit: called with each event.
             room: asked before more is read of a bridge.
             sessions: shared by the doors of one controller, so that a datapath id is there once.
-
-        Raises:
-            OSError: a file cannot be used.
         """
         self.sessions: dict[int, Session] = {} if sessions is None else sessions
         self.generation_id = generation_id
@@ -68,33 +63,6 @@ class Door(ABC):
         self._admit = admit
         self._emit = emit
         self._room = room
-        self._written = tls.written() if tls else ()
-        self._context = self._make_context(tls) if tls else None
-
-    @abstractmethod
-    def _make_context(self, tls: TlsFiles) -> ssl.SSLContext:
-        """Return our side of TLS.
-
-        Raises:
-            OSError: a file cannot be used.
-        """
-
-    def reload_certificates(self) -> None:
-        """Read key, certificate and authority again, for the connections to come.
-
-        Raises:
-            OSError: a file cannot be used; the old ones stay in force.
-        """
-        if self._tls is not None:
-            written = self._tls.written()
-            self._context = self._make_context(self._tls)
-            self._written = written
-
-    def _renew(self) -> None:
-        """Take certificates that were replaced; those that cannot be used leave the old ones in force."""
-        if self._tls is not None and self._tls.written() != self._written:
-            with contextlib.suppress(OSError):
-                self.reload_certificates()
 
     async def _introduced(self, connection: socket.socket, peer: str) -> Session:
         """Return the session of whoever is at the other end, who may have one.
@@ -122,14 +90,13 @@ class Door(ABC):
 
     async def _open(self, connection: socket.socket) -> tuple[Channel, frozenset[str] | None]:
         loop = asyncio.get_running_loop()
-        self._renew()
         reader = asyncio.StreamReader()
         protocol = asyncio.StreamReaderProtocol(reader)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport = await self._transport(protocol, connection)
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         tls = transport.get_extra_info("ssl_object")
-        return Channel(reader, writer), certificate_names(tls) if tls else None
+        return Channel(reader, writer), certificate_names(tls.getpeercert()) if tls else None
 
     @abstractmethod
     async def _transport(

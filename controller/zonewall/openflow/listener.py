@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections import deque
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -16,8 +15,8 @@ from zonewall.openflow.door import Admit, Door
 from zonewall.openflow.events import ConnectionRefused
 from zonewall.openflow.pause import Room
 from zonewall.openflow.session import Emit, Session
-from zonewall.openflow.tls import TlsFiles
 from zonewall.openflow.waiting import Limits
+from zonewall.tls import Renewed, TlsFiles, server_context
 
 _CROWDED = "too many connections are being opened"
 
@@ -63,12 +62,14 @@ class Listener(Door):
 
         Raises:
             AdmissionError: plain TCP was asked for on an address that others can reach.
+            ZonewallError: the certificates cannot be used.
         """
         if options.tls is None and not options.allow_plain and not ip_address(options.host).is_loopback:
             raise AdmissionError(
                 f"{options.host}:{options.port}: OpenFlow without TLS is for loopback only: give certificates"
             )
-        super().__init__(options.tls, options.limits, options.generation_id, admit, emit, room, sessions)
+        tls = None if options.tls is None else Renewed(options.tls, server_context)
+        super().__init__(tls, options.limits, options.generation_id, admit, emit, room, sessions)
         self.options = options
         self._socket: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
@@ -172,17 +173,14 @@ class Listener(Door):
             raise
         await self._live(session)
 
-    def _make_context(self, tls: TlsFiles) -> ssl.SSLContext:
-        return tls.context()
-
     async def _transport(
         self, protocol: asyncio.StreamReaderProtocol, connection: socket.socket
     ) -> asyncio.Transport:
         transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
             lambda: protocol,
             connection,
-            ssl=self._context,
-            ssl_handshake_timeout=self._limits.handshake_s if self._context else None,
+            ssl=self._tls.current() if self._tls else None,
+            ssl_handshake_timeout=self._limits.handshake_s if self._tls else None,
         )
         return transport
 

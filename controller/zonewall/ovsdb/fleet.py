@@ -17,7 +17,6 @@ from zonewall.ovsdb.listener import Listener
 from zonewall.ovsdb.loop import Loop
 from zonewall.ovsdb.refusals import Refusals
 from zonewall.ovsdb.setup import BridgeSetup
-from zonewall.ovsdb.tls import Renewed
 from zonewall.ovsdb.view import HostView, gone, seen
 from zonewall.placement.observations import (
     BridgeReady,
@@ -30,6 +29,7 @@ from zonewall.placement.observations import (
     SnapshotComplete,
 )
 from zonewall.policy.inventory import HostDeclaration
+from zonewall.tls import Renewed
 from zonewall.values.names import BridgeName, HostName
 
 

@@ -14,8 +14,8 @@ from ovs import jsonrpc, poller, timeval
 from zonewall.ovsdb.facts import system_id_of
 from zonewall.ovsdb.loop import Wants
 from zonewall.ovsdb.schema import DATABASE, MAX_GREETING_BYTES
-from zonewall.ovsdb.tls import certificate_names
 from zonewall.ovsdb.transport import BoundedConnection, CheckedStream, session_on
+from zonewall.tls import certificate_names
 from zonewall.values.names import HostName
 
 _QUESTION = {"op": "select", "table": DATABASE, "where": [], "columns": ["external_ids"]}

@@ -11,9 +11,9 @@ from zonewall.ovsdb.fleet import Fleet, Patience
 from zonewall.ovsdb.listener import listening_socket
 from zonewall.ovsdb.loop import Loop
 from zonewall.ovsdb.setup import BridgeSetup
-from zonewall.ovsdb.tls import Renewed, TlsFiles, client_context, server_context
 from zonewall.placement.observations import Observation
 from zonewall.policy.inventory import BridgeDeclaration, HostDeclaration
+from zonewall.tls import Renewed, TlsFiles, client_context, server_context
 from zonewall.values.names import BridgeName, DatapathId, HostName
 
 _STOPPING_S = 10.0

@@ -9,13 +9,13 @@ from zonewall.errors import AdmissionError, ZonewallError
 from zonewall.openflow.caller import Caller, CallerOptions
 from zonewall.openflow.door import Admission, Admit
 from zonewall.openflow.events import ConnectionRefused
-from zonewall.openflow.tls import TlsFiles
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.admission import Admissions
 from zonewall.reconciler.gate import Gate
 from zonewall.reconciler.world import World
 from zonewall.store.options import parse_remote
+from zonewall.tls import TlsFiles
 from zonewall.values.names import DatapathId
 
 
@@ -91,7 +91,7 @@ class Calls:
                 self._admissions.sessions,
                 lambda: self._is_awaited(key),
             )
-        except (ZonewallError, OSError) as error:
+        except ZonewallError as error:
             self._gate.bridge_event(ConnectionRefused(f"{key} at {place}", None, str(error)))
             return
         self._callers[key] = caller

@@ -19,9 +19,7 @@ from zonewall.flows.encoded import BridgeState
 from zonewall.openflow.events import BridgeDown, BridgeUp, Event
 from zonewall.openflow.listener import Listener, ListenerOptions
 from zonewall.openflow.session import Session
-from zonewall.openflow.tls import TlsFiles as OpenFlowTls
 from zonewall.ovsdb.service import OvsdbService
-from zonewall.ovsdb.tls import TlsFiles as OvsdbTls
 from zonewall.pipeline.stages.connection_log import COLLECTORS
 from zonewall.pipeline.tables import RESOLVE, SOURCE
 from zonewall.placement.model import BridgeKey
@@ -56,6 +54,7 @@ from zonewall.store.generation_file import next_generation
 from zonewall.store.journal_writer import JournalWriter
 from zonewall.store.options import JOURNAL_FILE, Options, TlsOptions, parse_remote
 from zonewall.telemetry.outputs import Outputs
+from zonewall.tls import TlsFiles
 from zonewall.values.names import DatapathId
 
 PREFIXES = {table.number: ("nw_dst", "nw_src", "ipv6_dst") for table in (RESOLVE, SOURCE)}
@@ -110,12 +109,12 @@ class Controller:
         self.looks = Looks(self.reconciler, self._links, self.bridges.connections, self.counters)
         self.intake = Intake(self.reconciler, options.events, options.state)
         self.gate = Gate(self.reconciler, self._took, self.hosts.take)
-        tls = _ovsdb_tls(options.tls)
+        tls = _tls(options.tls)
         self.databases = OvsdbService(self._observed, client_tls=tls, is_full=self.gate.is_full)
         self.reconciler.on_configuration.append(self._follow_hosts)
         self.reconciler.on_configuration.append(lambda _: self.admissions.again())
         self.calls = Calls(
-            _openflow_tls(options.tls),
+            tls,
             self.admissions,
             self.gate,
             lambda: self.reconciler.world,
@@ -230,11 +229,11 @@ class Controller:
         self.databases.start()
         self._follow_hosts(self.reconciler.world.configuration)
         for door in doors.ovsdb:
-            self.databases.listen_on(door.listening, _ovsdb_tls(self.options.tls) if door.is_tls else None)
+            self.databases.listen_on(door.listening, _tls(self.options.tls) if door.is_tls else None)
         generation_id = next_generation(self.options.state / "generation.json", int(time.time() * 1000))
         for door in doors.openflow:
             _, address, port = parse_remote(door.place)
-            tls = _openflow_tls(self.options.tls) if door.is_tls else None
+            tls = _tls(self.options.tls) if door.is_tls else None
             options = ListenerOptions(
                 address, port, generation_id, tls=tls, allow_plain=self.options.allow_plain
             )
@@ -341,9 +340,5 @@ def discovery_key(path: Path) -> bytes:
 _KEY_BYTES = 32
 
 
-def _ovsdb_tls(tls: TlsOptions | None) -> OvsdbTls | None:
-    return None if tls is None else OvsdbTls(tls.private_key, tls.certificate, tls.ca)
-
-
-def _openflow_tls(tls: TlsOptions | None) -> OpenFlowTls | None:
-    return None if tls is None else OpenFlowTls(tls.private_key, tls.certificate, tls.ca)
+def _tls(tls: TlsOptions | None) -> TlsFiles | None:
+    return None if tls is None else TlsFiles(tls.private_key, tls.certificate, tls.ca)

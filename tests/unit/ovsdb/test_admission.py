@@ -10,7 +10,6 @@ from support.ovsdb_host import declared_hosts
 from zonewall.errors import AdmissionError
 from zonewall.ovsdb.admission import admitted_host
 from zonewall.ovsdb.refusals import Refusals
-from zonewall.ovsdb.tls import certificate_names
 from zonewall.values.names import HostName
 
 HV1, OUT = HostName("hv1"), HostName("out")
@@ -56,18 +55,6 @@ def test_a_host_whose_certificate_is_named_shows_it_unless_it_is_connected_out_t
         admitted_host(hosts, set(), "hv1", None, None)
     assert admitted_host(hosts, set(), "hv1", frozenset({"hv1"}), None) == "hv1"
     assert admitted_host(hosts, set(), "out", None, OUT) == "out"
-
-
-def test_names_of_a_certificate_are_its_common_names_and_alternative_names() -> None:
-    subject = ((("organizationName", "o"),), (("commonName", "hv1 id:0c8f2f3a-1111-2222-3333-444455556666"),))
-    alternative = (("DNS", "hv1.example"), ("IP Address", "192.0.2.1"), ("email", "x@example"))
-    assert certificate_names({"subject": subject, "subjectAltName": alternative}) == {
-        "hv1 id:0c8f2f3a-1111-2222-3333-444455556666",
-        "hv1",
-        "hv1.example",
-        "192.0.2.1",
-    }
-    assert certificate_names(None) == frozenset()
 
 
 def test_a_refusal_is_said_once_a_minute_and_not_without_end() -> None:

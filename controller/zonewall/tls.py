@@ -1,4 +1,4 @@
-"""TLS towards the hosts' databases: both sides show a certificate of the same authority, TLS 1.2 or newer."""
+"""TLS towards bridges and hosts' databases: 1.2 or newer, and our authority has signed the other side."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from zonewall.errors import ZonewallError
 
 # ovs-pki(8) writes the common name as "NAME id:UUID".
-_OVS_PKI_SUFFIX = re.compile(r" id:[0-9a-fA-F-]{36}")
+_OVS_PKI_SUFFIX = re.compile(r" id:[0-9a-fA-F-]{36}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Renewed:
         """
         self._files = files
         self._make = make
-        self._context = make(files)
         self._seen = self._written()
+        self._context = make(files)
 
     def current(self) -> ssl.SSLContext:
         """Return the present one; what cannot be used, or is half written, leaves the old one in force."""
@@ -49,6 +49,7 @@ class Renewed:
         return self._context
 
     def _written(self) -> tuple[tuple[int, int], ...]:
+        """Return what changes when a file is replaced or written; empty while one is missing."""
         found = []
         for path in (self._files.private_key, self._files.certificate, self._files.authority):
             try:
