@@ -72,18 +72,33 @@ def test_what_is_done_by_hand_is_put_right_and_counted(
             assert is_whole(dummy_switch, bridge)
 
 
-def test_a_group_of_somebody_else_is_removed_and_counted(
-    dummy_switch: DummySwitch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_what_is_done_by_hand_to_groups_and_meters_is_put_right_at_once(
+    dummy_switch: DummySwitch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # A bridge does not tell of groups: they are found by the audit.
-    monkeypatch.setattr(holdings_module, "WATCHED_AUDIT_S", 0.3)
-    with kept(dummy_switch, FIRST, world()) as bridge:
-        dummy_switch.ofctl("add-group", "br-int", "group_id=7,type=all")
-        bridge.until(lambda: bridge.keeper.holdings.counts.drift > 0, "the group found")
-        bridge.settle()
-        assert bridge.keeper.holdings.counts.drift == 1
-        assert "groups=1" in capsys.readouterr().out
-        assert "group_id" not in dummy_switch.ofctl("dump-groups", "br-int")
+    """As the bridge tells, not by the audit, which comes after two minutes."""
+    with kept(dummy_switch, FIRST, world(), ports=2) as bridge:
+        counts = bridge.keeper.holdings.counts
+        before = groups_and_meters(dummy_switch)
+        number = min(bridge.keeper.holdings.last_confirmed.meters)  # type: ignore[union-attr]
+        meter = f"meter={number}"
+        for words, what in (
+            (("add-group", "br-int", "group_id=7,type=all"), "'group': 7"),
+            (("add-meter", "br-int", METER), "'meter': 999"),
+            (("mod-meter", "br-int", METER.replace("meter=999", meter)), f"'meter': {number}"),
+            (("del-meter", "br-int", meter), f"'meter': {number}"),
+        ):
+            found = counts.drift
+            dummy_switch.ofctl(*words)
+            bridge.until(lambda found=found: counts.drift > found, f"{words} found")  # type: ignore[misc]
+            bridge.settle()
+            assert what in capsys.readouterr().out
+            assert groups_and_meters(dummy_switch) == before
+            assert is_whole(dummy_switch, bridge)
+
+
+def groups_and_meters(switch: DummySwitch) -> list[str]:
+    said = switch.ofctl("dump-groups", "br-int") + switch.ofctl("dump-meters", "br-int")
+    return [line for line in said.splitlines() if "OFPST" not in line]
 
 
 @pytest.mark.parametrize("is_same", [True, False], ids=["the-same-documents", "other-documents"])

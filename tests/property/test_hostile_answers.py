@@ -57,6 +57,8 @@ TOLD = (
     (messages.EXPERIMENTER, struct.pack("!IIHH4sHH4x", 0x2320, 30, 7, 5, b"\1", 0, 8)),
     (messages.PORT_STATUS, bytes(8) + _PORT),
     (messages.FLOW_REMOVED, struct.pack("!BBHHHQ", 3, 0, 7, 0, 0, 9) + _MATCH + _STATS),
+    (messages.REQUEST_FORWARD, struct.pack("!BBHIHBxI", 6, 15, 16, 0, 0, 0, 7)),
+    (messages.REQUEST_FORWARD, struct.pack("!BBHIHHI", 6, 29, 16, 0, 2, 0, 3)),
     (messages.ROLE_STATUS, struct.pack("!IB3xQ", 2, 0, 5)),
     (messages.ROLE_REPLY, struct.pack("!IHxxQ", 2, 0, 5)),
     (messages.BARRIER_REPLY, b""),

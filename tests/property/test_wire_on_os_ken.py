@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from os_ken.ofproto import ofproto_v1_5 as ofproto
@@ -13,6 +14,10 @@ from zonewall.flows.wire import flow_mod_bytes
 from zonewall.flows.wire_actions import encode_actions
 from zonewall.flows.wire_match import encode_match
 from zonewall.openflow.error_names import error_name
+from zonewall.openflow.errors import Malformed
+from zonewall.openflow.events import RequestForwarded
+from zonewall.openflow.messages import set_async
+from zonewall.openflow.parse import TOLD
 from zonewall.pipeline import packet_fields as pf
 from zonewall.pipeline.model import Condition, Field, Group, Meter, Output, PopVlan, PushVlan, SetField
 
@@ -145,3 +150,52 @@ def test_every_error_is_called_as_os_ken_calls_it() -> None:
         if "code" not in error_name(kind, code).partition("/")[2]
     }
     assert named == set(theirs)
+
+
+def test_the_choice_of_messages_is_os_kens() -> None:
+    """As master all that is wanted; as slave nothing of what a master does to groups and meters."""
+    changes = 1 << ofproto.OFPRFR_GROUP_MOD | 1 << ofproto.OFPRFR_METER_MOD
+    ports = 1 << ofproto.OFPPR_ADD | 1 << ofproto.OFPPR_DELETE | 1 << ofproto.OFPPR_MODIFY
+    ends = 1 << ofproto.OFPRR_IDLE_TIMEOUT | 1 << ofproto.OFPRR_HARD_TIMEOUT | 1 << ofproto.OFPRR_DELETE
+    wanted = {  # "reasons" of roles have no names there
+        ofproto.OFPACPT_PACKET_IN_SLAVE: 0,
+        ofproto.OFPACPT_PACKET_IN_MASTER: 1 << ofproto.OFPR_APPLY_ACTION,
+        ofproto.OFPACPT_PORT_STATUS_SLAVE: ports,
+        ofproto.OFPACPT_PORT_STATUS_MASTER: ports,
+        ofproto.OFPACPT_FLOW_REMOVED_SLAVE: 0,
+        ofproto.OFPACPT_FLOW_REMOVED_MASTER: ends | 1 << ofproto.OFPRR_EVICTION,
+        ofproto.OFPACPT_ROLE_STATUS_SLAVE: 0,
+        ofproto.OFPACPT_ROLE_STATUS_MASTER: 0b111,
+        ofproto.OFPACPT_TABLE_STATUS_SLAVE: 0,
+        ofproto.OFPACPT_TABLE_STATUS_MASTER: 0,
+        ofproto.OFPACPT_REQUESTFORWARD_SLAVE: 0,
+        ofproto.OFPACPT_REQUESTFORWARD_MASTER: changes,
+    }
+    theirs = parser.OFPSetAsync(
+        ProtocolDesc(ofproto.OFP_VERSION),
+        [parser.OFPAsyncConfigPropReasons(kind, 8, mask) for kind, mask in wanted.items()],
+    )
+    theirs.set_xid(9)
+    theirs.serialize()
+    assert set_async(9) == bytes(theirs.buf)
+
+
+@given(st.booleans(), st.integers(0, 2**32 - 1), st.integers(0, 2))
+def test_a_forwarded_request_is_read_as_os_ken_writes_it(is_meter: bool, number: int, parts: int) -> None:
+    switch = ProtocolDesc(ofproto.OFP_VERSION)
+    actions = [parser.OFPActionOutput(1, 0)]
+    if is_meter:
+        bands = [parser.OFPMeterBandDrop(rate=5, burst_size=6)] * parts
+        request = parser.OFPMeterMod(switch, ofproto.OFPMC_MODIFY, ofproto.OFPMF_PKTPS, number, bands)
+    else:
+        buckets = [parser.OFPBucket(bucket_id=n, actions=actions) for n in range(parts)]
+        request = parser.OFPGroupMod(switch, ofproto.OFPGC_MODIFY, ofproto.OFPGT_ALL, number, 0, buckets, [])
+    request.set_xid(0)
+    whole = parser.OFPRequestForward(switch, request)
+    whole.set_xid(0)
+    whole.serialize()
+    kind, body = whole.buf[1], bytes(whole.buf[8:])
+    assert TOLD[kind](0xA1, body) == RequestForwarded(0xA1, is_meter, number)
+    for damaged in (body[:12], body[:-1], body + b"\0", body[:1] + b"\x0e" + body[2:], bytes(16)):
+        with pytest.raises(Malformed):
+            TOLD[kind](0xA1, damaged)

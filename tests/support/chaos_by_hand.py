@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from support.chaos import TWIN, Chaos
 from support.shop import hasten
 from support.site import OPENFLOW
@@ -39,7 +41,7 @@ def add_flow(chaos: Chaos) -> None:
 
 
 def groups_and_meters(chaos: Chaos) -> None:
-    """Remove or add groups and meters, with which their flows go; then a flow, by which it is noticed."""
+    """Remove groups and meters, with which their flows go, or add or change some."""
     host, number = chaos.some_host(), chaos.random.randrange(9000, 9999)
     chaos.disturbed.add(host.short_name)
     what = chaos.random.choice(("group", "meter"))
@@ -48,9 +50,9 @@ def groups_and_meters(chaos: Chaos) -> None:
     elif what == "group":
         host.ofctl("add-group", "br-int", f"group_id={number},type=all,bucket=actions=drop")
     else:
-        host.ofctl("add-meter", "br-int", f"meter={number},pktps,burst,band=type=drop,rate=9,burst_size=9")
-    told = "cookie=0x78,table=0,priority=1,in_port=998,actions=drop"
-    chaos.later(lambda: host.ofctl("add-flow", "br-int", told))
+        meters = re.findall(r"meter=(\d+)", host.ofctl("dump-meters", "br-int"))
+        verb, at = ("mod", chaos.random.choice(meters)) if meters and number % 2 else ("add", number)
+        host.ofctl(f"{verb}-meter", "br-int", f"meter={at},pktps,burst,band=type=drop,rate=9,burst_size=9")
 
 
 def limit_tables(chaos: Chaos) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from support.dummy import DummySwitch
 from support.openflow_bridge import ListenerUnderTest, connected
 from zonewall.intent.fleet import Fleet
-from zonewall.openflow.events import FlowsChanged
+from zonewall.openflow.events import FlowsChanged, RequestForwarded
 from zonewall.placement.model import BridgeKey
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.link import SessionLink
@@ -46,10 +46,13 @@ class KeptBridge:
 
     def pump(self) -> None:
         """Hand the keeper what the bridge told of others' changes."""
-        told = [event for event in self.bridge.events if isinstance(event, FlowsChanged)]
+        told = [event for event in self.bridge.events if isinstance(event, FlowsChanged | RequestForwarded)]
         self.bridge.events[:] = [event for event in self.bridge.events if event not in told]
         for event in told:
-            self.keeper.told(event.updates)
+            if isinstance(event, FlowsChanged):
+                self.keeper.told(event.updates)
+            else:
+                self.keeper.forwarded(event)
 
     def until(self, condition: Callable[[], bool], what: str, within_s: float = 20.0) -> None:
         """Run the loop until a condition holds."""

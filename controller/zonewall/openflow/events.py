@@ -150,6 +150,15 @@ class FlowsChanged:
     updates: tuple[FlowUpdate, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RequestForwarded:
+    """Somebody else put, changed or removed a group or a meter; ``number`` may stand for all of them."""
+
+    datapath_id: int
+    is_meter: bool
+    number: int
+
+
 Event = (
     BridgeUp
     | BridgeDown
@@ -159,5 +168,6 @@ Event = (
     | PacketIn
     | FlowRemoved
     | FlowsChanged
+    | RequestForwarded
     | SwitchError
 )

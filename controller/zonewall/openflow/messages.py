@@ -27,6 +27,7 @@ ROLE_REQUEST: Final = 24
 ROLE_REPLY: Final = 25
 SET_ASYNC: Final = 28
 ROLE_STATUS: Final = 30
+REQUEST_FORWARD: Final = 32
 BUNDLE_CONTROL: Final = 33
 BUNDLE_ADD: Final = 34
 
@@ -95,10 +96,11 @@ def set_packet_in_format(xid: int) -> bytes:
 
 
 def set_async(xid: int) -> bytes:
-    """Ask for what is used, in every role: packets that a flow sends up, ports, ended flows.
+    """Ask for what is used: packets that a flow sends up, ports, ended flows, others' groups and meters.
 
-    Reasons are bits (OpenFlow 1.5.1, 7.3.10): packet-in 1 apply_action; flow-removed 0 idle timeout,
-    1 hard timeout, 2 removed, 5 eviction.
+    The last only as master: a slave would be told of all that the master does. Reasons are bits (OpenFlow
+    1.5.1, 7.3.10): packet-in 1 apply_action; flow-removed 0 idle timeout, 1 hard timeout, 2 removed,
+    5 eviction; requestforward 0 group_mod, 1 meter_mod.
     """
     masks = {
         0: 0,
@@ -112,7 +114,7 @@ def set_async(xid: int) -> bytes:
         8: 0,
         9: 0,
         10: 0,
-        11: 0,
+        11: 0b11,
     }
     return message(
         SET_ASYNC, xid, b"".join(struct.pack("!HHI", kind, 8, mask) for kind, mask in masks.items())

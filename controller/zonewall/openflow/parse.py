@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from zonewall.errors import EncodingError
 from zonewall.flows.encoded import EncodedFlow, EncodedGroup, FlowKey
+from zonewall.flows.wire import GROUP_MOD, METER_MOD
 from zonewall.flows.wire_match import canonical_match
+from zonewall.openflow import messages
 from zonewall.openflow.errors import Malformed
 from zonewall.openflow.events import (
     FlowCount,
@@ -19,6 +21,7 @@ from zonewall.openflow.events import (
     Port,
     PortChange,
     PortChanged,
+    RequestForwarded,
 )
 from zonewall.pipeline.model import MeterEntry, MeterUnit
 
@@ -286,6 +289,17 @@ def parse_role_status(body: bytes) -> int:
     return int.from_bytes(body[:4], "big")
 
 
+def parse_request_forward(datapath_id: int, body: bytes) -> RequestForwarded:
+    """Return which group or meter somebody else's request was about (OpenFlow 1.5.1, 7.4.6)."""
+    _need(body, 16, "forwarded request")
+    request = parse_header(body)
+    if request.length != len(body):
+        raise Malformed(f"a forwarded request of {request.length} bytes does not fit its message")
+    if request.kind not in (GROUP_MOD, METER_MOD):
+        raise Malformed(f"a forwarded request is of the unknown kind {request.kind}")
+    return RequestForwarded(datapath_id, request.kind == METER_MOD, int.from_bytes(body[12:16], "big"))
+
+
 def parse_flow_removed(datapath_id: int, body: bytes) -> FlowRemoved:
     """Return the flow that ended (OpenFlow 1.5.1, 7.4.2)."""
     _need(body, 24, "flow removed")
@@ -299,6 +313,14 @@ def parse_flow_removed(datapath_id: int, body: bytes) -> FlowRemoved:
         datapath_id, table, priority, match, cookie, reason, found.get(4, 0), found.get(5, 0),
         _seconds(found.get(0, 0)), _seconds(found.get(1, 0)),
     )  # fmt: skip
+
+
+TOLD: Final[Mapping[int, Callable[[int, bytes], PortChanged | FlowRemoved | RequestForwarded]]] = {
+    messages.PORT_STATUS: parse_port_status,
+    messages.FLOW_REMOVED: parse_flow_removed,
+    messages.REQUEST_FORWARD: parse_request_forward,
+}
+"""How what a bridge tells by itself is read, by the kind of message."""
 
 
 def parse_packet_in(datapath_id: int, body: bytes) -> PacketIn:

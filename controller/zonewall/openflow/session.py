@@ -98,10 +98,8 @@ class Session:
             self.channel.answer(message(messages.ECHO_REPLY, header.xid, body))
         elif kind == messages.EXPERIMENTER:
             self._take_experimenter(body)
-        elif kind == messages.PORT_STATUS:
-            self.emit(parse.parse_port_status(self.datapath_id, body))
-        elif kind == messages.FLOW_REMOVED:
-            self.emit(parse.parse_flow_removed(self.datapath_id, body))
+        elif kind in parse.TOLD:
+            self.emit(parse.TOLD[kind](self.datapath_id, body))
         elif kind == messages.ROLE_STATUS:
             self._take_role(parse.parse_role_status(body))
         else:

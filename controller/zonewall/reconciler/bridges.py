@@ -26,6 +26,7 @@ from zonewall.openflow.events import (
     Port,
     PortChange,
     PortChanged,
+    RequestForwarded,
     SwitchError,
 )
 from zonewall.pipeline.cookie import Reason
@@ -115,15 +116,15 @@ class BridgeEvents:
                 self._legs(event.datapath_id, [event.port], gone=event.change is PortChange.DELETED)
             case PacketIn():
                 self._packet(event)
-            case FlowsChanged() | FlowRemoved() | Fenced():
+            case FlowsChanged() | FlowRemoved() | RequestForwarded() | Fenced():
                 self._others(event)
             case ConnectionRefused():
                 self._refused(event)
             case SwitchError():
                 self._complained(event)
 
-    def _others(self, event: FlowsChanged | FlowRemoved | Fenced) -> None:
-        """Take what others did to flows, or the bridge; rows that count come and go all the time."""
+    def _others(self, event: FlowsChanged | FlowRemoved | RequestForwarded | Fenced) -> None:
+        """Take what others did to the bridge; rows that count connections come and go all the time."""
         key = self._reconciler.world.bridge_of(DatapathId(event.datapath_id))
         if key is None or key not in self._reconciler.keepers:
             return
@@ -131,6 +132,8 @@ class BridgeEvents:
             self._reconciler.keepers[key].fenced()
         elif isinstance(event, FlowRemoved):
             self.connections.removed(key, event)
+        elif isinstance(event, RequestForwarded):
+            self._reconciler.keepers[key].forwarded(event)
         else:
             self.connections.told(key, event.updates)
             others = [one for one in event.updates if one.key is None or not is_row(one.key)]

@@ -20,7 +20,7 @@ from zonewall.flows.drift import Drift, find_drift
 from zonewall.flows.encoded import BridgeState, EncodedFlow, EncodedGroup, FlowKey
 from zonewall.flows.generation import sides, turned_state
 from zonewall.intent.fleet import Policy
-from zonewall.openflow.events import FlowUpdate
+from zonewall.openflow.events import FlowUpdate, RequestForwarded
 from zonewall.openflow.fingerprint import Fingerprint
 from zonewall.pipeline.cookie import is_compiled, is_of_another_layout, is_ours
 from zonewall.pipeline.model import MeterEntry
@@ -40,6 +40,8 @@ FOREIGN_READS = 50
 """For changes of others' flows: no more than this part of the time is spent on reading."""
 AHEAD_S = 5.0
 """What was read before it could be used is used if that was not longer ago."""
+MOST_NUMBER = 0xFFFF0000
+"""Groups and meters with a higher number are no single ones (OFPG_MAX, OFPM_MAX; OpenFlow 1.5.1)."""
 SAMPLES = 5
 
 Reread = tuple[Fingerprint | None, Mapping[int, EncodedGroup], Mapping[int, MeterEntry]]
@@ -144,16 +146,24 @@ class Holdings:
         self._asked = None
 
     def told(self, updates: Sequence[FlowUpdate]) -> bool:
-        """Take what the bridge tells of others' changes; say whether it has to be looked at."""
-        if not updates:
-            return False
+        """Take what the bridge tells of others' flows; say whether it has to be looked at sooner."""
+        # A foreign flow may have taken the place of one of ours; but others may change theirs all the time.
+        is_about_us = any(update.key is None or is_ours(update.cookie) for update in updates)
+        return bool(updates) and self._look_soon(is_about_us)
+
+    def forwarded(self, event: RequestForwarded) -> bool:
+        """Take that somebody else changed a group or a meter, or all of them; say the same."""
+        known = [state for state in (self._confirmed, self._asked) if state is not None]
+        ours = [state.meters if event.is_meter else state.groups for state in known]
+        return self._look_soon(event.number > MOST_NUMBER or any(event.number in some for some in ours))
+
+    def _look_soon(self, is_about_us: bool) -> bool:
+        """Have the bridge read again: about what is not ours in no more than a part of the time."""
         self._ahead = None
         self._told += 1
-        is_about_us = any(update.key is None or is_ours(update.cookie) for update in updates)
-        # A foreign flow may have taken the place of one of ours; but others may change theirs all the time.
         pause_s = AUDIT_PAUSE_S if is_about_us else max(AUDIT_PAUSE_S, FOREIGN_READS * self._read_s)
-        self.audit_at = min(self.audit_at, self._read_at + pause_s)
-        return True
+        before, self.audit_at = self.audit_at, min(self.audit_at, self._read_at + pause_s)
+        return self.audit_at < before
 
     @property
     def last_confirmed(self) -> BridgeState | None:
@@ -274,7 +284,11 @@ class Holdings:
             unknown=len(drift.unknown),
             meters=len(drift.meters),
             groups=len(drift.groups),
-            for_example=[about(flow, policy) for flow in drift.flows[:SAMPLES]],
+            for_example=[
+                *(about(flow, policy) for flow in drift.flows[:SAMPLES]),
+                *({"meter": number} for number in drift.meters[:SAMPLES]),
+                *({"group": number} for number in drift.groups[:SAMPLES]),
+            ],
         )
 
     def _take_foreign(self, foreign: tuple[EncodedFlow, ...], mode: ForeignFlows) -> None:

@@ -21,7 +21,7 @@ from zonewall.flows.leaving import SEARCHED, Leaving
 from zonewall.flows.staging import LARGE, Plan, is_takeover, plan
 from zonewall.intent.fleet import Fleet, Policy
 from zonewall.openflow.errors import FENCED, BundleRefused, MeterRefused
-from zonewall.openflow.events import FlowUpdate
+from zonewall.openflow.events import FlowUpdate, RequestForwarded
 from zonewall.placement.model import BridgeKey, Placement
 from zonewall.reconciler.aside import SetAside, about
 from zonewall.reconciler.compiler import Compiler
@@ -151,6 +151,11 @@ class BridgeKeeper:
     def told(self, updates: Sequence[FlowUpdate]) -> None:
         """Take what the bridge tells of changes that others made."""
         if self.holdings.told(updates):
+            self._wake.set()
+
+    def forwarded(self, event: RequestForwarded) -> None:
+        """Take what it tells of a group or a meter that others changed."""
+        if self.holdings.forwarded(event):
             self._wake.set()
 
     def wake(self, when: asyncio.Event | None = None, *, urgent: bool = False) -> bool:

@@ -23,6 +23,7 @@ READERS: tuple[Callable[[bytes], object], ...] = (
     lambda body: parse.parse_hello(6, body),
     lambda body: parse.parse_port_status(1, body),
     lambda body: parse.parse_flow_removed(1, body),
+    lambda body: parse.parse_request_forward(1, body),
     lambda body: parse.parse_packet_in(1, body),
 )
 

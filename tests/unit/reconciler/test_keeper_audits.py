@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from support.kept_in_memory import Bridge, Kept, fleet
 from zonewall.flows.encoded import BridgeState, FlowKey
-from zonewall.openflow.events import FlowUpdate
+from zonewall.intent.fleet import Fleet
+from zonewall.openflow.events import FlowUpdate, RequestForwarded
 from zonewall.pipeline.cookie import Category, cookie
 from zonewall.pipeline.model import MeterEntry, MeterUnit
 from zonewall.reconciler import holdings as holdings_module
@@ -150,4 +152,66 @@ def test_what_a_bridge_tells_while_it_is_read_is_looked_at_soon(monkeypatch: pyt
     lost: list[FlowKey] = []
     kept: list[Kept] = []
     monkeypatch.setattr(holdings_module, "AUDIT_PAUSE_S", 0.01)
+    asyncio.run(scene())
+
+
+def test_a_bridge_that_tells_without_end_is_read_no_more_often_than_its_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Word of our own meters, or of all groups, forged or not, is a reading a pause, and no other work."""
+    pause_s = 0.05
+    monkeypatch.setattr(holdings_module, "AUDIT_PAUSE_S", pause_s)
+
+    async def scene() -> None:
+        kept, bridge = Kept(), Bridge()
+        kept.keeper.connect(bridge)
+        await kept.settle()
+        number, looked = min(bridge.meters), 0
+
+        def latest() -> Fleet:
+            nonlocal looked
+            looked += 1
+            return kept.fleet
+
+        kept.keeper._latest = latest
+        bridge.told.clear()
+        began, events = time.monotonic(), 0
+        while len(bridge.told) < 5 or events < 2_000:
+            kept.keeper.forwarded(RequestForwarded(0xA1, True, number))
+            kept.keeper.forwarded(RequestForwarded(0xA1, False, 0xFFFFFFFC))
+            kept.keeper.told([FlowUpdate(None, 0)])
+            events += 1
+            await asyncio.sleep(0)
+        pauses = (time.monotonic() - began) / pause_s
+        assert set(bridge.told) <= {"read", "reread"}
+        assert len(bridge.told) <= pauses + 2
+        assert looked <= 2 * len(bridge.told) + 2
+        await kept.stop()
+
+    asyncio.run(scene())
+
+
+def test_word_of_what_is_not_ours_has_little_of_the_time_spent_on_reading() -> None:
+    async def scene() -> None:
+        kept, bridge = Kept(), Bridge()
+        holdings = kept.keeper.holdings
+        kept.keeper.connect(bridge)
+        await kept.settle()
+        number = min(bridge.meters)
+        holdings._read_s = 2.0
+        waits = []
+        for event in (
+            RequestForwarded(0xA1, True, 4242),
+            RequestForwarded(0xA1, False, number),  # a group of this number is nobody's
+            RequestForwarded(0xA1, True, number),
+            RequestForwarded(0xA1, True, 0xFFFFFFFF),
+        ):
+            holdings.audit_at = float("inf")
+            assert holdings.forwarded(event)
+            assert not holdings.forwarded(event), "it is looked at no sooner"
+            waits.append(holdings.audit_at - holdings._read_at)
+        often, seldom = holdings_module.AUDIT_PAUSE_S, holdings_module.FOREIGN_READS * 2.0
+        assert waits == pytest.approx([seldom, seldom, often, often])
+        await kept.stop()
+
     asyncio.run(scene())
