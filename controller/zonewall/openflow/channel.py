@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections import deque
 from collections.abc import Iterable
 
 from zonewall.flows.wire import VERSION
@@ -15,6 +17,8 @@ JOINED_BYTES = 64 * 1024
 MAX_WAITING_BYTES = 4 * 1024 * 1024
 """A bridge that asks without reading the answers is cut when this much waits for it."""
 READ_BYTES = 256 * 1024
+_TAKEN_APART = 64
+"""So many messages are taken apart at a time of who is read one by one: it may be anybody."""
 
 
 class Channel:
@@ -25,7 +29,7 @@ class Channel:
         self._reader = reader
         self._writer = writer
         self._waiting = b""
-        self._put_back: list[tuple[Header, bytes]] = []
+        self._put_back: deque[tuple[Header, bytes]] = deque()
         self._next_xid = 1
 
     def new_xid(self, count: int = 1) -> int:
@@ -36,25 +40,27 @@ class Channel:
         self._next_xid += count
         return first
 
-    async def read(self) -> list[tuple[Header, bytes]]:
-        """Wait for, and return, the messages that came; never an empty list.
+    async def read(self, most: int = sys.maxsize) -> list[tuple[Header, bytes]]:
+        """Wait for, and return, the messages that came, at ``most`` so many; never an empty list.
 
         Raises:
             SessionClosed: the other end closed.
             Malformed: a header that cannot be.
         """
         if self._put_back:
-            whole, self._put_back = self._put_back, []
+            whole = list(self._put_back)
+            self._put_back.clear()
             return whole
+        data = self._waiting
         while True:
-            data = await self._reader.read(READ_BYTES)
-            if not data:
-                raise SessionClosed("the bridge closed the connection")
-            data = self._waiting + data
-            whole, used = _split(data)
+            whole, used = _split(data, most)
             self._waiting = data[used:]
             if whole:
                 return whole
+            more = await self._reader.read(READ_BYTES)
+            if not more:
+                raise SessionClosed("the bridge closed the connection")
+            data = self._waiting + more
 
     async def read_one(self) -> tuple[Header, bytes]:
         """Wait for, and return, one message; those that came with it are for the next read.
@@ -62,8 +68,9 @@ class Channel:
         Raises:
             SessionClosed, Malformed: as ``read``.
         """
-        first, *self._put_back = await self.read()
-        return first
+        if not self._put_back:
+            self._put_back.extend(await self.read(_TAKEN_APART))
+        return self._put_back.popleft()
 
     def answer(self, message: bytes) -> None:
         """Send without waiting.
@@ -105,11 +112,11 @@ class Channel:
             self.abort()
 
 
-def _split(data: bytes) -> tuple[list[tuple[Header, bytes]], int]:
-    """Return the whole messages at the beginning, and how many bytes they take."""
+def _split(data: bytes, most: int) -> tuple[list[tuple[Header, bytes]], int]:
+    """Return the whole messages at the beginning, at most so many, and how many bytes they take."""
     whole: list[tuple[Header, bytes]] = []
     position = 0
-    while position + 8 <= len(data):
+    while position + 8 <= len(data) and len(whole) < most:
         header = parse_header(data, position)
         if header.version != VERSION and header.kind not in (messages.HELLO, messages.ERROR):
             raise Malformed(f"a message of OpenFlow version byte {header.version}, not {VERSION}")

@@ -7,6 +7,9 @@ from zonewall.flows.wire import VERSION, message
 from zonewall.openflow import messages, parse
 from zonewall.openflow.channel import Channel
 
+MOST_BEFORE = 4096
+"""So many messages may come before the answer that says who it is: a bridge tells of its ports at once."""
+
 _NAMES = {1: "1.0", 2: "1.1", 3: "1.2", 4: "1.3", 5: "1.4", 6: "1.5"}
 
 
@@ -31,7 +34,7 @@ async def greet(channel: Channel) -> int:
         channel.answer(messages.error(header.xid, 0, 0, text))
         raise AdmissionError(text)
     channel.answer(message(messages.FEATURES_REQUEST, channel.new_xid(), b""))
-    while True:
+    for _ in range(MOST_BEFORE):
         header, body = await channel.read_one()
         if header.kind == messages.ECHO_REQUEST:
             channel.answer(message(messages.ECHO_REPLY, header.xid, body))
@@ -42,6 +45,7 @@ async def greet(channel: Channel) -> int:
             if auxiliary:
                 raise AdmissionError(f"bridge {datapath_id:016x}: auxiliary connections are not used")
             return datapath_id
+    raise AdmissionError(f"it has sent {MOST_BEFORE} messages and not said who it is")
 
 
 def _needs_version(speaks: str) -> str:

@@ -352,7 +352,8 @@ def parse_packet_in(datapath_id: int, body: bytes) -> PacketIn:
 
 def _metadata(fields: bytes) -> tuple[int, tuple[tuple[int, int], ...], int]:
     """Return the port, the registers and the connection's label of a packet's OXM fields."""
-    in_port, registers, label = 0, [], 0
+    in_port, label = 0, 0
+    registers: dict[int, int] = {}  # a frame that waits has one value of each, however many it was sent with
     position = 0
     while position + 4 <= len(fields):
         header = int.from_bytes(fields[position : position + 4], "big")
@@ -366,14 +367,14 @@ def _metadata(fields: bytes) -> tuple[int, tuple[tuple[int, int], ...], int]:
             content = content[: size // 2]
         value = int.from_bytes(content, "big")
         if oxm_class == 0x8000 and number == 0:
-            in_port = value
+            in_port = value & 0xFFFFFFFF
         elif oxm_class == 0x8001 and number < 8:
-            registers += [(number * 2, value >> 32), (number * 2 + 1, value & 0xFFFFFFFF)]
+            registers[number * 2], registers[number * 2 + 1] = value >> 32 & 0xFFFFFFFF, value & 0xFFFFFFFF
         elif oxm_class == 1 and number < 16:
-            registers.append((number, value))
+            registers[number] = value & 0xFFFFFFFF
         elif oxm_class == 1 and number == _CT_LABEL:
-            label = value
-    return in_port, tuple((number, value) for number, value in sorted(registers) if value), label
+            label = value & (1 << 128) - 1
+    return in_port, tuple((number, value) for number, value in sorted(registers.items()) if value), label
 
 
 def _need(body: bytes, size: int, what: str) -> None:

@@ -98,3 +98,12 @@ def test_a_port_that_is_set_down_is_not_up() -> None:
 def test_a_port_name_that_is_no_text_is_written_out() -> None:
     port = struct.pack("!IHxx6sxx16sII", 5, 40, bytes(6), b"\xff\nx", 0, 0)
     assert next(iter(parse.parse_ports(port))).name == "\\xff\\x0ax"
+
+
+def test_a_frame_keeps_one_value_of_each_register_however_many_it_is_sent_with() -> None:
+    """A thousand frames of a bridge may wait: each that is kept must be as small as what it was sent in."""
+    fields = b"".join(struct.pack("!HBBI", 1, 3 << 1, 4, value) for value in range(1, 8_001))
+    fields += struct.pack("!HBB", 0x8001, 2 << 1, 32) + bytes([255] * 32)
+    metadata = struct.pack("!HH", 6, 4 + len(fields)) + fields
+    frame = parse.parse_packet_in(1, metadata)
+    assert frame.registers == ((3, 8_000), (4, 0xFFFFFFFF), (5, 0xFFFFFFFF))
