@@ -36,23 +36,6 @@ def parse_address(text: str, what: str) -> IpAddress:
         raise ZonewallError(f"{what} {text!r}: write tenant/name of an endpoint, or an IP address") from None
 
 
-def parse_moment(text: str | None, now: datetime) -> datetime:
-    """Return the time that is meant, now unless said.
-
-    Raises:
-        ZonewallError: it is no RFC 3339 time.
-    """
-    if text is None:
-        return now
-    try:
-        moment = datetime.fromisoformat(text.upper())
-    except ValueError:
-        moment = now.replace(tzinfo=None)
-    if moment.tzinfo is None:
-        raise ZonewallError(f"--time {text!r}: write a time with its zone, 2026-07-03T08:00:00+02:00")
-    return moment
-
-
 def service_of(text: str) -> ServiceTerm:
     """Return the one service that is asked about.
 

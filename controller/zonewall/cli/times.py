@@ -32,6 +32,23 @@ def parse_time(text: str, now: datetime) -> datetime:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
+def parse_moment(text: str | None, now: datetime, option: str = "--time") -> datetime:
+    """Return the moment that an option asks about, with its zone; now where it is not said.
+
+    Raises:
+        ZonewallError: it is no RFC 3339 time.
+    """
+    if text is None:
+        return now
+    try:
+        moment = datetime.fromisoformat(text.upper())
+    except ValueError:
+        moment = now.replace(tzinfo=None)
+    if moment.tzinfo is None:
+        raise ZonewallError(f"{option} {text!r}: write a time with its zone, 2026-07-03T08:00:00+02:00")
+    return moment
+
+
 def to_us(when: datetime) -> int:
     """Return microseconds since 1970."""
     return (when - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

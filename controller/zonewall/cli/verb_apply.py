@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +11,7 @@ from zonewall.api.control import tell
 from zonewall.cli.options import OptionsFile, Output, OutputForm, SocketFile, StateFolder, control_socket
 from zonewall.cli.verb_quarantine import report
 from zonewall.errors import ZonewallError
-
-_DURATION = re.compile(r"(\d{1,6})(s|m|h)?")
-_SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600}
+from zonewall.policy.written import parse_duration_s
 
 
 def register(app: typer.Typer) -> None:
@@ -54,9 +51,7 @@ def confirm(
 
 
 def _seconds(text: str | None) -> int | None:
-    if text is None:
-        return None
-    found = _DURATION.fullmatch(text.strip())
-    if found is None:
-        raise ZonewallError(f"--confirm {text}: write a time such as 60s, 5m or 1h")
-    return int(found[1]) * _SECONDS[found[2]]
+    try:
+        return None if text is None else parse_duration_s(text)
+    except ValueError as error:
+        raise ZonewallError(f"--confirm: {error}") from None

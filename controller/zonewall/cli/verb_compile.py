@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from zonewall.cli.options import Output, OutputForm
+from zonewall.cli.times import parse_moment
 from zonewall.errors import ZonewallError
 from zonewall.flows.ending import program_with_timeouts
 from zonewall.flows.names import field_names, rule_names
@@ -28,7 +30,6 @@ from zonewall.pipeline.model import BridgeProgram
 from zonewall.pipeline.stats import masks_by_table
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.load import load_directory
-from zonewall.policy.written import parse_moment
 from zonewall.store.numbering_file import read_numbering, write_numbering
 from zonewall.store.placement_file import read_placement
 from zonewall.values.names import BridgeName, HostName
@@ -50,15 +51,13 @@ def register(app: typer.Typer) -> None:
         at: Annotated[
             str | None, typer.Option(metavar="MOMENT", help="When (RFC 3339), for hours and expires; now.")
         ] = None,
-        output: Annotated[str, typer.Option(help="text or json.")] = "text",
+        output: OutputForm = Output.TEXT,
     ) -> None:
         """Write the flows that a bridge should hold, one a line, for ovs-ofctl or to read."""
-        if output not in ("text", "json"):
-            raise typer.BadParameter("write text or json", param_hint="--output")
         clock = _Clock()
         configuration = load_directory(directory)
         clock.lap("load")
-        moment = _moment(at)
+        moment = parse_moment(at, datetime.now(UTC), "--at")
         inactive, passing = inactive_rules(configuration, moment), Passing(rule_ends(configuration, moment))
         known = read_numbering(numbering) if numbering else Numbering()
         policy = prepare(configuration, known, inactive, passing)
@@ -74,7 +73,7 @@ def register(app: typer.Typer) -> None:
                 encode_flow(flow)
             clock.lap("encode")
             print(json.dumps(_stats(program, clock), indent=2))
-        elif output == "json":
+        elif output is Output.JSON:
             print(json.dumps(_document(key, program, policy), indent=2))
         elif logical:
             names = field_names(policy)
@@ -83,15 +82,6 @@ def register(app: typer.Typer) -> None:
         else:
             for line in render_program(program):
                 print(line)
-
-
-def _moment(text: str | None) -> datetime:
-    if text is None:
-        return datetime.now(UTC)
-    try:
-        return parse_moment(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--at") from None
 
 
 class _Clock:

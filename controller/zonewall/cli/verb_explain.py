@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from zonewall.cli.asking import parse_moment, probe_of
+from zonewall.cli.asking import probe_of
 from zonewall.cli.exits import EXIT_FINDING
-from zonewall.cli.options import OptionsFile, SocketFile, StateFolder, control_socket
+from zonewall.cli.options import OptionsFile, Output, OutputForm, SocketFile, StateFolder, control_socket
 from zonewall.cli.path_view import PathView, Wrong
 from zonewall.cli.scene import PlacementFile, Scene, in_force, on_disk
+from zonewall.cli.times import parse_moment
 from zonewall.errors import ZonewallError
 from zonewall.intent.explanation import Explanation, explain, explanation_document
 from zonewall.intent.semantics import Probe, ProbeError
@@ -46,11 +47,9 @@ def show(  # noqa: PLR0917 - typer reads the options here
     options: OptionsFile = None,
     state: StateFolder = None,
     socket: SocketFile = None,
-    output: Annotated[str, typer.Option(help="text or json.")] = "text",
+    output: OutputForm = Output.TEXT,
 ) -> None:
     """Say what happens to a connection and why; exit 1 where a live bridge would do otherwise."""
-    if output not in ("text", "json"):
-        raise typer.BadParameter("write text or json", param_hint="--output")
     moment = parse_moment(time, datetime.now(UTC))
     if directory is not None:
         scene = on_disk(directory, placement, moment)
@@ -62,7 +61,7 @@ def show(  # noqa: PLR0917 - typer reads the options here
     if isinstance(told, ProbeError):
         raise ZonewallError(told.message + _near(scene, probe))
     document, wrong = _document(scene, told, flows, trace)
-    if output == "json":
+    if output is Output.JSON:
         print(json.dumps(document, indent=2))
     else:
         _say(document, flows)

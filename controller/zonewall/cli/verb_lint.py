@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from zonewall.cli.exits import EXIT_FINDING
+from zonewall.cli.options import Output, OutputForm
 from zonewall.intent.analysis.lint import Remark, lint
 from zonewall.intent.analysis.witness import Witness
 from zonewall.intent.change_report import probe_document
@@ -25,13 +26,11 @@ def register(app: typer.Typer) -> None:
         soon: Annotated[
             int, typer.Option(min=0, max=3650, help="Days before its end that a rule is told of.")
         ] = 14,
-        output: Annotated[str, typer.Option(help="text or json.")] = "text",
+        output: OutputForm = Output.TEXT,
     ) -> None:
         """Look for rules that may not be meant so; exit 1 if there are any, 2 if documents are invalid."""
-        if output not in ("text", "json"):
-            raise typer.BadParameter("write text or json", param_hint="--output")
         remarks = lint(load_directory(directory), datetime.now(UTC), timedelta(days=soon))
-        if output == "json":
+        if output is Output.JSON:
             print(json.dumps({"remarks": [_remark(remark) for remark in remarks]}, indent=2))
         else:
             for remark in remarks:

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from zonewall.cli.asking import parse_moment
 from zonewall.cli.matrix_report import html_page, print_matrices, svg_picture
 from zonewall.cli.options import OptionsFile, SocketFile, StateFolder, control_socket
 from zonewall.cli.scene import in_force, on_disk
+from zonewall.cli.times import parse_moment
 from zonewall.errors import ZonewallError
 from zonewall.intent.matrix import matrix, matrix_document
 from zonewall.intent.regions import Regions

@@ -11,14 +11,13 @@ from typing import Annotated, Any
 
 import typer
 
-from zonewall.cli.asking import parse_moment
 from zonewall.cli.connections import Known, journalled, live, recorded
 from zonewall.cli.exits import EXIT_FINDING
 from zonewall.cli.journal_view import open_journal
-from zonewall.cli.options import OptionsFile, SocketFile, StateFolder, control_socket
+from zonewall.cli.options import OptionsFile, Output, OutputForm, SocketFile, StateFolder, control_socket
 from zonewall.cli.plan_text import plan_text
 from zonewall.cli.scene import PlacementFile, Scene, in_force, on_disk
-from zonewall.cli.times import parse_time, to_us
+from zonewall.cli.times import parse_moment, parse_time, to_us
 from zonewall.errors import ControllerUnreachableError, JournalError, ZonewallError
 from zonewall.flows.forecast import Forecast, forecast, over_budget_text
 from zonewall.intent.analysis.acceptance import load_accepted
@@ -69,11 +68,9 @@ def show(  # noqa: PLR0917 - typer reads the options here
     options: OptionsFile = None,
     state: StateFolder = None,
     socket: SocketFile = None,
-    output: Annotated[str, typer.Option(help="text or json.")] = "text",
+    output: OutputForm = Output.TEXT,
 ) -> None:
     """Say what would change; exit 0: nothing, 2: something, 1: refused or unusable, 3: no controller."""
-    if output not in ("text", "json"):
-        raise typer.BadParameter("write text or json", param_hint="--output")
     try:
         now = datetime.now(UTC)
         moment = parse_moment(time, now)
@@ -93,9 +90,9 @@ def show(  # noqa: PLR0917 - typer reads the options here
     _say(document, output)
 
 
-def _say(document: dict[str, Any], output: str) -> None:
+def _say(document: dict[str, Any], output: Output) -> None:
     """Print a plan, and end with what it comes to."""
-    if output == "json":
+    if output is Output.JSON:
         typer.echo(json.dumps(document, indent=2))
     else:
         plan_text(document)

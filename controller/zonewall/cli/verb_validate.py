@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from zonewall.cli.exits import EXIT_FINDING, EXIT_UNUSABLE
+from zonewall.cli.options import Output, OutputForm
 from zonewall.intent.analysis.acceptance import accept
 from zonewall.policy.findings import Finding
 from zonewall.policy.load import read_directory
@@ -23,13 +24,11 @@ def register(app: typer.Typer) -> None:
     def validate(
         directory: Annotated[Path, typer.Argument(metavar="CONFIG_DIR", help="The configuration.")],
         strict: Annotated[bool, typer.Option("--strict", help="Warnings count, too.")] = False,
-        output: Annotated[str, typer.Option(help="text or json.")] = "text",
+        output: OutputForm = Output.TEXT,
     ) -> None:
         """Check documents and assertions; exit 0 if they are good, 2 if not, 1 with --strict and warnings."""
-        if output not in ("text", "json"):
-            raise typer.BadParameter("write text or json", param_hint="--output")
         result = accept(read_directory(directory), datetime.now(UTC))
-        if output == "json":
+        if output is Output.JSON:
             print(json.dumps(_document(result.configuration is not None, result.findings), indent=2))
         else:
             for finding in result.findings:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from zonewall.flows.names import names_of
 from zonewall.intent.fleet import Policy
 from zonewall.intent.numbering import Kind
 from zonewall.intent.semantics import Probe
@@ -34,11 +35,11 @@ def read_connections(text: str, policy: Policy) -> Iterator[Tracked]:
         text: what dump-conntrack printed.
         policy: whose numbers the zones and labels carry.
     """
-    domains = _inverse(policy, Kind.DOMAIN)
+    domains = names_of(policy, Kind.DOMAIN)
     owners = {
         number: name.partition("{")[0].rstrip("!")
         for kind in (Kind.IDENTITY, Kind.OUTSIDE)
-        for number, name in _inverse(policy, kind).items()
+        for number, name in names_of(policy, kind).items()
     }
     endpoints = {
         (str(endpoint.tenant), address): key
@@ -82,7 +83,3 @@ def _probe(
         source_ip=addresses[0] if ends[0] else None,
         destination_ip=addresses[1] if ends[1] else None,
     )
-
-
-def _inverse(policy: Policy, kind: Kind) -> dict[int, str]:
-    return {number: name for name, number in policy.numbering.numbers.get(kind.word, {}).items()}

@@ -29,8 +29,8 @@ VERDICTS = {1: "allow", 2: "drop", 3: "reject"}
 
 def field_names(policy: Policy) -> Mapping[Field, Callable[[int], str]]:
     """Return, for each field whose numbers have names, the function from number to name."""
-    identities = _inverse(policy, Kind.IDENTITY) | _inverse(policy, Kind.OUTSIDE)
-    rules = _inverse(policy, Kind.RULE)
+    identities = names_of(policy, Kind.IDENTITY) | names_of(policy, Kind.OUTSIDE)
+    rules = names_of(policy, Kind.RULE)
     by_field: dict[Field, dict[int, str]] = {
         SRC_IDENTITY: identities,
         DST_IDENTITY: identities,
@@ -38,11 +38,11 @@ def field_names(policy: Policy) -> Mapping[Field, Callable[[int], str]]:
         LABEL_DST: identities,
         RULE: rules,
         LABEL_RULE: rules,
-        TENANT: _inverse(policy, Kind.TENANT),
-        BANK: _inverse(policy, Kind.BANK),
-        CHAIN: _inverse(policy, Kind.CHAIN),
-        VIA: {0: "local", 4095: "uplink", **_inverse(policy, Kind.DESTINATION)},
-        DST_ENDPOINT: {0: "none", 1: "outside", **_inverse(policy, Kind.ENDPOINT)},
+        TENANT: names_of(policy, Kind.TENANT),
+        BANK: names_of(policy, Kind.BANK),
+        CHAIN: names_of(policy, Kind.CHAIN),
+        VIA: {0: "local", 4095: "uplink", **names_of(policy, Kind.DESTINATION)},
+        DST_ENDPOINT: {0: "none", 1: "outside", **names_of(policy, Kind.ENDPOINT)},
         ORIGIN: ORIGINS,
         VERDICT: VERDICTS,
     }
@@ -51,15 +51,16 @@ def field_names(policy: Policy) -> Mapping[Field, Callable[[int], str]]:
 
 def rule_name(policy: Policy, number: int) -> str | None:
     """Return the rule's name by its number."""
-    return _inverse(policy, Kind.RULE).get(number)
+    return names_of(policy, Kind.RULE).get(number)
 
 
 def rule_names(policy: Policy) -> Mapping[int, str]:
     """Return every rule's name by its number."""
-    return _inverse(policy, Kind.RULE)
+    return names_of(policy, Kind.RULE)
 
 
-def _inverse(policy: Policy, kind: Kind) -> dict[int, str]:
+def names_of(policy: Policy, kind: Kind) -> dict[int, str]:
+    """Return the names of one kind by their numbers."""
     return {number: name for name, number in policy.numbering.numbers.get(kind.word, {}).items()}
 
 

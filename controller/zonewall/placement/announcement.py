@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 from enum import Enum
 
-from zonewall.values.addresses import IpAddress, MacAddress, is_group_mac
+from zonewall.values.addresses import IpAddress, MacAddress, is_group_mac, is_host_address
 
 _ETHERTYPE_ARP = 0x0806
 _ETHERTYPE_RARP = 0x8035
@@ -111,7 +111,7 @@ def _read_arp(kind: AnnouncementKind, sender: MacAddress, payload: bytes) -> Ann
         return Forged(kind, sender, claimed)
     if address.is_unspecified:
         return Announcement(kind, sender, None) if kind is AnnouncementKind.RARP else None
-    return Announcement(kind, sender, address) if _is_host_address(address) else None
+    return Announcement(kind, sender, address) if is_host_address(address) else None
 
 
 def _read_advertisement(sender: MacAddress, packet: bytes) -> Announcement | Forged | None:
@@ -125,7 +125,7 @@ def _read_advertisement(sender: MacAddress, packet: bytes) -> Announcement | For
         return None
     target = ipaddress.IPv6Address(message[8:24])
     claimed = _target_link_layer(message[_NA_BYTES:])
-    if claimed is None or not _is_host_address(target):
+    if claimed is None or not is_host_address(target):
         return None
     if claimed != sender:
         return Forged(AnnouncementKind.NA, sender, claimed)
@@ -142,7 +142,7 @@ def _advertisement_message(packet: bytes) -> bytes | None:
     message = packet[_IPV6_BYTES : _IPV6_BYTES + length]
     if len(message) != length or message[0] != _NEIGHBOUR_ADVERTISEMENT or message[1] != 0:
         return None
-    if not _is_host_address(ipaddress.IPv6Address(packet[8:24])):
+    if not is_host_address(ipaddress.IPv6Address(packet[8:24])):
         return None
     pseudo_header = packet[8:40] + struct.pack("!II", length, _ICMPV6)
     return message if _ones_complement_sum(pseudo_header + message) == 0xFFFF else None
@@ -160,16 +160,6 @@ def _target_link_layer(options: bytes) -> MacAddress | None:
             found = MacAddress(int.from_bytes(options[2:8], "big"))
         options = options[options[1] * 8 :]
     return found
-
-
-def _is_host_address(address: IpAddress) -> bool:
-    """Say whether one host may have the address."""
-    return not (
-        address.is_multicast
-        or address.is_unspecified
-        or address.is_loopback
-        or address == ipaddress.IPv4Address("255.255.255.255")
-    )
 
 
 def _ones_complement_sum(data: bytes) -> int:

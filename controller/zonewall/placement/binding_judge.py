@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from zonewall.placement.admission import host_allowed
 from zonewall.placement.binding import PortFacts
-from zonewall.placement.binding_held import HeldBack
+from zonewall.placement.binding_held import Fleet
 from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.binding_record import EndpointRecord, PortRef
 from zonewall.policy.inventory import EndpointDeclaration, Inventory
-from zonewall.policy.model import Configuration
 from zonewall.values.addresses import IpPrefix, MacAddress, host_prefix
 from zonewall.values.names import EndpointKey, HostName
 
@@ -47,24 +45,12 @@ class Identities:
         return "unknown: no endpoint of the inventory; describe it there or remove the port"
 
 
-class FleetView(Protocol):
+class FleetView(Fleet, Protocol):
     """What judging needs of the fleet."""
-
-    @property
-    def configuration(self) -> Configuration:
-        """Return the configuration in force."""
-
-    @property
-    def records(self) -> Mapping[EndpointKey, EndpointRecord]:
-        """Return all records."""
 
     @property
     def identities(self) -> Identities:
         """Return whose each VM and MAC is."""
-
-    @property
-    def held_back(self) -> HeldBack:
-        """Return what rests."""
 
 
 def external_faults(

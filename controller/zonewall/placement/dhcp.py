@@ -6,7 +6,7 @@ import ipaddress
 import struct
 from dataclasses import dataclass
 
-from zonewall.values.addresses import IpAddress, MacAddress, is_group_mac
+from zonewall.values.addresses import IpAddress, MacAddress, is_group_mac, is_host_address
 
 _ETHERNET_BYTES = 14
 _IPV4 = 0x0800
@@ -48,20 +48,10 @@ def parse_grant(frame: bytes) -> Grant | None:
         return None
     mac = MacAddress(int.from_bytes(message[28:34], "big"))
     address = ipaddress.IPv4Address(message[16:20])
-    if mac == 0 or is_group_mac(mac) or not is_usable(address):
+    if mac == 0 or is_group_mac(mac) or not is_host_address(address):
         return None
     lease = options.get(_LEASE_TIME, b"")
     return Grant(mac, address, int.from_bytes(lease, "big") if len(lease) == 4 else None)
-
-
-def is_usable(address: IpAddress) -> bool:
-    """Say whether an endpoint may have an address that it or a server names."""
-    return not (
-        address.is_multicast
-        or address.is_unspecified
-        or address.is_loopback
-        or address == ipaddress.IPv4Address("255.255.255.255")
-    )
 
 
 def _udp_payload(frame: bytes) -> bytes | None:

@@ -10,8 +10,8 @@ import ipaddress
 import struct
 from collections.abc import Iterable, Iterator
 
-from zonewall.placement.dhcp import Grant, is_usable
-from zonewall.values.addresses import IpAddress, MacAddress, is_group_mac, link_local_address
+from zonewall.placement.dhcp import Grant
+from zonewall.values.addresses import IpAddress, MacAddress, is_group_mac, is_host_address, link_local_address
 
 _HEADER_BYTES = 14 + 40 + 8
 _IPV6, _UDP = 0x86DD, 17
@@ -125,4 +125,4 @@ def _renews_in_order(body: bytes) -> bool:
 
 
 def _is_lendable(address: ipaddress.IPv6Address) -> bool:
-    return is_usable(address) and not address.is_link_local and address.ipv4_mapped is None
+    return is_host_address(address) and not address.is_link_local and address.ipv4_mapped is None

@@ -14,10 +14,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from zonewall.placement.binding_map import FrozenMap
-from zonewall.placement.dhcp import is_usable
 from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.model import Configuration
-from zonewall.values.addresses import IpAddress, IpPrefix, MacAddress, host_prefix
+from zonewall.values.addresses import IpAddress, IpPrefix, MacAddress, host_prefix, is_host_address
 from zonewall.values.names import EndpointKey, TenantName
 
 MOST_HEARD = {4: 1, 6: 4}
@@ -144,7 +143,7 @@ class AddressBook:
             return self._with(Learnt(endpoint.key, address, Source.CLAIMED))
         if not endpoint.learns:
             return self, Lesson(refused=f"{address} is not {endpoint.key}'s")
-        if not is_usable(address) or address.is_link_local:
+        if not is_host_address(address) or address.is_link_local:
             return self, Lesson()
         owner = grounds.owner(endpoint.tenant, address)
         known = self.entries.get((endpoint.tenant, address))

@@ -46,6 +46,16 @@ def host_prefix(address: IpAddress) -> IpPrefix:
     return ipaddress.IPv6Network((int(address), 128))
 
 
+def is_host_address(address: IpAddress) -> bool:
+    """Say whether one host may have the address: it is no group's, not unspecified and not loopback's."""
+    return not (
+        address.is_multicast
+        or address.is_unspecified
+        or address.is_loopback
+        or address == ipaddress.IPv4Address("255.255.255.255")
+    )
+
+
 def link_local_address(mac: int) -> ipaddress.IPv6Address:
     """Return the link-local address that is made of a MAC (RFC 4291, appendix A)."""
     high, low = mac >> 24, mac & 0xFFFFFF
