@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import ssl
 import subprocess
@@ -247,6 +248,25 @@ def test_who_says_nothing_is_dropped_at_the_deadline_and_holds_up_nobody(tmp_pat
             one.close()
         said = reasons(ear.heard + ear.quiet())
     assert said == {SILENT, "too many connections have not said who they are; it was the oldest"}
+
+
+def test_who_is_slow_to_say_who_it_is_gives_way_to_none_of_another_address(tmp_path: Path) -> None:
+    patience = Patience(handshake_s=60.0, snapshot_s=60.0, probe_s=60.0, half_open=12, half_open_of_one=4)
+    with follower(declared_hosts("hv1"), patience) as ear:
+        place = ("127.0.0.1", ear.service.listen("127.0.0.1", 0, None))
+        with contextlib.ExitStack() as open_ones:
+            slow = open_ones.enter_context(socket.create_connection(place, source_address=("127.0.0.2", 0)))
+            asked = slow.recv(4096)
+            crowd = [open_ones.enter_context(socket.create_connection(place)) for _ in range(40)]
+            for one in crowd[:36]:  # the others stay
+                one.settimeout(30.0)
+                while one.recv(4096):
+                    pass
+            answer = {"rows": [{"external_ids": ["map", [["system-id", "hv1"]]]}]}
+            slow.sendall(
+                json.dumps({"id": json.loads(asked)["id"], "result": [answer], "error": None}).encode()
+            )
+            assert slow.recv(4096)  # it is asked for its contents
 
 
 SILENT = "no answer: asking for the system-id"

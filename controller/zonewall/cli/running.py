@@ -12,6 +12,7 @@ from typing import Any
 from zonewall.api.alone import alone_in, refuse_second
 from zonewall.cli.logging_form import set_up_logging
 from zonewall.reconciler.doors import open_doors
+from zonewall.store.descriptors import raise_limit
 from zonewall.store.options import Options, read_options
 
 SWITCH_S = 0.0005
@@ -29,6 +30,7 @@ def run_controller(directory: Path, options: Path | None, said: dict[str, Any]) 
     gc.disable()
     chosen = read_options(options, said)
     set_up_logging(chosen.log_format)
+    raise_limit()
     with alone_in(chosen.state):
         asyncio.run(serve(directory, chosen))
 

@@ -12,6 +12,7 @@ from zonewall.errors import AdmissionError, ZonewallError
 from zonewall.ovsdb.admission import admitted_host
 from zonewall.ovsdb.connection import HostConnection
 from zonewall.ovsdb.dialer import Dialer, connecting_socket, parse_remote
+from zonewall.ovsdb.half_open import HalfOpen
 from zonewall.ovsdb.handshake import Handshake, Newcomer
 from zonewall.ovsdb.listener import Listener
 from zonewall.ovsdb.loop import Loop
@@ -41,13 +42,16 @@ class Patience:
         handshake_s: from the connection to the answer that says who it is, TLS included.
         snapshot_s: from the admission to the whole contents.
         probe_s: silence after which a host is probed; as long again without an answer, and it is lost.
-        half_open: connections that have not said yet who they are; beyond, the oldest goes.
+        half_open: who connected in and has not said yet who they are; beyond, the oldest of whoever has most
+            goes.
+        half_open_of_one: the same of one address; beyond, its oldest goes.
     """
 
     handshake_s: float = 10.0
     snapshot_s: float = 60.0
     probe_s: float = 5.0
     half_open: int = 512
+    half_open_of_one: int = 64
 
 
 @dataclass(slots=True)
@@ -80,7 +84,7 @@ class Fleet:
         self._client_tls, self._patience, self._is_full = client_tls, patience, is_full
         self._hosts: dict[HostName, _Known] = {}
         self._listeners: list[Listener] = []
-        self._half_open: dict[Handshake, None] = {}
+        self._half_open = HalfOpen(patience.half_open, patience.half_open_of_one)
         self._refusals = Refusals()
 
     def listen(self, listening: socket.socket, context: Renewed | None) -> None:
@@ -147,7 +151,7 @@ class Fleet:
         for listener in self._listeners:
             self._loop.drop(listener)
             listener.close()
-        for handshake in list(self._half_open):
+        for handshake in self._half_open.all():
             self._forget(handshake)
             handshake.close()
         for known in self._hosts.values():
@@ -190,8 +194,7 @@ class Fleet:
         self._shake_hands(connecting, str(remote), context, dialer.host)
 
     def _accepted(self, connected: socket.socket, peer: str, context: ssl.SSLContext | None) -> None:
-        if len(self._half_open) >= self._patience.half_open:
-            oldest = next(iter(self._half_open))
+        if (oldest := self._half_open.in_the_way(_address(peer))) is not None:
             oldest.fail("too many connections have not said who they are; it was the oldest")
         self._shake_hands(connected, peer, context, None)
 
@@ -207,11 +210,11 @@ class Fleet:
             done=self._introduced,
             failed=self._not_introduced,
         )
-        self._half_open[handshake] = None
+        self._half_open.add(handshake, _address(peer))
         self._loop.add(handshake)
 
     def _forget(self, handshake: Handshake) -> None:
-        self._half_open.pop(handshake, None)
+        self._half_open.discard(handshake)
         self._loop.drop(handshake)
 
     def _not_introduced(self, handshake: Handshake, reason: str) -> None:
@@ -324,7 +327,7 @@ class Fleet:
         if known.dialer is not None:
             self._loop.drop(known.dialer)
             known.dialer = None
-        for handshake in [one for one in self._half_open if one.dialled == known.declaration.name]:
+        for handshake in self._half_open.dialled(known.declaration.name):
             self._forget(handshake)
             handshake.close()
         if known.connection is not None:

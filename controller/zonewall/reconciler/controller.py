@@ -19,6 +19,7 @@ from zonewall.flows.encoded import BridgeState
 from zonewall.openflow.events import BridgeDown, BridgeUp, Event
 from zonewall.openflow.listener import Listener, ListenerOptions
 from zonewall.openflow.session import Session
+from zonewall.ovsdb.fleet import Patience
 from zonewall.ovsdb.service import OvsdbService
 from zonewall.pipeline.stages.connection_log import COLLECTORS
 from zonewall.pipeline.tables import RESOLVE, SOURCE
@@ -49,6 +50,7 @@ from zonewall.reconciler.tasks import Tasks
 from zonewall.reconciler.trial import Trials
 from zonewall.reconciler.watching import watch
 from zonewall.store.applied_file import read_applied
+from zonewall.store.descriptors import a_quarter
 from zonewall.store.forms import set_aside
 from zonewall.store.generation_file import next_generation
 from zonewall.store.journal_writer import JournalWriter
@@ -110,7 +112,10 @@ class Controller:
         self.intake = Intake(self.reconciler, options.events, options.state)
         self.gate = Gate(self.reconciler, self._took, self.hosts.take)
         tls = _tls(options.tls)
-        self.databases = OvsdbService(self._observed, client_tls=tls, is_full=self.gate.is_full)
+        patience = Patience(half_open=a_quarter(Patience().half_open))
+        self.databases = OvsdbService(
+            self._observed, client_tls=tls, patience=patience, is_full=self.gate.is_full
+        )
         self.reconciler.on_configuration.append(self._follow_hosts)
         self.reconciler.on_configuration.append(lambda _: self.admissions.again())
         self.calls = Calls(
@@ -235,8 +240,9 @@ class Controller:
             _, address, port = parse_remote(door.place)
             tls = _tls(self.options.tls) if door.is_tls else None
             options = ListenerOptions(
-                address, port, generation_id, tls=tls, allow_plain=self.options.allow_plain
-            )
+                address, port, generation_id, tls=tls, allow_plain=self.options.allow_plain,
+                max_half_open=a_quarter(1024),
+            )  # fmt: skip
             admissions, gate = self.admissions, self.gate
             listener = Listener(
                 options, admissions.admit, gate.bridge_event, gate.room_for, admissions.sessions
