@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import ssl
 from collections.abc import Callable, Mapping
@@ -10,7 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from zonewall.errors import ZonewallError
+
+_log = structlog.get_logger("zonewall.tls")
 
 # ovs-pki(8) writes the common name as "NAME id:UUID".
 _OVS_PKI_SUFFIX = re.compile(r" id:[0-9a-fA-F-]{36}\Z")
@@ -36,16 +39,25 @@ class Renewed:
         """
         self._files = files
         self._make = make
-        self._seen = self._written()
+        self._seen = self._looked_at = self._written()
         self._context = make(files)
 
     def current(self) -> ssl.SSLContext:
-        """Return the present one; what cannot be used, or is half written, leaves the old one in force."""
+        """Return the present one; what cannot be used, or is half written, leaves the old one in force.
+
+        Either is said in the log, once for each state of the files.
+        """
         written = self._written()
         if written != self._seen:
-            with contextlib.suppress(ZonewallError):
+            is_news, self._looked_at = written != self._looked_at, written
+            try:
                 self._context = self._make(self._files)
+            except ZonewallError as problem:
+                if is_news:
+                    _log.warning("certificates_not_used", reason=f"{problem}; the ones before stay in force")
+            else:
                 self._seen = written
+                _log.info("certificates_replaced", certificate=str(self._files.certificate))
         return self._context
 
     def _written(self) -> tuple[tuple[int, int], ...]:
@@ -98,10 +110,15 @@ def _context(files: TlsFiles, protocol: int) -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_REQUIRED
     try:
         context.load_verify_locations(str(files.authority))
-        context.load_cert_chain(str(files.certificate), str(files.private_key))
+        context.load_cert_chain(str(files.certificate), str(files.private_key), password=_no_password)
     except (OSError, ssl.SSLError) as problem:
         raise ZonewallError(
             f"TLS files {files.private_key}, {files.certificate}, {files.authority} cannot be "
             f"used: {problem}; give a key, its certificate and the hosts' authority, all in PEM"
         ) from problem
     return context
+
+
+def _no_password() -> str:
+    """Refuse a key that needs a password: OpenSSL would ask for it on the terminal, and all would wait."""
+    raise OSError("the private key is encrypted")
