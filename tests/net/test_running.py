@@ -146,7 +146,9 @@ def test_what_cannot_be_run_is_said_in_one_line_with_what_to_do(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["numbering.json", "places.json", "endpoints.yaml", "applied.json"])
+@pytest.mark.parametrize(
+    "name", ["numbering.json", "places.json", "endpoints.yaml", "applied.json", "certificates.json"]
+)
 def test_a_damaged_file_of_the_state_folder_is_named_in_one_line_with_what_to_do(
     four: Site, tmp_path: Path, name: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,8 @@ from support.site import certificates
 from zonewall.openflow.events import BridgeUp, ConnectionRefused, Event
 from zonewall.openflow.listener import Listener, ListenerOptions
 from zonewall.openflow.session import Session
+from zonewall.ovsdb.admission import as_before
+from zonewall.values.names import HostName
 
 pytestmark = pytest.mark.ovs
 NAMED, UNNAMED = 0xA1, 0xA2
@@ -65,18 +68,21 @@ def test_a_datapath_id_is_there_once_for_all_listeners_of_a_controller() -> None
 @pytest.fixture
 def controller(tmp_path: Path) -> Iterator[tuple[RunningController, str]]:
     """A controller that listens in plain and with TLS, and where the latter is."""
-    keys = tmp_path / "keys"
-    certificates(keys, {"ctl": "controller", "hv2": "switch"})
+    certificates(tmp_path / "keys", {"ctl": "controller", "hv2": "switch"})
     with running_controller(tmp_path) as controller:
         controller.put("inventory", inventory())
         controller.put("acme", {"kind": "tenant", "tenant": "acme"})
         secure = f"ssl:127.0.0.1:{free_port()}"
-        controller.start(
-            "--openflow", f"tcp:127.0.0.1:{controller.openflow}", "--openflow", secure,
-            "--tls-certificate", str(keys / "ctl-cert.pem"), "--tls-key", str(keys / "ctl-privkey.pem"),
-            "--tls-ca", str(keys / "pki/switchca/cacert.pem"), ovsdb=False,
-        )  # fmt: skip
+        start(controller, secure, tmp_path / "keys")
         yield controller, secure
+
+
+def start(controller: RunningController, secure: str, keys: Path) -> None:
+    controller.start(
+        "--openflow", f"tcp:127.0.0.1:{controller.openflow}", "--openflow", secure,
+        "--tls-certificate", str(keys / "ctl-cert.pem"), "--tls-key", str(keys / "ctl-privkey.pem"),
+        "--tls-ca", str(keys / "pki/switchca/cacert.pem"), ovsdb=False,
+    )  # fmt: skip
 
 
 def state(status: dict[str, Any], host: str) -> str:
@@ -112,3 +118,19 @@ def test_a_bridge_is_known_by_its_certificate_where_it_has_one_and_no_longer_whe
         with hostile_switch(plain, UNNAMED):
             running.until(lambda now: "without a certificate; it must show hv2" in refusals(now))
             assert state(running.status(), "hv2") == "away"
+
+        # So it is after a restart, until somebody takes the host out of the file.
+        running.until(lambda _: (running.state / "certificates.json").exists())
+        running.stop(kill=True)
+        start(running, secure, keys)
+        with hostile_switch(plain, UNNAMED):
+            reason = f"must show hv2, {as_before(HostName('hv2'))}"
+            running.until(lambda now: reason in refusals(now))
+            assert state(running.status(), "hv2") == "away"
+        running.stop()
+        shown = running.state / "certificates.json"
+        assert json.loads(shown.read_text()) == {"bridges": ["hv2"], "databases": []}
+        shown.write_text('{"bridges": [], "databases": []}')
+        start(running, secure, keys)
+        with hostile_switch(plain, UNNAMED):
+            running.until(lambda now: state(now, "hv2") != "away")

@@ -23,6 +23,7 @@ from zonewall.placement.observations import (
     Observation,
     SnapshotComplete,
 )
+from zonewall.reconciler.have_shown import Certificates
 from zonewall.tls import TlsFiles
 
 pytestmark = pytest.mark.ovs
@@ -149,6 +150,27 @@ def test_a_host_with_its_own_certificate_is_admitted_over_tls(
             "add-br", "br0", *(word for n in range(300) for word in ("--", "add-port", "br0", f"p{n}"))
         )
         ear.until(lambda one: getattr(one, "name", "") == "p299")
+
+
+def test_a_database_that_has_shown_a_certificate_is_not_believed_in_plain_by_the_next_controller_either(
+    tmp_path: Path, controller: TlsFiles, hv1: TlsFiles
+) -> None:
+    hosts, file = declared_hosts("hv1", "hv2"), tmp_path / "certificates.json"
+    first = Certificates(file)
+    with follower(hosts, have_shown=first.databases) as ear:
+        with tls_host(tmp_path / "hv1", "hv1", hv1) as host:
+            host.connect_to(f"ssl:127.0.0.1:{ear.service.listen('127.0.0.1', 0, controller)}")
+            ear.until_a(SnapshotComplete, host="hv1")
+        ear.until_a(HostLost, host="hv1")
+    first.stop()
+    with follower(hosts, have_shown=Certificates(file).databases) as ear:
+        port = ear.service.listen("127.0.0.1", 0, None)
+        with database_host(tmp_path / "played", "hv1") as host:
+            host.connect_to(f"tcp:127.0.0.1:{port}")
+            assert "use ssl:, as it has before" in ear.until_a(HostRefused).reason
+            host.vsctl("set", "Open_vSwitch", ".", "external_ids:system-id=hv2")
+            ear.until_a(SnapshotComplete, host="hv2")
+        assert not any(isinstance(one, HostSeen) and one.host == "hv1" for one in ear.heard)
 
 
 def test_a_certificate_of_another_name_is_refused(

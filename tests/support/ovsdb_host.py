@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from zonewall.ovsdb.admission import HostSet
 from zonewall.ovsdb.fleet import Patience
 from zonewall.ovsdb.service import OvsdbService
 from zonewall.placement.observations import Observation
@@ -211,10 +212,13 @@ def follower(
     patience: Patience = IMPATIENT,
     client_tls: TlsFiles | None = None,
     is_full: Callable[[HostName], bool] = lambda _: False,
+    have_shown: HostSet | None = None,
 ) -> Iterator[Follower]:
     """Give a started service that follows these hosts, and stop it afterwards."""
     said: queue.SimpleQueue[Observation] = queue.SimpleQueue()
-    service = OvsdbService(said.put, client_tls=client_tls, patience=patience, is_full=is_full)
+    service = OvsdbService(
+        said.put, client_tls=client_tls, patience=patience, is_full=is_full, have_shown=have_shown
+    )
     service.set_hosts(hosts)
     service.start()
     try:

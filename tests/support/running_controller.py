@@ -54,10 +54,10 @@ class RunningController:
             )  # fmt: skip
         self.until(lambda status: True)
 
-    def stop(self) -> None:
-        """End it; safe to call twice."""
+    def stop(self, *, kill: bool = False) -> None:
+        """End it, with no time to do anything if it is to be killed; safe to call twice."""
         if self.process is not None:
-            self.process.terminate()
+            (self.process.kill if kill else self.process.terminate)()
             try:
                 self.process.wait(timeout=30)
             except subprocess.TimeoutExpired:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 from zonewall.errors import AdmissionError, ZonewallError
-from zonewall.ovsdb.admission import admitted_host
+from zonewall.ovsdb.admission import HostSet, admitted_host
 from zonewall.ovsdb.connection import HostConnection
 from zonewall.ovsdb.dialer import Dialer, connecting_socket, parse_remote
 from zonewall.ovsdb.half_open import HalfOpen
@@ -78,10 +78,20 @@ class Fleet:
         client_tls: Renewed | None,
         patience: Patience,
         is_full: Callable[[HostName], bool] = lambda _: False,
+        have_shown: HostSet | None = None,
     ) -> None:
-        """``client_tls``: for hosts that are connected out to with ``ssl:``; ``is_full``: who is not read."""
+        """Admit nobody yet.
+
+        Args:
+            loop, emit: who runs all this, and who is told.
+            client_tls: for hosts that are connected out to with ``ssl:``.
+            patience: how long others are waited for.
+            is_full: who is not read.
+            have_shown: hosts whose database has ever shown a certificate; whose does is added.
+        """
         self._loop, self._emit = loop, emit
         self._client_tls, self._patience, self._is_full = client_tls, patience, is_full
+        self._have_shown: HostSet = set() if have_shown is None else have_shown
         self._hosts: dict[HostName, _Known] = {}
         self._listeners: list[Listener] = []
         self._half_open = HalfOpen(patience.half_open, patience.half_open_of_one)
@@ -230,8 +240,9 @@ class Fleet:
         connected = {name for name, known in self._hosts.items() if known.connection is not None}
         try:
             host = admitted_host(
-                declared, connected, newcomer.system_id, newcomer.certificate_names, newcomer.dialled
-            )
+                declared, connected, newcomer.system_id, newcomer.certificate_names, newcomer.dialled,
+                self._have_shown,
+            )  # fmt: skip
         except AdmissionError as problem:
             newcomer.session.close()
             if newcomer.dialled is None:
@@ -240,6 +251,8 @@ class Fleet:
                 self._refuse(newcomer.peer, str(problem))
                 self._missed(newcomer.dialled, str(problem))
             return
+        if newcomer.certificate_names is not None:
+            self._have_shown.add(host)
         self._admit(self._hosts[host], newcomer)
 
     def _admit(self, known: _Known, newcomer: Newcomer) -> None:

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 
+from zonewall.ovsdb.admission import HostSet
 from zonewall.ovsdb.fleet import Fleet, Patience
 from zonewall.ovsdb.listener import listening_socket
 from zonewall.ovsdb.loop import Loop
@@ -30,6 +31,7 @@ class OvsdbService:
         client_tls: TlsFiles | None = None,
         patience: Patience | None = None,
         is_full: Callable[[HostName], bool] = lambda _: False,
+        have_shown: HostSet | None = None,
     ) -> None:
         """Prepare; nothing happens before ``start``.
 
@@ -38,13 +40,14 @@ class OvsdbService:
             client_tls: for hosts that are connected out to with ``ssl:``.
             patience: how long others are waited for.
             is_full: asked before more is read of a host's database; called in the service's thread.
+            have_shown: hosts whose database has ever shown a certificate; added to in the service's thread.
 
         Raises:
             ZonewallError: the TLS files cannot be used.
         """
         self._loop = Loop()
         context = Renewed(client_tls, client_context) if client_tls is not None else None
-        self._fleet = Fleet(self._loop, emit, context, patience or Patience(), is_full)
+        self._fleet = Fleet(self._loop, emit, context, patience or Patience(), is_full, have_shown)
         self._thread = threading.Thread(target=self._loop.run, name="zonewall-ovsdb", daemon=True)
 
     def start(self) -> None:

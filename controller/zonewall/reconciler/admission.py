@@ -6,25 +6,26 @@ from collections.abc import Callable
 
 from zonewall.openflow.door import Admission
 from zonewall.openflow.session import Session
+from zonewall.ovsdb.admission import HostSet, as_before
 from zonewall.placement.model import BridgeKey
 from zonewall.reconciler.world import World
-from zonewall.values.names import DatapathId, HostName
+from zonewall.values.names import DatapathId
 
 
 class Admissions:
     """Confined to the controller's loop; ``sessions`` are those of all listeners, by datapath id."""
 
-    def __init__(self, world: Callable[[], World]) -> None:
-        """Judge by the world of the moment."""
+    def __init__(self, world: Callable[[], World], have_shown: HostSet) -> None:
+        """Judge by the world of the moment, and by who has ever shown a certificate."""
         self.sessions: dict[int, Session] = {}
         self._world = world
-        self._have_shown: set[HostName] = set()
+        self._have_shown = have_shown
 
     def admit(self, datapath_id: int, names: frozenset[str] | None, peer: str) -> Admission:
         """Let a bridge in or not; ``names``: of its checked certificate, None without TLS.
 
-        A host whose ``certificate:`` is in the inventory, or that has shown one since the controller started,
-        is let in with a certificate only: whoever reaches a plain listener could have its datapath id.
+        A host whose ``certificate:`` is in the inventory, or that has ever shown one, is let in with a
+        certificate only: whoever reaches a plain listener could have its datapath id.
         """
         key = self._world().bridge_of(DatapathId(datapath_id))
         if key is None:
@@ -46,9 +47,10 @@ class Admissions:
     def _refusal(self, key: BridgeKey, names: frozenset[str] | None, peer: str) -> str:
         declared = self._world().configuration.inventory.hosts[key.host]
         if names is None:
-            if declared.must_show or key.host in self._have_shown:
-                return f"{peer} speaks for {key} without a certificate; it must show {declared.certificate}"
-            return ""
+            if not declared.must_show and key.host not in self._have_shown:
+                return ""
+            missing = f"{peer} speaks for {key} without a certificate; it must show {declared.certificate}"
+            return missing if declared.must_show else f"{missing}, {as_before(key.host)}"
         if declared.certificate not in names:
             shown = ", ".join(sorted(names))[:200] or "no name"
             return f"{peer} speaks for {key} with a certificate of {shown}, not {declared.certificate}"

@@ -38,6 +38,7 @@ from zonewall.reconciler.counters import EVERY_S, Counters
 from zonewall.reconciler.doors import Doors, open_doors
 from zonewall.reconciler.garbage import Garbage
 from zonewall.reconciler.gate import Gate
+from zonewall.reconciler.have_shown import Certificates
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.intake import Intake
 from zonewall.reconciler.keeper import BridgeKeeper
@@ -97,7 +98,8 @@ class Controller:
         self.hosts = HostEvents(self.reconciler)
         self.trials = Trials(self.reconciler, self.hosts.connected.keys, self._is_alive, applied, directory)
         self.added = AddedEndpoints(self.reconciler, lambda: self.trials.trial is not None)
-        self.admissions = Admissions(lambda: self.reconciler.world)
+        self.certificates = Certificates(options.state / "certificates.json")
+        self.admissions = Admissions(lambda: self.reconciler.world, self.certificates.bridges)
         self._listeners: list[Listener] = []
         self._links: dict[int, SessionLink] = {}
         self.bridges = BridgeEvents(
@@ -112,9 +114,12 @@ class Controller:
         self.intake = Intake(self.reconciler, options.events, options.state)
         self.gate = Gate(self.reconciler, self._took, self.hosts.take)
         tls = _tls(options.tls)
-        patience = Patience(half_open=a_quarter(Patience().half_open))
         self.databases = OvsdbService(
-            self._observed, client_tls=tls, patience=patience, is_full=self.gate.is_full
+            self._observed,
+            client_tls=tls,
+            patience=Patience(half_open=a_quarter(Patience().half_open)),
+            is_full=self.gate.is_full,
+            have_shown=self.certificates.databases,
         )
         self.reconciler.on_configuration.append(self._follow_hosts)
         self.reconciler.on_configuration.append(lambda _: self.admissions.again())
@@ -168,13 +173,15 @@ class Controller:
             self.stops.stopped(self.reconciler.keepers)
             self.intake.finish()
             self.reconciler.recorder.stopped()
-            for stopping in (self.records.stop, self.journal.stop, self.reconciler.kept.keep):
+            ends = (self.certificates.stop, self.records.stop, self.journal.stop, self.reconciler.kept.keep)
+            for stopping in ends:
                 await asyncio.get_running_loop().run_in_executor(None, stopping)
 
     def status(self) -> dict[str, Any]:
         """Return the status document."""
         document = status_document(self.reconciler, self.hosts, self.bridges, self.journal.status, self.gate)
         document["configuration"]["trial"] = self.trials.status()
+        document["not_written"] += [self.certificates.error] if self.certificates.error else []
         logged = {**self.bridges.connections.status(), "outputs": self.records.status()}
         return {**document, "events": self.intake.status(), "connections": logged}
 

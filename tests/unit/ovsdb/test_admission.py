@@ -65,3 +65,11 @@ def test_a_refusal_is_said_once_a_minute_and_not_without_end() -> None:
     assert refusals.worth_saying("192.0.2.1", "a", 60.0)
     said = sum(refusals.worth_saying("192.0.2.3", str(number), 1.0) for number in range(1000))
     assert said == 20
+
+
+def test_a_host_whose_database_has_shown_a_certificate_shows_it_again() -> None:
+    with pytest.raises(AdmissionError, match=r"none; use ssl:, as it has before; .* take hv1 out of cert"):
+        admitted_host(HOSTS, set(), "hv1", None, None, {HV1, OUT})
+    assert admitted_host(HOSTS, set(), "hv2", None, None, {HV1, OUT}) == "hv2"
+    assert admitted_host(HOSTS, set(), "hv1", frozenset({"hv1"}), None, {HV1, OUT}) == "hv1"
+    assert admitted_host(HOSTS, set(), "out", None, OUT, {HV1, OUT}) == "out"

@@ -16,12 +16,14 @@ from zonewall.intent.numbering import Numbering
 from zonewall.intent.passing import Outliving
 from zonewall.reconciler.controller import discovery_key
 from zonewall.store.applied_file import read_applied, write_applied
+from zonewall.store.certificates_file import read_have_shown, write_have_shown
 from zonewall.store.forms import NewerFormError, read_form, stamp
 from zonewall.store.generation_file import next_generation
 from zonewall.store.memory_file import Memory, read_memory, write_memory
 from zonewall.store.numbering_file import read_numbering, write_numbering
 from zonewall.store.outliving_file import read_outliving, write_outliving
 from zonewall.store.stopped_file import take_stopped, write_stopped
+from zonewall.values.names import HostName
 
 RULES = Numbering({"rule": {"acme/t/r": 7}})
 
@@ -33,6 +35,7 @@ def write(file: Path, **said: Any) -> str:
 
 REQUIRED: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
     "numbering.json": (lambda file: write_numbering(file, RULES), read_numbering),
+    "certificates.json": (lambda file: write_have_shown(file, (HostName("hv1"),), ()), read_have_shown),
     "places.json": (lambda file: write_memory(file, (), Memory()), read_memory),
     "applied.json": (
         lambda file: write_applied(file, Path("/one"), Path("/other")),
