@@ -15,6 +15,7 @@ from support.kept_bridge import KeptBridge, kept
 from support.whole_controller import one_bridge, whole_controller
 from zonewall.intent.fleet import Fleet, index_fleet
 from zonewall.openflow.events import BridgeDown, BridgeUp
+from zonewall.pipeline.cookie import Category, cookie
 from zonewall.pipeline.tables import QUARANTINE
 from zonewall.policy.inventory import BridgeDeclaration, ForeignFlows
 from zonewall.reconciler import holdings as holdings_module
@@ -22,6 +23,7 @@ from zonewall.reconciler.link import SessionLink
 
 pytestmark = pytest.mark.ovs
 METER = "meter=999,pktps,burst,band=type=drop,rate=5,burst_size=5"
+AS_A_ROW = cookie(Category.CONNECTION, 1)
 FOREIGN = "cookie=0x77,table=200,priority=9,ip,nw_dst=192.0.2.1 actions=meter:999,output:1"
 
 
@@ -63,6 +65,7 @@ def test_what_is_done_by_hand_is_put_right_and_counted(
             (("--strict", "del-flows", "br-int", f"table={table},priority=0"), "missing=1"),
             (("mod-flows", "br-int", f"table={table} actions=drop"), "changed="),
             (("add-flow", "br-int", "cookie=0x5a57010100000000,table=9,priority=1 actions=1"), "unknown=1"),
+            (("add-flow", "br-int", f"cookie={AS_A_ROW:#x},priority=65535 actions=NORMAL"), "unknown=1"),
         ):
             before = counts.drift
             dummy_switch.ofctl(*words)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from zonewall.flows.encoded import FlowKey
+from zonewall.flows.encoded import EncodedFlow, FlowKey
 from zonewall.flows.oxm import FORMS, register_pair_header
+from zonewall.flows.wire_actions import encode_actions
+from zonewall.pipeline.cookie import is_of_a_row, is_ours
+from zonewall.pipeline.model import SetField
+from zonewall.pipeline.registers import LOG_KNOWN
 from zonewall.pipeline.tables import LOG_BEGIN, LOG_ROWS
 from zonewall.values.addresses import IpAddress
 
@@ -20,6 +25,22 @@ _NAMES = {
         ("udp_src", "sport"), ("udp_dst", "dport"), ("sctp_src", "sport"), ("sctp_dst", "dport"),
     )
 }  # fmt: skip
+
+
+_KNOWN = encode_actions((SetField(LOG_KNOWN, 1),))
+_FIN_TIMEOUT = struct.pack("!HHIH", 0xFFFF, 16, 0x00002320, 19)
+"""How Open vSwitch begins a fin_timeout action (ovs-actions(7)), which it makes of ``fin_idle_timeout``."""
+
+
+def _says_known(instructions: bytes) -> bool:
+    """Say whether all that a flow does is to say that a connection is known, and to note its end."""
+    kind, size = struct.unpack_from("!HH", instructions + bytes(4))
+    before = instructions[8 : -len(_KNOWN)]
+    return (
+        (kind, size) == (4, len(instructions))
+        and instructions.endswith(_KNOWN)
+        and (not before or (len(before) == 16 and before.startswith(_FIN_TIMEOUT)))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +64,17 @@ class ConnectionRow:
 def is_row(key: FlowKey) -> bool:
     """Say whether a flow is a row that counts one connection."""
     return key.table == LOG_ROWS.number
+
+
+def is_put(flow: EncodedFlow) -> bool:
+    """Say whether a flow is one that zonewall puts, or passes for one; not a row that the bridge made.
+
+    A row says that its connection is known and does nothing else: whoever uses its cookie for another flow is
+    found. What a bridge made by another layout's flows counts as put: nobody reads it any more.
+    """
+    if not is_ours(flow.cookie):
+        return False
+    return not (is_of_a_row(flow.cookie) and is_row(flow.key) and _says_known(flow.instructions))
 
 
 def makes_rows(key: FlowKey) -> bool:

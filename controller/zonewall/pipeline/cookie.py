@@ -69,12 +69,9 @@ def is_of_another_layout(value: int) -> bool:
     return is_ours(value) and value >> 32 & 0xFF != LAYOUT & 0xFF
 
 
-def is_compiled(value: int) -> bool:
-    """Say whether a cookie is of a flow that zonewall puts, not of a row that the bridge makes by itself.
-
-    What a bridge made by another layout's flows counts as put: nobody reads it any more.
-    """
-    return is_ours(value) and (value >> 40 & 0xFF != Category.CONNECTION or is_of_another_layout(value))
+def is_of_a_row(value: int) -> bool:
+    """Say whether a cookie is that of rows which a bridge makes by itself, by flows of this layout."""
+    return category_of(value) is Category.CONNECTION
 
 
 def rule_of(value: int) -> int:

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 import structlog
 
+from zonewall.flows.connection_rows import is_put
 from zonewall.flows.diff import are_alike, diff_state
 from zonewall.flows.digest import digest
 from zonewall.flows.drift import Drift, find_drift
@@ -22,7 +23,7 @@ from zonewall.flows.generation import sides, turned_state
 from zonewall.intent.fleet import Policy
 from zonewall.openflow.events import FlowUpdate, RequestForwarded
 from zonewall.openflow.fingerprint import Fingerprint
-from zonewall.pipeline.cookie import is_compiled, is_of_another_layout, is_ours
+from zonewall.pipeline.cookie import is_of_another_layout, is_ours
 from zonewall.pipeline.model import MeterEntry
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.inventory import ForeignFlows
@@ -188,7 +189,7 @@ class Holdings:
         state, self._is_first = ahead[1], False
         if is_first and self._confirmed is None and _is_as(state, wanted):
             return self._as_wanted(wanted, mode)
-        ours = {key: flow for key, flow in state.flows.items() if is_compiled(flow.cookie)}
+        ours = {key: flow for key, flow in state.flows.items() if is_put(flow)}
         foreign = tuple(flow for flow in state.flows.values() if not is_ours(flow.cookie))
         if is_first:
             # Until it was in force once, a session that ended half-way has left only a part there.

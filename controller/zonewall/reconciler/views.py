@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from zonewall.errors import ZonewallError
+from zonewall.flows.connection_rows import is_put
 from zonewall.flows.drift import find_drift
 from zonewall.flows.encoded import BridgeState, EncodedFlow
 from zonewall.flows.ending import with_timeouts
 from zonewall.flows.generation import is_out_of_force, sides, turned_state
 from zonewall.flows.wire import encode_program
 from zonewall.pipeline.compile import compile_bridge
-from zonewall.pipeline.cookie import is_compiled, is_ours
+from zonewall.pipeline.cookie import is_ours
 from zonewall.reconciler.added import endpoint_rows
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.status import bridge_rows
@@ -71,7 +72,7 @@ async def _held(reconciler: Reconciler, words: Mapping[str, str]) -> dict[str, A
     wanted = with_timeouts(encode_program(program), time.time())
     async with asyncio.timeout(READ_S):
         state = await link.read_state((wanted,))
-    ours = {flow_key: flow for flow_key, flow in state.flows.items() if is_compiled(flow.cookie)}
+    ours = {flow_key: flow for flow_key, flow in state.flows.items() if is_put(flow)}
     turned = turned_state(BridgeState(ours, state.groups, wanted.meters), sides(ours.values()))
     drift = find_drift(turned, wanted)
     foreign = [flow for flow in state.flows.values() if not is_ours(flow.cookie)]

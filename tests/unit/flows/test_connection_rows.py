@@ -6,8 +6,10 @@ from ipaddress import ip_address
 
 import pytest
 
-from zonewall.flows.connection_rows import ConnectionRow, read_row
+from zonewall.flows.connection_rows import ConnectionRow, is_put, read_row
+from zonewall.flows.encoded import EncodedFlow
 from zonewall.flows.wire_match import encode_match
+from zonewall.pipeline.cookie import Category, cookie
 from zonewall.pipeline.model import Condition
 from zonewall.pipeline.packet_fields import (
     ETH_TYPE,
@@ -22,10 +24,34 @@ from zonewall.pipeline.packet_fields import (
     UDP_SRC,
 )
 from zonewall.pipeline.registers import DST_IDENTITY, RULE, SRC_IDENTITY
+from zonewall.pipeline.tables import LOG_ROWS
 
 NUMBERS: tuple[Condition, ...] = ((RULE, 7, None), (SRC_IDENTITY, 0x80000003, None), (DST_IDENTITY, 4, None))
 V4: tuple[Condition, ...] = ((IPV4_SRC, 0x0A000001, None), (IPV4_DST, 0x0A000002, None))
 V6: tuple[Condition, ...] = ((IPV6_SRC, 0xFD << 120 | 1, None), (IPV6_DST, 0xFD << 120 | 2, None))
+
+AS_MADE = bytes.fromhex("000400180000000000190010000119082000000020000000")
+AS_MADE_OF_TCP = bytes.fromhex(
+    "0004002800000000" + "ffff0010000023200013000200000000" + "00190010000119082000000020000000"
+)  # fmt: skip
+OUT_OF_A_PORT = bytes.fromhex("00040028000000000000001000000001ffff000000000000" + AS_MADE[8:].hex())
+
+
+@pytest.mark.parametrize(
+    ("table", "instructions", "is_row"),
+    [
+        (LOG_ROWS.number, AS_MADE, True),
+        (LOG_ROWS.number, AS_MADE_OF_TCP, True),
+        (LOG_ROWS.number, OUT_OF_A_PORT, False),
+        (LOG_ROWS.number, b"", False),
+        (0, AS_MADE, False),
+    ],
+)
+def test_a_row_is_what_a_bridge_makes_as_it_makes_it(table: int, instructions: bytes, is_row: bool) -> None:
+    """Whatever else has a row's cookie was put by somebody; the bytes are Open vSwitch's."""
+    flow = EncodedFlow(table, 1, b"", instructions, cookie(Category.CONNECTION, 1))
+    assert is_put(flow) is not is_row
+    assert not is_put(flow._replace(cookie=0x77))
 
 
 @pytest.mark.parametrize(

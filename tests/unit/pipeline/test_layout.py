@@ -6,19 +6,20 @@ import hashlib
 
 import pytest
 
+from zonewall.flows.connection_rows import is_put
+from zonewall.flows.encoded import EncodedFlow
 from zonewall.pipeline.cookie import (
     Category,
     Reason,
     category_of,
     cookie,
-    is_compiled,
     is_of_another_layout,
     is_ours,
     rule_of,
 )
 from zonewall.pipeline.layout import LAYOUT, TABLES, is_own_table, table_number
 from zonewall.pipeline.registers import FIELDS
-from zonewall.pipeline.tables import PIPELINE
+from zonewall.pipeline.tables import LOG_ROWS, PIPELINE
 
 KNOWN = {1: "d9b80c90"}
 """What each layout's number stands for; the last is this version's."""
@@ -81,7 +82,7 @@ def test_of_another_layouts_flows_only_the_owner_is_read() -> None:
         other = cookie(category) ^ 1 << 32
         assert is_ours(other)
         assert is_of_another_layout(other)
-        assert is_compiled(other)
+        assert is_put(EncodedFlow(LOG_ROWS.number, 1, b"", b"", other))
         assert category_of(other) is None
     assert not is_of_another_layout(0x77 << 32)
 
