@@ -32,7 +32,7 @@ def apply(
 ) -> None:
     """Put a directory in force instead of the present one; from then on its changes are followed."""
     place = control_socket(options, state, socket)
-    said = {"directory": str(directory.resolve()), "confirm": _seconds(confirm)}
+    said = {"directory": str(directory.absolute()), "confirm": _seconds(confirm)}
     text = f"{directory} is in force"
     if confirm is not None:
         text += f", and goes back in {confirm} unless you say `zonewall confirm`"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import structlog
 
 from zonewall.errors import ZonewallError
 from zonewall.intent.fleet import bridges_of
+from zonewall.intent.host_ways import lost_ways
 from zonewall.journal.record import Kind
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
@@ -85,9 +86,12 @@ class Trials:
         reconciler = self._reconciler
         before = (reconciler.documents, reconciler.texts, reconciler.directory)
         bridges = {key for key, keeper in reconciler.keepers.items() if keeper.link is not None}
+        bridges &= set(bridges_of(configuration)) & set(bridges_of(reconciler.documents))
         hosts = frozenset(self._connected())
         if confirm_s is None:
             write_applied(self._file, directory, self._given)
+        else:
+            _can_go_back(lost_ways(reconciler.documents, configuration, bridges))
         reconciler.recorder.note(
             Kind.ADMIN, who, action="apply", reason=f"{directory} {confirm_s or 'for good'}"
         )
@@ -102,7 +106,7 @@ class Trials:
                 directory,
                 before,
                 time.monotonic() + confirm_s,
-                frozenset(bridges & set(bridges_of(configuration))),
+                frozenset(bridges),
                 hosts & configuration.inventory.hosts.keys(),
                 who,
             )
@@ -189,6 +193,15 @@ class Trials:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+
+
+def _can_go_back(lost: Sequence[str]) -> None:
+    """Refuse a trial that could not go back: the controller may reach its hosts by what it takes away."""
+    if lost:
+        raise ZonewallError(
+            "\n".join(lost) + "\nif the controller reaches that host this way, no trial of it can go back;"
+            " leave these ports as they are, or say `zonewall apply` without --confirm"
+        )
 
 
 def _said(said: Mapping[str, Any]) -> tuple[Path, float | None]:

@@ -34,15 +34,17 @@ def read_applied(file: Path, given: Path) -> Path:
 def write_applied(file: Path, directory: Path, given: Path) -> None:
     """Remember a directory across restarts; the one that was given needs no remembering.
 
+    Of one that is a link, the link is remembered: what it leads to is another directory once it is swapped.
+
     Raises:
         ZonewallError: the state folder cannot be written.
     """
     try:
-        if directory.resolve() == given.resolve():
+        if directory.absolute() == given.absolute():
             if file.exists():
                 file.unlink()
                 sync_folder(file.parent)
         else:
-            replace_file(file, json.dumps(stamp(FORM, SINCE) | {"directory": str(directory.resolve())}))
+            replace_file(file, json.dumps(stamp(FORM, SINCE) | {"directory": str(directory.absolute())}))
     except OSError as error:
         raise ZonewallError(f"{file}: {error.strerror or error}; make the state folder writable") from error

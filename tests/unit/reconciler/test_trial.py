@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from support.configurations import configure
+from support.configurations import at, configure
 from zonewall.errors import ZonewallError
+from zonewall.placement.model import BridgeKey
+from zonewall.policy.inventory import (
+    Attachment,
+    BridgeDeclaration,
+    HostDeclaration,
+    PortDeclaration,
+    PortRole,
+)
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.faults import Faults
 from zonewall.reconciler.trial import Trials
 from zonewall.store.applied_file import read_applied
-from zonewall.values.names import HostName
+from zonewall.values.names import BridgeName, HostName, TenantName
 
 
 class Recorder:
@@ -36,10 +46,11 @@ class Owner:
         self.refused_configuration = ""
         self.faults = Faults()
         self.accepts = accepts
+        self.offered: Configuration | None = None
 
     async def read(self, _: Path) -> tuple[Configuration, Mapping[str, bytes]]:
         """Return documents that are valid."""
-        return self.documents, {}
+        return self.offered or self.documents, {}
 
     def apply(self, _: Configuration, __: Mapping[str, bytes]) -> bool:
         """Put them in force, or say why not."""
@@ -67,6 +78,65 @@ async def test_a_directory_that_cannot_be_put_in_force_is_not_remembered(
     remembered = other if accepts else given
     assert read_applied(file, given) == remembered
     assert owner.directory == remembered
+
+
+BRIDGE = BridgeKey(HostName("hv1"), BridgeName("br-int"))
+
+
+def in_band(vlans: Mapping[int, TenantName], host_port: PortRole = PortRole.HOST) -> Configuration:
+    """Return a configuration whose host may be reached through its bridge."""
+    ports = {
+        "br-int": PortDeclaration("br-int", host_port, at()),
+        "eth1": PortDeclaration("eth1", PortRole.UPLINK, at(), vlans=vlans),
+    }
+    bridge = BridgeDeclaration(BRIDGE.bridge, Attachment.UNDERLAY, ports, at())
+    host = HostDeclaration(BRIDGE.host, "hv1", "hv1", {BRIDGE.bridge: bridge}, at())
+    return replace(configure(), inventory=replace(configure().inventory, hosts={BRIDGE.host: host}))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("after", "goes"),
+    [
+        (in_band({200: TenantName("acme")}), True),
+        (in_band({0: TenantName("acme")}), False),
+        (in_band({}, PortRole.FABRIC), False),
+    ],
+    ids=["another VLAN", "untagged frames become a tenant's", "no host port any more"],
+)
+async def test_a_trial_that_may_cut_the_way_back_is_not_begun(
+    tmp_path: Path, after: Configuration, goes: bool
+) -> None:
+    owner = Owner(tmp_path / "given", accepts=True)
+    owner.documents, owner.offered = in_band({100: TenantName("acme")}), after
+    owner.keepers = {BRIDGE: SimpleNamespace(link=object())}
+    trials = Trials(owner, set, alive, tmp_path / "applied.json", owner.directory)  # type: ignore[arg-type]
+    said = {"directory": str(tmp_path / "other")}
+    if goes:
+        await trials.apply({**said, "confirm": 3600}, "ann")
+    else:
+        words = "hv1/br-int would no longer join its host port br-int with uplink eth1"
+        with pytest.raises(ZonewallError, match=words):
+            await trials.apply({**said, "confirm": 3600}, "ann")
+        assert owner.directory == tmp_path / "given"
+        await trials.apply(said, "ann")
+    trials.stop()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("is_given", [True, False])
+async def test_of_a_link_the_link_is_followed_and_remembered(tmp_path: Path, is_given: bool) -> None:
+    for version in ("41", "42"):
+        (tmp_path / version).mkdir()
+    current, given, file = tmp_path / "current", tmp_path / "given", tmp_path / "applied.json"
+    current.symlink_to("41")
+    given = current if is_given else given
+    owner = Owner(given, accepts=True)
+    trials = Trials(owner, set, alive, file, given)  # type: ignore[arg-type]
+    await trials.apply({"directory": str(current)}, "ann")
+    assert (owner.directory, read_applied(file, given)) == (current, current)
+    await trials.apply({"directory": str(tmp_path / "41")}, "ann")
+    assert read_applied(file, given) == tmp_path / "41", "to swap the link is not to change that one"
 
 
 class Hosts:
