@@ -190,7 +190,12 @@ def test_a_full_table_holds_the_first_rules_and_lets_through_no_more(
     with kept(dummy_switch, FIRST, index_fleet(fleet.policy, fleet.placement), ports=2) as bridge:
         assert len(dummy_switch.dump_flows("br-int", f"table={number}")) == 100
         assert bridge.keeper.status.state == "degraded"
-        assert "TABLE_FULL" in bridge.keeper.aside.rows(fleet.policy, 0.0)[0]["reason"]
+        row = bridge.keeper.aside.rows(fleet.policy, 0.0)[0]
+        assert "TABLE_FULL" in row["reason"]
+        wanted = encode_program(compile_module.compile_bridge(bridge.fleet, FIRST)).flows
+        assert row["flows_with_it"] == sum(key.table == VERDICT_TABLE.number for key in wanted) - 101
+        first = int(row["rule"].rpartition("/r")[2])
+        assert row["rules_with_it"] == [f"acme/t/r{first + later:03}" for later in range(1, 21)]
         assert passes(dummy_switch, fleet, 80)
         assert passes(dummy_switch, fleet, 2010)
         assert not passes(dummy_switch, fleet, 2390)

@@ -80,7 +80,11 @@ def _of_bridges(bridges: list[dict[str, Any]]) -> Iterator[str]:
     for bridge in bridges:
         for row in bridge.get("set_aside", ()):
             text = f"set aside on {bridge['bridge']}: {row['rule'] or 'no rule'}, {row['flow']}"
-            yield text + f": {row['reason']}; closed meanwhile, tried again in {row['retry_in_s']} s"
+            text += f": {row['reason']}; closed meanwhile, tried again in {row['retry_in_s']} s"
+            if row.get("flows_with_it"):
+                text += f"; with it {row['flows_with_it']} flows that come later in that table"
+                text += f", of {', '.join(row['rules_with_it'])}" if row["rules_with_it"] else ""
+            yield text
         if bridge.get("dropped"):
             yield f"{bridge['bridge']} sends more than can be taken: {bridge['dropped']} messages dropped"
 

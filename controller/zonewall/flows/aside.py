@@ -57,12 +57,11 @@ def _set_aside(
     refused: EncodedFlow,
     depth: Depth,
 ) -> None:
-    table = [flow for flow in flows.values() if flow.table == refused.table]
     if depth is Depth.ENDED:
-        for flow in table:
-            if (-flow.priority, flow.match) >= (-refused.priority, refused.match):
-                result.pop(flow.key, None)
+        for flow in from_there_on(flows, refused):
+            result.pop(flow.key, None)
         return
+    table = [flow for flow in flows.values() if flow.table == refused.table]
     if depth is Depth.BENEATH:
         beneath = [
             flow
@@ -76,6 +75,14 @@ def _set_aside(
         result[refused.key] = _dropping(refused)
     else:
         result.pop(refused.key, None)
+
+
+def from_there_on(flows: Mapping[FlowKey, EncodedFlow], refused: EncodedFlow) -> list[EncodedFlow]:
+    """Return a flow for which its table has no room, and all that come later in that table."""
+    end = (-refused.priority, refused.match)
+    return [
+        flow for flow in flows.values() if flow.table == refused.table and (-flow.priority, flow.match) >= end
+    ]
 
 
 def _drop(

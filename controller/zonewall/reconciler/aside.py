@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from zonewall.flows.aside import Depth, closed
+from zonewall.flows.aside import Depth, closed, from_there_on
 from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
 from zonewall.intent.fleet import Policy
 from zonewall.openflow.errors import MeterRefused, Refusal
@@ -15,6 +15,8 @@ from zonewall.pipeline.tables import PIPELINE
 
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 300.0
+MOST_RULES = 20
+"""So many rules that are left out with a flow are named."""
 
 
 @dataclass(slots=True)
@@ -22,6 +24,7 @@ class AsideFlow:
     """A refused flow: how it is set aside, why, and when it is tried again (monotonic seconds).
 
     ``wanted`` is what it was to be, known from the next attempt on: what was refused may be one that drops.
+    ``with_it`` are the other flows that are left out where its table has no room.
     """
 
     flow: EncodedFlow
@@ -30,6 +33,7 @@ class AsideFlow:
     pause_s: float
     retry_at: float
     wanted: EncodedFlow | None = None
+    with_it: tuple[EncodedFlow, ...] = ()
 
 
 @dataclass(slots=True)
@@ -60,6 +64,8 @@ class SetAside:
             return wanted
         for key, entry in self.flows.items():
             self._follow(entry, wanted.flows.get(key), now)
+            later = from_there_on(wanted.flows, entry.flow) if entry.depth is Depth.ENDED else ()
+            entry.with_it = tuple(flow for flow in later if flow.key != key)
         flows = {key: entry.depth for key, entry in self.flows.items() if entry.retry_at > now}
         meters = frozenset(number for number, entry in self.meters.items() if entry.retry_at > now)
         return closed(wanted, flows, meters)
@@ -132,15 +138,19 @@ class SetAside:
                 **about(entry.flow, policy),
                 "reason": entry.reason,
                 "retry_in_s": max(0, round(entry.retry_at - now)),
+                "flows_with_it": len(entry.with_it),
+                "rules_with_it": _rules(entry, policy)[:MOST_RULES],
             }
             for entry in self.flows.values()
         ]
-        meters = [
+        meters: list[dict[str, Any]] = [
             {
                 "rule": None,
                 "flow": f"meter {entry.number}",
                 "reason": entry.reason,
                 "retry_in_s": max(0, round(entry.retry_at - now)),
+                "flows_with_it": 0,
+                "rules_with_it": [],
             }
             for entry in self.meters.values()
         ]
@@ -148,6 +158,14 @@ class SetAside:
 
 
 _TABLES = {table.number: table.name for table in PIPELINE.tables}
+
+
+def _rules(entry: AsideFlow, policy: Policy) -> list[str]:
+    """Return the other rules of which flows are left out, those that would come first at the beginning."""
+    names = {number: name for name, number in policy.numbering.numbers.get("rule", {}).items()}
+    later = sorted(entry.with_it, key=lambda flow: -flow.priority)
+    numbers = dict.fromkeys(rule_of(flow.cookie) for flow in later)
+    return [names[number] for number in numbers if number in names and number != rule_of(entry.flow.cookie)]
 
 
 def about(flow: EncodedFlow, policy: Policy) -> dict[str, str | None]:
