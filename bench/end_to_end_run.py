@@ -219,7 +219,7 @@ class Run:
     def _timed(
         self, one: _Running, what: str, save: Callable[[], object], found: dict[str, list[float]]
     ) -> None:
-        """Change a document on disk: from saving it, and from when it had been read, to in force."""
+        """Change a document on disk: from saving it, and from when what was read counts, to in force."""
         read: list[float] = []
         reconciler = one.controller.reconciler
         amend = reconciler.amend
@@ -233,7 +233,7 @@ class Run:
         whole = one.changed(begin, save)
         reconciler.amend = amend
         found.setdefault(f"{what} (saved)", []).append(whole)
-        found.setdefault(f"{what} (read)", []).append(whole - (read[0] - begin) * 1e3)
+        found.setdefault(f"{what} (read)", []).append(whole - (read[-1] - begin) * 1e3)
 
     def _plugged(
         self, switch: DummySwitch, one: _Running, number: int, found: dict[str, list[float]]

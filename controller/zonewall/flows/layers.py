@@ -32,6 +32,11 @@ class Block(NamedTuple):
 
 EMPTY = Block()
 
+Difference = tuple[list[Block], list[Block]]
+"""The blocks that went, and those that came; a piece that changed is in both."""
+FEW = 64
+"""A difference of so many pieces is remembered, as a change is asked for it several times."""
+
 
 class Step(NamedTuple, Generic[K]):
     """What of something may differ from what it was made from.
@@ -152,6 +157,8 @@ class Layers(Mapping[FlowKey, EncodedFlow]):
     _by_key: dict[FlowKey, EncodedFlow] = field(default_factory=dict, compare=False, repr=False)
     _counted: list[int] = field(default_factory=list, compare=False, repr=False)
     """How many flows there are, once that was counted."""
+    _asked: list[tuple[object, Difference]] = field(default_factory=list, compare=False, repr=False)
+    """What stands for the state that this one was compared with last, and the few pieces that differed."""
 
     def blocks(self) -> Iterator[Block]:
         """Yield every block."""
@@ -203,8 +210,17 @@ class Layers(Mapping[FlowKey, EncodedFlow]):
         """Return every flow with its key."""
         return _KeysAndFlows(self)
 
-    def changed_since(self, before: Layers) -> tuple[list[Block], list[Block]]:
+    def changed_since(self, before: Layers) -> Difference:
         """Return the blocks that went and those that came; a flow may be in both."""
+        for asked, difference in self._asked:
+            if asked is before.itself:
+                return difference
+        difference = self._changed_since(before)
+        if len(difference[0]) + len(difference[1]) <= FEW:
+            self._asked[:] = [(before.itself, difference)]
+        return difference
+
+    def _changed_since(self, before: Layers) -> Difference:
         gone, come = self.metered_since(before)
         _compare(self.moved, before.moved, gone, come)
         _compare_blocks(self.paths, before.paths, gone, come)
@@ -225,7 +241,7 @@ class Layers(Mapping[FlowKey, EncodedFlow]):
             self._counted.append(before._counted[0] + grown)
         return gone, come
 
-    def metered_since(self, before: Layers) -> tuple[list[Block], list[Block]]:
+    def metered_since(self, before: Layers) -> Difference:
         """Return what ``changed_since`` does of the blocks that may have meters."""
         gone: list[Block] = []
         come: list[Block] = []

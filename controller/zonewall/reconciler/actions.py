@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from zonewall.errors import ZonewallError
+from zonewall.reconciler.isolation import quarantine, release
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.values.names import EndpointKey
 
@@ -26,11 +27,11 @@ def carry_out(reconciler: Reconciler, name: str, said: Mapping[str, Any], who: s
 
 
 def _quarantine(reconciler: Reconciler, said: Mapping[str, Any], who: str) -> None:
-    reconciler.quarantine(_endpoint(said), _text(said, "reason") or "by hand", who)
+    quarantine(reconciler, _endpoint(said), _text(said, "reason") or "by hand", who)
 
 
 def _release(reconciler: Reconciler, said: Mapping[str, Any], who: str) -> None:
-    reconciler.release(_endpoint(said), _text(said, "reason") or None, who)
+    release(reconciler, _endpoint(said), _text(said, "reason") or None, who)
 
 
 def _endpoint(said: Mapping[str, Any]) -> EndpointKey:

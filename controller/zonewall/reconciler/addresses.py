@@ -17,6 +17,9 @@ from zonewall.reconciler.seldom import Seldom
 from zonewall.values.addresses import IpAddress
 from zonewall.values.names import EndpointKey, TenantName
 
+_Laid = tuple[Configuration, AddressBook, Configuration]
+"""Documents, what is learnt, and the documents' configuration with it."""
+
 CLAIM_S = 1.0
 """An address that was taken over stays that long: two that both want it cannot keep the bridges busy."""
 
@@ -35,17 +38,30 @@ class Addresses:
         self._claimed_at: dict[tuple[TenantName, IpAddress], float] = {}
         book = AddressBook.of(learnt)
         self.book = book.without({*book.unfounded(documents), *book.over(time.time())})
-        self._laid = documents, self.book, laid_over(documents, self.book)
+        self._laid: _Laid = documents, self.book, laid_over(documents, self.book)
+        self._ahead = self._laid
 
     @property
     def configuration(self) -> Configuration:
         """Return the documents' configuration with the learnt addresses."""
-        documents, (before, book, made) = self._documents, self._laid
-        if before is not documents or book is not self.book:
-            same = book is self.book and _same_grounds(before, documents)
-            made = replace(documents, inventory=made.inventory) if same else laid_over(documents, self.book)
-            self._laid = documents, self.book, made
-        return made
+        if not self._is_laid(self._laid, self._documents):
+            is_foreseen = self._is_laid(self._ahead, self._documents)
+            self._laid = self._ahead if is_foreseen else self._laid_over(self._documents)
+        return self._laid[2]
+
+    def foreseen(self, documents: Configuration) -> Configuration:
+        """Return what ``configured`` is going to of the same documents, if nothing happens before."""
+        self._ahead = self._laid_over(documents)
+        return self._ahead[2]
+
+    def _is_laid(self, laid: _Laid, documents: Configuration) -> bool:
+        return laid[0] is documents and laid[1] is self.book
+
+    def _laid_over(self, documents: Configuration) -> _Laid:
+        before, book, made = self._laid
+        if book is self.book and _same_grounds(before, documents):
+            return documents, book, replace(documents, inventory=made.inventory)
+        return documents, self.book, laid_over(documents, self.book)
 
     @property
     def _grounds(self) -> Grounds:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from zonewall.errors import ZonewallError
 from zonewall.intent.analysis.acceptance import accepted_texts, load_accepted
 from zonewall.intent.fleet import Fleet, bridges_of
 from zonewall.journal.keeping import JournalSink, Nowhere
-from zonewall.journal.record import Kind
 from zonewall.placement.binding_events import Effect, EffectKind
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.model import BridgeKey
@@ -24,6 +24,7 @@ from zonewall.reconciler.addresses import Addresses
 from zonewall.reconciler.compiler import Compiler
 from zonewall.reconciler.effect_log import log_effects
 from zonewall.reconciler.faults import Faults
+from zonewall.reconciler.foresight import Foresight, stepped
 from zonewall.reconciler.hearing import Hearing
 from zonewall.reconciler.inbox import Inbox, Source
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
@@ -38,7 +39,7 @@ from zonewall.reconciler.tasks import Tasks
 from zonewall.reconciler.world import Turn, World
 from zonewall.store.added_file import read_added
 from zonewall.store.watch import NO_CHANGE, Saved
-from zonewall.values.names import EndpointKey, HostName
+from zonewall.values.names import HostName
 
 TICK_S = 0.25
 FIRST_PLACE_S = 0.5
@@ -105,6 +106,7 @@ class Reconciler:
         self.world = self.world.with_away(known.away)
         self.numbers.keep(self.world.policy.numbering)
         self._compiler = Compiler()
+        self._foresight = Foresight(self._compiler)
 
     # What others may call
 
@@ -156,11 +158,19 @@ class Reconciler:
         async with self.changing:
             try:
                 read = await self.read(self.directory, change.unfinished)
+                await self.foresee(read[0])
                 if await change.stands():
                     self.apply(*read)
             except Exception as error:
                 if await change.stands():
                     self._refuse(error)
+
+    async def foresee(self, configuration: Configuration) -> None:
+        """Have worked out what ``apply`` would need of a configuration; nothing of it is in force."""
+        with suppress(Exception):  # ``apply`` comes upon the same, and says it
+            wanted = self.amend(self.addresses.foreseen(configuration))
+            await self._foresight.look(self.world, wanted, self.schedule.changed(self.world, wanted))
+            self._foresight.make(self.keepers)
 
     async def read(self, directory: Path, unfinished: Collection[str] = ()) -> tuple[Configuration, Texts]:
         """Return what a directory says, with what was added by command, if it may be put in force.
@@ -196,33 +206,6 @@ class Reconciler:
             self.take(self.world.fleet.host_seen(report.bridge.host, report.at, restarted=True))
         change = self.world.fleet.confirm(report.bridge, report.placement, report.at)
         self.take(change, f"bridge {report.bridge} confirmed")
-
-    def quarantine(self, endpoint: EndpointKey, reason: str, who: str) -> None:
-        """Isolate an endpoint: first on its bridges, ``remembered`` says when a restart knows it, too.
-
-        Raises:
-            ZonewallError: the inventory does not have it.
-        """
-        self._require(endpoint)
-        self.recorder.note(Kind.ADMIN, who, endpoint=endpoint, action="quarantine", reason=reason)
-        self.take(self.world.fleet.quarantine(endpoint, reason, time.monotonic()), who)
-        self.remembered()
-
-    def release(self, endpoint: EndpointKey, reason: str | None, who: str) -> None:
-        """Lift an endpoint's isolation: what was imposed for one reason, or all that can be lifted.
-
-        Raises:
-            ZonewallError: the inventory does not have it.
-        """
-        self._require(endpoint)
-        self.recorder.note(Kind.ADMIN, who, endpoint=endpoint, action="release", reason=reason or "")
-        self.take(self.world.fleet.release(endpoint, time.monotonic(), reason), who)
-        self.remembered()
-
-    def _require(self, endpoint: EndpointKey) -> None:
-        known = self.world.configuration.inventory.endpoints
-        if endpoint not in known and endpoint not in self.world.fleet.records:
-            raise ZonewallError(f"{endpoint}: no such endpoint; write tenant/name, as the inventory does")
 
     def dispatch(self, turn: Turn) -> None:
         """Wake the bridges of a turn: new places first, the others when those are in force."""
@@ -267,12 +250,12 @@ class Reconciler:
             ZonewallError: it cannot be carried out; nothing has changed.
         """
         wanted = self.amend(configuration)
-        inactive, passing = self.schedule.changed(self.world, wanted)
-        world, effects = self.world.reconfigured(wanted, inactive, time.monotonic(), passing)
-        self.numbers.keep(world.policy.numbering)
-        self.world, self.behind = world, ""
-        self.schedule.keep(passing)
-        return effects
+        step = self._foresight.taken(self.world, wanted)
+        step = step or stepped(self.world, wanted, self.schedule.changed(self.world, wanted))
+        self.numbers.keep(step.world.policy.numbering)
+        self.world, self.behind = step.world, ""
+        self.schedule.keep(step.world.policy.passing)
+        return step.effects
 
     @property
     def documents(self) -> Configuration:

@@ -15,6 +15,7 @@ from zonewall.journal.record import Kind
 from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.membership import endpoint_matches
 from zonewall.policy.model import Configuration, Peer, Response
+from zonewall.reconciler.isolation import quarantine, release
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.respond.alert import Alert, Parser
 from zonewall.respond.amend import Measure, amended
@@ -109,7 +110,7 @@ class Responder:
 
     def _carry_out(self, rule: Response, endpoint: EndpointKey) -> None:
         if rule.action == "quarantine":
-            self._reconciler.quarantine(endpoint, _reason(rule.name), f"response {rule.name}")
+            quarantine(self._reconciler, endpoint, _reason(rule.name), f"response {rule.name}")
         else:
             self._reconciler.amend_again()
 
@@ -126,7 +127,7 @@ class Responder:
         if rule is not None and rule.action != "quarantine":
             self._reconciler.amend_again()
         elif endpoint in self._reconciler.world.fleet.records:
-            self._reconciler.release(endpoint, _reason(name), f"response {name}, expired")
+            release(self._reconciler, endpoint, _reason(name), f"response {name}, expired")
         _log.info("response_expired", rule=name, endpoint=endpoint)
 
     def _tell(self, rule: Response, decision: Decision) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from zonewall.reconciler.isolation import release
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.responder import Responder
 from zonewall.respond.alert import FORMATS
@@ -80,7 +81,7 @@ def test_the_cap_holds_over_a_restart(tmp_path: Path) -> None:
 def test_who_was_released_by_hand_is_isolated_by_the_next_alert(tmp_path: Path) -> None:
     running = Running(tmp_path)
     running.alert(1)
-    running.reconciler.release(EndpointKey("acme/vm1"), None, "root")
+    release(running.reconciler, EndpointKey("acme/vm1"), None, "root")
     assert running.isolated() == set()
     running.alert(1)
     assert running.isolated() == {"acme/vm1"}

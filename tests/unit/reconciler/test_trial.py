@@ -52,6 +52,9 @@ class Owner:
         """Return documents that are valid."""
         return self.offered or self.documents, {}
 
+    async def foresee(self, _: Configuration) -> None:
+        """Work out nothing beforehand."""
+
     def apply(self, _: Configuration, __: Mapping[str, bytes]) -> bool:
         """Put them in force, or say why not."""
         self.refused_configuration = "" if self.accepts else "a bridge would hold too much"

@@ -1,0 +1,89 @@
+"""What documents will make of the world, worked out beside the event loop before they are in force.
+
+Whoever has read documents waits a moment to see whether others follow (decision 0033); this is done
+meanwhile. What was foreseen is used if nothing has happened since, and forgotten otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from zonewall.placement.binding_events import Effect
+from zonewall.placement.model import BridgeKey
+from zonewall.policy.model import Configuration
+from zonewall.reconciler.compiler import Compiler
+from zonewall.reconciler.schedule import Timely
+from zonewall.reconciler.world import World
+
+MOST_BRIDGES = 8
+"""Flows are made beforehand for so many bridges: with more of them the moment is little of what it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One world after another under a configuration, and what that means for endpoints."""
+
+    world: World
+    effects: tuple[Effect, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Foreseen:
+    before: World
+    wanted: Configuration
+    step: Step
+
+
+class Foresight:
+    """Remembers the last that was foreseen; confined to the event loop."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        """Have flows made by ``compiler``."""
+        self._compiler = compiler
+        self._foreseen: _Foreseen | None = None
+        self._making: set[asyncio.Future[object]] = set()
+
+    async def look(self, before: World, wanted: Configuration, timely: Timely) -> None:
+        """Work out what comes after a world; a thread of its own does that.
+
+        Raises:
+            ZonewallError: it cannot be carried out.
+        """
+        step = await asyncio.get_running_loop().run_in_executor(None, stepped, before, wanted, timely)
+        self._foreseen = _Foreseen(before, wanted, step)
+
+    def make(self, bridges: Iterable[BridgeKey]) -> None:
+        """Have the flows of bridges made for what is foreseen, if they are few; nobody waits for that."""
+        bridges = tuple(bridges)
+        if self._foreseen is None or len(bridges) > MOST_BRIDGES:
+            return
+        for key in bridges:
+            made = self._compiler.wanted(self._foreseen.step.world.indexed, key, lambda _: None)
+            task: asyncio.Future[object] = asyncio.ensure_future(made)
+            self._making.add(task)
+            task.add_done_callback(self._made)
+
+    def _made(self, task: asyncio.Future[object]) -> None:
+        self._making.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever needs the flows makes them again, and says what is wrong
+
+    def taken(self, before: World, wanted: Configuration) -> Step | None:
+        """Return what was foreseen of the same world and configuration; whatever it is, it is forgotten."""
+        foreseen, self._foreseen = self._foreseen, None
+        if foreseen is None or foreseen.before is not before or foreseen.wanted is not wanted:
+            return None
+        return foreseen.step
+
+
+def stepped(before: World, wanted: Configuration, timely: Timely) -> Step:
+    """Return what comes after a world.
+
+    Raises:
+        ZonewallError: it cannot be carried out.
+    """
+    inactive, passing = timely
+    return Step(*before.reconfigured(wanted, inactive, time.monotonic(), passing))
