@@ -89,10 +89,12 @@ class GentleReader:
             self.last_read = seen.result
             return few
         flows = await self._in_pieces(sizes)
-        if await session.count_flows() == len(flows) + self._hidden:
+        before = await session.count_flows()
+        if before == len(flows) + self._hidden:
             return flows
         flows = await session.read_flows()
-        self._hidden = await session.count_flows() - len(flows)
+        # What others put meanwhile is not hidden: taken for that, it would not be found by any later reading.
+        self._hidden = max(0, min(before, await session.count_flows()) - len(flows))
         return flows
 
     async def _in_pieces(self, sizes: Sizes) -> dict[FlowKey, EncodedFlow]:
