@@ -153,12 +153,13 @@ def test_after_a_restart_only_what_differs_is_told_and_what_vanished_last(tmp_pa
     assert {one.name for one in ear.heard if isinstance(one, PortGone)} == {"goes", "br1"}
 
 
-def test_a_host_that_hangs_is_lost_and_delays_no_other(tmp_path: Path) -> None:
+def test_a_host_that_hangs_is_lost_soon_where_that_is_watched_for_and_delays_no_other(tmp_path: Path) -> None:
     hosts = declared_hosts("hv1", "hv2")
+    patience = Patience(handshake_s=10.0, snapshot_s=20.0, probe_s=300.0, short_probe_s=2.0)
     with (
         database_host(tmp_path / "hv1", "hv1") as hanging,
         database_host(tmp_path / "hv2", "hv2") as lively,
-        follower(hosts, Patience(handshake_s=10.0, snapshot_s=20.0, probe_s=3.0)) as ear,
+        follower(hosts, patience) as ear,
     ):
         port = ear.service.listen("127.0.0.1", 0, None)
         for host in (hanging, lively):
@@ -169,6 +170,7 @@ def test_a_host_that_hangs_is_lost_and_delays_no_other(tmp_path: Path) -> None:
         ear.until_a(BridgeSeen, host="hv2")
         # Nobody has given up the one that hangs by then.
         assert not [one for one in ear.heard if isinstance(one, HostLost)]
+        ear.service.watch_closely(closely=True)
         lost = ear.until_a(HostLost, within_s=60.0, host="hv1")
         assert "did not answer a probe" in lost.reason
         hanging.resume()

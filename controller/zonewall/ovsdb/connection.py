@@ -90,11 +90,10 @@ class HostConnection:
         self.dialled = newcomer.dialled is not None
         self.certificate_names = newcomer.certificate_names
         self.in_step = False
-        self._probe_s = probe_s
         self._connection = newcomer.connection
         self._session = newcomer.session
         self._connection.allow_bytes(MAX_SNAPSHOT_BYTES)
-        self._session.reconnect.set_probe_interval(int(probe_s * 1000))
+        self.probe_after(probe_s)
         self._rows = Rows()
         self._database = FollowedDatabase(self._session, self._rows)
         self._deadline_ms = timeval.msec() + snapshot_deadline_s * 1000
@@ -103,6 +102,11 @@ class HostConnection:
         self.keeper = BridgeKeeper(
             self._database, lambda bridge, done, why: setup_report(self, bridge, done, why)
         )
+
+    def probe_after(self, probe_s: float) -> None:
+        """Ask the host whether it is there after this silence from now on."""
+        self._probe_s = probe_s
+        self._session.reconnect.set_probe_interval(int(probe_s * 1000))
 
     def run(self) -> None:
         """Take in what came, send what is due."""

@@ -42,6 +42,7 @@ class Patience:
         handshake_s: from the connection to the answer that says who it is, TLS included.
         snapshot_s: from the admission to the whole contents.
         probe_s: silence after which a host is probed; as long again without an answer, and it is lost.
+        short_probe_s: the same while hosts are watched closely.
         half_open: who connected in and has not said yet who they are; beyond, the oldest of whoever has most
             goes.
         half_open_of_one: the same of one address; beyond, its oldest goes.
@@ -50,6 +51,7 @@ class Patience:
     handshake_s: float = 10.0
     snapshot_s: float = 60.0
     probe_s: float = 5.0
+    short_probe_s: float = 2.0
     half_open: int = 512
     half_open_of_one: int = 64
 
@@ -92,6 +94,7 @@ class Fleet:
         self._loop, self._emit = loop, emit
         self._client_tls, self._patience, self._is_full = client_tls, patience, is_full
         self._have_shown: HostSet = set() if have_shown is None else have_shown
+        self._probe_s = patience.probe_s
         self._hosts: dict[HostName, _Known] = {}
         self._listeners: list[Listener] = []
         self._half_open = HalfOpen(patience.half_open, patience.half_open_of_one)
@@ -155,6 +158,14 @@ class Fleet:
             rouser = known.connection.rouser
             (rouser.call if awaited else rouser.rest)(bridge)
             self._loop.rouse(known.connection)
+
+    def watch_closely(self, *, closely: bool) -> None:
+        """Find sooner that a host is lost, or no longer so."""
+        self._probe_s = self._patience.short_probe_s if closely else self._patience.probe_s
+        for known in self._hosts.values():
+            if known.connection is not None:
+                known.connection.probe_after(self._probe_s)
+                self._loop.rouse(known.connection)
 
     def close(self) -> None:
         """End everything, saying nothing."""
@@ -259,7 +270,7 @@ class Fleet:
         known.connection = HostConnection(
             known.declaration.name,
             newcomer,
-            probe_s=self._patience.probe_s,
+            probe_s=self._probe_s,
             snapshot_deadline_s=self._patience.snapshot_s,
             changed=self._changed,
             lost=self._lost,

@@ -123,3 +123,7 @@ class OvsdbService:
     def await_bridge(self, host: HostName, bridge: BridgeName, *, awaited: bool) -> None:
         """Say whether a bridge of ``set_hosts`` is awaited: its switch is told so, and comes sooner."""
         self._loop.post(lambda: self._fleet.await_bridge(host, bridge, awaited=awaited))
+
+    def watch_closely(self, *, closely: bool) -> None:
+        """Ask silent hosts sooner whether they are there (``Patience.short_probe_s``), or as before."""
+        self._loop.post(lambda: self._fleet.watch_closely(closely=closely))

@@ -96,7 +96,14 @@ class Controller:
         self.reconciler = Reconciler(in_force, options.state, key, self.records)
         self.stops = Stops(options.state / "stopped.json")
         self.hosts = HostEvents(self.reconciler)
-        self.trials = Trials(self.reconciler, self.hosts.connected.keys, self._is_alive, applied, directory)
+        self.trials = Trials(
+            self.reconciler,
+            self.hosts.connected.keys,
+            self._is_alive,
+            applied,
+            directory,
+            lambda closely: self.databases.watch_closely(closely=closely),
+        )
         self.added = AddedEndpoints(self.reconciler, lambda: self.trials.trial is not None)
         self.certificates = Certificates(options.state / "certificates.json")
         self.admissions = Admissions(lambda: self.reconciler.world, self.certificates.bridges)

@@ -56,8 +56,13 @@ class Trials:
         is_alive: Callable[[BridgeKey], Awaitable[bool]],
         file: Path,
         given: Path,
+        watch_closely: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        """Apply to ``reconciler``; a confirmed directory other than ``given`` is written to ``file``."""
+        """Apply to ``reconciler``; a confirmed directory other than ``given`` is written to ``file``.
+
+        ``watch_closely`` is told True when a trial begins, so that a lost database is found soon, and False
+        when it ends.
+        """
         self.trial: Trial | None = None
         self.moved = asyncio.Event()
         """Set whenever another directory is to be watched; whoever watches clears it."""
@@ -66,6 +71,7 @@ class Trials:
         self._is_alive = is_alive
         self._file = file
         self._given = given
+        self._watch_closely = watch_closely
         self._watch: asyncio.Task[None] | None = None
 
     async def apply(self, said: Mapping[str, Any], who: str) -> None:
@@ -111,6 +117,7 @@ class Trials:
                 hosts & configuration.inventory.hosts.keys(),
                 who,
             )
+            self._watch_closely(True)
             self._watch = loop.create_task(self._await_confirmation(self.trial))
 
     def confirm(self, who: str) -> None:
@@ -191,6 +198,7 @@ class Trials:
 
     def _end(self) -> None:
         self.trial = None
+        self._watch_closely(False)
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None

@@ -162,7 +162,9 @@ async def test_a_trial_that_cannot_be_watched_goes_back_and_one_that_cannot_go_b
 ) -> None:
     given, other = tmp_path / "given", tmp_path / "other"
     owner = Owner(given, accepts=True)
-    trials = Trials(owner, Hosts(), alive, tmp_path / "applied.json", given)  # type: ignore[arg-type]
+    closely: list[bool] = []
+    file = tmp_path / "applied.json"
+    trials = Trials(owner, Hosts(), alive, file, given, closely.append)  # type: ignore[arg-type]
     await trials.apply({"directory": str(other), "confirm": 3600}, "ann")
     owner.accepts = accepts_back
     async with asyncio.timeout(30):
@@ -172,3 +174,4 @@ async def test_a_trial_that_cannot_be_watched_goes_back_and_one_that_cannot_go_b
     said = "went back" if accepts_back else "is in force and should have gone back"
     assert said in owner.refused_configuration
     assert "KeyError" in owner.faults.status()[0]["fault"]
+    assert closely == [True, False]
