@@ -43,6 +43,8 @@ class Channel:
     async def read(self, most: int = sys.maxsize) -> list[tuple[Header, bytes]]:
         """Wait for, and return, the messages that came, at ``most`` so many; never an empty list.
 
+        All else that waits in the loop has its turn before more of what is here already is returned.
+
         Raises:
             SessionClosed: the other end closed.
             Malformed: a header that cannot be.
@@ -52,6 +54,8 @@ class Channel:
             self._put_back.clear()
             return whole
         data = self._waiting
+        if len(data) >= 8:
+            await asyncio.sleep(0)
         while True:
             whole, used = _split(data, most)
             self._waiting = data[used:]

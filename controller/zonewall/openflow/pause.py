@@ -10,6 +10,9 @@ from zonewall.openflow.parse import Header
 TURN_S = 0.005
 """So long messages of one bridge are taken before all else that waits in the loop has its turn."""
 
+AT_A_TIME = 1024
+"""So many messages of one bridge are taken apart at a time: one read may bring 48,000 of the smallest."""
+
 Room = Callable[[int], Awaitable[object] | None]
 """(datapath id) -> what to wait for before more of the bridge is read, None for nothing."""
 

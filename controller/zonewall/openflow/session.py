@@ -19,7 +19,7 @@ from zonewall.openflow.events import Event, Fenced, FlowCount, FlowsChanged, Por
 from zonewall.openflow.fingerprint import Fingerprint, Fingerprinter
 from zonewall.openflow.messages import Multipart
 from zonewall.openflow.parse import Header
-from zonewall.openflow.pause import Pause, Room, take_in_turns
+from zonewall.openflow.pause import AT_A_TIME, Pause, Room, take_in_turns
 from zonewall.openflow.silence import watch_silence
 from zonewall.openflow.waiting import Allowance, Limits, Waiter
 from zonewall.pipeline.model import MeterEntry
@@ -73,7 +73,8 @@ class Session:
         try:
             await self._pause.wait()
             while self._closed is None:
-                await take_in_turns(await self.channel.read(), self._take, lambda: self._closed is not None)
+                came = await self.channel.read(AT_A_TIME)
+                await take_in_turns(came, self._take, lambda: self._closed is not None)
                 await self._pause.wait()
                 self._last_heard = clock()
         except (SessionClosed, Malformed) as error:
