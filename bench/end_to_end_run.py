@@ -22,7 +22,7 @@ import yaml
 
 from bench.bare_client import BareClient
 from bench.fleets import one_host
-from bench.ovn_measure import EDITED, FLOWS, LOADED, MEMBER, MEMORY, PLUGGED, RESTARTED, Size
+from bench.ovn_measure import CLAIMED, EDITED, FLOWS, LOADED, MEMBER, MEMORY, PLUGGED, RESTARTED, Size
 from bench.programming import FREED_S, some_flows
 from support.dummy import DummySwitch, running_dummy_switch
 from support.ovsdb_host import free_port
@@ -125,7 +125,7 @@ class Run:
         self._directory.mkdir()
         self._openflow, self._ovsdb = free_port(), free_port()
         self._called_bridge, self._called_database = free_port(), free_port()
-        self._configuration, _ = one_host(size.endpoints + PLUGS * runs, rules=size.rules)
+        self._configuration, _ = one_host(size.endpoints + (PLUGS + 1) * runs, rules=size.rules)
         self._ends = [_endpoint(one) for one in self._configuration.inventory.endpoints.values()]
         self._rules = [_rule(one) for one in next(iter(self._configuration.tenants.values())).tiers[0].rules]
 
@@ -210,6 +210,8 @@ class Run:
         for number in range(PLUGS * self._runs):
             self._plugged(switch, one, self._size.endpoints + number, found)
         for number in range(self._runs):
+            self._claimed(switch, one, self._size.endpoints + PLUGS * self._runs + number, found)
+        for number in range(self._runs):
             self._rules[number]["services"] = [f"tcp/{7 + number}"]
             self._timed(one, EDITED, self._rules_written(), found)
             self._ends[number]["labels"] = {"zone": f"zone{(number + 1) % 20}"}
@@ -247,6 +249,17 @@ class Run:
         found.setdefault("a port plugged, database's word to confirmed", []).append(
             (confirmed_at - word) * 1e3
         )
+
+    def _claimed(
+        self, switch: DummySwitch, one: _Running, number: int, found: dict[str, list[float]]
+    ) -> None:
+        """Tell whose a port is that is there before, as some hypervisors do; do not wait for the switch."""
+        name = str(self._ends[number]["name"])
+        switch.vsctl("add-port", BRIDGE, name, "--", "set", "interface", name, "type=dummy")
+        one.rest(lambda: not one.keeper.is_pending)
+        words = ("--no-wait", "set", "interface", name, f"external_ids:iface-id={name}")
+        begin = time.monotonic()
+        found.setdefault(CLAIMED, []).append(one.changed(begin, lambda: switch.vsctl(*words)))
 
     def _listen(self, switch: DummySwitch) -> None:
         """Have bridge and database listen and be called: neither has a pause of its own to wait for.

@@ -19,6 +19,7 @@ from zonewall.policy.model import Rule
 LOADED = "connected to all in force"
 EDITED = "a rule changed"
 PLUGGED = "a port plugged, ovs-vsctl included"
+CLAIMED = "a port that is there told whose it is, ovs-vsctl included"
 MEMBER = "a zone's member changed"
 RESTARTED = "restarted to settled"
 MEMORY = "resident memory"
@@ -94,7 +95,7 @@ class _Workload:
 
     def __init__(self, host: OvnHost, size: Size, runs: int) -> None:
         self._host, self._runs = host, runs
-        configuration, _ = one_host(size.endpoints + runs, rules=size.rules)
+        configuration, _ = one_host(size.endpoints + 2 * runs, rules=size.rules)
         (tenant,) = configuration.tenants.values()
         self._rules = tenant.tiers[0].rules
         ends = tuple(configuration.inventory.endpoints.values())
@@ -116,7 +117,10 @@ class _Workload:
             member = host.nbctl("get", "logical_switch_port", self._ends[number].name, "_uuid")
             group = f"zone{(number + 1) % 20}"
             yield MEMBER, self._took("--wait=hv", "add", "port_group", group, "ports", member)
-            yield PLUGGED, self._plugged(self._late[number])
+            yield PLUGGED, self._installed(self._late[number], *_plug(self._late[number]))
+            other = self._late[self._runs + number]
+            host.vsctl("add-port", BRIDGE, other.name)
+            yield CLAIMED, self._installed(other, "--no-wait", *_claim(other))
         yield RESTARTED, self._restarted()
 
     def _load(self) -> list[str]:
@@ -132,14 +136,14 @@ class _Workload:
         calls += [_acl(place, rule) for place, rule in enumerate(self._rules)]
         return _joined(calls)
 
-    def _plugged(self, one: EndpointDeclaration) -> float:
-        """Return the time from plugging a port until OVN says that its flows are installed."""
+    def _installed(self, one: EndpointDeclaration, *command: str) -> float:
+        """Return the time from a command of ovs-vsctl(8) until OVN says that a port's flows are installed."""
         host = self._host
         words = ("wait-until", "interface", one.name, "external_ids:ovn-installed=true")
         with host.vsctl_running(*words) as waiting:
             time.sleep(SETTLE_S)
             begin = time.perf_counter()
-            host.vsctl(*_plug(one))
+            host.vsctl(*command)
             host.output(waiting)
             return (time.perf_counter() - begin) * 1e3
 
@@ -164,8 +168,11 @@ class _Workload:
 
 def _plug(one: EndpointDeclaration) -> list[str]:
     # Without type=dummy, which this switch does not need: OVN works out everything anew for such types.
-    words = ["add-port", BRIDGE, one.name, "--", "set", "interface", one.name]
-    return [*words, f"external_ids:iface-id={one.name}"]
+    return ["add-port", BRIDGE, one.name, "--", *_claim(one)]
+
+
+def _claim(one: EndpointDeclaration) -> list[str]:
+    return ["set", "interface", one.name, f"external_ids:iface-id={one.name}"]
 
 
 def _joined(calls: list[list[str]]) -> list[str]:
