@@ -130,6 +130,7 @@ class Stream(threading.Thread):
         self._stopping = threading.Event()
         self._arrivals: list[float] = []
         self._broken = ""
+        self._gap: Gap | None = None
 
     def run(self) -> None:
         """Ask and wait for the answer until stopped."""
@@ -166,7 +167,12 @@ class Stream(threading.Thread):
         return True
 
     def stop(self) -> Gap:
-        """End, and say how it went."""
+        """End, and say how it went; safe to call twice."""
+        if self._gap is None:
+            self._gap = self._ended()
+        return self._gap
+
+    def _ended(self) -> Gap:
         self._stopping.set()
         self.join(LAST_ANSWER_S)
         broken = self._broken or ("no answer came to the last question" if self.is_alive() else "")

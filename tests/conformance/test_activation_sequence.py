@@ -19,10 +19,11 @@ from topologies.frames import Capture, gratuitous_arp, rarp, unsolicited_adverti
 from topologies.lab import Lab, Machine
 
 from conformance.case import directory
+from support.asked import is_in_force
 from support.packets import build
 from support.raw_probes import ip_packet, send
 from support.service_frames import eventually
-from support.site import Site, is_in_force
+from support.site import Site
 
 pytestmark = pytest.mark.net
 MACHINES = {

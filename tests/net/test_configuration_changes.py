@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from topologies.probes import EchoServer, Stream, probe_tcp
+from topologies.probes import probe_tcp
 
 from support.demo_site import SharedSite, acme, blue
+from support.live_stream import is_cut, live
 from support.raw_probes import Knock, arrived, outcome
 
 pytestmark = pytest.mark.net
@@ -108,41 +109,24 @@ def test_a_document_that_is_saved_unchanged_sends_nothing(site: SharedSite) -> N
 
 
 def test_a_change_elsewhere_in_the_policy_disturbs_no_connection(site: SharedSite) -> None:
-    server = EchoServer(site.machines["acme-web2"], (8000,))
-    server.start()
-    stream = Stream(site.machines["acme-batch1"], "10.0.0.2", 8000)
-    stream.start()
-    for _ in range(3):
-        site.change(acme=acme(OPEN))
-        site.change(acme=acme())
-        assert stream.goes_on()
-    gap = stream.stop()
-    server.stop()
+    with live(site, "acme-batch1", "acme-web2", 8000) as stream:
+        for _ in range(3):
+            site.change(acme=acme(OPEN))
+            site.change(acme=acme())
+            assert stream.goes_on()
+        gap = stream.stop()
     assert gap.broken == ""
     assert gap.lost == 0
 
 
 def test_a_rule_that_goes_takes_its_connections_along(site: SharedSite) -> None:
     site.change(acme=acme(OPEN))
-    server = EchoServer(site.machines["acme-db1"], (7000,))
-    server.start()
-    stream = Stream(site.machines["acme-web1"], "10.0.0.3", 7000)
-    stream.start()
-    site.change(acme=acme())
-    time.sleep(1.0)
-    last = stream.last()
-    time.sleep(1.0)  # TCP repeats within this time
-    silent = stream.last() == last
-    site.change(acme=acme(OPEN))  # and it comes back to life where it is allowed again
-    deadline = time.monotonic() + 10
-    while stream.last() == last and time.monotonic() < deadline:
-        time.sleep(0.05)
-    alive = stream.last() > last
-    gap = stream.stop()
-    server.stop()
-    assert silent
-    assert alive
-    assert gap.broken == ""
+    with live(site, "acme-web1", "acme-db1", 7000) as stream:
+        site.change(acme=acme())
+        assert is_cut(stream)
+        site.change(acme=acme(OPEN))  # and it comes back to life where it is allowed again
+        assert stream.goes_on()
+    assert stream.stop().broken == ""
 
 
 # zonewall status

@@ -11,12 +11,11 @@ from topologies.frames import gratuitous_arp, rarp, unsolicited_advertisement
 from topologies.lab import Capture, Host, Machine
 from topologies.probes import EchoServer, Stream, probe_tcp
 
-from support.demo_site import SharedSite, inventory
+from support.demo_site import OTHER, SharedSite, inventory
 from support.raw_probes import Knock, address_of, arrived, captures, mark, send
 from support.site import flows_of
 
 pytestmark = pytest.mark.net
-OTHER = {"hv1": "hv2", "hv2": "hv1"}
 
 
 @pytest.fixture
@@ -35,21 +34,15 @@ def web(site: SharedSite) -> Iterator[Machine]:
             machine.unplug(host)
     if machine.at is not home:
         machine.migrate(
-            home, copy_s=0, ready=lambda: until(site, {"hv1": "pending", "hv2": "active"}), linger_s=0.2
+            home, copy_s=0, ready=lambda: site.until({"hv1": "pending", "hv2": "active"}), linger_s=0.2
         )
-    until(site, {"hv1": "active"})
-
-
-def until(site: SharedSite, places: dict[str, str], endpoint: str = "acme/web1") -> None:
-    """Wait until an endpoint has these places, by host."""
-    wanted = {f"{host}/br-int": state for host, state in places.items()}
-    site.wait_for(lambda _: site.places(endpoint) == wanted and site.is_settled(site.status()))
+    site.until({"hv1": "active"})
 
 
 def wait_at(site: SharedSite, machine: Machine, host: Host) -> int:
     """Plug a machine's second port in and wait until its policy is there."""
     ofport = machine.plug(host)
-    until(site, {OTHER[host.short_name]: "active", host.short_name: "pending"})
+    site.until({OTHER[host.short_name]: "active", host.short_name: "pending"})
     return ofport
 
 
@@ -88,7 +81,7 @@ def test_a_port_whose_ids_do_not_fit_is_quarantined_until_they_do(
     finally:
         right = lone.mac if key == "attached-mac" else "acme-db2"
         host.vsctl("set", "interface", "acme-db2", f'external_ids:{key}="{right}"')
-    until(site, {"hv1": "active"}, "acme/db2")
+    site.until({"hv1": "active"}, "acme/db2")
     assert arrived(knock.source, lone, [knock.frame()]) == [True]
     site.change(inventory=inventory(site))
 
@@ -142,15 +135,15 @@ def test_the_first_packet_after_a_move_meets_the_policy_and_the_allowed_ones_pas
     assert fine
     assert not set(refused) & set(there)
     web.unplug(site.hosts["hv1"])
-    until(site, {"hv2": "active"})
+    site.until({"hv2": "active"})
 
 
 def test_the_old_hosts_flows_go_and_the_paths_move(site: SharedSite, web: Machine, batch: Machine) -> None:
     hv1, hv2 = site.hosts.values()
     old = hv1.ofport("acme-web1")
     local = len(flows_of(hv1, f"dl_dst={web.mac}"))
-    web.migrate(hv2, copy_s=0, ready=lambda: until(site, {"hv1": "active", "hv2": "pending"}), linger_s=0.2)
-    until(site, {"hv2": "active"})
+    web.migrate(hv2, copy_s=0, ready=lambda: site.until({"hv1": "active", "hv2": "pending"}), linger_s=0.2)
+    site.until({"hv2": "active"})
     assert flows_of(hv1, f"in_port={old}") == []
     assert not any(f"output:{old}" in line.split(" actions=")[1].split(",") for line in hv1.dump_flows())
     assert local
@@ -175,9 +168,9 @@ def test_a_connection_survives_a_move_there_and_back(
         stream.start()
         for host in (site.hosts["hv2"], site.hosts["hv1"]):
             here = {"active": OTHER[host.short_name], "pending": host.short_name}
-            ready = lambda here=here: until(site, {name: state for state, name in here.items()})  # noqa: E731
+            ready = lambda here=here: site.until({name: state for state, name in here.items()})  # noqa: E731
             web.migrate(host, copy_s=0, ready=ready, linger_s=0.3)
-            until(site, {host.short_name: "active"})
+            site.until({host.short_name: "active"})
             assert stream.goes_on(), "the machine is heard and reached at its new place"
         gap = stream.stop()
     print(f"IPv{family}: {gap.round_trips} round trips, longest pause {gap.longest_ms:.0f} ms")
@@ -188,7 +181,7 @@ def test_a_move_that_is_called_off_leaves_the_machine_where_it_was(site: SharedS
     hv2 = site.hosts["hv2"]
     ofport = wait_at(site, web, hv2)
     web.unplug(hv2)
-    until(site, {"hv1": "active"})
+    site.until({"hv1": "active"})
     assert flows_of(hv2, f"in_port={ofport}") == []
     peer = site.machines["acme-web2"]
     assert arrived(peer, web, [Knock(peer, web, "tcp", 80).frame()]) == [True]
@@ -223,4 +216,4 @@ def test_forged_announcements_decide_nothing_between_two_ports(
     web.announce(hv2, "rarp", (0.0,))
     site.wait_for(lambda _: site.places("acme/web1")["hv2/br-int"] == "active")
     web.unplug(site.hosts["hv1"])
-    until(site, {"hv2": "active"})
+    site.until({"hv2": "active"})

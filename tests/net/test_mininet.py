@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from topologies.frames import Capture
 
+from support.asked import is_in_force
 from support.documents import ROOT, blocks, commands
 from support.private_lab import Mininet, PrivateLab, private_lab
-from support.site import is_in_force
 
 pytestmark = pytest.mark.net
 

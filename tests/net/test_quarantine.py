@@ -5,56 +5,25 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from topologies.frames import rarp
-from topologies.probes import EchoServer, Stream, probe_ping, probe_tcp
+from topologies.probes import EchoServer, probe_ping, probe_tcp
 
 from support.cut_records import wait_for_cuts
 from support.demo_site import SharedSite, acme, inventory
+from support.live_stream import is_cut, live
 from support.raw_probes import Knock, captures, mark, send
 
 pytestmark = pytest.mark.net
-DEAD_S = 10.0
 PROVIDER = {"kind": "provider", "remediation": "acme/fix"}
-
-
-@contextmanager
-def live(site: SharedSite, client: str, server: str, port: int) -> Iterator[Stream]:
-    """A connection with a round trip every few milliseconds."""
-    answering = EchoServer(site.machines[server], (port,))
-    answering.start()
-    stream = Stream(site.machines[client], site.machines[server].ips[0], port)
-    stream.start()
-    try:
-        yield stream
-    finally:
-        stream.stop()
-        answering.stop()
-
-
-def is_cut(stream: Stream) -> bool:
-    """Say whether the connection dies, and stays so for longer than TCP waits to repeat."""
-    deadline = time.monotonic() + DEAD_S
-    while time.monotonic() - stream.last() < 0.4:
-        if time.monotonic() > deadline + 0.4:
-            return False
-        time.sleep(0.01)
-    return not stream.goes_on(0.5)
 
 
 def state_of(site: SharedSite, endpoint: str, host: str) -> str:
     known = [one for one in site.status()["endpoints"] if one["endpoint"] == endpoint]
     states = {place["bridge"]: place["state"] for one in known for place in one["places"]}
     return str(states.get(f"{host}/br-int", "absent"))
-
-
-def journal(site: SharedSite, *words: str) -> list[dict[str, Any]]:
-    done = site.command("journal", "--state", str(site.state), "--output", "json", *words)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture
@@ -107,7 +76,7 @@ def test_by_hand_live_connections_are_cut_only_remediation_is_reached_and_releas
         assert local.goes_on()
         assert far.goes_on()
     kinds = [
-        (one["kind"], one["cause"].split()[0]) for one in journal(site, "--vm", "acme/web1", "--last", "8")
+        (one["kind"], one["cause"].split()[0]) for one in site.journal("--vm", "acme/web1", "--last", "8")
     ]
     assert ("quarantined", "root") in kinds
     assert ("released", "root") in kinds
@@ -196,7 +165,7 @@ def test_a_first_boot_speaks_to_nobody_until_it_is_described(site: SharedSite) -
     peer = site.machines["acme-web2"]
     port = "hv1/br-int/new1"
     site.wait_for(lambda status: any(one["port"] == port for one in status["unknown_ports"]))
-    assert [one["host"] for one in journal(site, "--kind", "unknown-port", "--last", "1")] == ["hv1"]
+    assert [one["host"] for one in site.journal("--kind", "unknown-port", "--last", "1")] == ["hv1"]
     knock = Knock(new, peer, "udp", 5000)
     with captures(peer) as caught:
         send(new, [rarp(new.mac), knock.frame()])

@@ -12,8 +12,9 @@ import yaml
 from topologies.lab import Lab
 from topologies.probes import EchoServer, probe_tcp
 
+from support.asked import is_in_force
 from support.demo_site import blue
-from support.site import PATIENCE_S, ZONEWALL, Site, certificates, is_in_force
+from support.site import PATIENCE_S, ZONEWALL, Site, certificates
 
 pytestmark = pytest.mark.net
 HOSTS = ("hv1", "hv2", "hv3", "hv4")

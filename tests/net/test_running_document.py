@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from topologies.lab import Host, Lab
 
+from support.asked import is_in_force
 from support.demo_site import blue
-from support.site import ZONEWALL, Site, is_in_force
+from support.site import ZONEWALL, Site
 
 pytestmark = pytest.mark.net
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ import pytest
 from support.dummy import DummySwitch
 from support.ovsdb_host import free_port
 from support.site import certificates
-from support.whole_controller import WholeController, one_bridge, whole_controller
+from support.whole_controller import WholeController, is_settled, one_bridge, whole_controller
 from zonewall.openflow import caller as caller_module
 from zonewall.openflow.caller import FIRST_PAUSE_S, LONGEST_PAUSE_S, Caller, CallerOptions
 from zonewall.openflow.door import Admission
@@ -46,10 +46,6 @@ def show(switch: DummySwitch, keys: Path, name: str = "hv1") -> None:
     """Have the switch show the certificate of a host, and trust the controllers' authority."""
     pair = (f"{keys}/{name}-privkey.pem", f"{keys}/{name}-cert.pem")
     switch.vsctl("set-ssl", *pair, f"{keys}/pki/controllerca/cacert.pem")
-
-
-def is_settled(row: dict[str, Any]) -> bool:
-    return row["state"] == "in-force" and not row["pending"]
 
 
 def refusal(whole: WholeController) -> str:

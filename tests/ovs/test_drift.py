@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,7 +11,7 @@ from support.compiled import FIRST, CompiledFleet
 from support.configurations import configure, endpoint, rule, tenant, tier
 from support.dummy import DummySwitch
 from support.kept_bridge import KeptBridge, kept
-from support.whole_controller import one_bridge, whole_controller
+from support.whole_controller import is_settled, one_bridge, whole_controller
 from zonewall.intent.fleet import Fleet, index_fleet
 from zonewall.openflow.events import BridgeDown, BridgeUp
 from zonewall.pipeline.cookie import Category, cookie
@@ -131,10 +130,6 @@ def test_what_was_done_by_hand_without_a_controller_is_counted_by_the_next_that_
         dummy_switch.vsctl("set-controller", "br-int", remote)
         row = whole.until(is_settled)
         assert (row["drift_repaired"], row["changes_applied"]) == (0, 0)
-
-
-def is_settled(row: dict[str, Any]) -> bool:
-    return row["state"] == "in-force" and not row["pending"]
 
 
 def test_a_bridge_that_lost_its_tables_is_found_on_reconnect(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.dummy import DummySwitch, running_dummy_switch
+from support.hostile_switch import message
 from support.openflow_bridge import ListenerUnderTest, connected
 from zonewall.flows.diff import diff_state
 from zonewall.flows.encoded import BridgeState
@@ -31,10 +32,6 @@ PART = 4
 """An echo may take so little of the load's own time: what is done in one go takes half of that or more."""
 HELLO, ECHO_REQUEST, ECHO_REPLY, FEATURES, PORTS = 0, 2, 3, 5, 13
 EMPTY = BridgeState({}, {}, {})
-
-
-def message(kind: int, xid: int, body: bytes = b"") -> bytes:
-    return struct.pack("!BBHI", 6, kind, 8 + len(body), xid) + body
 
 
 class Asking:

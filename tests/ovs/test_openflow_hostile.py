@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from support.dummy import DummySwitch
+from support.hostile_switch import message
 from support.openflow_bridge import ListenerUnderTest, connected, listening
 from support.whole_controller import one_bridge, whole_controller
 from zonewall.openflow.errors import SessionClosed
@@ -29,10 +30,6 @@ PACKET = struct.pack("!II", 0x2320, 30) + struct.pack("!HH4s", 7, 5, b"\x01") + 
 
 async def read_counts(session: Session) -> object:
     return await session.read_counts((flow_desc_body(0, 0),))
-
-
-def message(kind: int, xid: int, body: bytes = b"") -> bytes:
-    return struct.pack("!BBHI", 6, kind, 8 + len(body), xid) + body
 
 
 class Liar(threading.Thread):

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from support.asked import Status
 from support.dummy import running_dummy_switch
-from support.running_controller import Status, running_controller
+from support.running_controller import running_controller
 
 pytestmark = pytest.mark.ovs
 HOST = {"bridges": {"br-int": {"attachment": "fabric", "datapath-id": f"{0xA1:016x}"}}}

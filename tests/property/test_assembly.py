@@ -11,19 +11,17 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from support.compiled import FIRST, SECOND, CompiledFleet
+from support.compiled import FIRST, SECOND, CompiledFleet, from_nothing
 from support.configurations import configure, endpoint, rule, tenant, tier, zone
 from support.generated import carried_worlds
 from zonewall.flows import line_pieces, shared_pieces
 from zonewall.flows.assembly import Assembler
 from zonewall.flows.diff import diff, diff_state, with_meters
 from zonewall.flows.encoded import BridgeState
-from zonewall.flows.wire import encode_program
 from zonewall.intent.fleet import Fleet, index_fleet, prepare
 from zonewall.intent.judgement import rule_records
 from zonewall.intent.passing import Passing
 from zonewall.intent.semantics import Probe
-from zonewall.pipeline.compile import compile_bridge
 from zonewall.pipeline.stages.classify import OWN_METERS
 from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.learnt import AddressBook, laid_over
@@ -44,10 +42,6 @@ BRIDGES = (FIRST, SECOND)
 Bound = tuple[Binding, ...]
 World = tuple[Configuration, list[Probe]]
 Event = tuple[EndpointKey, Bound]
-
-
-def from_nothing(fleet: Fleet, key: BridgeKey) -> BridgeState:
-    return encode_program(compile_bridge(fleet, key))
 
 
 def assert_same(assembled: BridgeState, compiled: BridgeState) -> None:

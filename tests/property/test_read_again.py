@@ -10,15 +10,13 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from support.compiled import from_nothing
 from zonewall.flows.assembly import Assembler
 from zonewall.flows.diff import diff_state
-from zonewall.flows.encoded import BridgeState
 from zonewall.flows.leaving import retired
-from zonewall.flows.wire import encode_program
-from zonewall.intent.fleet import Fleet, index_fleet, prepare
+from zonewall.intent.fleet import index_fleet, prepare
 from zonewall.intent.numbering import Numbering
 from zonewall.intent.passing import NOTHING_PASSES, Passing, outliving_after
-from zonewall.pipeline.compile import compile_bridge
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.carried import carried_over
@@ -121,10 +119,6 @@ def plugged(configuration: Configuration) -> FleetState:
     for key in KEYS:
         fleet, _ = fleet.confirm(key, fleet.placement(), 0.1)
     return fleet
-
-
-def from_nothing(fleet: Fleet, key: BridgeKey) -> BridgeState:
-    return encode_program(compile_bridge(fleet, key))
 
 
 @MANY

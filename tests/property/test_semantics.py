@@ -6,19 +6,13 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 
-from support.configurations import rule, tier
+from support.configurations import judge, rule, tier
 from support.generated_configurations import worlds
-from zonewall.intent.semantics import Probe, Verdict, verdict
+from zonewall.intent.semantics import Probe
 from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.model import Action, Configuration, Provider
 
 World = tuple[Configuration, list[Probe]]
-
-
-def judge(configuration: Configuration, asked: Probe) -> Verdict:
-    answer = verdict(configuration, asked)
-    assert isinstance(answer, Verdict), answer
-    return answer
 
 
 def owners(configuration: Configuration, asked: Probe) -> set[str]:

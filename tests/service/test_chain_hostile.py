@@ -9,7 +9,8 @@ import pytest
 from topologies.probes import EchoServer
 
 from support.chain_site import PLAIN, Talks, arrived, send_from, through, udp_echo, wait_until_away
-from support.service_frames import ACK, SYN, address, eventually, gather, listening, send, tcp, udp
+from support.raw_probes import address_of
+from support.service_frames import ACK, SYN, eventually, gather, listening, send, tcp, udp
 from support.service_site import ServiceSite
 
 pytestmark = pytest.mark.net
@@ -54,7 +55,7 @@ def test_in_a_connection_that_passes_it_it_cannot_speak_as_a_third(
     site = talking
     site.policy(through(function, services=f"udp/{ECHO}"))
     a1, a2, b1 = (site.machines[name] for name in ("a1", "a2", "b1"))
-    talks = Talks(a1, address(b1, 4), ECHO, 1, PORT)
+    talks = Talks(a1, address_of(b1, 4), ECHO, 1, PORT)
     try:
         eventually(lambda: min(talks.answered().values()) > 0)
         third = [
@@ -87,7 +88,7 @@ def test_a_machine_on_the_firewalls_vlans_cannot_begin_anything_nor_speak_as_any
     site.outsides["lan"].vsctl("set", "port", "intruder", f"tag={vlan}")
     a1, a2, b1 = (site.machines[name] for name in ("a1", "a2", "b1"))
     stranger = site.strangers["stranger"]
-    talks = Talks(a1, address(b1, 4), ECHO, 1, PORT + 1)
+    talks = Talks(a1, address_of(b1, 4), ECHO, 1, PORT + 1)
     try:
         eventually(lambda: min(talks.answered().values()) > 0)
         forged = [
@@ -112,8 +113,8 @@ def test_what_comes_from_or_goes_to_the_outside_passes_the_firewall_on_the_same_
     machines = {**site.machines, **site.strangers}
     one, other = machines[source], machines[target]
     with udp_echo(other, ECHO), listening(site.appliances["fw"]) as (leg,):
-        talks = Talks(one, address(other, 4), ECHO, 1, PORT + 3)
-        seen = gather(leg, lambda frame: frame[26:30] == bytes(map(int, address(one, 4).split("."))), 5)
+        talks = Talks(one, address_of(other, 4), ECHO, 1, PORT + 3)
+        seen = gather(leg, lambda frame: frame[26:30] == bytes(map(int, address_of(one, 4).split("."))), 5)
         assert set(talks.stop().values()) == {0}
     assert len(seen) >= 5
 

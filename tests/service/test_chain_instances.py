@@ -10,6 +10,7 @@ import pytest
 from topologies.lab import Capture
 from topologies.probes import EchoServer, probe_tcp
 
+from support.asked import Status
 from support.chain_site import (
     POOL,
     Talks,
@@ -21,8 +22,9 @@ from support.chain_site import (
     udp_echo,
     wait_until_away,
 )
-from support.service_frames import address, eventually, gather, listening
-from support.service_site import ServiceSite, Status
+from support.raw_probes import address_of
+from support.service_frames import eventually, gather, listening
+from support.service_site import ServiceSite
 
 pytestmark = pytest.mark.net
 MEMBERS = tuple(f"pool/{name}" for name in POOL)
@@ -78,7 +80,7 @@ def all_legs(
 @pytest.mark.parametrize("peer", ["a2", "b1"])
 def test_connections_are_shared_and_each_passes_one_appliance_both_ways(pool: ServiceSite, peer: str) -> None:
     pool.policy(through("pool", services=f"udp/{ECHO}"))
-    talks = Talks(pool.machines["a1"], address(pool.machines[peer], 4), ECHO, FLOWS, 41000)
+    talks = Talks(pool.machines["a1"], address_of(pool.machines[peer], 4), ECHO, FLOWS, 41000)
     found = places(pool, talks.ports, ECHO)
     assert set(talks.stop().values()) == {0}
     assert {len(one) for one in found.values()} == {1}
@@ -90,7 +92,7 @@ def test_a_tcp_connection_passes_one_appliance_whole(pool: ServiceSite) -> None:
     pool.policy(through("pool"))
     with all_legs(pool) as legs:
         for _ in range(12):
-            assert probe_tcp(pool.machines["a1"], address(pool.machines["b1"], 4), 80) == "allow"
+            assert probe_tcp(pool.machines["a1"], address_of(pool.machines["b1"], 4), 80) == "allow"
         seen = [ports_seen(captures, 80, 6) for captures in legs]
     assert all(there == back for there, back in seen)
     every = [port for there, _ in seen for port in there]
@@ -101,7 +103,7 @@ def test_a_tcp_connection_passes_one_appliance_whole(pool: ServiceSite) -> None:
 def test_while_appliances_go_and_come_only_the_connections_of_a_dead_one_move(pool: ServiceSite) -> None:
     pool.policy(through("pool", services=f"udp/{ECHO}"))
     dead = "pool/two"
-    talks = Talks(pool.machines["a1"], address(pool.machines["b1"], 4), ECHO, FLOWS, 42000)
+    talks = Talks(pool.machines["a1"], address_of(pool.machines["b1"], 4), ECHO, FLOWS, 42000)
     before = places(pool, talks.ports, ECHO)
     pool.appliances[dead].set_alive(alive=False)
     try:
@@ -122,7 +124,7 @@ def test_while_appliances_go_and_come_only_the_connections_of_a_dead_one_move(po
     assert {port: lost[port] for port in stayed} == dict.fromkeys(stayed, 0)
     assert all(len(during[port]) == 1 for port in moved)
     assert after == during, "the one that is back takes nobody's connections away"
-    fresh = Talks(pool.machines["a1"], address(pool.machines["b1"], 4), ECHO, FLOWS, 43000)
+    fresh = Talks(pool.machines["a1"], address_of(pool.machines["b1"], 4), ECHO, FLOWS, 43000)
     assert any(dead in one for one in places(pool, fresh.ports, ECHO).values()), "it takes new ones"
     assert set(fresh.stop().values()) == {0}
 
@@ -133,8 +135,8 @@ def test_when_an_end_moves_to_another_host_its_connections_stay_on_their_applian
     pool.policy(through("pool", services=f"udp/{ECHO}"))
     a1, b1, b2 = (pool.machines[name] for name in ("a1", "b1", "b2"))
     with udp_echo(b2, ECHO):
-        of_client = Talks(b2, address(b1, 4), ECHO, 6, 47100)
-        of_server = Talks(a1, address(b2, 4), ECHO, 6, 47200)
+        of_client = Talks(b2, address_of(b1, 4), ECHO, 6, 47100)
+        of_server = Talks(a1, address_of(b2, 4), ECHO, 6, 47200)
         ports = [*of_client.ports, *of_server.ports]
         before = places(pool, ports, ECHO)
         for host in ("hv1", "hv2"):
@@ -169,7 +171,7 @@ def test_an_appliance_that_lets_nothing_through_is_found_out_though_it_repeats_p
         status = wait_until_away(pool, "pool/one")
         reasons = {one["appliance"]: one["reason"] for one in status["appliances"]}
         assert reasons["pool/one"] == "no answer to probes"
-        talks = Talks(pool.machines["a1"], address(pool.machines["b1"], 4), ECHO, FLOWS, 44000)
+        talks = Talks(pool.machines["a1"], address_of(pool.machines["b1"], 4), ECHO, FLOWS, 44000)
         found = places(pool, talks.ports, ECHO)
         assert set(talks.stop().values()) == {0}
         assert not any("pool/one" in one for one in found.values())
@@ -188,12 +190,12 @@ def test_who_passed_by_a_dead_appliance_goes_on_so_when_it_is_back_and_loses_not
     dpi.set_alive(alive=False)
     try:
         wait_until_away(pool, "dpi")
-        talks = Talks(pool.machines["a1"], address(b1, 4), ECHO, 3, 45000)
+        talks = Talks(pool.machines["a1"], address_of(b1, 4), ECHO, 3, 45000)
         eventually(lambda: min(talks.answered().values()) > 0)
     finally:
         dpi.set_alive(alive=True)
     wait_until_away(pool)
-    fresh = Talks(pool.machines["a1"], address(b1, 4), ECHO, 3, 46000)
+    fresh = Talks(pool.machines["a1"], address_of(b1, 4), ECHO, 3, 46000)
     with both_legs(dpi) as legs:
         eventually(lambda: ports_seen(legs, ECHO, UDP) == (set(fresh.ports), set(fresh.ports)))
         there, back = ports_seen(legs, ECHO, UDP)

@@ -8,7 +8,7 @@ import pytest
 from topologies.lab import Lab
 
 from support.chain_site import FILTER, Talks, both_legs, passed, through, udp_echo
-from support.service_frames import address
+from support.raw_probes import address_of
 from support.service_site import ServiceSite
 
 pytestmark = pytest.mark.net
@@ -42,7 +42,7 @@ def test_a_connection_between_hosts_passes_the_firewall_once_each_way(
     vlans.policy(through("fw", services=f"udp/{ECHO}"))
     client, server = vlans.machines[source], vlans.machines[target]
     with udp_echo(server, ECHO), both_legs(vlans.appliances["fw"]) as legs:
-        talks = Talks(client, address(server, 4), ECHO, 2, 48000)
+        talks = Talks(client, address_of(server, 4), ECHO, 2, 48000)
         vlans.wait_for(lambda _: min(talks.answered().values()) >= 20)
         assert set(talks.stop().values()) == {0}
         for leg in legs:

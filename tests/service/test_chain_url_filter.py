@@ -12,7 +12,8 @@ from topologies.probes import fetch, serve_files
 from topologies.url_filter import UrlFilter
 
 from support.chain_site import FUNCTIONS, arrived, through, wait_until_away
-from support.service_frames import SYN, address, gather, listening, send, tcp, transport
+from support.raw_probes import address_of
+from support.service_frames import SYN, gather, listening, send, tcp, transport
 from support.service_site import ServiceSite
 
 pytestmark = pytest.mark.net
@@ -61,8 +62,8 @@ def test_what_the_proxy_allows_arrives_and_what_it_refuses_is_answered_with_its_
     web: Web, client: str, server: str
 ) -> None:
     ends = web.machines[client], web.machines[server]
-    assert fetch(ends[0], f"{address(ends[1], 4)}/allowed") == ("200", "what the shop sells\n")
-    status, page = fetch(ends[0], f"{address(ends[1], 4)}/forbidden")
+    assert fetch(ends[0], f"{address_of(ends[1], 4)}/allowed") == ("200", "what the shop sells\n")
+    status, page = fetch(ends[0], f"{address_of(ends[1], 4)}/forbidden")
     assert status == "403"
     assert "ERR_ACCESS_DENIED" in page
     assert "squid" in page
@@ -74,7 +75,7 @@ def test_nothing_of_a_client_reaches_the_server_but_what_the_proxy_fetches_under
 ) -> None:
     a1, server = web.machines["a1"], web.machines["b2"]
     with listening(server) as (arriving,):
-        assert fetch(a1, f"{address(server, 4)}/allowed")[0] == "200"
+        assert fetch(a1, f"{address_of(server, 4)}/allowed")[0] == "200"
         send(a1, [tcp(a1, server, 80, SYN, sport=50900), tcp(a1, server, 80, 0x10, sport=50901, seq=9)])
         frames = gather(arriving, lambda frame: transport(frame)[0] == 6, 4)
     assert {frame[26:30] for frame in frames} == {bytes([10, 0, 0, 9])}
@@ -91,7 +92,7 @@ def test_with_the_proxy_away_there_is_no_way_around_it(web: Web) -> None:
     finally:
         web.url.set_alive(alive=True)
     wait_until_away(web.site)
-    assert fetch(a1, f"{address(server, 4)}/allowed")[0] == "200"
+    assert fetch(a1, f"{address_of(server, 4)}/allowed")[0] == "200"
 
 
 def test_the_proxys_leg_cannot_ask_the_server_in_a_clients_name(web: Web) -> None:

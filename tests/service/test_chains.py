@@ -9,7 +9,8 @@ import pytest
 from topologies.probes import EchoServer, Stream, probe_tcp
 
 from support.chain_site import PLAIN, passed, send_from, through, wait_until_away
-from support.service_frames import SYN, address, gather, listening, send, tcp, transport, udp
+from support.raw_probes import address_of
+from support.service_frames import SYN, gather, listening, send, tcp, transport, udp
 from support.service_site import ServiceSite
 
 pytestmark = pytest.mark.net
@@ -37,10 +38,10 @@ def test_a_connection_passes_the_appliance_both_ways_wherever_it_is(
     chains.policy(through(function), PLAIN)
     a1, other = chains.machines["a1"], chains.machines[peer]
     with listening(chains.appliances[function]) as (leg,):
-        assert probe_tcp(a1, address(other, family), 80) == "allow"
+        assert probe_tcp(a1, address_of(other, family), 80) == "allow"
         assert len(passed(leg)) >= 3
     with listening(chains.appliances[function]) as (leg,):
-        assert probe_tcp(a1, address(other, family), 81) == "allow"
+        assert probe_tcp(a1, address_of(other, family), 81) == "allow"
         # The end of the connection before may still come by.
         assert [frame for frame in passed(leg) if (81).to_bytes(2, "big") in transport(frame)[1][:4]] == []
 
@@ -54,11 +55,11 @@ def test_what_the_appliance_refuses_does_not_arrive_and_the_rest_does(
     appliance = chains.appliances[function]
     appliance.nft("add rule bridge filter pass ip saddr 10.0.0.1 tcp dport 80 counter drop")
     try:
-        assert probe_tcp(a1, address(b1, 4), 80, 0.6) == "drop"
-        assert probe_tcp(a2, address(b1, 4), 80) == "allow"
+        assert probe_tcp(a1, address_of(b1, 4), 80, 0.6) == "drop"
+        assert probe_tcp(a2, address_of(b1, 4), 80) == "allow"
     finally:
         appliance.nft("flush chain bridge filter pass")
-    assert probe_tcp(a1, address(b1, 4), 80) == "allow"
+    assert probe_tcp(a1, address_of(b1, 4), 80) == "allow"
 
 
 def test_several_appliances_stand_in_the_rules_order_and_reversed_on_the_way_back(
@@ -67,13 +68,13 @@ def test_several_appliances_stand_in_the_rules_order_and_reversed_on_the_way_bac
     chains.policy(through("waf", "dpi"), PLAIN)
     a1, b1 = chains.machines["a1"], chains.machines["b1"]
     with listening(chains.appliances["waf"], chains.appliances["dpi"]) as (waf, dpi):
-        assert probe_tcp(a1, address(b1, 4), 80) == "allow"
+        assert probe_tcp(a1, address_of(b1, 4), 80) == "allow"
         assert len(passed(waf)) >= 3
         assert len(passed(dpi)) >= 3
     chains.appliances["waf"].nft("add rule bridge filter pass tcp dport 80 drop")
     try:
         with listening(chains.appliances["dpi"]) as (dpi,):
-            assert probe_tcp(a1, address(b1, 4), 80, 0.6) == "drop"
+            assert probe_tcp(a1, address_of(b1, 4), 80, 0.6) == "drop"
             assert passed(dpi) == []
     finally:
         chains.appliances["waf"].nft("flush chain bridge filter pass")
@@ -88,7 +89,7 @@ def test_appliances_of_every_kind_stand_in_one_way_wherever_its_ends_are(
     chains.policy(through(*kinds), PLAIN)
     with listening(*(chains.appliances[name] for name in kinds)) as legs:
         one, other = chains.machines[source], chains.machines[peer]
-        assert probe_tcp(one, address(other, family), 80) == "allow"
+        assert probe_tcp(one, address_of(other, family), 80) == "allow"
         assert all(len(passed(leg)) >= 3 for leg in legs)
 
 
@@ -117,7 +118,7 @@ def test_what_is_too_long_for_one_frame_passes_appliances_of_every_kind_in_piece
             "2",
             "-s",
             "4000",
-            address(chains.machines[peer], family),
+            address_of(chains.machines[peer], family),
         )
         assert ", 0% packet loss" in answers
 
@@ -128,18 +129,18 @@ def test_a_dead_appliance_drops_or_is_bypassed_as_it_says_and_is_used_again_when
 ) -> None:
     chains.policy(through(function), PLAIN)
     a1, b1 = chains.machines["a1"], chains.machines["b1"]
-    live = Stream(a1, address(b1, 4), 81)
+    live = Stream(a1, address_of(b1, 4), 81)
     live.start()
     appliance = chains.appliances[function]
     appliance.set_alive(alive=False)
     try:
         wait_until_away(chains, function)
-        assert probe_tcp(a1, address(b1, 4), 80, 0.6) == verdict
+        assert probe_tcp(a1, address_of(b1, 4), 80, 0.6) == verdict
     finally:
         appliance.set_alive(alive=True)
     wait_until_away(chains)
     with listening(appliance) as (leg,):
-        assert probe_tcp(a1, address(b1, 4), 80) == "allow"
+        assert probe_tcp(a1, address_of(b1, 4), 80) == "allow"
         assert len(passed(leg)) >= 3
     assert not live.stop().broken
 

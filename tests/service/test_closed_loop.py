@@ -15,7 +15,8 @@ from topologies.lab import Capture
 from topologies.machine import CARD
 from topologies.probes import EchoServer
 
-from support.service_frames import address, eventually, gather, listening, send, transport, udp
+from support.raw_probes import address_of
+from support.service_frames import eventually, gather, listening, send, transport, udp
 from support.service_site import ServiceSite
 from support.stand_in_ids import StandIn, alert, write
 from zonewall.api.control import tell
@@ -111,18 +112,18 @@ def test_a_request_seen_on_the_mirrored_port_isolates_who_made_it(site: ServiceS
         while not ids.is_listening() and time.monotonic() < deadline:
             time.sleep(0.05)
         for family, machine in asking.items():
-            _request(machine, address(b1, family), "/etc/passwd")
+            _request(machine, address_of(b1, family), "/etc/passwd")
         status = site.wait_for(lambda status: len(status["events"]["standing"]) == 2)
         assert [one["endpoint"] for one in status["events"]["standing"]] == ["acme/a1", "acme/a2"]
         site.wait_for(
             lambda status: all("quarantined" in _states(status, f"acme/{name}") for name in ("a1", "a2"))
         )
         for machine in asking.values():
-            assert machine.ping(address(b1, 4), timeout_s=0.4) == 0
-        assert b2.ping(address(b1, 4), count=5) >= 1
+            assert machine.ping(address_of(b1, 4), timeout_s=0.4) == 0
+        assert b2.ping(address_of(b1, 4), count=5) >= 1
         site.wait_for(lambda status: not status["events"]["standing"] and site.is_settled(status))
         for family, machine in asking.items():
-            assert machine.ping(address(b1, family), count=5) >= 1
+            assert machine.ping(address_of(b1, family), count=5) >= 1
     finally:
         ids.stop()
         server.stop()
@@ -185,7 +186,7 @@ def test_no_more_machines_are_cut_off_in_an_hour_than_the_rule_allows(site: Serv
 
     def reached() -> list[bool]:
         machines = site.machines
-        return [machines[one].ping(address(machines[other], 4), count=3) > 0 for one, other in pairs]
+        return [machines[one].ping(address_of(machines[other], 4), count=3) > 0 for one, other in pairs]
 
     assert reached() == [True] * 4
     forge()

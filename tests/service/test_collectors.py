@@ -12,7 +12,8 @@ import pytest
 from topologies.lab import Capture, Host, Lab, Namespace
 
 from support.chain_site import Talks, both_legs, ports_seen, udp_echo
-from support.service_frames import address, eventually, gather, listening, send, transport, udp
+from support.raw_probes import address_of
+from support.service_frames import eventually, gather, listening, send, transport, udp
 from support.service_site import ServiceSite
 
 pytestmark = pytest.mark.net
@@ -79,7 +80,7 @@ def overlay() -> Iterator[ServiceSite]:
         site.start()
         # The first packet into a tunnel is spent on finding the far end.
         site.policy(ALLOW, mirrors=[watch(["far", *tunnels])])
-        site.machines["a1"].ping(address(site.machines["b1"], 4), count=3)
+        site.machines["a1"].ping(address_of(site.machines["b1"], 4), count=3)
         yield site
 
 
@@ -155,7 +156,7 @@ def test_over_geneve_connections_are_shared_among_appliances_and_pass_one_both_w
     pool.policy({**ALLOW, "through": ["pool"]})
     client, server = pool.machines[source], pool.machines[target]
     with udp_echo(server, 7), contextlib.ExitStack() as stack:
-        talks = Talks(client, address(server, 4), 7, 8, 43000)
+        talks = Talks(client, address_of(server, 4), 7, 8, 43000)
         legs = [stack.enter_context(both_legs(pool.appliances[f"pool/{name}"])) for name in ("one", "two")]
         seen: list[tuple[set[int], set[int]]] = []
 

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import pytest
 from topologies.lab import Capture, Machine
 
-from support.service_frames import SYN, address, gather, listening, send, tcp, transport, udp
+from support.raw_probes import address_of
+from support.service_frames import SYN, gather, listening, send, tcp, transport, udp
 from support.service_site import ServiceSite
 
 pytestmark = pytest.mark.net
@@ -132,7 +133,7 @@ def test_a_connection_that_is_answered_is_not_held_by_the_limit_on_new_ones(site
     site.policy(ALLOW, provider={"limits": {"new-connections": "5/s per endpoint"}})
     a1, b1 = site.machines["a1"], site.machines["b1"]
     # ping(8) waits for the last answer no longer than for the others.
-    assert a1.ping(address(b1, 4), count=40, interval_s=0.02) >= 39
+    assert a1.ping(address_of(b1, 4), count=40, interval_s=0.02) >= 39
 
 
 def test_status_says_which_limit_only_the_host_can_set_and_its_command_does(site: ServiceSite) -> None:

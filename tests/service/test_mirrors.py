@@ -13,7 +13,8 @@ import pytest
 from topologies.lab import Capture, Machine
 from topologies.probes import EchoServer, probe_tcp
 
-from support.service_frames import address, gather, ip_frame, listening, send, transport, udp
+from support.raw_probes import address_of
+from support.service_frames import gather, ip_frame, listening, send, transport, udp
 from support.service_site import ServiceSite
 
 pytestmark = pytest.mark.net
@@ -85,7 +86,7 @@ def test_one_ping_between_two_mirrored_endpoints_gives_exactly_the_copies_asked_
 ) -> None:
     site.policy(ALLOW, mirrors=[mirror(["near", "far"]), mirror("near", name="again")])
     with listening(site.sinks["near"], site.sinks["far"]) as sinks:
-        assert site.machines["a1"].ping(address(site.machines["b1"], 4)) == 1
+        assert site.machines["a1"].ping(address_of(site.machines["b1"], 4)) == 1
         for ids in sinks:
             echoes = [transport(frame)[1][0] for frame in datagrams(ids, 2, protocol=1)]
             assert echoes == [8, 0]
@@ -252,7 +253,7 @@ def test_a_tcp_connection_is_copied_segment_by_segment(site: ServiceSite) -> Non
     server.start()
     try:
         with listening(site.sinks["near"], a1) as (ids, here):
-            assert probe_tcp(a1, address(b1, 4), 8080) == "allow"
+            assert probe_tcp(a1, address_of(b1, 4), 8080) == "allow"
             to_a1 = datagrams(here, 4, protocol=6)
             copies = datagrams(ids, 8, protocol=6)
         assert [frame for frame in copies if frame[:6] == to_a1[0][:6]] == to_a1

@@ -11,8 +11,9 @@ from typing import Any
 
 from topologies.lab import Appliance, Capture, Namespace
 
+from support.asked import Status
 from support.service_frames import transport
-from support.service_site import ServiceSite, Status
+from support.service_site import ServiceSite
 
 FUNCTIONS: dict[str, Any] = {
     "waf": {"kind": "bump-in-the-wire"},

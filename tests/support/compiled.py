@@ -11,12 +11,14 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 
+from zonewall.flows.encoded import BridgeState
 from zonewall.flows.simulate.connections import ConnTrack
 from zonewall.flows.simulate.engine import simulate_datagram
 from zonewall.flows.simulate.outcome import Copied, Sent
 from zonewall.flows.simulate.packet import Packet, packet
 from zonewall.flows.simulate.tables import FlowTables
-from zonewall.intent.fleet import Policy, index_fleet, prepare
+from zonewall.flows.wire import encode_program
+from zonewall.intent.fleet import Fleet, Policy, index_fleet, prepare
 from zonewall.intent.numbering import Kind, Numbering
 from zonewall.intent.passing import NOTHING_PASSES, Passing
 from zonewall.intent.semantics import Probe
@@ -77,6 +79,11 @@ class Seen:
     def answers_told(self) -> list[bool]:
         """Return of each connection that is told of whether by a packet against its first direction."""
         return [bool(one.registers.get(ANSWER.base, 0) >> ANSWER.low & 1) for one in self.told]
+
+
+def from_nothing(fleet: Fleet, key: BridgeKey) -> BridgeState:
+    """Return what a bridge should hold, with nothing remembered."""
+    return encode_program(compile_bridge(fleet, key))
 
 
 class CompiledFleet:

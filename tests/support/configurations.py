@@ -9,7 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from zonewall.intent.semantics import Probe
+from zonewall.intent.semantics import Probe, Verdict, verdict
 from zonewall.policy.findings import Location
 from zonewall.policy.inventory import (
     EndpointDeclaration,
@@ -226,3 +226,10 @@ def _optional(value: Any) -> tuple[Any, ...] | None:
 def _ranges(text: str) -> tuple[tuple[int, int], ...]:
     pairs = [part.split("-") for part in text.split(",") if part]
     return merge_ranges([(int(pair[0]), int(pair[-1])) for pair in pairs])
+
+
+def judge(configuration: Configuration, asked: Probe) -> Verdict:
+    """Return the evaluator's verdict about a probe that can be judged."""
+    answer = verdict(configuration, asked)
+    assert isinstance(answer, Verdict), answer
+    return answer

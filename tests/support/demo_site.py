@@ -18,6 +18,9 @@ MACHINES = {
     "blue-app1": ("hv1", "52:54:00:00:00:01", "10.0.0.1", "fd00::1", "app"),
     "blue-app2": ("hv2", "52:54:00:00:00:02", "10.0.0.2", "fd00::2", "app"),
 }
+OTHER = {"hv1": "hv2", "hv2": "hv1"}
+"""The other one of the lab's two hosts."""
+
 PING = ["icmp/echo-request", "icmpv6/echo-request"]
 MARKER = {"name": "marker", "from": "any", "to": "any", "services": [f"udp/{MARKER_PORT}"], "action": "allow"}
 
@@ -72,6 +75,11 @@ class SharedSite(Site):
 
     sinks: dict[str, Sink]
     appliances: dict[str, Appliance]
+
+    def until(self, places: dict[str, str], endpoint: str = "acme/web1") -> None:
+        """Wait until an endpoint has these places, by host, and nothing is about to change."""
+        wanted = {f"{host}/br-int": state for host, state in places.items()}
+        self.wait_for(lambda status: self.places(endpoint) == wanted and self.is_settled(status))
 
 
 def build_site(lab: Lab) -> SharedSite:

@@ -14,7 +14,8 @@ from typing import Any
 
 from topologies.lab import Host
 
-from support.site import Site, Status
+from support.asked import Status
+from support.site import Site
 from zonewall.flows.generation import SIDE
 from zonewall.flows.render import render_program
 from zonewall.intent.fleet import index_fleet, prepare

@@ -168,18 +168,9 @@ class Exchange:
         await listener.stop()
         leaked = len(steady.rows(self.streams.leaked))
         return Flights(
-            flows,
-            self.streams.forbidden(),
-            leaked,
-            work.cores(),
-            programmed,
-            side_idle,
-            idle,
-            exchanged,
-            at_once,
-            read,
-            read_at_once,
-        )
+            flows, self.streams.forbidden(), leaked, work.cores(), programmed, side_idle, idle, exchanged,
+            at_once, read, read_at_once,
+        )  # fmt: skip
 
     def _empty(self) -> None:
         """Take all there is from the bridge, as a restart of its switch does."""

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from support import asked
+from support.asked import Status, is_in_force, status_of
 from support.dummy import DummySwitch
 from support.ovsdb_host import free_port
-from zonewall.api.control import ask
-from zonewall.errors import ControllerUnreachableError
 
 ZONEWALL = Path(sys.executable).with_name("zonewall")
 PATIENCE_S = 60.0
-
-Status = dict[str, Any]
 
 
 class RunningController:
@@ -72,22 +69,15 @@ class RunningController:
 
     def status(self) -> Status:
         """Return the status document, {} while no controller answers."""
-        with suppress(ControllerUnreachableError):
-            status: Status = ask(self.state / "control.sock", "/status")
-            return status
-        return {}
+        return status_of(self.state)
 
     def until(self, condition: Callable[[Status], object], patience_s: float = PATIENCE_S) -> Status:
         """Return the first status that fulfils a condition."""
-        deadline = time.monotonic() + patience_s
-        status: Status = {}
-        while time.monotonic() < deadline:
-            assert self.process is None or self.process.poll() is None, self.log_file.read_text()[-4000:]
-            status = self.status()
-            if status and condition(status):
-                return status
-            time.sleep(0.02)
-        raise AssertionError(f"not so after {patience_s} s: {status}\n{self.log_file.read_text()[-4000:]}")
+        return asked.until(self._living_status, condition, patience_s, self.log_file.read_text)
+
+    def _living_status(self) -> Status:
+        assert self.process is None or self.process.poll() is None, self.log_file.read_text()[-4000:]
+        return self.status()
 
 
 def bridge_row(status: Status, host: str) -> dict[str, Any]:
@@ -96,15 +86,10 @@ def bridge_row(status: Status, host: str) -> dict[str, Any]:
     return dict(row)
 
 
-def all_in_force(status: Status) -> bool:
-    """Say whether every bridge has what is wanted of it."""
-    return all(one["state"] == "in-force" and not one["pending"] for one in status["bridges"])
-
-
 def all_active(status: Status) -> bool:
     """Say whether every endpoint has a place, and all bridges what is wanted."""
     placed = [{place["state"] for place in one["places"]} for one in status["endpoints"]]
-    return all(states == {"active"} for states in placed) and all_in_force(status)
+    return all(states == {"active"} for states in placed) and is_in_force(status)
 
 
 @contextmanager

@@ -13,19 +13,16 @@ from topologies.frames import checksum
 from topologies.lab import Capture, Machine
 from topologies.machine import CARD
 
+from support.raw_probes import address_of
+
 SYN, RST, ACK, FIN = 0x02, 0x04, 0x10, 0x01
 PATIENCE_S = 20.0
 QUIET_S = 0.3
 
 
-def address(machine: Machine, family: int) -> str:
-    """Return a machine's address of a family."""
-    return next(ip for ip in machine.ips if ip_address(ip).version == family)
-
-
 def ip_frame(source: Machine, destination: Machine, protocol: int, body: bytes, family: int = 4) -> bytes:
     """Return a frame with a transport body whose checksum is made right."""
-    ends = (ip_address(address(source, family)).packed, ip_address(address(destination, family)).packed)
+    ends = (ip_address(address_of(source, family)).packed, ip_address(address_of(destination, family)).packed)
     place = {1: 2, 6: 16, 17: 6, 58: 2}.get(protocol)
     if place is not None:
         pseudo = b"" if protocol == 1 else b"".join(ends) + struct.pack("!II", len(body), protocol)

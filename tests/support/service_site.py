@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 from topologies.lab import Appliance, Host, Lab, Machine, Namespace, Process, Sink
 
+from support.asked import Status, is_in_force, status_of, until
 from support.site import are_read
-from zonewall.api.control import ask
-from zonewall.errors import ControllerUnreachableError
 
 ZONEWALL = Path(sys.executable).with_name("zonewall")
 PATIENCE_S = 60.0
 
-Status = dict[str, Any]
 Document = dict[str, Any]
 
 
@@ -151,7 +147,7 @@ class ServiceSite:
         """Say whether every bridge enforces what is wanted and every machine has its place."""
         return (
             not status["configuration"]["refused"]
-            and all(one["state"] == "in-force" and not one.get("pending") for one in status["bridges"])
+            and is_in_force(status)
             and all(
                 any(place["state"] in ("active", "quarantined") for place in one["places"])
                 for one in status["endpoints"]
@@ -162,8 +158,7 @@ class ServiceSite:
     def is_waiting(self, endpoint: str) -> Callable[[Status], object]:
         """Return whether a port waits for the endpoint, its policy there already."""
         return lambda status: (
-            self.is_settled_bridges(status)
-            and any(place["state"] == "pending" for place in _places(status, endpoint))
+            is_in_force(status) and any(place["state"] == "pending" for place in _places(status, endpoint))
         )
 
     def is_at(self, status: Status, endpoint: str, host: str) -> bool:
@@ -172,28 +167,13 @@ class ServiceSite:
             (place["state"], str(place["bridge"]).partition("/")[0]) for place in _places(status, endpoint)
         ] == [("active", host)]
 
-    def is_settled_bridges(self, status: Status) -> bool:
-        """Say whether every bridge enforces what is wanted."""
-        return all(one["state"] == "in-force" and not one.get("pending") for one in status["bridges"])
-
     def status(self) -> Status:
         """Return the status document, {} while no controller answers."""
-        with suppress(ControllerUnreachableError):
-            return ask(self.state / "control.sock", "/status")
-        return {}
+        return status_of(self.state)
 
     def wait_for(self, condition: Callable[[Status], object], patience_s: float = PATIENCE_S) -> Status:
         """Return the first status that fulfils a condition."""
-        deadline = time.monotonic() + patience_s
-        status: Status = {}
-        while time.monotonic() < deadline:
-            status = self.status()
-            if status and condition(status):
-                return status
-            time.sleep(0.05)
-        raise AssertionError(
-            f"not so after {patience_s} s: {json.dumps(status)[:3000]}\n{self.log()[-3000:]}"
-        )
+        return until(self.status, condition, patience_s, self.log)
 
     def log(self) -> str:
         """Return what the controller has written."""

@@ -9,23 +9,18 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 from topologies.lab import Host, Lab, Machine, Process
 
-from zonewall.api.control import ask
-from zonewall.errors import ControllerUnreachableError
+from support.asked import Status, is_in_force, status_of, until
 
 ZONEWALL = Path(sys.executable).with_name("zonewall")
 PATIENCE_S = 40.0
 OPENFLOW, OVSDB = 6653, 6640
-
-Status = dict[str, Any]
 
 
 class Site:
@@ -75,20 +70,11 @@ class Site:
 
     def status(self) -> Status:
         """Return the status document, {} while no controller answers."""
-        with suppress(ControllerUnreachableError):
-            return ask(self.state / "control.sock", "/status")
-        return {}
+        return status_of(self.state)
 
     def wait_for(self, condition: Callable[[Status], object], patience_s: float = PATIENCE_S) -> Status:
         """Return the first status that fulfils a condition."""
-        deadline = time.monotonic() + patience_s
-        status: Status = {}
-        while time.monotonic() < deadline:
-            status = self.status()
-            if status and condition(status):
-                return status
-            time.sleep(0.01)
-        raise AssertionError(f"not so after {patience_s} s: {json.dumps(status)}\n{self.log()[-4000:]}")
+        return until(self.status, condition, patience_s, self.log)
 
     def settle(self) -> Status:
         """Wait until every bridge has what is wanted of it, every link is known, every machine's place is."""
@@ -138,6 +124,12 @@ class Site:
             )
         )
 
+    def journal(self, *words: str) -> list[dict[str, Any]]:
+        """Return records of the journal, oldest first; ``words`` say which."""
+        done = self.command("journal", "--state", str(self.state), "--output", "json", *words)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
     def judge(self, probes: Iterable[Mapping[str, object]]) -> list[dict[str, Any]]:
         """Return what ``zonewall check`` says of probes."""
         lines = "".join(json.dumps(probe) + "\n" for probe in probes)
@@ -158,11 +150,6 @@ class Site:
         """Return the state of each place of an endpoint, by bridge."""
         found = next(one for one in self.status()["endpoints"] if one["endpoint"] == endpoint)
         return {one["bridge"]: one["state"] for one in found["places"]}
-
-
-def is_in_force(status: Status) -> bool:
-    """Say whether every bridge has what is wanted of it."""
-    return all(one["state"] == "in-force" and not one["pending"] for one in status["bridges"])
 
 
 def are_read(status: Status, directory: Path) -> bool:

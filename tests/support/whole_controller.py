@@ -107,3 +107,8 @@ def whole_controller(directory: Path, state: Path, **options: Any) -> Iterator[t
         yield whole, remote
     finally:
         whole.close()
+
+
+def is_settled(row: dict[str, Any]) -> bool:
+    """Say of a bridge's row of the status whether it has what is wanted of it."""
+    return row["state"] == "in-force" and not row["pending"]

@@ -10,6 +10,7 @@ from support.configurations import (
     at,
     configure,
     endpoint,
+    judge,
     mirror,
     peer,
     probe,
@@ -32,12 +33,6 @@ WEB_TO_DB = probe("acme/web", "acme/db")
 
 def acme(*tiers: Tier, provider: Provider = Provider(), **fields: object) -> Configuration:  # noqa: B008
     return configure(*ENDPOINTS, tenant("acme", *tiers, zones=ZONES, **fields), provider=provider)
-
-
-def judge(configuration: Configuration, asked: Probe) -> Verdict:
-    answer = verdict(configuration, asked)
-    assert isinstance(answer, Verdict), answer
-    return answer
 
 
 def decides(one: Rule, asked: Probe) -> bool:

@@ -124,24 +124,15 @@ def test_a_connection_of_a_server_that_moves_goes_on_in_both_directions_and_afte
 
 
 @BOTH
+@pytest.mark.parametrize(
+    "movers", [(CLIENT,), (CLIENT, SERVER)], ids=["alone", "to-the-same-host-as-the-server"]
+)
 def test_a_connection_of_a_client_that_moves_goes_on_in_both_directions_and_after_the_window(
-    protocol: str,
+    protocol: str, movers: tuple[EndpointKey, ...]
 ) -> None:
     move = Move()
     move.connect(CLIENT, protocol)
-    move.move(CLIENT)
-    assert move.passes(SERVER, CLIENT, protocol, answer=True)
-    assert move.passes(CLIENT, SERVER, protocol)
-    move.close_window()
-    assert move.passes(SERVER, CLIENT, protocol, answer=True)
-    assert move.passes(CLIENT, SERVER, protocol)
-
-
-@BOTH
-def test_a_connection_whose_two_ends_move_to_the_same_host_goes_on(protocol: str) -> None:
-    move = Move()
-    move.connect(CLIENT, protocol)
-    move.move(CLIENT, SERVER)
+    move.move(*movers)
     assert move.passes(SERVER, CLIENT, protocol, answer=True)
     assert move.passes(CLIENT, SERVER, protocol)
     move.close_window()
