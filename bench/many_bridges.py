@@ -96,6 +96,18 @@ async def _run(switch: DummySwitch) -> Measured:
     await _settled(keepers)
     result.append(("one rule changes on all", "s", time.perf_counter() - begin, None))
     result.append(("one rule changes on all: CPU", "s", _cpu_s() - cpu, None))
+    result += await _with_nothing_to_do(keepers)
+    result.append(("memory", "MiB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, None))
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await listener.stop()
+    return result
+
+
+async def _with_nothing_to_do(keepers: dict[int, BridgeKeeper]) -> Measured:
+    """Measure audits, and what is used of a core while nothing changes."""
+    result: Measured = []
     cpu = _cpu_s()
     await asyncio.sleep(IDLE_S)
     idle = (_cpu_s() - cpu) / IDLE_S
@@ -110,11 +122,6 @@ async def _run(switch: DummySwitch) -> Measured:
         result.append((f"{what}: CPU", "s", audit_s, None))
     idle += audit_s / WATCHED_AUDIT_S
     result.append(("idle, audits included", "% of a core", idle * 100, 5.0))
-    result.append(("memory", "MiB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, None))
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    await listener.stop()
     return result
 
 

@@ -52,8 +52,8 @@ def read_notes(path: Path) -> list[tuple[float, str, str]]:
     return found
 
 
-def _install(notes: Notes) -> None:
-    """Have the functions of a move write their lines."""
+def _collected(notes: Notes) -> Callable[[str, dict[str, int]], None]:
+    """Return what the collector of garbage calls, to have its longer turns written down."""
     collecting = 0.0
 
     def collected(phase: str, info: dict[str, int]) -> None:
@@ -63,7 +63,26 @@ def _install(notes: Notes) -> None:
         elif time.time() - collecting > 0.002:
             notes("collected", info["generation"], f"{(time.time() - collecting) * 1000:.1f}")
 
-    gc.callbacks.append(collected)
+    return collected
+
+
+def _timed(notes: Notes, function: Callable[..., Any], what: str) -> Callable[..., Any]:
+    """Return a method that writes down how long it took."""
+
+    @wraps(function)
+    def timed(self: Any, *rest: Any) -> Any:
+        begun = time.time()
+        made = function(self, *rest)
+        where = rest[1] if what == COMPILED else ""
+        notes(what, where, f"{(time.time() - begun) * 1000:.2f}")
+        return made
+
+    return timed
+
+
+def _install(notes: Notes) -> None:
+    """Have the functions of a move write their lines."""
+    gc.callbacks.append(_collected(notes))
     take, announced = Session._take_experimenter, BridgeEvents._announcement
     apply = bundle.apply_plan
 
@@ -83,17 +102,6 @@ def _install(notes: Notes) -> None:
         await apply(session, *rest)
         notes(CONFIRMED, f"{session.datapath_id:x}")
 
-    def timed(function: Callable[..., Any], what: str) -> Callable[..., Any]:
-        @wraps(function)
-        def _timed(self: Any, *rest: Any) -> Any:
-            begun = time.time()
-            made = function(self, *rest)
-            where = rest[1] if what == COMPILED else ""
-            notes(what, where, f"{(time.time() - begun) * 1000:.2f}")
-            return made
-
-        return _timed
-
     run = Controller.run
 
     @wraps(run)
@@ -104,11 +112,11 @@ def _install(notes: Notes) -> None:
 
     patches: list[tuple[Any, str, Callable[..., Any]]] = [
         (Session, "_take_experimenter", _take), (BridgeEvents, "_announcement", _announced),
-        (bundle, "apply_plan", _apply), (Assembler, "state", timed(Assembler.state, COMPILED)),
+        (bundle, "apply_plan", _apply), (Assembler, "state", _timed(notes, Assembler.state, COMPILED)),
         (Controller, "run", _run),
-        (MemoryKeeper, "_write", timed(MemoryKeeper._write, "remembered")),
-        (SqlJournal, "append", timed(SqlJournal.append, "recorded")),
-        (Reconciler, "_time_passes", timed(Reconciler._time_passes, "ticked")),
+        (MemoryKeeper, "_write", _timed(notes, MemoryKeeper._write, "remembered")),
+        (SqlJournal, "append", _timed(notes, SqlJournal.append, "recorded")),
+        (Reconciler, "_time_passes", _timed(notes, Reconciler._time_passes, "ticked")),
     ]  # fmt: skip
     for owner, name, function in patches:
         setattr(owner, name, function)

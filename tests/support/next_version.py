@@ -69,7 +69,6 @@ EDITS: dict[str, tuple[Edit, ...]] = {
         counted_up(r'(= _table\(\s*"\w+",\s*)(\d+)', by=1, above=5),
         replaced(
             ("GUARD: Final = _table(", _COUNTED),
-            ("MIRROR_IN, GUARD,", "MIRROR_IN, COUNTED, GUARD,"),
             ('"service_return", "guard", "source"', '"service_return", "counted", "source"'),
         ),
     ),

@@ -1,7 +1,7 @@
 """Banks: for each kind of connection, the rules that judge it, in the order they are asked.
 
 A bank is a list of sections; within a section the first matching line decides. A section ends where a tier
-with a ``pass`` ends, because what passes skips the rest of its tier (policy.md, "Tiers").
+with a ``pass`` ends, because what passes skips the rest of its tier (docs/policy-reference.md).
 """
 
 from __future__ import annotations

@@ -53,13 +53,6 @@ PICK: Final = register("pick", 12, 0, 16)
 """A number that follows from the connection: which of the usable ways it takes."""
 LEG_VLAN: Final = register("leg_vlan", 12, 16, 12)
 """Which of an uplink's VLANs is the leg; 0 for a leg that has a port to itself."""
-LOGGED: Final = register("logged", 12, 28, 1)
-"""The deciding rule's connections are recorded."""
-LOG_KNOWN: Final = register("log_known", 12, 29, 1)
-"""The connection has a row, which has counted this packet."""
-LOG_DUE: Final = register("log_due", 12, 30, 1)
-"""The connection has just got its row, which has not counted this packet yet."""
-
 GATHER_ZONE: Final = register("gather_zone", 13, 0, 16)
 """The conntrack zone in which the fragments of one datagram wait for each other."""
 GATHERED: Final = register("gathered", 13, 16, 1)
@@ -69,6 +62,12 @@ FRESH: Final = register("fresh", 13, 17, 1)
 HAD: Final = register("had", 13, 18, 2)
 """What a datagram's connection was remembered by, kept because gathering its fragments changes ct_label."""
 HAD_RULE: Final = register("had_rule", 14)
+LOGGED: Final = register("logged", 12, 28, 1)
+"""The deciding rule's connections are recorded."""
+LOG_KNOWN: Final = register("log_known", 12, 29, 1)
+"""The connection has a row, which has counted this packet."""
+LOG_DUE: Final = register("log_due", 12, 30, 1)
+"""The connection has just got its row, which has not counted this packet yet."""
 
 LABEL_RULE: Final = Field("label_rule", "ct_label", 0, 32, 128)
 LABEL_SRC: Final = Field("label_src_identity", "ct_label", 32, 32, 128)
@@ -117,12 +116,12 @@ SERVICES: Final = (
 )  # fmt: skip
 """What a service asks for."""
 
-FIELDS: Final = (
-    SRC_IDENTITY, DST_IDENTITY, RULE, BANK, SECTION, TENANT, VIA, ORIGIN, VERDICT, MONITORED,
-    SRC_QUARANTINED, DST_QUARANTINED, SRC_LOCAL, TAKE_UP, UNTRACKED, ANSWER, SRC_MOVED, DST_MOVED, TURNED,
-    CHAIN, DST_ENDPOINT, OUT_PORT,
-    TRACK_ZONE, MIRROR_ALLOWED, MIRROR_DROPPED, MIRROR_DUE, MIRROR_SENT, MIRROR_STEP, MIRROR_PICK,
-    PATH, ARRIVED, PICK, LEG_VLAN, GATHER_ZONE, GATHERED, FRESH, HAD, HAD_RULE, LOGGED, LOG_KNOWN, LOG_DUE,
-    LABEL_RULE, LABEL_SRC, LABEL_DST, LABEL_CHAIN, LABEL_TURNED, LABEL_BEGUN, LABEL_FIRST_MAC,
-    LABEL_OTHER_MAC, MARK_SPORT, MARK_DPORT,
-)  # fmt: skip
+FIELDS: Final = tuple(declared for declared in vars().values() if isinstance(declared, Field))
+"""Every field above."""
+
+SHARED_BITS: Final = frozenset(
+    frozenset({mac.name, other.name})
+    for mac in (LABEL_FIRST_MAC, LABEL_OTHER_MAC)
+    for other in (LABEL_RULE, LABEL_SRC, LABEL_DST)
+)
+"""Pairs of fields that lie in the same bits, never in the same connection."""

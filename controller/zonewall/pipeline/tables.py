@@ -9,15 +9,7 @@ from typing import Final
 
 from zonewall.pipeline.layout import table_number
 from zonewall.pipeline.model import Miss, Pipeline, Table
-from zonewall.pipeline.registers import (
-    FIELDS,
-    LABEL_DST,
-    LABEL_FIRST_MAC,
-    LABEL_OTHER_MAC,
-    LABEL_RULE,
-    LABEL_SRC,
-    SERVICES,
-)
+from zonewall.pipeline.registers import FIELDS, SERVICES, SHARED_BITS
 
 
 def _table(
@@ -391,20 +383,9 @@ ASSOCIATION: Final = _table(
     ("eth_type", "ip_proto", "ct_state", "answer", "bank", "mark_sport", "mark_dport"),
 )
 
+# Every table above, in the order of their places.
 PIPELINE: Final = Pipeline(
-    tables=(
-        CLASSIFY, ANNOUNCE, FABRIC_IN, OVERLAY_IN, FABRIC_TENANT, MIRROR_IN, GUARD, GUARD_ND,
-        GUARD_ND_ADDRESS, SOURCE, RESOLVE, ARP, ND, MULTICAST, DHCP, BROADCAST, BIND, QUARANTINE, TRACK,
-        JUDGE, TAKE_UP_TABLE, MIRROR_SELECT, VERDICT_TABLE, ACT, MODIFY, REJECT_TABLE, ADMIT, COMMIT,
-        CHAIN_TABLE,
-        SERVICE_RETURN, SERVICE_KNOWN, SERVICE_IN, STEER, MIRROR_EMIT, DELIVER, TO_UPLINK, FLOOD, FLOOD_LOCAL,
-        MIRROR_SAMPLE, CHAIN_PICK, STEER_BACK, LOG, LOG_TURN, LOG_BEGIN, LOG_COMMIT, LOG_FIRST, LOG_ROWS,
-        LOG_EXPORT, CUT, ISOLATED, PARTED, ASSOCIATION,
-    ),
+    tables=tuple(declared for declared in vars().values() if isinstance(declared, Table)),
     fields=FIELDS,
-    shared_bits=frozenset(
-        frozenset({mac.name, other.name})
-        for mac in (LABEL_FIRST_MAC, LABEL_OTHER_MAC)
-        for other in (LABEL_RULE, LABEL_SRC, LABEL_DST)
-    ),
-)  # fmt: skip
+    shared_bits=SHARED_BITS,
+)

@@ -1,4 +1,4 @@
-"""May this endpoint run on that host? What its zones ask of hosts (policy.md, ``hosts``)."""
+"""May this endpoint run on that host? What its zones ask of hosts (docs/policy-reference.md, "Zones")."""
 
 from __future__ import annotations
 

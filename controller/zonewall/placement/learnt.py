@@ -2,7 +2,7 @@
 
 They are laid over the configuration: a granted address is one of the endpoint's own, as if the inventory
 gave it; one that was merely heard, and one that is shared (in several endpoints' ``ranges``) and taken over,
-may be used and puts its endpoint into no zone (policy.md, "cidrs").
+may be used and puts its endpoint into no zone (docs/policy-reference.md, "Zones").
 """
 
 from __future__ import annotations
