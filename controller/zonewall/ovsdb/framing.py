@@ -13,6 +13,10 @@ from collections import deque
 from typing import Any
 
 MAX_DEPTH = 64
+MAX_TOKENS = 6_000_000
+"""Brackets and strings of a document: 65,536 ports, as a database tells of them, are four million."""
+MAX_PLAIN_BYTES = 8 << 20
+"""What is neither, numbers and what parts them: of as many ports a third of that."""
 
 # Either a bracket, or a string with its closing quote, if that is here already.
 _TOKEN = re.compile(rb'[{}\[\]]|"[^"\\]*(?:\\.[^"\\]*)*("?)', re.DOTALL)
@@ -37,6 +41,7 @@ class Framer:
         self._depth = 0
         self._in_string = False
         self._escaped = False
+        self._tokens = self._plain = 0
         self._done: deque[bytes] = deque()
 
     def feed(self, data: bytes) -> None:
@@ -58,11 +63,13 @@ class Framer:
             self._held += position - start
             if self._held > self.limit_bytes:
                 raise MalformedStreamError(f"a message is longer than {self.limit_bytes} bytes")
+            if self._tokens > MAX_TOKENS or self._plain > MAX_PLAIN_BYTES:
+                raise MalformedStreamError("a message has more values than any database tells at once")
             self._parts.append(data[start:position])
             start = position
             if self._depth == 0:
                 self._done.append(b"".join(self._parts))
-                self._parts, self._held = [], 0
+                self._parts, self._held, self._tokens, self._plain = [], 0, 0, 0
 
     def pop(self) -> bytes | None:
         """Return the next whole document, or None."""
@@ -79,7 +86,10 @@ class Framer:
         while not self._in_string:
             found = _TOKEN.search(data, position)
             if found is None:
+                self._plain += len(data) - position
                 return len(data)
+            self._tokens += 1
+            self._plain += found.start() - position
             position = found.end()
             first = data[found.start()]
             if first == _QUOTE:
@@ -119,10 +129,15 @@ def parse_document(document: bytes) -> Any:
         MalformedStreamError: it is none, or not in UTF-8, or has numbers that JSON does not know.
     """
     try:
-        return json.loads(document.decode("utf-8"), parse_constant=_no_constant)
+        return json.loads(document.decode("utf-8"), parse_constant=_no_constant, object_hook=_others_first)
     except (ValueError, RecursionError) as problem:
         raise MalformedStreamError(f"a message is no JSON: {problem}") from problem
 
 
 def _no_constant(word: str) -> Any:
     raise ValueError(f"{word} is no number")
+
+
+def _others_first(found: dict[str, Any]) -> dict[str, Any]:
+    """Return an object as it is: other threads have a turn where Python is called, none in the parser."""
+    return found

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zonewall.ovsdb import framing
 from zonewall.ovsdb.framing import MAX_DEPTH, Framer, MalformedStreamError, parse_document
 
 _VALUES = st.recursive(
@@ -86,3 +88,34 @@ def test_a_document_that_is_no_json_is_refused(text: bytes) -> None:
     assert document is not None
     with pytest.raises(MalformedStreamError, match="no JSON"):
         parse_document(document)
+
+
+@pytest.mark.parametrize("element", [b"1,", b"[],", b'"",'])
+def test_a_document_of_more_values_than_any_database_tells_is_refused_before_it_is_parsed(
+    element: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few bytes of text become many of memory, and others wait while it is parsed."""
+    monkeypatch.setattr(framing, "MAX_TOKENS", 1_000)
+    monkeypatch.setattr(framing, "MAX_PLAIN_BYTES", 2_000)
+    framer = Framer(64 << 20)
+    framer.feed(b'{"a":[' + element * 400 + b"0]}")
+    framer.feed(b'{"a":[' + element * 400)
+    with pytest.raises(MalformedStreamError, match="more values than any database tells"):
+        framer.feed(element * 700)
+
+
+def test_others_have_turns_while_a_document_is_parsed() -> None:
+    """The parser itself holds the interpreter's lock to its end; a function of Python can give it away."""
+    document = json.dumps({f"row{number}": {"name": "port"} for number in range(100)}).encode()
+    lines = 0
+
+    def called(frame: object, event: str, what: object) -> None:
+        nonlocal lines
+        lines += event == "call"
+
+    sys.setprofile(called)
+    try:
+        parse_document(document)
+    finally:
+        sys.setprofile(None)
+    assert lines > 100
