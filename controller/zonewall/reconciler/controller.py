@@ -50,7 +50,7 @@ from zonewall.reconciler.stops import Stops
 from zonewall.reconciler.tasks import Tasks
 from zonewall.reconciler.trial import Trials
 from zonewall.reconciler.watching import watch
-from zonewall.store.applied_file import read_applied
+from zonewall.store.applied_file import read_applied, undone_by
 from zonewall.store.descriptors import a_quarter
 from zonewall.store.forms import set_aside
 from zonewall.store.generation_file import next_generation
@@ -93,7 +93,8 @@ class Controller:
         if in_force != directory:
             _log.info("directory_applied_before", directory=str(in_force), given=str(directory))
         self.records = Outputs(self.journal, options.records)
-        self.reconciler = Reconciler(in_force, options.state, key, self.records)
+        with undone_by(applied, in_force, directory):
+            self.reconciler = Reconciler(in_force, options.state, key, self.records)
         self.stops = Stops(options.state / "stopped.json")
         self.hosts = HostEvents(self.reconciler)
         self.trials = Trials(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from zonewall.errors import ZonewallError
+from zonewall.errors import ConfigurationError, ZonewallError
 from zonewall.store.forms import NewerFormError, read_form, stamp
 from zonewall.store.numbering_file import replace_file, sync_folder
 
@@ -28,6 +30,24 @@ def read_applied(file: Path, given: Path) -> Path:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ZonewallError(
             f"{file}: cannot be read; remove it to go back to the directory that `run` names"
+        ) from error
+
+
+@contextmanager
+def undone_by(file: Path, directory: Path, given: Path) -> Iterator[None]:
+    """Read documents; where they are not those of the directory that was given, an error says why, too.
+
+    Raises:
+        ZonewallError: in place of the error that documents cannot be used.
+    """
+    try:
+        yield
+    except ConfigurationError as error:
+        if directory == given:
+            raise
+        raise ZonewallError(
+            f"{error}\n{directory} was put in force by `zonewall apply`: put it right, or remove {file}"
+            f" to begin with {given}"
         ) from error
 
 

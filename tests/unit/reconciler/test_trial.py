@@ -21,9 +21,11 @@ from zonewall.policy.inventory import (
     PortRole,
 )
 from zonewall.policy.model import Configuration
+from zonewall.reconciler.controller import Controller
 from zonewall.reconciler.faults import Faults
 from zonewall.reconciler.trial import Trials
-from zonewall.store.applied_file import read_applied
+from zonewall.store.applied_file import read_applied, write_applied
+from zonewall.store.options import Options
 from zonewall.values.names import BridgeName, HostName, TenantName
 
 
@@ -140,6 +142,17 @@ async def test_of_a_link_the_link_is_followed_and_remembered(tmp_path: Path, is_
     assert (owner.directory, read_applied(file, given)) == (current, current)
     await trials.apply({"directory": str(tmp_path / "41")}, "ann")
     assert read_applied(file, given) == tmp_path / "41", "to swap the link is not to change that one"
+
+
+def test_where_what_was_applied_is_gone_the_error_says_how_to_do_without(tmp_path: Path) -> None:
+    given, state = tmp_path / "given", tmp_path / "state"
+    state.mkdir()
+    with pytest.raises(ZonewallError, match=r"no such directory$"):
+        Controller(given, Options(state=state))
+    write_applied(state / "applied.json", tmp_path / "gone", given)
+    words = f"(?s)no such directory.*put it right, or remove {state}/applied.json to begin with {given}$"
+    with pytest.raises(ZonewallError, match=words):
+        Controller(given, Options(state=state))
 
 
 class Hosts:
