@@ -172,7 +172,7 @@ class Controller:
             _log.info("controller_stopping")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._count_once(), LAST_LOOK_S)
-            self.trials.stop()
+            await self.trials.stop()
             for listener in self._listeners:
                 await listener.stop()
             await self.calls.stop()

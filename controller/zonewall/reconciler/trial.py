@@ -23,6 +23,8 @@ from zonewall.values.names import HostName
 
 LOOK_S = 0.25
 SHORTEST_S, LONGEST_S = 1, 24 * 3600
+LAST_S = 10.0
+"""So long a controller that is stopped waits for its bridges to go back."""
 
 _log = structlog.get_logger()
 
@@ -135,8 +137,15 @@ class Trials:
         _log.info("configuration_confirmed", directory=str(trial.directory), who=who)
         self.moved.set()
 
-    def stop(self) -> None:
-        """End the waiting; what is on trial is in no file, so that the next start goes back."""
+    async def stop(self) -> None:
+        """Go back from what nobody has confirmed, and give bridges time to: the controller ends.
+
+        What is on trial is in no file, so that one that has no such time goes back at its next start.
+        """
+        if self.trial is not None:
+            self._go_back(self.trial, "the controller was stopped")
+            keepers = self._reconciler.keepers.values()
+            await asyncio.gather(*(keeper.settled(LAST_S) for keeper in keepers))
         self._end()
 
     def status(self) -> dict[str, Any] | None:

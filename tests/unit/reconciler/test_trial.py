@@ -114,7 +114,7 @@ async def test_a_trial_that_may_cut_the_way_back_is_not_begun(
 ) -> None:
     owner = Owner(tmp_path / "given", accepts=True)
     owner.documents, owner.offered = in_band({100: TenantName("acme")}), after
-    owner.keepers = {BRIDGE: SimpleNamespace(link=object())}
+    owner.keepers = {BRIDGE: SimpleNamespace(link=object(), settled=alive)}
     trials = Trials(owner, set, alive, tmp_path / "applied.json", owner.directory)  # type: ignore[arg-type]
     said = {"directory": str(tmp_path / "other")}
     if goes:
@@ -125,7 +125,7 @@ async def test_a_trial_that_may_cut_the_way_back_is_not_begun(
             await trials.apply({**said, "confirm": 3600}, "ann")
         assert owner.directory == tmp_path / "given"
         await trials.apply(said, "ann")
-    trials.stop()
+    await trials.stop()
 
 
 @pytest.mark.asyncio
