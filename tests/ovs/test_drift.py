@@ -103,6 +103,21 @@ def groups_and_meters(switch: DummySwitch) -> list[str]:
     return [line for line in said.splitlines() if "OFPST" not in line]
 
 
+def test_what_somebody_else_sets_on_the_bridge_as_a_whole_is_set_back_and_counted(
+    dummy_switch: DummySwitch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A bridge does not tell of that: it is found by the audit.
+    monkeypatch.setattr(holdings_module, "WATCHED_AUDIT_S", 0.3)
+    with kept(dummy_switch, FIRST, world()) as bridge:
+        assert bridge.keeper.holdings.counts.drift == 0
+        dummy_switch.ofctl("set-frags", "br-int", "drop")
+        bridge.until(lambda: bridge.keeper.holdings.counts.drift > 0, "the handling of fragments found")
+        assert dummy_switch.ofctl("get-frags", "br-int").strip() == "nx-match"
+        assert "setting='the handling of fragments'" in capsys.readouterr().out
+        bridge.settle()
+        assert bridge.keeper.holdings.counts.drift == 1
+
+
 @pytest.mark.parametrize("is_same", [True, False], ids=["the-same-documents", "other-documents"])
 def test_what_was_done_by_hand_without_a_controller_is_counted_by_the_next_that_wants_the_same(
     dummy_switch: DummySwitch, tmp_path: Path, is_same: bool

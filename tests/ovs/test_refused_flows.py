@@ -239,6 +239,9 @@ def test_a_sick_bridge_delays_no_other(dummy_switch: DummySwitch, monkeypatch: p
             async def watch(self) -> bool:
                 return False
 
+            async def keep_settings(self) -> bool:
+                return False
+
             async def change(self, change: Any, planned: Any, when: Any = None, in_force: Any = None) -> None:
                 await asyncio.sleep(3600)
 

@@ -50,6 +50,9 @@ class Bridge:
     async def watch(self) -> bool:
         return False
 
+    async def keep_settings(self) -> bool:
+        return False
+
     async def change(
         self,
         change: Change,

@@ -15,6 +15,7 @@ ECHO_REPLY: Final = 3
 EXPERIMENTER: Final = 4
 FEATURES_REQUEST: Final = 5
 FEATURES_REPLY: Final = 6
+GET_CONFIG_REQUEST: Final = 7
 SET_CONFIG: Final = 9
 FLOW_REMOVED: Final = 11
 PORT_STATUS: Final = 12
@@ -69,6 +70,7 @@ class BundleStep(IntEnum):
 ATOMIC_ORDERED: Final = 3
 FRAGMENTS_NX_MATCH: Final = 3
 """Nicira's form of the flags' two bits for fragments: OFPC_FRAG_NX_MATCH."""
+FRAGMENTS_MASK: Final = 3
 
 
 def hello(xid: int) -> bytes:
@@ -88,6 +90,11 @@ def set_config(xid: int) -> bytes:
     listens tells its controller nothing by itself while that is 0 (ovs-ofctl(8), "monitor").
     """
     return message(SET_CONFIG, xid, struct.pack("!HH", FRAGMENTS_NX_MATCH, NO_BUFFER_LENGTH))
+
+
+def handles_fragments_so(config: bytes) -> bool:
+    """Say whether a bridge handles fragments as ``set_config`` asks, by what its GET_CONFIG_REPLY says."""
+    return len(config) >= 2 and int.from_bytes(config[:2], "big") & FRAGMENTS_MASK == FRAGMENTS_NX_MATCH
 
 
 def set_packet_in_format(xid: int) -> bytes:

@@ -66,6 +66,9 @@ class ReadableLink(Protocol):
     async def watch(self) -> bool:
         """Have the bridge tell of flows that others change; False if it cannot."""
 
+    async def keep_settings(self) -> bool:
+        """Set again what others have set otherwise on the bridge as a whole; say whether anybody had."""
+
 
 @dataclass(slots=True)
 class Counts:
@@ -230,6 +233,8 @@ class Holdings:
         if self._must_watch:
             self.counts.is_watched = await link.watch()
             self._must_watch = False
+        else:
+            await self._keep_settings(link)
         self._begin_reading()
         async with a_turn():
             others = BridgeState({flow.key: flow for flow in self.counts.foreign}, {}, {})
@@ -256,6 +261,7 @@ class Holdings:
         confirmed, before = self._confirmed, self._as_confirmed
         if confirmed is None or before is None or before[0] is None or before[1] is not mode:
             return False
+        await self._keep_settings(link)
         self._begin_reading()
         async with a_turn():
             seen, groups, meters = await link.reread()
@@ -264,6 +270,12 @@ class Holdings:
             return False
         self._audited()
         return True
+
+    async def _keep_settings(self, link: ReadableLink) -> None:
+        """Have the bridge handle fragments as its flows need it; a session that begins has just said so."""
+        if await link.keep_settings():
+            self.counts.drift += 1
+            _log.warning("drift_found", bridge=str(self._key), setting="the handling of fragments")
 
     def _begin_reading(self) -> None:
         """Begin to read: what the bridge tells from now on may not be in its answer, and asks for another."""

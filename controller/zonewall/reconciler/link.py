@@ -14,6 +14,7 @@ from zonewall.openflow.fingerprint import Fingerprint
 from zonewall.openflow.gentle import GentleReader, sizes_of
 from zonewall.openflow.messages import flow_desc_body
 from zonewall.openflow.session import Session
+from zonewall.openflow.settings import keep_settings
 from zonewall.pipeline.cookie import OF_A_KIND, Category, cookie
 from zonewall.pipeline.tables import VERDICT_TABLE
 from zonewall.reconciler.holdings import Reread
@@ -79,6 +80,10 @@ class SessionLink:
     async def watch(self) -> bool:
         """Have the bridge tell of flows that others change; False if it cannot."""
         return await self.session.watch_flows()
+
+    async def keep_settings(self) -> bool:
+        """Set again what somebody has set otherwise on the bridge as a whole; say whether anybody had."""
+        return await keep_settings(self.session)
 
     async def change(
         self,
