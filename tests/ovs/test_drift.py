@@ -53,6 +53,7 @@ def test_what_is_done_by_hand_is_put_right_and_counted(
     async def cannot(self: SessionLink) -> bool:
         return False
 
+    monkeypatch.setattr(holdings_module, "AUDIT_PAUSE_S", 0.1)
     if not is_watched:
         monkeypatch.setattr(SessionLink, "watch", cannot)
         monkeypatch.setattr(holdings_module, "AUDIT_S", 0.3)
@@ -75,9 +76,10 @@ def test_what_is_done_by_hand_is_put_right_and_counted(
 
 
 def test_what_is_done_by_hand_to_groups_and_meters_is_put_right_at_once(
-    dummy_switch: DummySwitch, capsys: pytest.CaptureFixture[str]
+    dummy_switch: DummySwitch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As the bridge tells, not by the audit, which comes after two minutes."""
+    monkeypatch.setattr(holdings_module, "AUDIT_PAUSE_S", 0.1)
     with kept(dummy_switch, FIRST, world(), ports=2) as bridge:
         counts = bridge.keeper.holdings.counts
         before = groups_and_meters(dummy_switch)

@@ -39,13 +39,24 @@ class Hearing:
         self._declared: frozenset[BridgeKey] | None = None
         self._awaited: dict[BridgeKey, float] = {}
         """Bridges that the inventory has named since the start, and until when they wait for their host."""
+        self._resuming: set[BridgeKey] = set()
+        """Of those, which have not been in force since: they may have their flows from before."""
 
     def declared(self, bridges: Iterable[BridgeKey], at: float) -> None:
         """Note the inventory's bridges; one that is new there may be at work already, and is heard first."""
         before, self._declared = self._declared, frozenset(bridges)
         come = self._declared - (self._declared if before is None else before)
+        self._resuming = (self._resuming | come) & self._declared
         self._awaited |= dict.fromkeys(come, at + UNTOLD_S)
         self._awaited = {key: until for key, until in self._awaited.items() if key in self._declared}
+
+    def is_resuming(self, key: BridgeKey) -> bool:
+        """Say whether a bridge was named since the start, and has not been in force since."""
+        return key in self._resuming
+
+    def in_force(self, key: BridgeKey) -> None:
+        """Note that a bridge has what is wanted of it."""
+        self._resuming.discard(key)
 
     def overdue(self, at: float) -> set[HostName]:
         """Return the hosts of bridges that have waited long enough."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -44,10 +45,8 @@ from zonewall.values.names import HostName
 TICK_S = 0.25
 FIRST_PLACE_S = 0.5
 """How long the other bridges wait for a new place to confirm before they point to it anyway."""
-
 LEFT_PLACE_S = 0.05
 """How long they then wait for the place that was left, which sends on what still comes to it."""
-
 READDRESS_S = 0.02
 """How long more learnt addresses are waited for before bridges change."""
 
@@ -127,8 +126,6 @@ class Reconciler:
             await self._tasks.end()
             self.remembered().exception()
 
-    # Events
-
     def take(self, change: tuple[FleetState, tuple[Effect, ...]], cause: str = "controller") -> None:
         """Take the next fleet, and have the bridges follow; ``cause``: who or what brought it about."""
         before = self.world
@@ -204,6 +201,7 @@ class Reconciler:
         """
         if report.was_empty:
             self.take(self.world.fleet.host_seen(report.bridge.host, report.at, restarted=True))
+        self._hearing.in_force(report.bridge)
         change = self.world.fleet.confirm(report.bridge, report.placement, report.at)
         self.take(change, f"bridge {report.bridge} confirmed")
 
@@ -301,14 +299,17 @@ class Reconciler:
         self._hearing.declared(bridges, time.monotonic())
         for key in bridges:
             if key not in self.keepers:
-                latest, expected = self._latest_for(key), self._remembered_for(key)
+                latest, expected = partial(self._latest, key), self._remembered_for(key)
                 keeper = BridgeKeeper(key, latest, self._confirmed, self._compiler, expected, self.faults)
                 self.keepers[key] = keeper
                 keeper.wake()
                 self._tasks.start(keeper.run(), is_needed=True)
 
-    def _latest_for(self, key: BridgeKey) -> Callable[[], Fleet | None]:
-        return lambda: self.world.indexed if self.may_change(key) else None
+    def _latest(self, key: BridgeKey) -> Fleet | None:
+        """Return what a bridge is to be like; one that has flows from before gets them in one step."""
+        if not self.may_change(key):
+            return None
+        return self.world.seen_by(key, time.monotonic(), is_resuming=self._hearing.is_resuming(key))
 
     def _remembered_for(self, key: BridgeKey) -> Callable[[], Fleet | None]:
         """Return what says where endpoints were when the controller stopped: most are there still."""
@@ -356,9 +357,8 @@ class Reconciler:
         self.remembered()
         for host in self._hearing.overdue(at):
             self.host_told(host)
-        if self._hearing.time_passes(
-            at, {key: keeper.link is not None for key, keeper in self.keepers.items()}
-        ):
+        connected = {key: keeper.link is not None for key, keeper in self.keepers.items()}
+        if self._hearing.time_passes(at, connected):
             for key in () if self._hearing.has_head_start else self.keepers:
                 self.take(self.world.fleet.confirm(key, self.world.fleet.placement(), at), "start")
             self.dispatch(self._everywhere())

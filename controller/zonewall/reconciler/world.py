@@ -106,6 +106,15 @@ class World:
             placement = replace(placement, away=self.away)
         return replace(self, fleet=fleet, indexed=self.indexed.follow(placement))
 
+    def seen_by(self, bridge: BridgeKey, at: float, *, is_resuming: bool = False) -> Fleet:
+        """Return the fleet for a bridge; one that resumes gets it as it will be once it has confirmed that.
+
+        Its flows are there from before, and would be put in force in two steps, with nothing passing between.
+        """
+        if not is_resuming:
+            return self.indexed
+        return self.with_fleet(self.fleet.confirm(bridge, self.fleet.placement(), at)[0]).indexed
+
     def with_away(self, away: frozenset[str]) -> World:
         """Return the world with other appliances away."""
         indexed = self.indexed.follow(replace(self.fleet.placement(), away=away))

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from zonewall.placement.model import BridgeKey
+from zonewall.intent.fleet import Fleet
+from zonewall.placement.model import BindingState, BridgeKey
 from zonewall.reconciler.hearing import LINKS_S, UNREMEMBERED_S, UNTOLD_S, Hearing
+from zonewall.reconciler.keeper import InForce
 from zonewall.reconciler.reconciler import Reconciler
-from zonewall.values.names import BridgeName, HostName
+from zonewall.values.names import BridgeName, EndpointKey, HostName
 
 HV1, HV2 = HostName("hv1"), HostName("hv2")
 ON_HV1, ON_HV2 = (BridgeKey(host, BridgeName("br-int")) for host in (HV1, HV2))
@@ -101,3 +103,53 @@ async def test_a_host_that_an_edit_takes_away_and_brings_back_is_heard_before_it
     assert not reconciler.may_change(ON_HV2)
     reconciler.host_told(HV2)
     assert reconciler.may_change(ON_HV2)
+
+
+@pytest.mark.asyncio
+async def test_a_bridge_that_is_brought_back_gets_its_endpoints_in_one_step_and_the_others_wait_for_it(
+    tmp_path: Path,
+) -> None:
+    end = {"name": "vm", "tenant": "acme", "mac": "52:54:00:00:00:01", "ips": ["10.0.0.1"], "iface-id": "vm"}
+    one, both = (
+        {
+            "kind": "inventory",
+            "hosts": {host: {"bridges": {"br-int": {"attachment": "fabric"}}} for host in hosts},
+            "endpoints": [end],
+        }
+        for hosts in (("hv1",), ("hv1", "hv2"))
+    )
+    policies = tmp_path / "policies"
+    policies.mkdir()
+    (policies / "acme.yaml").write_text(yaml.safe_dump({"kind": "tenant", "tenant": "acme"}))
+    document = policies / "inventory.yaml"
+    document.write_text(yaml.safe_dump(both))
+    reconciler = Reconciler(policies, tmp_path / "state", b"k" * 32)
+    await reconciler.reload()
+
+    def told() -> None:
+        fleet = reconciler.world.fleet
+        reconciler.take(fleet.port_seen(*ON_HV2, "tap0", 7, {"iface-id": "vm"}, 1.0))
+        reconciler.host_told(HV2)
+
+    def states(fleet: Fleet | None) -> list[BindingState]:
+        assert fleet is not None
+        return [binding.state for binding in fleet.placement.bindings[EndpointKey("acme/vm")]]
+
+    def wanted(key: BridgeKey) -> list[BindingState]:
+        return states(reconciler._latest(key))
+
+    reconciler.host_told(HV1)
+    told()
+    assert wanted(ON_HV1) == wanted(ON_HV2) == [BindingState.PENDING], "at the start it is new there"
+    for said in (one, both):
+        document.write_text(yaml.safe_dump(said))
+        await reconciler.reload()
+    assert reconciler._latest(ON_HV2) is None
+    told()
+    assert wanted(ON_HV2) == [BindingState.ACTIVE]
+    assert wanted(ON_HV1) == [BindingState.PENDING], "nobody sends there before it is in force"
+    fleet = reconciler._latest(ON_HV2)
+    assert fleet is not None
+    reconciler.in_force(InForce(ON_HV2, fleet.placement, 2.0))
+    assert wanted(ON_HV1) == wanted(ON_HV2) == [BindingState.ACTIVE]
+    assert reconciler._latest(ON_HV2) is reconciler.world.indexed
