@@ -100,6 +100,19 @@ def test_what_is_done_by_hand_to_groups_and_meters_is_put_right_at_once(
             assert is_whole(dummy_switch, bridge)
 
 
+def test_a_meter_of_ours_that_others_use_as_well_stays_ours(dummy_switch: DummySwitch) -> None:
+    with kept(dummy_switch, FIRST, world(), ports=2) as bridge:
+        counts = bridge.keeper.holdings.counts
+        before = groups_and_meters(dummy_switch)
+        number = min(bridge.keeper.holdings.last_confirmed.meters)  # type: ignore[union-attr]
+        dummy_switch.ofctl("add-flow", "br-int", FOREIGN.replace("meter:999", f"meter:{number}"))
+        bridge.until(lambda: bool(counts.foreign), "the flow found")
+        bridge.settle()
+        assert (bridge.keeper.status.state, counts.drift) == ("in-force", 0)
+        assert groups_and_meters(dummy_switch) == before
+        assert is_whole(dummy_switch, bridge)
+
+
 def groups_and_meters(switch: DummySwitch) -> list[str]:
     said = switch.ofctl("dump-groups", "br-int") + switch.ofctl("dump-meters", "br-int")
     return [line for line in said.splitlines() if "OFPST" not in line]

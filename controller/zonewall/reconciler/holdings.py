@@ -207,7 +207,7 @@ class Holdings:
             self.at_last_stop = ""  # another version has changed the bridge since
         self._audited()
         self._take_foreign(foreign, mode)
-        found = _of_ours(turned, foreign, mode)
+        found = _of_ours(turned, foreign, mode, wanted)
         if self._confirmed is not None:
             self._take_drift(find_drift(found, self._confirmed, self._asked), policy)
             if not diff_state(found, self._confirmed):
@@ -328,19 +328,27 @@ def _is_as(found: BridgeState, wanted: BridgeState) -> bool:
     return same_others and are_alike(found.flows, wanted.flows)
 
 
-def _of_ours(state: BridgeState, foreign: tuple[EncodedFlow, ...], mode: ForeignFlows) -> BridgeState:
-    """Return the state without groups and meters that others' flows use, if those flows are to stay.
+def _of_ours(
+    state: BridgeState, foreign: tuple[EncodedFlow, ...], mode: ForeignFlows, wanted: BridgeState
+) -> BridgeState:
+    """Return the state without groups and meters that only others' flows use, if those flows are to stay.
 
-    Open vSwitch removes the flows that use a group or meter together with it.
+    Open vSwitch removes the flows that use a group or meter together with it. What is wanted is ours, whoever
+    uses it besides.
     """
     if mode is ForeignFlows.REMOVE or not foreign:
         return state
     used = b"|".join(flow.instructions for flow in foreign)
-    groups = {n: group for n, group in state.groups.items() if struct.pack("!HHI", 22, 8, n) not in used}
+    groups = {
+        n: group
+        for n, group in state.groups.items()
+        if n in wanted.groups or struct.pack("!HHI", 22, 8, n) not in used
+    }
     meters = {
         n: meter
         for n, meter in state.meters.items()
-        if struct.pack("!HHI", 29, 8, n) not in used and struct.pack("!HHI", 5, 8, n) not in used
+        if n in wanted.meters
+        or (struct.pack("!HHI", 29, 8, n) not in used and struct.pack("!HHI", 5, 8, n) not in used)
     }
     return BridgeState(state.flows, groups, meters)
 
