@@ -120,6 +120,10 @@ class Controller:
         self.counters = Counters(options.state / "counters.json", self.reconciler.recorder)
         self.looks = Looks(self.reconciler, self._links, self.bridges.connections, self.counters)
         self.intake = Intake(self.reconciler, options.events, options.state)
+        self._prepare_to_connect(options)
+
+    def _prepare_to_connect(self, options: Options) -> None:
+        """Make what bridges and databases will connect to; nobody is heard, or called, before ``run``."""
         self.gate = Gate(self.reconciler, self._took, self.hosts.take)
         tls = _tls(options.tls)
         self.databases = OvsdbService(
