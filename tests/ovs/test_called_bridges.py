@@ -66,12 +66,14 @@ def test_a_bridge_that_listens_is_called_and_kept_as_one_that_connects(
         assert "Connection refused" in refusal(whole)
         dummy_switch.vsctl("set-controller", "br-int", f"p{kind}:{port}:127.0.0.1")
         whole.until(is_settled)
-        # What a bridge tells by itself comes, too: ports, and flows that others change.
+        # What a bridge tells by itself comes, too: ports, and flows and groups that others change.
         dummy_switch.add_port("br-int", "vm", ofport=1)
         whole.until_status(lambda status: status["endpoints"][0]["places"])
         whole.until(is_settled)
         dummy_switch.ofctl("--strict", "del-flows", "br-int", f"table={QUARANTINE.number},priority=0")
         whole.until(lambda row: row["drift_repaired"] == 1)
+        dummy_switch.ofctl("add-group", "br-int", "group_id=7,type=all")
+        whole.until(lambda row: row["drift_repaired"] == 2)
         dummy_switch.stop_vswitchd()
         whole.until(lambda row: row["state"] == "away")
         dummy_switch.start_vswitchd()
