@@ -22,10 +22,15 @@ from zonewall.tls import Renewed, certificate_names
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Whether a bridge is let in, and if not, why in one line."""
+    """Whether a bridge is let in, and if not, why in one line.
+
+    Attributes:
+        known_as: the number that stands for its datapath id here; None: the id itself.
+    """
 
     is_admitted: bool
     reason: str = ""
+    known_as: int | None = None
 
 
 Admit = Callable[[int, frozenset[str] | None, str], Admission]
@@ -115,6 +120,8 @@ class Door(ABC):
         admission = self._admit(datapath_id, names, peer)
         if not admission.is_admitted:
             raise _refused(datapath_id, f"not admitted: {admission.reason}")
+        if admission.known_as is not None:
+            datapath_id = admission.known_as
         other = self.sessions.get(datapath_id)
         if other is not None:
             is_proven = names is not None and other.certificate_names is None

@@ -12,7 +12,7 @@ from typing import TypeVar
 from zonewall.placement.announcement import Announcement, Forged
 from zonewall.placement.binding import Lookup, PortFacts, identify, lookup_of
 from zonewall.placement.binding_again import judged_otherwise, ports_in_turn
-from zonewall.placement.binding_datapaths import Datapaths
+from zonewall.placement.binding_datapaths import NAME_IT, Datapaths
 from zonewall.placement.binding_events import (
     Announced,
     ConfigurationChanged,
@@ -135,10 +135,10 @@ class FleetState:
     def bridge_seen(self, bridge: BridgeKey, datapath_id: DatapathId) -> Change:
         """Note a bridge's datapath id; a second bridge with the same one is reported."""
         owner = self.datapaths.bridges.get(datapath_id, bridge)
-        if owner != bridge:
-            reason = f"{bridge} has datapath id {datapath_id:016x} of {owner}; give one of them another"
-            return self, (Effect(EffectKind.REFUSED_BRIDGE, None, PortRef(bridge, ""), reason=reason),)
-        return replace(self, datapaths=self.datapaths.taken(bridge, datapath_id)), ()
+        fleet = replace(self, datapaths=self.datapaths.taken(bridge, datapath_id))
+        reason = f"{bridge} has datapath id {datapath_id:016x} of {owner}; {NAME_IT}"
+        effect = Effect(EffectKind.REFUSED_BRIDGE, None, PortRef(bridge, ""), reason=reason)
+        return fleet, () if owner == bridge else (effect,)
 
     def bridge_gone(self, bridge: BridgeKey) -> FleetState:
         """Let a bridge's datapath id go with it."""

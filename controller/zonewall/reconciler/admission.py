@@ -27,7 +27,8 @@ class Admissions:
         A host whose ``certificate:`` is in the inventory, or that has ever shown one, is let in with a
         certificate only: whoever reaches a plain listener could have its datapath id.
         """
-        key = self._world().bridge_of(DatapathId(datapath_id))
+        known_as = self._world().known_as(DatapathId(datapath_id), names)
+        key = self._world().bridge_of(known_as)
         if key is None:
             return Admission(False, f"datapath id {datapath_id:016x} is no managed bridge's")
         refusal = self._refusal(key, names, peer)
@@ -35,7 +36,7 @@ class Admissions:
             return Admission(False, refusal)
         if names is not None:
             self._have_shown.add(key.host)
-        return Admission(True)
+        return Admission(True, known_as=known_as)
 
     def again(self) -> None:
         """Close the sessions of bridges that would not be let in now, since the inventory has changed."""

@@ -101,7 +101,8 @@ class Calls:
         """Let in the bridge that was called, as who it is, and no other of the inventory."""
 
         def admit(datapath_id: int, names: frozenset[str] | None, peer: str) -> Admission:
-            there = self._world().bridge_of(DatapathId(datapath_id))
+            world = self._world()
+            there = world.bridge_of(world.known_as(DatapathId(datapath_id), names))
             if there is not None and there != key:
                 return Admission(False, f"the inventory has {key} there, it is {there}")
             return self._admissions.admit(datapath_id, names, peer)

@@ -48,6 +48,7 @@ class World:
 
     Attributes:
         indexed: the fleet as the compiler reads it; it follows at a cost that depends on what changed.
+        declared: datapath ids that the inventory gives, and whose each is.
         outward: bridges with uplinks or legs of service functions, which every change may concern.
         relatives: tenants whose bridges know a tenant's endpoints: itself and those it is linked with.
         inactive: rules that do not hold at the moment.
@@ -59,6 +60,7 @@ class World:
     indexed: Fleet
     relatives: Mapping[TenantName, frozenset[TenantName]]
     outward: frozenset[BridgeKey]
+    declared: Mapping[DatapathId, BridgeKey]
     inactive: frozenset[str] = frozenset()
     away: frozenset[str] = frozenset()
 
@@ -74,7 +76,8 @@ class World:
         """Return the world of a configuration; of the one ``before`` is taken what has not changed."""
         policy = prepare(configuration, numbering, inactive, passing, before.policy if before else None)
         indexed = index_fleet(policy, fleet.placement(), before.indexed if before else None)
-        return World(policy, fleet, indexed, _relatives(configuration), _outward(configuration), inactive)
+        relatives, outward, ids = _relatives(configuration), _outward(configuration), _declared(configuration)
+        return World(policy, fleet, indexed, relatives, outward, ids, inactive)
 
     @property
     def configuration(self) -> Configuration:
@@ -144,10 +147,8 @@ class World:
 
     def bridge_of(self, datapath_id: DatapathId) -> BridgeKey | None:
         """Return the managed bridge with a datapath id: as the inventory says, else its host's database."""
-        for host in self.configuration.inventory.hosts.values():
-            for bridge in host.bridges.values():
-                if bridge.datapath_id == datapath_id:
-                    return BridgeKey(host.name, bridge.name)
+        if datapath_id in self.declared:
+            return self.declared[datapath_id]
         known = self.fleet.datapaths.bridges.get(datapath_id)
         if known is None or known.host not in self.configuration.inventory.hosts:
             return None
@@ -160,7 +161,21 @@ class World:
         declared = host.bridges.get(key.bridge) if host else None
         if declared is not None and declared.datapath_id is not None:
             return DatapathId(declared.datapath_id)
-        return self.fleet.datapaths.numbers.get(key)
+        number = self.fleet.datapaths.numbers.get(key)
+        # What the inventory gives to another bridge is not this one's, whatever its host's database says.
+        return number if number is not None and self.bridge_of(number) == key else None
+
+    def known_as(self, datapath_id: DatapathId, names: frozenset[str] | None) -> DatapathId:
+        """Return by which number a bridge is known that connects with an id, and with names of a certificate.
+
+        It is another one only where hosts have told of two bridges with that id.
+        """
+        hosts = self.configuration.inventory.hosts
+        if datapath_id in self.declared:
+            return datapath_id
+        claims = [claim for claim in self.fleet.datapaths.claimants(datapath_id) if claim[1].host in hosts]
+        shown = [number for number, bridge in claims if names and hosts[bridge.host].certificate in names]
+        return (shown or [number for number, _ in claims] or [datapath_id])[0]
 
     def port_name(self, key: BridgeKey, ofport: OfPort) -> str:
         """Return the name of a declared port of a bridge, its number where it has none."""
@@ -180,6 +195,16 @@ class World:
             if declared is not None and declared.role is PortRole.FABRIC:
                 found.append((bridge, ofport))
         return found
+
+
+def _declared(configuration: Configuration) -> dict[DatapathId, BridgeKey]:
+    """Return the datapath ids that the inventory gives; of two bridges with one, the first has it."""
+    found: dict[DatapathId, BridgeKey] = {}
+    for host in configuration.inventory.hosts.values():
+        for bridge in host.bridges.values():
+            if bridge.datapath_id is not None:
+                found.setdefault(DatapathId(bridge.datapath_id), BridgeKey(host.name, bridge.name))
+    return found
 
 
 def _outward(configuration: Configuration) -> frozenset[BridgeKey]:

@@ -53,24 +53,44 @@ def test_a_bridge_that_was_made_anew_has_its_new_id_alone() -> None:
     assert fleet.bridge_seen(bridge("hv2"), ONE)[1] == ()
 
 
+def test_a_bridge_with_the_id_of_another_one_is_known_by_a_number_of_its_own_for_as_long_as_it_is_there() -> (
+    None
+):
+    fleet, _ = started().bridge_seen(bridge("hv1"), ONE)
+    fleet, _ = fleet.bridge_seen(bridge("hv2"), ONE)
+    own = fleet.datapaths.numbers[bridge("hv2")]
+    assert list(fleet.datapaths.claimants(ONE)) == [(ONE, bridge("hv1")), (own, bridge("hv2"))]
+    fleet, _ = observe(fleet, gone(bridge("hv1")))
+    again, _ = fleet.bridge_seen(bridge("hv2"), ONE)
+    assert list(again.datapaths.claimants(ONE)) == [(own, bridge("hv2"))]
+    other, _ = fleet.bridge_seen(bridge("hv2"), OTHER)
+    assert list(other.datapaths.claimants(ONE)) == []
+
+
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(["hv1", "hv2", "hv3"]), st.sampled_from([None, ONE, OTHER])), max_size=12
     )
 )
-def test_both_ways_say_the_same_whatever_comes(steps: list[tuple[str, DatapathId | None]]) -> None:
-    fleet, plain = started(), dict[BridgeKey, DatapathId]()
+def test_whatever_hosts_say_a_bridge_keeps_its_number_and_each_number_is_one_bridges(
+    steps: list[tuple[str, DatapathId | None]],
+) -> None:
+    fleet, said = started(), dict[BridgeKey, DatapathId]()
     for name, number in steps:
+        before = {at: known for at, known in fleet.datapaths.numbers.items() if at != bridge(name)}
+        is_anothers = number in before.values()
         if number is None:
             fleet, _ = observe(fleet, gone(bridge(name)))
-            plain.pop(bridge(name), None)
+            said.pop(bridge(name), None)
         else:
             fleet, effects = fleet.bridge_seen(bridge(name), number)
-            is_anothers = number in {plain[other] for other in plain if other != bridge(name)}
             assert bool(effects) is is_anothers
-            if not is_anothers:
-                plain[bridge(name)] = number
-        assert dict(fleet.datapaths.numbers) == plain
-        assert {at: number for number, at in fleet.datapaths.pairs()} == plain
+            said[bridge(name)] = number
+        after = dict(fleet.datapaths.numbers)
+        assert after.keys() == said.keys()
+        assert {at: known for at, known in after.items() if at != bridge(name)} == before
+        assert {at: known for known, at in fleet.datapaths.pairs()} == after
+        for at, id_ in said.items():
+            assert (after[at], at) in list(fleet.datapaths.claimants(id_))
     assert fleet.datapaths.among(()) == Datapaths()

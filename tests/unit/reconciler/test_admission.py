@@ -1,0 +1,54 @@
+"""Who is let in as which bridge, whatever ids hosts name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from support.placement_fleet import bridge, configuration, started
+from zonewall.intent.numbering import Numbering
+from zonewall.placement.binding_fleet import FleetState
+from zonewall.reconciler.admission import Admissions
+from zonewall.reconciler.world import World
+from zonewall.values.names import DatapathId, HostName
+
+ID = DatapathId(0xB2)
+HV1, HV2 = frozenset({"hv1"}), frozenset({"hv2"})
+
+
+def world(fleet: FleetState, declared: int | None = None) -> World:
+    """Return the world of a fleet; hv2's bridge has its id from the inventory where one is said."""
+    inventory = configuration().inventory
+    host = inventory.hosts[HostName("hv2")]
+    ports = {name: replace(one, datapath_id=declared) for name, one in host.bridges.items()}
+    hosts = {**inventory.hosts, host.name: replace(host, bridges=ports)}
+    said = replace(configuration(), inventory=replace(inventory, hosts=hosts))
+    return World.start(said, Numbering(), fleet, frozenset())
+
+
+def claimed_by_hv1_first() -> FleetState:
+    fleet, _ = started().bridge_seen(bridge("hv1"), ID)
+    return fleet.bridge_seen(bridge("hv2"), ID)[0]
+
+
+def test_a_host_that_names_anothers_id_first_keeps_that_ones_bridge_out_of_nothing() -> None:
+    now = world(claimed_by_hv1_first())
+    admissions = Admissions(lambda: now, set())
+    first, other = (admissions.admit(ID, names, "192.0.2.1:1") for names in (HV1, HV2))
+    assert first.is_admitted
+    assert other.is_admitted
+    assert [now.bridge_of(DatapathId(one.known_as or 0)) for one in (first, other)] == [
+        bridge("hv1"),
+        bridge("hv2"),
+    ]
+    assert admissions.admit(other.known_as or 0, HV2, "192.0.2.1:1") == other  # when the inventory changes
+    assert not admissions.admit(ID, frozenset({"hv3"}), "192.0.2.1:1").is_admitted
+
+
+def test_what_the_inventory_gives_to_one_bridge_no_host_can_have_another_one_known_by() -> None:
+    now = world(claimed_by_hv1_first(), declared=ID)
+    admissions = Admissions(lambda: now, set())
+    assert admissions.admit(ID, HV2, "192.0.2.1:1").known_as == ID
+    assert "with a certificate of hv1, not hv2" in admissions.admit(ID, HV1, "192.0.2.1:1").reason
+    # Frames that find links are signed in the name of this number.
+    assert now.datapath_of(bridge("hv2")) == ID
+    assert now.datapath_of(bridge("hv1")) is None
