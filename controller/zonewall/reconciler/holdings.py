@@ -105,6 +105,8 @@ class Holdings:
         self._as_confirmed: tuple[Fingerprint | None, ForeignFlows] | None = None
         """What the bridge held when it was read and was as confirmed, if nothing was changed since."""
         self._foreign_keys: frozenset[FlowKey] = frozenset()
+        self._mode: ForeignFlows | None = None
+        """What was to become of others' flows when the bridge was read last."""
         self.turned: frozenset[int] = frozenset()
         """Banks that stand on their other side on this bridge; ``flows.generation``."""
         self.at_last_stop = ""
@@ -117,13 +119,14 @@ class Holdings:
         """Say whether what the bridge holds need not be read before the next change."""
         return self._held is not None
 
-    @property
-    def at_hand(self) -> BridgeState | None:
+    def at_hand(self, mode: ForeignFlows) -> BridgeState | None:
         """Return what the bridge holds as last confirmed; None if it is to be read before any change.
 
-        A change does not wait for an audit, which takes longer, but no audit waits for ever.
+        A change does not wait for an audit, which takes longer, but no audit waits for ever; and what is to
+        become of others' flows from now on is done at once.
         """
-        return self._held if time.monotonic() < self.audit_at + AUDIT_LATE_S else None
+        is_as_read = mode is self._mode and time.monotonic() < self.audit_at + AUDIT_LATE_S
+        return self._held if is_as_read else None
 
     def begin(self) -> None:
         """Take up a new session: what the bridge holds now is to be read."""
@@ -148,6 +151,8 @@ class Holdings:
         self.turned = turned
         self._held = self._confirmed = state
         self._asked = None
+        if self._mode is ForeignFlows.REMOVE:  # they went with the same change; who comes again is told again
+            self.counts.foreign, self._foreign_keys = (), frozenset()
 
     def told(self, updates: Sequence[FlowUpdate]) -> bool:
         """Take what the bridge tells of others' flows; say whether it has to be looked at sooner."""
@@ -181,7 +186,7 @@ class Holdings:
 
         Flows of others that are to be removed are among them. What is wanted says what to expect.
         """
-        if self._held is not None and time.monotonic() < self.audit_at:
+        if self._held is not None and mode is self._mode and time.monotonic() < self.audit_at:
             return self._held
         if self._held is not None and await self._is_as_confirmed(link, mode):
             return self._held
@@ -305,7 +310,7 @@ class Holdings:
         )
 
     def _take_foreign(self, foreign: tuple[EncodedFlow, ...], mode: ForeignFlows) -> None:
-        self.counts.foreign = foreign
+        self.counts.foreign, self._mode = foreign, mode
         keys = frozenset(flow.key for flow in foreign)
         if keys - self._foreign_keys and mode is not ForeignFlows.LEAVE:
             _log.warning(

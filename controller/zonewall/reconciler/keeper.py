@@ -23,6 +23,7 @@ from zonewall.intent.fleet import Fleet, Policy
 from zonewall.openflow.errors import FENCED, BundleRefused, MeterRefused
 from zonewall.openflow.events import FlowUpdate, RequestForwarded
 from zonewall.placement.model import BridgeKey, Placement
+from zonewall.policy.inventory import ForeignFlows
 from zonewall.reconciler.aside import SetAside, about
 from zonewall.reconciler.compiler import Compiler
 from zonewall.reconciler.faults import Faults, in_one_line
@@ -238,7 +239,7 @@ class BridgeKeeper:
         when, self._when = self._when, None
         at_once = self._is_urgent and fleet.policy is self._policy
         self._is_urgent, self._policy = False, None
-        before = None if fleet.policy.passing or self.aside else self.holdings.at_hand
+        before = None if fleet.policy.passing or self.aside else self.holdings.at_hand(self._foreign(fleet))
         wanted, prepared = await self._compiler.wanted(
             fleet, self.key, lambda state: self._small(before, state), at_once=at_once
         )
@@ -292,8 +293,11 @@ class BridgeKeeper:
         self.holdings.was_empty = False
 
     async def _known(self, link: BridgeLink, fleet: Fleet, wanted: BridgeState) -> BridgeState:
-        bridge = fleet.policy.configuration.inventory.hosts[self.key.host].bridges[self.key.bridge]
-        return await self.holdings.known(link, fleet.policy, bridge.foreign_flows, wanted)
+        return await self.holdings.known(link, fleet.policy, self._foreign(fleet), wanted)
+
+    def _foreign(self, fleet: Fleet) -> ForeignFlows:
+        hosts = fleet.policy.configuration.inventory.hosts
+        return hosts[self.key.host].bridges[self.key.bridge].foreign_flows
 
     def _small(self, installed: BridgeState | None, wanted: BridgeState) -> Prepared | None:
         """Return how to make a change that is small and made of pieces; None for any other."""
