@@ -173,6 +173,20 @@ def test_a_database_that_has_shown_a_certificate_is_not_believed_in_plain_by_the
         assert not any(isinstance(one, HostSeen) and one.host == "hv1" for one in ear.heard)
 
 
+def test_a_host_that_shows_its_certificate_takes_its_place_from_whoever_said_its_name_in_plain(
+    tmp_path: Path, controller: TlsFiles, hv1: TlsFiles
+) -> None:
+    with database_host(tmp_path / "liar", "hv1") as liar, follower(declared_hosts("hv1")) as ear:
+        liar.connect_to(f"tcp:127.0.0.1:{ear.service.listen('127.0.0.1', 0, None)}")
+        ear.until_a(SnapshotComplete, host="hv1")
+        with tls_host(tmp_path / "hv1", "hv1", hv1) as host:
+            host.connect_to(f"ssl:127.0.0.1:{ear.service.listen('127.0.0.1', 0, controller)}")
+            assert "has shown a certificate" in ear.until_a(HostLost, host="hv1").reason
+            ear.until_a(SnapshotComplete, host="hv1")
+            assert "must show a certificate" in ear.until_a(HostRefused).reason
+            assert not [one for one in ear.quiet() if isinstance(one, HostLost)]
+
+
 def test_a_certificate_of_another_name_is_refused(
     tmp_path: Path, controller: TlsFiles, authority: Authority
 ) -> None:

@@ -147,6 +147,11 @@ class HostConnection:
         """End the connection and say nothing."""
         self._database.close()
 
+    def gives_way(self, newcomer: Newcomer) -> bool:
+        """Say whether the newcomer alone has proven who it is: anybody may say a system-id without TLS."""
+        is_proven = self.dialled or self.certificate_names is not None
+        return newcomer.certificate_names is not None and not is_proven
+
     def view(self) -> HostView:
         """Return what the host has now."""
         return self._rows.view()

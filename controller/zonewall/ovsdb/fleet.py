@@ -248,7 +248,11 @@ class Fleet:
     def _introduced(self, handshake: Handshake, newcomer: Newcomer) -> None:
         self._forget(handshake)
         declared = {name: known.declaration for name, known in self._hosts.items()}
-        connected = {name for name, known in self._hosts.items() if known.connection is not None}
+        connected = {
+            name
+            for name, known in self._hosts.items()
+            if known.connection is not None and not known.connection.gives_way(newcomer)
+        }
         try:
             host = admitted_host(
                 declared, connected, newcomer.system_id, newcomer.certificate_names, newcomer.dialled,
@@ -267,6 +271,8 @@ class Fleet:
         self._admit(self._hosts[host], newcomer)
 
     def _admit(self, known: _Known, newcomer: Newcomer) -> None:
+        if known.connection is not None:
+            self._cut(known, "replaced: the host has shown a certificate")
         known.connection = HostConnection(
             known.declaration.name,
             newcomer,
