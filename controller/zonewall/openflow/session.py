@@ -29,6 +29,7 @@ _Take = Callable[[bytes], None]
 
 
 Emit = Callable[[Event], None]
+ALIVE_S: Final = 2.0
 
 
 class Session:
@@ -362,7 +363,7 @@ class Session:
         """Return when the bridge has done all that was sent before."""
         await self.request("a barrier", lambda xid: message(messages.BARRIER_REQUEST, xid, b""))
 
-    async def is_alive(self, within_s: float = 2.0) -> bool:
+    async def is_alive(self, within_s: float = ALIVE_S) -> bool:
         """Say whether the bridge answers an echo in time."""
         echo = self.request("an echo", lambda xid: message(messages.ECHO_REQUEST, xid, b"?"))
         try:

@@ -15,6 +15,7 @@ from zonewall.errors import ZonewallError
 from zonewall.intent.fleet import bridges_of
 from zonewall.intent.host_ways import lost_ways
 from zonewall.journal.record import Kind
+from zonewall.openflow.session import ALIVE_S
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.reconciler import Reconciler
@@ -22,6 +23,8 @@ from zonewall.store.applied_file import write_applied
 from zonewall.values.names import HostName
 
 LOOK_S = 0.25
+OWN_PAUSE_S = 0.5
+"""An answer that is given up later than this after its time says nothing about the bridge."""
 SHORTEST_S, LONGEST_S = 1, 24 * 3600
 LAST_S = 10.0
 """So long a controller that is stopped waits for its bridges to go back."""
@@ -186,7 +189,10 @@ class Trials:
             keeper = self._reconciler.keepers.get(key)
             if keeper is None or keeper.link is None:
                 return f"bridge {key} was lost"
+        asked_at = time.monotonic()
         alive = await asyncio.gather(*(self._is_alive(key) for key in sorted(trial.bridges)))
+        if time.monotonic() - asked_at > ALIVE_S + OWN_PAUSE_S:
+            return ""  # the controller itself paused: what came meanwhile was not read in time; it asks again
         silent = [key for key, answers in zip(sorted(trial.bridges), alive, strict=True) if not answers]
         return f"bridge {silent[0]} does not answer" if silent else ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from zonewall.policy.inventory import (
     PortRole,
 )
 from zonewall.policy.model import Configuration
+from zonewall.reconciler import trial as trial_module
 from zonewall.reconciler.controller import Controller
 from zonewall.reconciler.faults import Faults
 from zonewall.reconciler.trial import Trials
@@ -142,6 +144,33 @@ async def test_of_a_link_the_link_is_followed_and_remembered(tmp_path: Path, is_
     assert (owner.directory, read_applied(file, given)) == (current, current)
     await trials.apply({"directory": str(tmp_path / "41")}, "ann")
     assert read_applied(file, given) == tmp_path / "41", "to swap the link is not to change that one"
+
+
+@pytest.mark.asyncio
+async def test_a_pause_of_the_controller_is_not_taken_for_a_bridges_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial_module, "ALIVE_S", 0.0)
+    monkeypatch.setattr(trial_module, "LOOK_S", 0.0)
+    owner = Owner(tmp_path / "given", accepts=True)
+    owner.documents = in_band({})
+    owner.keepers = {BRIDGE: SimpleNamespace(link=object(), settled=alive)}
+    asked: list[object] = []
+
+    async def silent_after_a_pause(key: object) -> bool:
+        asked.append(key)
+        if len(asked) == 1:
+            time.sleep(trial_module.OWN_PAUSE_S + 0.1)  # the whole loop stands still
+        return False
+
+    file, trial = tmp_path / "applied.json", {"directory": str(tmp_path / "other"), "confirm": 3600}
+    trials = Trials(owner, set, silent_after_a_pause, file, owner.directory)  # type: ignore[arg-type]
+    await trials.apply(trial, "ann")
+    async with asyncio.timeout(30):
+        while trials.trial is not None:
+            await asyncio.sleep(0)
+    assert len(asked) > 1
+    assert "hv1/br-int does not answer" in owner.refused_configuration
 
 
 def test_where_what_was_applied_is_gone_the_error_says_how_to_do_without(tmp_path: Path) -> None:
