@@ -59,7 +59,7 @@ def in_force(status: dict[str, Any]) -> bool:
 def test_a_controller_that_runs_as_nobody_keeps_a_bridge_and_follows_a_change(folder: Path) -> None:
     policies, state = folder / "policies", folder / "state"
     policies.mkdir()
-    state.mkdir(mode=0o700)
+    state.mkdir(mode=0o755)  # made by hand, say
     os.chown(state, NOBODY, NOBODY)
     bridges = {"br0": {"attachment": "fabric", "datapath-id": f"{0xA1:016x}"}}
     end = {"name": "vm", "tenant": "acme", "iface-id": "vm", "mac": "52:54:00:00:00:01", "ips": ["10.0.0.1"]}
@@ -85,6 +85,7 @@ def test_a_controller_that_runs_as_nobody_keeps_a_bridge_and_follows_a_change(fo
             revision = first["configuration"]["revision"]
             until(state, lambda now: now["configuration"]["revision"] > revision and in_force(now))
             assert {path.stat().st_uid for path in state.iterdir()} == {NOBODY}
+            assert [path.name for path in state.iterdir() if path.stat().st_mode & 0o077] == []
     finally:
         process.terminate()
         assert process.wait(20) == 0, (folder / "log").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 from pathlib import Path
@@ -31,6 +32,7 @@ def run_controller(directory: Path, options: Path | None, said: dict[str, Any]) 
     chosen = read_options(options, said)
     set_up_logging(chosen.log_format)
     raise_limit()
+    os.umask(0o077)  # who was where and spoke with whom is nobody else's business, whatever folder it is in
     with alone_in(chosen.state):
         asyncio.run(serve(directory, chosen))
 
