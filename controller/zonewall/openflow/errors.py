@@ -14,6 +14,10 @@ from zonewall.openflow.error_names import error_name
 FENCED: Final = "another controller, started later, is the bridge's master"
 
 
+_NOT_KNOWN: Final = frozenset({(1, 1), (1, 2), (1, 3), (1, 4)})
+"""BAD_REQUEST: BAD_TYPE, BAD_MULTIPART, BAD_EXPERIMENTER, BAD_EXPERIMENTER_TYPE (OpenFlow 1.5.1, 7.5.4.2)."""
+
+
 class SessionClosed(BridgeError):  # noqa: N818
     """The session ended before the answer came; what was asked may or may not have been done."""
 
@@ -30,7 +34,11 @@ class RequestRefused(BridgeError):  # noqa: N818
         self.kind = kind
         self.code = code
         self.reason = error_name(kind, code)
-        super().__init__(f"the bridge refused {what}: {self.reason}")
+        if (kind, code) in _NOT_KNOWN:
+            said = f"the bridge lacks support for {what}: {self.reason}; it takes Open vSwitch 2.17 or newer"
+        else:
+            said = f"the bridge refused {what}: {self.reason}"
+        super().__init__(said)
 
     @property
     def is_stale(self) -> bool:
