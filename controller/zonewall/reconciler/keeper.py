@@ -293,7 +293,11 @@ class BridgeKeeper:
         self.holdings.was_empty = False
 
     async def _known(self, link: BridgeLink, fleet: Fleet, wanted: BridgeState) -> BridgeState:
-        return await self.holdings.known(link, fleet.policy, self._foreign(fleet), wanted)
+        before = self.holdings.counts.drift
+        known = await self.holdings.known(link, fleet.policy, self._foreign(fleet), wanted)
+        if self.holdings.counts.drift > before:
+            self._settled.clear()
+        return known
 
     def _foreign(self, fleet: Fleet) -> ForeignFlows:
         hosts = fleet.policy.configuration.inventory.hosts

@@ -34,6 +34,30 @@ def test_what_was_changed_by_hand_is_found_and_put_right(monkeypatch: pytest.Mon
     asyncio.run(scene())
 
 
+def test_while_what_others_changed_is_put_right_the_bridge_counts_as_pending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scene() -> None:
+        kept, bridge = Kept(), Bridge()
+        keeper = kept.keeper
+        keeper.connect(bridge)
+        await kept.settle()
+        bridge.tidied.clear()
+        del bridge.flows[(lost := next(iter(bridge.flows)))]
+        keeper.told([FlowUpdate(lost, cookie(Category.RULE), False)])
+        async with asyncio.timeout(20.0):
+            while lost not in bridge.flows:
+                await asyncio.sleep(0.005)
+        assert keeper.is_pending
+        bridge.tidied.set()
+        await kept.settle()
+        assert not keeper.is_pending
+        await kept.stop()
+
+    monkeypatch.setattr(holdings_module, "AUDIT_PAUSE_S", 0.01)
+    asyncio.run(scene())
+
+
 async def changed_when_an_audit_is_due() -> tuple[Kept, Bridge]:
     """Return a bridge that is to change at the moment when it is to be audited, too."""
     kept, bridge = Kept(), Bridge()
