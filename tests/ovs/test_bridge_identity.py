@@ -105,8 +105,8 @@ def test_a_bridge_is_known_by_its_certificate_where_it_has_one_and_no_longer_whe
         pair = (str(keys / "hv2-privkey.pem"), str(keys / "hv2-cert.pem"))
         switch.vsctl("set-ssl", *pair, str(keys / "pki/controllerca/cacert.pem"))
         switch.add_bridge("hv2", datapath_id=UNNAMED, controller=secure)
-        # It takes its place from who came before it without one.
-        running.until(lambda now: state(now, "hv2") == "in-force")
+        # It takes its place from who came before it without one, and lives.
+        assert "already" not in refusals(running.until(lambda now: state(now, "hv2") == "in-force"))
 
         running.put("inventory", inventory(certificate="hv9"))
         running.until(lambda now: state(now, "hv2") == "away" and "of hv2" in refusals(now))
