@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,8 +19,10 @@ from zonewall.flows.encoded import BridgeState, EncodedFlow
 from zonewall.flows.shape import shape_of
 from zonewall.flows.staging import plan
 from zonewall.flows.wire import encode_flow, encode_program
+from zonewall.openflow import bundle
 from zonewall.openflow.bundle import apply, apply_plan
 from zonewall.openflow.errors import BundleRefused, MeterRefused
+from zonewall.openflow.session import Session
 from zonewall.pipeline import packet_fields as pf
 from zonewall.pipeline.model import (
     BridgeProgram,
@@ -75,6 +78,27 @@ def test_the_second_of_a_shape_goes_in_one_go_and_another_shape_does_not(dummy_s
         assert put(bridge, [web(3), web(4), web(5, Output(3), Output(4))]) == 1
         assert put(bridge, [web(6), web(7, SetField(pf.ETH_SRC, 7))]) == 2
         assert len(bridge.run(bridge.session.read_flows())) == 7
+
+
+def test_what_waits_for_another_bridge_is_not_committed_before_however_well_known_it_is(
+    dummy_switch: DummySwitch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(session: Session) -> None:
+        other = asyncio.Event()
+        encoded = tuple(map(encode_flow, (web(3), web(4))))
+        change = Change(Delta(encoded))
+        planned = plan(change, {}, {flow.key: flow for flow in encoded})
+        making = asyncio.create_task(apply_plan(session, change, planned, other))
+        for _ in range(3):
+            assert len(await session.read_flows()) == 2  # whatever has been sent is done by then
+        other.set()
+        await making
+        assert len(await session.read_flows()) == 4
+
+    monkeypatch.setattr(bundle, "WAITING_S", 20.0)
+    with connected(dummy_switch) as bridge:
+        put(bridge, [web(1), web(2)])
+        bridge.run(scene(bridge.session))
 
 
 def test_a_new_session_has_taken_nothing(dummy_switch: DummySwitch) -> None:

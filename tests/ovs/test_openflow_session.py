@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -11,10 +12,10 @@ from support.dummy import DummySwitch
 from support.openflow_bridge import EMPTY, connected, listening, rules
 from zonewall.flows.diff import Change, Delta, diff_state
 from zonewall.flows.encoded import BridgeState
-from zonewall.flows.staging import plan
+from zonewall.flows.staging import Plan, Stage, plan
 from zonewall.flows.wire import encode_flow
 from zonewall.flows.wire_actions import encode_actions
-from zonewall.openflow import messages
+from zonewall.openflow import bundle, messages
 from zonewall.openflow.bundle import apply, apply_plan
 from zonewall.openflow.errors import BundleRefused, MeterRefused, RequestRefused, SessionClosed
 from zonewall.openflow.events import (
@@ -27,6 +28,7 @@ from zonewall.openflow.events import (
     SwitchError,
 )
 from zonewall.openflow.fingerprint import Fingerprinter
+from zonewall.openflow.session import Session
 from zonewall.openflow.waiting import Limits
 from zonewall.pipeline import packet_fields as pf
 from zonewall.pipeline.model import (
@@ -148,6 +150,35 @@ def test_a_refused_packet_out_is_told_as_an_error(dummy_switch: DummySwitch) -> 
     with connected(dummy_switch) as bridge:
         bridge.run(bridge.session.packet_out(1, encode_actions((Group(5),)), FRAME))
         bridge.until(SwitchError, lambda event: event.kind == 2)
+
+
+def test_what_cached_decisions_may_need_stays_for_a_while_after_the_rest_is_in_force(
+    dummy_switch: DummySwitch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = (encode_flow(Flow(ACT, 7, ((TENANT, number, None),), (), number)) for number in (1, 2))
+    planned = Plan(
+        (Stage(Delta((new,)), is_whole=True), Stage(Delta((), (old.key,)), is_gentle=True, waits=True)),
+        frozenset(),
+    )
+
+    async def scene(session: Session) -> None:
+        await apply(session, Change(Delta((old,))))
+        in_force = asyncio.Event()
+        making = asyncio.create_task(
+            apply_plan(session, Change(Delta((new,), (old.key,))), planned, in_force=in_force.set)
+        )
+        await in_force.wait()
+        for _ in range(3):
+            assert (await session.read_flows()).keys() == {old.key, new.key}
+        making.cancel()
+        monkeypatch.setattr(bundle, "LONGEST_REVALIDATION_S", 0.0)
+        await apply_plan(session, Change(Delta((), (old.key,))), Plan(planned.stages[1:], frozenset()))
+        assert (await session.read_flows()).keys() == {new.key}
+
+    monkeypatch.setattr(bundle, "REVALIDATION_S", 60.0)
+    monkeypatch.setattr(bundle, "LONGEST_REVALIDATION_S", 60.0)
+    with connected(dummy_switch) as bridge:
+        bridge.run(scene(bridge.session))
 
 
 def test_ports_are_told_as_they_come_and_go(dummy_switch: DummySwitch) -> None:

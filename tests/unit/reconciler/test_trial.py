@@ -217,3 +217,47 @@ async def test_a_trial_that_cannot_be_watched_goes_back_and_one_that_cannot_go_b
     assert said in owner.refused_configuration
     assert "KeyError" in owner.faults.status()[0]["fault"]
     assert closely == [True, False]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("is_there", [False, True], ids=["the bridge goes", "the bridge stands mute"])
+async def test_a_trial_by_which_a_bridge_is_lost_goes_back_at_once(tmp_path: Path, is_there: bool) -> None:
+    given, other = tmp_path / "given", tmp_path / "other"
+    owner = Owner(given, accepts=True)
+    owner.documents = in_band({})
+    bridge = SimpleNamespace(link=object())
+    owner.keepers = {BRIDGE: bridge}
+    is_mute = False
+
+    async def answers(_: object) -> bool:
+        return not is_mute
+
+    trials = Trials(owner, set, answers, tmp_path / "applied.json", given)  # type: ignore[arg-type]
+    await trials.apply({"directory": str(other), "confirm": 3600}, "ann")
+    assert owner.directory == other
+    is_mute = True
+    bridge.link = bridge.link if is_there else None
+    async with asyncio.timeout(30):
+        while trials.trial is not None:
+            await asyncio.sleep(0.01)
+    assert owner.directory == given
+    reason = "hv1/br-int does not answer" if is_there else "hv1/br-int was lost"
+    assert reason in owner.refused_configuration
+
+
+@pytest.mark.asyncio
+async def test_of_two_trials_that_are_asked_for_at_once_the_later_one_is_refused(tmp_path: Path) -> None:
+    class Slow(Owner):
+        async def foresee(self, _: Configuration) -> None:
+            await asyncio.sleep(0)
+
+    owner = Slow(tmp_path / "given", accepts=True)
+    trials = Trials(owner, set, alive, tmp_path / "applied.json", owner.directory)  # type: ignore[arg-type]
+    first, second = (
+        trials.apply({"directory": str(tmp_path / name), "confirm": 3600}, "ann") for name in "ab"
+    )
+    done, refused = await asyncio.gather(first, second, return_exceptions=True)
+    assert done is None
+    assert "on trial since a moment ago" in str(refused)
+    assert owner.directory == tmp_path / "a"
+    trials.stop()
