@@ -253,10 +253,10 @@ async def test_of_two_trials_that_are_asked_for_at_once_the_later_one_is_refused
 
     owner = Slow(tmp_path / "given", accepts=True)
     trials = Trials(owner, set, alive, tmp_path / "applied.json", owner.directory)  # type: ignore[arg-type]
-    first, second = (
-        trials.apply({"directory": str(tmp_path / name), "confirm": 3600}, "ann") for name in "ab"
+    first, second = ({"directory": str(tmp_path / name), "confirm": 3600} for name in "ab")
+    done, refused = await asyncio.gather(
+        trials.apply(first, "ann"), trials.apply(second, "bob"), return_exceptions=True
     )
-    done, refused = await asyncio.gather(first, second, return_exceptions=True)
     assert done is None
     assert "on trial since a moment ago" in str(refused)
     assert owner.directory == tmp_path / "a"
