@@ -260,4 +260,4 @@ async def test_of_two_trials_that_are_asked_for_at_once_the_later_one_is_refused
     assert done is None
     assert "on trial since a moment ago" in str(refused)
     assert owner.directory == tmp_path / "a"
-    trials.stop()
+    await trials.stop()
