@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
 
+from support.kept_in_memory import Bridge, Kept
 from support.whole_controller import one_bridge
 from zonewall.flows.packet_ends import packet_ends
 from zonewall.journal.record import Entry, Kind
-from zonewall.openflow.events import PacketIn
+from zonewall.openflow.events import BridgeUp, PacketIn
+from zonewall.pipeline.cookie import Reason
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.load import load_directory
 from zonewall.reconciler import cuts, intruders
 from zonewall.reconciler.addresses import Addresses
+from zonewall.reconciler.bridges import MOST_WAITING, BridgeEvents
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.recorder import Recorder
 from zonewall.reconciler.seldom import EVERY_S, MOST, MOST_OF_ONE, Lately, Names, Seldom
@@ -25,7 +30,7 @@ from zonewall.values.names import BridgeName, EndpointKey, HostName
 BRIDGE, OTHER = (BridgeKey(HostName(host), BridgeName("br-int")) for host in ("hv1", "hv2"))
 
 
-class Kept:
+class Journal:
     """A journal that keeps what it is given."""
 
     def __init__(self) -> None:
@@ -72,7 +77,7 @@ def test_a_bridge_that_names_ports_without_end_has_so_many() -> None:
 
 
 def test_a_bridge_that_names_ever_new_ports_that_should_only_listen_is_told_of_in_few_records() -> None:
-    journal = Kept()
+    journal = Journal()
     seen = intruders.Intruders(Recorder(journal))
     for number in range(1000):
         seen.take(BRIDGE, str(number), PacketIn(1, 0, 0, b"\x04", number, (), 0, 60, bytes(60)))
@@ -98,7 +103,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> int:
 def test_of_one_bridge_so_many_cuts_a_minute_leave_a_record_and_the_rest_is_counted(
     few: int, tmp_path: Path
 ) -> None:
-    journal = Kept()
+    journal = Journal()
     told = cuts.Cuts(Reconciler(one_bridge(tmp_path / "policies"), tmp_path / "state", b"k" * 32, journal))
     assert packet_ends(segment(1)) is not None
     for sport in range(1, few * 3 + 1):
@@ -113,9 +118,42 @@ def test_a_bridge_that_announces_addresses_without_end_that_are_refused_is_logge
     tmp_path: Path,
 ) -> None:
     documents = load_directory(one_bridge(tmp_path / "policies"))
-    addresses = Addresses(documents, (), Recorder(Kept()))
+    addresses = Addresses(documents, (), Recorder(Journal()))
     with capture_logs() as lines:
         for number in range(1, 1000):
             cause = f"announcement at {BRIDGE}, ofport {number}"
             assert not addresses.heard(documents, EndpointKey("acme/vm"), ip_address(number), cause)
     assert 0 < sum(line["event"] == "address_refused" for line in lines) <= MOST_OF_ONE
+
+
+class Stuck(Bridge):
+    """A bridge that takes no frame to be sent out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    async def packet_out(self, in_port: int, actions: bytes, frame: bytes) -> None:
+        self.asked += 1
+        await asyncio.Event().wait()
+
+    async def is_alive(self) -> bool:
+        return True
+
+
+def test_what_a_bridge_has_not_sent_out_yet_is_bounded_and_the_rest_is_not_sent(tmp_path: Path) -> None:
+    async def scene() -> None:
+        reconciler = Reconciler(one_bridge(tmp_path / "policies"), tmp_path / "state", b"k" * 32)
+        kept, stuck = Kept(), Stuck()
+        reconciler.keepers[BRIDGE] = kept.keeper
+        hosts = SimpleNamespace(connected=())
+        events = BridgeEvents(reconciler, hosts, lambda _: stuck, True, None)  # type: ignore[arg-type]
+        events.take(BridgeUp(0xA1, "192.0.2.1:1", ()))
+        datagram = segment(7).replace(b"\x40\x06", b"\x40\x11")
+        for _ in range(MOST_WAITING + 10):
+            events.take(PacketIn(0xA1, 0, 0, bytes([Reason.REJECT]), 1, (), 0, len(datagram), datagram))
+        await kept.settle()
+        assert stuck.asked == MOST_WAITING
+        await kept.stop()
+
+    asyncio.run(scene())
