@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import socket
 import ssl
 import threading
+import time
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +18,12 @@ from support.dummy import DummySwitch
 from support.openflow_bridge import EMPTY, ListenerUnderTest, listening, rules
 from support.site import certificates
 from zonewall.flows.diff import diff_state
+from zonewall.flows.wire import message
 from zonewall.openflow.bundle import apply
 from zonewall.openflow.channel import Channel
 from zonewall.openflow.door import Admission
 from zonewall.openflow.events import BridgeDown, BridgeUp, ConnectionRefused
+from zonewall.openflow.messages import FEATURES_REPLY, hello
 from zonewall.openflow.waiting import Limits
 from zonewall.tls import TlsFiles
 
@@ -109,6 +114,41 @@ def test_openflow_is_spoken_with_tls_1_2_or_newer_and_a_certificate_only(
         reason, read = called(controller, speak)
         assert why in reason
         assert read.startswith(HELLO) is (why == "the bridge closed the connection")
+
+
+def test_what_a_refused_connection_was_made_of_goes_with_it(keys: Path) -> None:
+    """A quarter of a megabyte each, of which strangers can have any number made: no garbage is looked for."""
+
+    def stay_silent(connection: socket.socket) -> bytes:
+        connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
+        return connection.recv(100)
+
+    def show_nothing(connection: socket.socket) -> bytes:
+        with client(keys, ssl.TLSVersion.TLSv1_2, shows=False).wrap_socket(connection) as spoken:
+            return spoken.recv(100)
+
+    def be_somebody_else(connection: socket.socket) -> bytes:
+        with client(keys, ssl.TLSVersion.TLSv1_2).wrap_socket(connection) as spoken:
+            spoken.sendall(hello(1))
+            spoken.recv(100)
+            spoken.sendall(message(FEATURES_REPLY, 2, bytes(24)))
+            return spoken.recv(100)
+
+    def nobody(*_: object) -> Admission:
+        return Admission(False, "it is nobody")
+
+    gc.collect()
+    gc.disable()
+    try:
+        with listening(admit=nobody, tls=ours(keys), limits=Limits(handshake_s=1.0)) as controller:
+            for call in (stay_silent, show_nothing, be_somebody_else):
+                called(controller, call)
+                deadline = time.monotonic() + 20.0
+                while any(isinstance(one, SSLProtocol) for one in gc.get_objects()):
+                    assert time.monotonic() < deadline, call.__name__
+                    controller.pause(0.1)
+    finally:
+        gc.enable()
 
 
 def shown(switch: DummySwitch, keys: Path, name: str = "hv1") -> None:

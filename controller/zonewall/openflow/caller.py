@@ -11,6 +11,7 @@ from ipaddress import ip_address
 
 from zonewall.errors import AdmissionError, BridgeError
 from zonewall.openflow.door import Admit, Door
+from zonewall.openflow.errors import forget_frames
 from zonewall.openflow.pause import Room
 from zonewall.openflow.session import Emit, Session
 from zonewall.openflow.waiting import Limits
@@ -96,6 +97,7 @@ class Caller(Door):
                     await self._live(session)
                 except Exception as error:  # whatever it was, the bridge is called again
                     self._refuse(str(self.options), error)
+                    forget_frames(error)
             await self._rest(pause_s)
 
     async def _rest(self, pause_s: float) -> None:

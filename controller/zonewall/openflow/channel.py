@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from zonewall.flows.wire import VERSION
 from zonewall.openflow import messages
-from zonewall.openflow.errors import Malformed, SessionClosed
+from zonewall.openflow.errors import Malformed, SessionClosed, forget_frames
 from zonewall.openflow.parse import Header, parse_header
 
 JOINED_BYTES = 64 * 1024
@@ -112,7 +112,8 @@ class Channel:
             self._writer.close()
         try:
             await asyncio.wait_for(self._writer.wait_closed(), 1.0)
-        except (TimeoutError, OSError):
+        except (TimeoutError, OSError) as error:
+            forget_frames(error)
             self.abort()
 
 

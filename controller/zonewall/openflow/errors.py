@@ -14,6 +14,19 @@ from zonewall.openflow.error_names import error_name
 FENCED: Final = "another controller, started later, is the bridge's master"
 
 
+def forget_frames(error: BaseException) -> None:
+    """Let go of what a connection that has ended was made of, a quarter of a megabyte with TLS.
+
+    An error that a future keeps holds the frames that it came through, and these the future: that would be
+    there until all garbage is looked for, which is seldom, and strangers can have any number of it made.
+    """
+    left: list[BaseException | None] = [error]
+    while left:
+        if (one := left.pop()) is not None and one.__traceback__ is not None:
+            one.__traceback__ = None
+            left += [one.__cause__, one.__context__]
+
+
 _NOT_KNOWN: Final = frozenset({(1, 1), (1, 2), (1, 3), (1, 4)})
 """BAD_REQUEST: BAD_TYPE, BAD_MULTIPART, BAD_EXPERIMENTER, BAD_EXPERIMENTER_TYPE (OpenFlow 1.5.1, 7.5.4.2)."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from zonewall.errors import AdmissionError, BridgeError
 from zonewall.openflow.door import Admit, Door
+from zonewall.openflow.errors import forget_frames
 from zonewall.openflow.events import ConnectionRefused
 from zonewall.openflow.pause import Room
 from zonewall.openflow.session import Emit, Session
@@ -164,8 +165,10 @@ class Listener(Door):
                 self._is_open(address)
         except (BridgeError, OSError, TimeoutError) as error:
             self._refuse(peer, error)
+            forget_frames(error)
             return
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            forget_frames(error)
             if _present() in self._crowded_out:
                 self._crowded_out.discard(_present())
                 self._emit(ConnectionRefused(peer, None, _CROWDED))
