@@ -88,10 +88,6 @@ class Assembler:
         self._bridges[key] = made
         return BridgeState(made.layers, {}, made.layers.meters)
 
-    def forget(self, key: BridgeKey) -> None:
-        """Forget a bridge that is managed no more."""
-        self._bridges.pop(key, None)
-
 
 class _Step:
     """One bridge from one fleet to another; ``changed`` None: everything may have."""

@@ -49,11 +49,6 @@ def field_names(policy: Policy) -> Mapping[Field, Callable[[int], str]]:
     return {field: _lookup(names) for field, names in by_field.items()}
 
 
-def rule_name(policy: Policy, number: int) -> str | None:
-    """Return the rule's name by its number."""
-    return names_of(policy, Kind.RULE).get(number)
-
-
 def rule_names(policy: Policy) -> Mapping[int, str]:
     """Return every rule's name by its number."""
     return names_of(policy, Kind.RULE)

@@ -10,7 +10,6 @@ from zonewall.flows.oxm import FORMS, Form
 from zonewall.flows.simulate.packet import Packet
 from zonewall.flows.wire import encode_flow
 from zonewall.pipeline.model import Ct, Flow, Goto, Resubmit
-from zonewall.pipeline.tables import PIPELINE
 
 _CARRIED = frozenset(
     {"in_port", "eth_src", "eth_dst", "eth_type", "ip_proto", "ipv4_src", "ipv4_dst", "ipv6_src", "ipv6_dst"}
@@ -38,11 +37,6 @@ class Suspect:
     priority: int
     cookie: int
     flow: Flow | None = None
-
-    @property
-    def table_name(self) -> str:
-        """Return the table's name, its number where no table of ours has it."""
-        return next((table.name for table in PIPELINE.tables if table.number == self.table), str(self.table))
 
 
 def suspects(

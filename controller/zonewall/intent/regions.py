@@ -25,7 +25,7 @@ from zonewall.intent.identity import Directory, Identity, build_directory
 from zonewall.intent.judgement import bank_between, build_banks, rule_records
 from zonewall.intent.places import bank_sections
 from zonewall.intent.semantics import Probe
-from zonewall.intent.service_classes import ServiceClass, ServiceClasses
+from zonewall.intent.service_classes import ServiceClasses
 from zonewall.policy.model import Action, Configuration
 from zonewall.values.names import TenantName
 from zonewall.values.services import ServiceTerm
@@ -152,10 +152,6 @@ class Regions:
             source_ip=None if one.endpoint is None else one.address,
             destination_ip=None if other.endpoint is None else other.address,
         )
-
-    def classes_of(self, services: tuple[ServiceTerm, ...]) -> tuple[ServiceClass, ...]:
-        """Return the classes of a rule's services."""
-        return tuple(self.services.members(self.services.mask(services)))
 
     def bank(self, source: TenantName, destination: TenantName) -> Bank | None:
         """Return the rules between two views; None where no rule is asked, and nothing passes."""

@@ -29,7 +29,13 @@ Signature = frozenset[int]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Headers of one packet; the fields are those of ``values.packet.Headers``."""
+    """What of one packet's headers services go by.
+
+    Attributes:
+        protocol: IP protocol number.
+        sport, dport: ports, for TCP, UDP and SCTP.
+        icmp: (type, code), for ICMP and ICMPv6.
+    """
 
     protocol: int
     sport: int | None = None

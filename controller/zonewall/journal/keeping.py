@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,20 +42,6 @@ class JournalReader(Protocol):
 
     def text(self, digest: str) -> bytes | None:
         """Return a document that a record names by its digest; None where it is not kept."""
-
-
-class JournalKeeper(JournalReader, Protocol):
-    """What records are kept by."""
-
-    def append(self, entries: Sequence[Entry], texts: Mapping[str, bytes]) -> Head:
-        """Keep entries and documents, durably and all or none, and return the new end of the chain.
-
-        Raises:
-            JournalError: they are not kept.
-        """
-
-    def present(self) -> frozenset[str]:
-        """Return the endpoints that were created and not deleted since."""
 
 
 class JournalSink(Protocol):
