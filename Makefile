@@ -7,6 +7,7 @@ PYTHON := .venv/bin/python
 CONFIGURATIONS ?= 3000
 SEED ?= random
 RUNS ?= 20
+HOSTS ?= 3
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -25,8 +26,8 @@ conformance: setup ## run the cases that others wrote, and CONFIGURATIONS=3000 g
 	  tests/property/test_compiled_equals_policy.py tests/property/test_assertions.py tests/property/test_lint.py \
 	  tests/ovs/test_compiled_on_switch.py tests/ovs/test_simulator_equals_switch.py
 
-chaos: setup ## do faults of every kind to a fleet under traffic, RUNS=20 times from SEED=random on (as root)
-	@ZONEWALL_CHAOS=$(RUNS) ZONEWALL_CHAOS_SEED=$(if $(filter random,$(SEED)),$$(shuf -i 1-99999 -n 1),$(SEED)) $(PYTHON) -m pytest -s \
+chaos: setup ## do faults of every kind to HOSTS=3 hosts under traffic, RUNS=20 times from SEED=random on (as root)
+	@ZONEWALL_CHAOS=$(RUNS) ZONEWALL_CHAOS_HOSTS=$(HOSTS) ZONEWALL_CHAOS_SEED=$(if $(filter random,$(SEED)),$$(shuf -i 1-99999 -n 1),$(SEED)) $(PYTHON) -m pytest -s \
 	  tests/net/test_chaos.py
 
 bench: setup ## measure, and write bench/results.json

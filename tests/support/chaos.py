@@ -12,23 +12,32 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 from topologies.lab import Host, Lab, LabError
 from topologies.machine import Machine
 
 from support.exactly import Truth, exact
-from support.shop import MACHINES, acme, hasten, large
+from support.shop import MACHINES, PAIRS, acme, hasten, large, pairs_of
 from support.site import OPENFLOW, PATIENCE_S, Site
 from support.steady import before_others
+from support.traffic import Traffic
 
 WANDERERS = {"acme-roam1": 11, "acme-roam2": 12, "acme-roam3": 13}
 """Machines that are plugged, moved and isolated; the shop's stay where they are."""
 TWIN = "twin"
 """How ports are called that say they are a wanderer's, too."""
 LONGEST_PAUSE_S = 0.6
-ON_THE_WAY = {"acme-far": {"hv1", "hv2", "fabric"}, "acme-near": {"hv1"}, "acme-there": {"hv2"}}
-"""Whom the traffic to each of the shop's servers passes."""
+ON_THE_WAY = {
+    "acme-far": {"hv1", "hv2", "hv1-hv2"},
+    "acme-near": {"hv1"},
+    "acme-there": {"hv2"},
+    "acme-third": {"hv1", "hv3", "hv1-hv3"},
+}
+"""Whom the traffic to each of the shop's servers passes, and over which cable."""
+THIRD = {"acme-third": ("hv3", 7, "db")}
+"""What three hosts have beside the shop's machines."""
 
 
 @dataclass
@@ -58,7 +67,7 @@ class Chaos:
         self.truth = Truth()
         self.log: list[str] = []
         self.disturbed: set[str] = set()
-        """Hosts whose own forwarding this burst has stopped or changed, and ``fabric``."""
+        """Hosts whose own forwarding this burst has stopped or changed, and cables."""
         self.wishes = Wishes()
         self.stopped: set[str] = set()
         """Hosts whose switch is stopped at the moment."""
@@ -129,6 +138,10 @@ class Chaos:
         self.log[-1] += f" {host.short_name}"
         return host
 
+    def other_host(self, *but: Host | None) -> Host:
+        """Return one of the hosts, but not one of some."""
+        return self.random.choice([host for host in self.site.hosts.values() if host not in but])
+
     def wanderer(self) -> tuple[str, Machine]:
         """Return one of the machines that move."""
         name = self.random.choice(list(WANDERERS))
@@ -146,7 +159,7 @@ class Chaos:
         return {"port": {"name": name}} if self.wishes.by_name else {"iface-id": name}
 
     def _inventory(self) -> dict[str, Any]:
-        names = {name: (n, role) for name, (_, n, role) in MACHINES.items()}
+        names = {name: (n, role) for name, (_, n, role) in shops(self.site).items()}
         names |= {name: (n, "roam") for name, n in WANDERERS.items() if name not in self.wishes.left_out}
         ends = [
             {"name": name.split("-")[1], "tenant": "acme", **self._bound(name), "mac": mac(n),
@@ -165,20 +178,42 @@ def mac(n: int) -> str:
     return f"52:54:00:00:00:{n:02x}"
 
 
+def shops(site: Site) -> dict[str, tuple[str, int, str]]:
+    """Return the machines of the shop that have a host there."""
+    return {name: one for name, one in (MACHINES | THIRD).items() if one[0] in site.hosts}
+
+
+def traffic(site: Site) -> Traffic:
+    """Return the shop's traffic, and to each further server there."""
+    more = [("acme-client", name, 6) for name in THIRD if name in site.machines]
+    return Traffic(pairs_of(site, [*PAIRS, *more]), site.machines["acme-stranger"])
+
+
+def cable(one: str, other: str) -> str:
+    """Return what the cable between two hosts is called."""
+    return "-".join(sorted((one, other)))
+
+
+def cables_of(host: Host) -> set[str]:
+    """Return those that end at a host; each port is called after the host at the other end."""
+    return {cable(host.short_name, port.removeprefix("to-")) for port in host.roles["br-int"]}
+
+
 @contextmanager
 def chaos(
-    seed: int, faults: Mapping[Callable[[Chaos], None], int], *, by_name: bool = False
+    seed: int, faults: Mapping[Callable[[Chaos], None], int], *, by_name: bool = False, hosts: int = 2
 ) -> Iterator[Chaos]:
-    """Two hosts, the shop's machines and those that wander; all is in force.
+    """Some hosts, each joined with each, the shop's machines and those that wander; all is in force.
 
     ``by_name``: the controller knows ports by what bridges tell of them, and is told by no database.
     """
     with Lab() as lab:
         site = Site(lab)
-        site.hosts = {name: lab.host(name) for name in ("hv1", "hv2")}
-        lab.link(*site.hosts.values())
+        site.hosts = {name: lab.host(name) for name in ("hv1", "hv2", "hv3")[:hosts]}
         run = Chaos(site, seed, faults)
-        run.truth.links = [(("hv1", "to-hv2"), ("hv2", "to-hv1"))]
+        for one, other in combinations(site.hosts, 2):
+            lab.link(site.hosts[one], site.hosts[other])
+            run.truth.links.append(((one, f"to-{other}"), (other, f"to-{one}")))
         run.truth.databases = not by_name
         run.wishes.by_name = by_name
         run.put()
@@ -186,8 +221,8 @@ def chaos(
         for host in site.hosts.values():
             hasten(host)
             before_others(host.switch.pid)
-        places = {name: (where, n) for name, (where, n, _) in MACHINES.items()}
-        places |= {name: (run.random.choice(("hv1", "hv2")), n) for name, n in WANDERERS.items()}
+        places = {name: (where, n) for name, (where, n, _) in shops(site).items()}
+        places |= {name: (run.random.choice(list(site.hosts)), n) for name, n in WANDERERS.items()}
         for name, (where, n) in places.items():
             site.machine(name, where, mac(n), f"10.0.0.{n}/24", f"fd00::{n}/64")
         exact(site, run.truth)

@@ -12,7 +12,7 @@ from typing import Any
 
 from topologies.lab import Host
 
-from support.chaos import TWIN, WANDERERS, Chaos
+from support.chaos import TWIN, WANDERERS, Chaos, cable, cables_of
 from support.chaos_by_hand import (
     add_flow,
     change_flow,
@@ -82,10 +82,10 @@ def write_nonsense(chaos: Chaos) -> None:
 
 def leave_out(chaos: Chaos) -> None:
     """Take a machine out of the inventory, or a host, or put it in again."""
-    name = chaos.random.choice((*WANDERERS, "hv2"))
+    name = chaos.random.choice((*WANDERERS, *list(chaos.site.hosts)[1:]))
     chaos.wishes.left_out ^= {name}
-    if name == "hv2":  # when it is back, its machines are put in force there anew
-        chaos.disturbed.update(("hv2", "fabric"))
+    if host := chaos.site.hosts.get(name):  # when it is back, its machines are put in force there anew
+        chaos.disturbed |= {name} | cables_of(host)
     chaos.put()
 
     def back() -> None:
@@ -140,10 +140,46 @@ def plug(chaos: Chaos) -> None:
 
 def move(chaos: Chaos) -> None:
     _, machine = chaos.wanderer()
-    there = next(host for host in chaos.site.hosts.values() if host is not machine.at)
     if machine.at is None or chaos.stopped:
         return
+    there = chaos.other_host(machine.at)
     machine.migrate(there, copy_s=chaos.random.random() * 0.3, linger_s=chaos.random.random() * 0.5)
+
+
+def move_on(chaos: Chaos) -> None:
+    """Move a machine to a second host and on to a third, or back, while its old ports are still there."""
+    _, machine = chaos.wanderer()
+    first = machine.at
+    if first is None or chaos.stopped:
+        return
+    second = chaos.other_host(first)
+    third = chaos.other_host(second)
+    for there in (second, third):
+        if not machine.is_plugged(there):
+            machine.plug(there)
+        time.sleep(chaos.random.random() * 0.3)
+        machine.hand_over(there)
+        machine.announce(there)
+        time.sleep(chaos.random.choice((0.0, 0.01, 0.1, 1.0)) * chaos.random.random())
+    left = [host for host in (first, second) if host is not third]
+    chaos.random.shuffle(left)
+    for host in left:
+        machine.unplug(host)
+        time.sleep(chaos.random.random() * 0.3)
+
+
+def move_from_afar(chaos: Chaos) -> None:
+    """Move a machine away from a host that the controller cannot reach."""
+    name, machine = chaos.wanderer()
+    origin = machine.at
+    if origin is None or chaos.stopped:
+        return
+    chaos.log[-1] += f" {name} from {origin.short_name}"
+    origin.set_management(up=False)
+    time.sleep(chaos.random.random())
+    there = chaos.other_host(origin)
+    machine.migrate(there, copy_s=chaos.random.random() * 0.3, linger_s=chaos.random.random())
+    chaos.for_a_while(lambda: origin.set_management(up=True))
 
 
 def swap_numbers(chaos: Chaos) -> None:
@@ -159,8 +195,9 @@ def swap_numbers(chaos: Chaos) -> None:
 def renumber_fabric(chaos: Chaos) -> None:
     """Have a fabric port change its OpenFlow number, often while nobody listens."""
     host = chaos.some_host()
-    chaos.disturbed.add("fabric")
-    request(host, {next(iter(host.roles["br-int"])): chaos.random.randrange(200, 300)})
+    port = chaos.random.choice(list(host.roles["br-int"]))
+    chaos.disturbed.add(cable(host.short_name, port.removeprefix("to-")))
+    request(host, {port: chaos.random.randrange(200, 300)})
 
 
 def request(host: Host, numbers: dict[str, int]) -> None:
@@ -299,10 +336,11 @@ def connect_anew(chaos: Chaos) -> None:
 
 
 def pull_cable(chaos: Chaos) -> None:
-    """Take the fabric from under the hosts."""
-    one, two = chaos.site.hosts["hv1"], chaos.site.hosts["hv2"]
-    host, port = chaos.random.choice(((one, "to-hv2"), (two, "to-hv1")))
-    chaos.disturbed.add("fabric")
+    """Pull a cable between hosts at one of its ends."""
+    host = chaos.random.choice(list(chaos.site.hosts.values()))
+    other = chaos.other_host(host).short_name
+    port = f"to-{other}"
+    chaos.disturbed.add(cable(host.short_name, other))
     chaos.site.lab.cut(host, port)
     chaos.for_a_while(lambda: chaos.site.lab.cut(host, port, up=True))
 
@@ -315,6 +353,8 @@ FAULTS: dict[Callable[[Chaos], None], int] = {
     apply: 1,
     plug: 5,
     move: 3,
+    move_on: 2,
+    move_from_afar: 1,
     swap_numbers: 3,
     renumber_fabric: 1,
     twice: 2,

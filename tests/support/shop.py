@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
@@ -79,9 +79,13 @@ def shop() -> Iterator[Site]:
         yield site
 
 
+def pairs_of(site: Site, names: Iterable[tuple[str, str, int]]) -> list[Pair]:
+    """Return pairs of a client, a server and a family."""
+    return [Pair(site.machines[client], site.machines[server], family) for client, server, family in names]
+
+
 def traffic(site: Site) -> Traffic:
-    pairs = [Pair(site.machines[client], site.machines[server], family) for client, server, family in PAIRS]
-    return Traffic(pairs, site.machines["acme-stranger"])
+    return Traffic(pairs_of(site, PAIRS), site.machines["acme-stranger"])
 
 
 def undisturbed(report: Report, what: str) -> None:
