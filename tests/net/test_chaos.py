@@ -48,7 +48,7 @@ def test_whatever_happens_nothing_leaks_and_every_bridge_ends_as_it_should(seed:
             done = run.site.command("journal", "verify", "--state", str(run.site.state))
             assert done.returncode == 0, done.stdout + done.stderr
         except BaseException:
-            print("\n".join(run.log))
+            print("\n".join(run.log), run.site.log()[-20000:], sep="\n")
             raise
 
 
@@ -59,7 +59,7 @@ def no_other_loss(run: Chaos, before: Report, after: Report) -> None:
         lost = [
             now.holes - then.holes for now, then in zip(after.udp[server], before.udp[server], strict=True)
         ]
-        assert hosts & run.disturbed or max(lost) <= len(hosts), (server, lost, holes(after, before_end=True))
+        assert hosts & run.disturbed or max(lost) <= len(hosts), (server, lost, holes(after, server))
 
 
 def resident_kb(run: Chaos) -> int:

@@ -109,19 +109,22 @@ def nothing_leaked(report: Report) -> None:
     assert report.let_in == 0
 
 
-def holes(report: Report, *, before_end: bool = False) -> str:
-    """Return which datagrams were lost and what arrived around them, for a person who looks for the cause."""
+def holes(report: Report, *only: str, before_end: bool = False) -> str:
+    """Return which datagrams were lost and what arrived around them, for a person who looks for the cause.
+
+    With ``before_end`` those before the last that arrived; of some servers only these, the last ones first.
+    """
     lines = []
-    for server, pair in report.udp.items():
-        for way, flow in zip(("to", "from"), pair, strict=True):
-            for number in sorted(
-                set(range(max(flow.arrivals) if before_end else flow.sent)) - set(flow.arrivals)
-            ):
+    for server in only or report.udp:
+        for way, flow in zip(("to", "from"), report.udp[server], strict=True):
+            end = max(flow.arrivals, default=0) if only or before_end else flow.sent
+            numbers = sorted(set(range(end)) - set(flow.arrivals), reverse=bool(only))
+            for number in numbers[:10]:
                 around = [flow.arrivals.get(n) for n in (number - 1, number + 1)]
                 lines.append(
                     f"\n  lost {way} {server}: {number} of {flow.sent}, neighbours arrived at {around}"
                 )
-    return "".join(lines[:10])
+    return "".join(lines[:20])
 
 
 def rest(site: Site) -> dict[str, Any]:
