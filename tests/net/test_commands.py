@@ -105,7 +105,8 @@ def test_a_plan_says_what_each_bridge_will_hold_and_so_it_is_afterwards(site: Si
     )
     code, plan = planned(site, tmp_path, wider)
     try:
-        status = site.change(acme=wider)
+        site.change(acme=wider)
+        status = site.rest()
         held = {one["bridge"]: one["flows"] for one in status["bridges"]}
     finally:
         site.change(acme=acme())

@@ -75,6 +75,7 @@ def test_an_invalid_document_changes_nothing_and_is_reported_with_its_place(
     site: SharedSite, text: str, place: str, words: str
 ) -> None:
     site.change(acme=acme(OPEN))
+    site.rest()
     flows = [host.dump_flows() for host in site.hosts.values()]
     site.put(acme=text, blue={**blue(), "tiers": []})
     status = site.wait_for(lambda now: now["configuration"]["refused"])
@@ -102,8 +103,7 @@ def test_a_corrected_document_is_applied_and_the_refusal_forgotten(site: SharedS
 
 
 def test_a_document_that_is_saved_unchanged_sends_nothing(site: SharedSite) -> None:
-    site.settle()
-    before = [one["changes_applied"] for one in site.status()["bridges"]]
+    before = [one["changes_applied"] for one in site.rest()["bridges"]]
     status = site.change(acme=acme())
     assert [one["changes_applied"] for one in status["bridges"]] == before
 

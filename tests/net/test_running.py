@@ -101,7 +101,7 @@ def test_traffic_crosses_all_of_them_and_the_command_line_won_over_the_file(four
 
 
 def test_after_sigterm_the_exit_code_is_0_and_the_bridges_go_on_enforcing(four: Site) -> None:
-    four.settle()
+    four.rest()
     first, last = four.machines["blue-vm1"], four.machines["blue-vm4"]
     server = EchoServer(last, (9001, 9100))
     server.start()

@@ -150,6 +150,7 @@ def test_a_bridge_with_another_hosts_certificate_is_refused(followed: Follower) 
 def test_sigterm_ends_it_with_0_and_the_bridges_keep_their_flows(followed: Follower) -> None:
     site = followed.site
     site.wait_for(lambda now: now["links"] and is_in_force(now))  # a switch may have restarted just before
+    site.rest()
     before = [host.dump_flows() for host in site.hosts.values()]
     assert site.controller is not None
     assert site.controller.stop() == 0

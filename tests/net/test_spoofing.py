@@ -166,7 +166,7 @@ def test_only_routers_advertise_routes_and_only_dhcp_servers_answer(site: Site) 
 @pytest.mark.parametrize("victim", ["acme-web1", "acme-web2"])
 def test_a_forged_announcement_moves_nobody(site: Site, victim: str) -> None:
     batch, other = site.machines["acme-batch1"], site.machines[victim]
-    before = site.status()["endpoints"]
+    before = site.rest()["endpoints"]
     applied = [bridge["changes_applied"] for bridge in site.status()["bridges"]]
     forged = [rarp(other.mac), gratuitous_arp(other.mac, address_of(other, 4))]
     forged += [unsolicited_advertisement(other.mac, address_of(other, 6))]

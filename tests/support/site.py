@@ -21,6 +21,7 @@ from support.asked import Status, is_in_force, status_of, until
 ZONEWALL = Path(sys.executable).with_name("zonewall")
 PATIENCE_S = 40.0
 OPENFLOW, OVSDB = 6653, 6640
+OWN, STIRRING = "cookie=0x5a57", "priority=65535,dl_src=01:00:00:00:00:00/"
 
 
 class Site:
@@ -129,6 +130,25 @@ class Site:
         done = self.command("journal", "--state", str(self.state), "--output", "json", *words)
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def rest(self) -> Status:
+        """Wait until nothing is on its way, nor the row by which cached decisions end (decision 0041)."""
+        return self.wait_for(lambda status: self.is_settled(status) and self._is_tidy(status))
+
+    def _is_tidy(self, status: Status) -> bool:
+        """Say whether each host's first bridge holds as many flows as is said, and no such row."""
+        told = {one["bridge"]: one["flows"] for one in status["bridges"]}
+        for name, host in self.hosts.items():
+            flows = host.dump_flows()
+            own = sum(flow.startswith(OWN) for flow in flows)
+            if own != told.get(f"{name}/{host.bridges[0]}") or any(STIRRING in flow for flow in flows):
+                return False
+        return True
+
+    def revalidate(self) -> None:
+        """Wait until no decision that a switch has cached is older than this."""
+        for host in self.hosts.values():
+            host.appctl("revalidator/wait")
 
     def judge(self, probes: Iterable[Mapping[str, object]]) -> list[dict[str, Any]]:
         """Return what ``zonewall check`` says of probes."""

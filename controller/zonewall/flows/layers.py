@@ -157,8 +157,9 @@ class Layers(Mapping[FlowKey, EncodedFlow]):
     _by_key: dict[FlowKey, EncodedFlow] = field(default_factory=dict, compare=False, repr=False)
     _counted: list[int] = field(default_factory=list, compare=False, repr=False)
     """How many flows there are, once that was counted."""
-    _asked: list[tuple[object, Difference]] = field(default_factory=list, compare=False, repr=False)
-    """What stands for the state that this one was compared with last, and the few pieces that differed."""
+    _asked: list[tuple[object, Block, Difference]] = field(default_factory=list, compare=False, repr=False)
+    """What stands for the state that this one was compared with last, its ``moved``, in which a state may
+    differ from another that is otherwise itself, and the few pieces that differed."""
 
     def blocks(self) -> Iterator[Block]:
         """Yield every block."""
@@ -212,12 +213,12 @@ class Layers(Mapping[FlowKey, EncodedFlow]):
 
     def changed_since(self, before: Layers) -> Difference:
         """Return the blocks that went and those that came; a flow may be in both."""
-        for asked, difference in self._asked:
-            if asked is before.itself:
+        for asked, moved, difference in self._asked:
+            if asked is before.itself and moved is before.moved:
                 return difference
         difference = self._changed_since(before)
         if len(difference[0]) + len(difference[1]) <= FEW:
-            self._asked[:] = [(before.itself, difference)]
+            self._asked[:] = [(before.itself, before.moved, difference)]
         return difference
 
     def _changed_since(self, before: Layers) -> Difference:

@@ -12,13 +12,14 @@ from typing import Protocol
 import structlog
 
 from zonewall.errors import BridgeError, ZonewallError
-from zonewall.flows.diff import Change, diff_state, with_meters
+from zonewall.flows.diff import Change, with_meters
 from zonewall.flows.encoded import BridgeState, EncodedFlow
 from zonewall.flows.ending import with_timeouts
 from zonewall.flows.generation import turned_flow
 from zonewall.flows.layers import Layers
-from zonewall.flows.leaving import SEARCHED, Leaving
-from zonewall.flows.staging import LARGE, Plan, is_takeover, plan
+from zonewall.flows.leaving import Leaving
+from zonewall.flows.staging import LARGE, Plan
+from zonewall.flows.stirring import Stirring, is_stirring
 from zonewall.intent.fleet import Fleet, Policy
 from zonewall.openflow.errors import FENCED, BundleRefused, MeterRefused
 from zonewall.openflow.events import FlowUpdate, RequestForwarded
@@ -28,6 +29,7 @@ from zonewall.reconciler.aside import SetAside, about
 from zonewall.reconciler.compiler import Compiler
 from zonewall.reconciler.faults import Faults, in_one_line
 from zonewall.reconciler.holdings import AUDIT_S, Holdings, ReadableLink
+from zonewall.reconciler.preparing import Prepared, prepare
 
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 30.0
@@ -35,9 +37,6 @@ MOST_ROUNDS = 64
 """So many refusals are met by setting something aside before the bridge is left alone for a while."""
 UNSAID = 8
 """A change of so few flows is no line of the log."""
-
-Prepared = tuple[BridgeState, Change, Plan]
-"""What to ask of a bridge, what differs from what it holds, and how to change it."""
 
 _log = structlog.get_logger()
 
@@ -121,6 +120,7 @@ class BridgeKeeper:
         self.holdings = Holdings(key)
         self.aside = SetAside()
         self.leaving = Leaving()
+        self.stirring = Stirring()
 
     def connect(self, link: BridgeLink) -> None:
         """Take up a session: what the bridge holds is read before anything is sent."""
@@ -284,6 +284,8 @@ class BridgeKeeper:
             _log.info("flow_taken_after_all", bridge=str(self.key), **about(entry.flow, fleet.policy))
         self.holdings.confirmed(asked, planned.turned)
         self._policy = fleet.policy
+        if self.stirring.owed:
+            self._wake.set()
         self.status.flows = len(asked.flows)
         self._set_state("degraded" if self.aside else "in-force")
         if not self._wake.is_set():
@@ -321,22 +323,7 @@ class BridgeKeeper:
         return await asyncio.get_running_loop().run_in_executor(None, self._prepare, installed, asked, now)
 
     def _prepare(self, installed: BridgeState, asked: BridgeState, now: float) -> Prepared:
-        """Return what to ask for, what differs, and how to change it.
-
-        Rows that cached decisions may need go a moment later; a large change sees to that itself.
-        """
-        change, wanted = diff_state(installed, asked), asked
-        searched = any(key.table in SEARCHED for key in change.flows.delete)
-        if (
-            searched
-            and not is_takeover(change.flows)
-            and len(change.flows.put) + len(change.flows.delete) <= LARGE
-        ):
-            wanted = self.leaving.keep(installed, asked, now)
-            change = diff_state(installed, wanted)
-        else:
-            self.leaving = Leaving()
-        return wanted, change, plan(change, installed.flows, wanted.flows, self.holdings.turned)
+        return prepare(installed, asked, now, self.leaving, self.stirring, self.holdings.turned)
 
     async def _send(
         self, link: BridgeLink, change: Change, planned: Plan, when: asyncio.Event | None
@@ -360,6 +347,9 @@ class BridgeKeeper:
         ]
         if not refusals:
             raise error
+        if any(isinstance(one.flow, EncodedFlow) and is_stirring(one.flow.key) for one in refusals):
+            self.stirring.refused(now, LONGEST_RETRY_S)
+            return
         self.aside.refused(refusals, now)
         for refusal in refusals:
             assert isinstance(refusal.flow, EncodedFlow)
@@ -373,8 +363,8 @@ class BridgeKeeper:
         trial = self.aside.next_trial()
         if trial is not None and self.link is not None:
             times.append(trial)
-        if self.link is not None and self.leaving.last_at is not None:
-            times.append(self.leaving.last_at)
+        if self.link is not None:
+            times += [at for at in (self.leaving.last_at, self.stirring.until) if at is not None]
         return max(0.0, min(times) - now)
 
     def _failed(self, error: str) -> None:
