@@ -31,7 +31,7 @@ from zonewall.openflow.listener import Listener, ListenerOptions
 from zonewall.placement.model import Binding, BindingState, BridgeKey, Placement
 from zonewall.policy.inventory import Attachment, BridgeDeclaration, HostDeclaration
 from zonewall.policy.model import Configuration
-from zonewall.reconciler import keeper as keeper_module
+from zonewall.reconciler import preparing
 from zonewall.reconciler.compiler import Compiler
 from zonewall.reconciler.keeper import BridgeKeeper
 from zonewall.reconciler.link import SessionLink
@@ -216,7 +216,7 @@ def in_one_bundle() -> Iterator[None]:
     ) -> Plan:
         return plan(change, installed, wanted, turned, large=max(large, 1_000_000))
 
-    with patch.object(keeper_module, "plan", whole):
+    with patch.object(preparing, "plan", whole):
         yield
 
 

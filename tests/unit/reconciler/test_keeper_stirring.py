@@ -8,6 +8,7 @@ import pytest
 
 from support.compiled import FIRST
 from support.kept_in_memory import Bridge, Kept, fleet
+from zonewall.flows import stirring
 from zonewall.flows.assembly import Assembler
 from zonewall.flows.diff import Delta
 from zonewall.flows.stirring import ROWS, is_stirring
@@ -33,6 +34,25 @@ def test_a_row_comes_in_the_bundle_of_the_change_and_the_next_one_in_its_place()
             await kept.settle()
         await kept.stop()
         assert [rows(delta) for delta in bridge.bundles] == [(0, 0), (1, 0), (1, 1)]
+
+    asyncio.run(scene())
+
+
+def test_once_the_row_has_gone_nothing_more_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene() -> None:
+        kept, bridge = Kept(), Bridge()
+        kept.keeper.connect(bridge)
+        await kept.settle()
+        monkeypatch.setattr(stirring, "REVALIDATION_S", 0.05)
+        kept.fleet = fleet("tcp/443")
+        kept.keeper.wake()
+        while len(bridge.bundles) < 3:
+            await asyncio.sleep(0.01)
+        for _ in range(3):
+            kept.keeper.wake()
+            await kept.settle()
+        await kept.stop()
+        assert [rows(delta) for delta in bridge.bundles] == [(0, 0), (1, 0), (0, 1)]
 
     asyncio.run(scene())
 
