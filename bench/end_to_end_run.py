@@ -33,7 +33,7 @@ from zonewall.flows.wire import encode_program, flow_mod_body
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.controller import Controller
-from zonewall.reconciler.keeper import BridgeKeeper
+from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.store.options import Options as ControllerOptions
 from zonewall.values.names import BridgeName, HostName
 
@@ -64,11 +64,18 @@ class _Observed(Controller):
 
 @dataclass
 class _Running:
-    """A controller on a loop and a thread of its own; each word of a bridge in force with its time."""
+    """A controller on a loop and a thread of its own; when its bridge has confirmed each change."""
 
     controller: _Observed
     loop: asyncio.AbstractEventLoop
     confirmed: list[float] = field(default_factory=list)
+    _applied: int = 0
+
+    def note(self, said: InForce) -> None:
+        """Take that the bridge is as wanted; where nothing was changed for that, nothing was confirmed."""
+        if self.keeper.status.applied > self._applied:
+            self._applied = self.keeper.status.applied
+            self.confirmed.append(said.at)
 
     @property
     def keeper(self) -> BridgeKeeper:
@@ -91,9 +98,9 @@ class _Running:
 
     def changed(self, begin: float, work: Callable[[], object]) -> float:
         """Return the milliseconds from ``begin`` until the flows that the work changes are confirmed."""
-        applied, known = self.keeper.status.applied, len(self.confirmed)
+        known = len(self.confirmed)
         work()
-        self.until(lambda: self.keeper.status.applied > applied and len(self.confirmed) > known)
+        self.until(lambda: len(self.confirmed) > known)
         took = (self.confirmed[known] - begin) * 1e3
         self.rest(lambda: not self.keeper.is_pending)
         return took
@@ -103,7 +110,7 @@ class _Running:
 def _running(directory: Path, options: ControllerOptions) -> Iterator[_Running]:
     loop = asyncio.new_event_loop()
     running = _Running(_Observed(directory, options), loop)
-    running.controller.reconciler.on_in_force.append(lambda said: running.confirmed.append(said.at))
+    running.controller.reconciler.on_in_force.append(running.note)
     stop = asyncio.Event()
     thread = threading.Thread(target=lambda: loop.run_until_complete(running.controller.run(stop)))
     thread.start()
