@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from support.compiled import FIRST, CompiledFleet
 from support.configurations import configure, endpoint, rule, tenant, tier, zone
@@ -112,3 +113,15 @@ class Kept:
     async def stop(self) -> None:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def in_force(bridge: Bridge) -> AsyncIterator[Kept]:
+    """Give a keeper whose bridge has what is wanted of it."""
+    kept = Kept()
+    kept.keeper.connect(bridge)
+    try:
+        await kept.settle()
+        yield kept
+    finally:
+        await kept.stop()

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from support.compiled import FIRST
-from support.kept_in_memory import Bridge, Kept, fleet
+from support.kept_in_memory import Bridge, Kept, fleet, in_force
 from zonewall.errors import BridgeError
 from zonewall.flows.diff import Change
 from zonewall.flows.encoded import EncodedFlow
@@ -30,16 +30,14 @@ async def until(kept: Kept, state: str) -> None:
 
 def test_an_empty_bridge_gets_everything_in_one_bundle_and_then_nothing() -> None:
     async def scene() -> None:
-        kept, bridge = Kept(), Bridge()
-        kept.keeper.connect(bridge)
-        await kept.settle()
-        assert len(bridge.bundles) == 1
-        assert bridge.flows
-        kept.keeper.wake()
-        await kept.settle()
-        assert len(bridge.bundles) == 1
-        assert kept.reports[0].placement is kept.fleet.placement
-        await kept.stop()
+        bridge = Bridge()
+        async with in_force(bridge) as kept:
+            assert len(bridge.bundles) == 1
+            assert bridge.flows
+            kept.keeper.wake()
+            await kept.settle()
+            assert len(bridge.bundles) == 1
+            assert kept.reports[0].placement is kept.fleet.placement
 
     asyncio.run(scene())
 
@@ -105,16 +103,14 @@ def test_a_bridge_that_lost_everything_is_told_so_even_if_its_session_ends_half_
 
 def test_an_edit_sends_only_what_differs() -> None:
     async def scene() -> None:
-        kept, bridge = Kept(), Bridge()
-        kept.keeper.connect(bridge)
-        await kept.settle()
-        kept.fleet = fleet("tcp/443")
-        kept.keeper.wake()
-        await kept.settle()
-        put = [one for one in bridge.bundles[1].put if not is_stirring(one.key)]
-        assert 0 < len(put) <= 2
-        assert len(bridge.bundles[1].delete) == len(put)
-        await kept.stop()
+        bridge = Bridge()
+        async with in_force(bridge) as kept:
+            kept.fleet = fleet("tcp/443")
+            kept.keeper.wake()
+            await kept.settle()
+            put = [one for one in bridge.bundles[1].put if not is_stirring(one.key)]
+            assert 0 < len(put) <= 2
+            assert len(bridge.bundles[1].delete) == len(put)
 
     asyncio.run(scene())
 
@@ -151,16 +147,14 @@ def test_a_refused_bundle_is_shown_and_tried_again(monkeypatch: pytest.MonkeyPat
 
 def test_a_bridge_that_went_is_away_and_wakes_nothing() -> None:
     async def scene() -> None:
-        kept, bridge = Kept(), Bridge()
-        kept.keeper.connect(bridge)
-        await kept.settle()
-        kept.keeper.disconnect(bridge)
-        kept.fleet = replace(kept.fleet, placement=Placement({}, {}))
-        kept.keeper.wake()
-        assert not await kept.keeper.settled(0.2)
-        assert len(bridge.bundles) == 1
-        assert kept.keeper.status.state == "away"
-        await kept.stop()
+        bridge = Bridge()
+        async with in_force(bridge) as kept:
+            kept.keeper.disconnect(bridge)
+            kept.fleet = replace(kept.fleet, placement=Placement({}, {}))
+            kept.keeper.wake()
+            assert not await kept.keeper.settled(0.2)
+            assert len(bridge.bundles) == 1
+            assert kept.keeper.status.state == "away"
 
     asyncio.run(scene())
 
@@ -258,15 +252,13 @@ def test_the_end_of_a_session_that_has_been_replaced_is_none_of_the_next_one() -
 
 def test_a_bridge_that_another_controller_has_is_fenced_until_there_is_a_session_again() -> None:
     async def scene() -> None:
-        kept, bridge = Kept(), Bridge()
-        kept.keeper.connect(bridge)
-        await kept.settle()
-        kept.keeper.fenced()
-        kept.keeper.disconnect(bridge)
-        assert kept.keeper.status.state == "fenced"
-        kept.keeper.connect(bridge)
-        await kept.settle()
-        assert kept.keeper.status.state == "in-force"
-        await kept.stop()
+        bridge = Bridge()
+        async with in_force(bridge) as kept:
+            kept.keeper.fenced()
+            kept.keeper.disconnect(bridge)
+            assert kept.keeper.status.state == "fenced"
+            kept.keeper.connect(bridge)
+            await kept.settle()
+            assert kept.keeper.status.state == "in-force"
 
     asyncio.run(scene())

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from support.kept_in_memory import Bridge, Kept, fleet
+from support.kept_in_memory import Bridge, Kept, fleet, in_force
 from zonewall.flows.encoded import BridgeState, FlowKey
 from zonewall.intent.fleet import Fleet
 from zonewall.openflow.events import FlowUpdate, RequestForwarded
@@ -19,16 +19,14 @@ from zonewall.reconciler.holdings import Reread
 
 def test_what_was_changed_by_hand_is_found_and_put_right(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene() -> None:
-        kept, bridge = Kept(), Bridge()
-        kept.keeper.connect(bridge)
-        await kept.settle()
-        lost = next(iter(bridge.flows))
-        del bridge.flows[lost]
-        kept.keeper.wake()
-        await kept.settle()
-        assert lost in bridge.flows
-        assert kept.keeper.holdings.counts.drift == 1
-        await kept.stop()
+        bridge = Bridge()
+        async with in_force(bridge) as kept:
+            lost = next(iter(bridge.flows))
+            del bridge.flows[lost]
+            kept.keeper.wake()
+            await kept.settle()
+            assert lost in bridge.flows
+            assert kept.keeper.holdings.counts.drift == 1
 
     monkeypatch.setattr(holdings_module, "AUDIT_S", 0.0)
     asyncio.run(scene())
@@ -187,30 +185,28 @@ def test_a_bridge_that_tells_without_end_is_read_no_more_often_than_its_pause(
     monkeypatch.setattr(holdings_module, "AUDIT_PAUSE_S", pause_s)
 
     async def scene() -> None:
-        kept, bridge = Kept(), Bridge()
-        kept.keeper.connect(bridge)
-        await kept.settle()
-        number, looked = min(bridge.meters), 0
+        bridge = Bridge()
+        async with in_force(bridge) as kept:
+            number, looked = min(bridge.meters), 0
 
-        def latest() -> Fleet:
-            nonlocal looked
-            looked += 1
-            return kept.fleet
+            def latest() -> Fleet:
+                nonlocal looked
+                looked += 1
+                return kept.fleet
 
-        kept.keeper._latest = latest
-        bridge.told.clear()
-        began, events = time.monotonic(), 0
-        while len(bridge.told) < 5 or events < 2_000:
-            kept.keeper.forwarded(RequestForwarded(0xA1, True, number))
-            kept.keeper.forwarded(RequestForwarded(0xA1, False, 0xFFFFFFFC))
-            kept.keeper.told([FlowUpdate(None, 0)])
-            events += 1
-            await asyncio.sleep(0)
-        pauses = (time.monotonic() - began) / pause_s
-        assert set(bridge.told) <= {"read", "reread"}
-        assert len(bridge.told) <= pauses + 2
-        assert looked <= 2 * len(bridge.told) + 2
-        await kept.stop()
+            kept.keeper._latest = latest
+            bridge.told.clear()
+            began, events = time.monotonic(), 0
+            while len(bridge.told) < 5 or events < 2_000:
+                kept.keeper.forwarded(RequestForwarded(0xA1, True, number))
+                kept.keeper.forwarded(RequestForwarded(0xA1, False, 0xFFFFFFFC))
+                kept.keeper.told([FlowUpdate(None, 0)])
+                events += 1
+                await asyncio.sleep(0)
+            pauses = (time.monotonic() - began) / pause_s
+            assert set(bridge.told) <= {"read", "reread"}
+            assert len(bridge.told) <= pauses + 2
+            assert looked <= 2 * len(bridge.told) + 2
 
     asyncio.run(scene())
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from support.compiled import FIRST
-from support.kept_in_memory import Bridge, Kept, fleet
+from support.kept_in_memory import Bridge, Kept, fleet, in_force
 from zonewall.flows.assembly import Assembler
 from zonewall.flows.diff import Change
 from zonewall.flows.encoded import BridgeState
@@ -143,19 +143,17 @@ def test_a_bridge_that_is_as_it_is_wanted_is_read_once_and_left_alone() -> None:
 
 def test_what_another_bridge_has_to_do_before_is_passed_on_with_the_change() -> None:
     async def scene() -> None:
-        kept, bridge = Kept(), Bridge()
-        kept.keeper.connect(bridge)
-        await kept.settle()
-        when = asyncio.Event()
-        kept.fleet = fleet("tcp/443")
-        assert kept.keeper.wake(when)
-        assert not kept.keeper.wake(), "it was said already"
-        await kept.settle()
-        kept.fleet = fleet("tcp/80")
-        kept.keeper.wake()
-        await kept.settle()
-        assert bridge.waited == [None, when, None]
-        await kept.stop()
+        bridge = Bridge()
+        async with in_force(bridge) as kept:
+            when = asyncio.Event()
+            kept.fleet = fleet("tcp/443")
+            assert kept.keeper.wake(when)
+            assert not kept.keeper.wake(), "it was said already"
+            await kept.settle()
+            kept.fleet = fleet("tcp/80")
+            kept.keeper.wake()
+            await kept.settle()
+            assert bridge.waited == [None, when, None]
 
     asyncio.run(scene())
 
@@ -205,20 +203,18 @@ def test_a_move_is_prepared_at_once_and_another_policy_by_the_thread() -> None:
 
 def test_others_need_not_wait_until_the_bridge_has_tidied_up() -> None:
     async def scene() -> None:
-        kept, bridge = Kept(), Bridge()
-        kept.keeper.connect(bridge)
-        await kept.settle()
-        bridge.tidied.clear()
-        kept.fleet = fleet("tcp/443")
-        kept.keeper.wake()
-        assert await kept.keeper.in_force(20.0)
-        assert kept.keeper.is_pending
-        kept.keeper.wake()
-        assert not await kept.keeper.in_force(0.05), "what was wanted since is not asked yet"
-        bridge.tidied.set()
-        await kept.settle()
-        assert await kept.keeper.in_force(20.0)
-        await kept.stop()
+        bridge = Bridge()
+        async with in_force(bridge) as kept:
+            bridge.tidied.clear()
+            kept.fleet = fleet("tcp/443")
+            kept.keeper.wake()
+            assert await kept.keeper.in_force(20.0)
+            assert kept.keeper.is_pending
+            kept.keeper.wake()
+            assert not await kept.keeper.in_force(0.05), "what was wanted since is not asked yet"
+            bridge.tidied.set()
+            await kept.settle()
+            assert await kept.keeper.in_force(20.0)
 
     asyncio.run(scene())
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from support.compiled import FIRST
-from support.kept_in_memory import Bridge, Kept, fleet
+from support.kept_in_memory import Bridge, fleet, in_force
 from zonewall.flows import stirring
 from zonewall.flows.assembly import Assembler
 from zonewall.flows.diff import Delta
@@ -25,14 +25,12 @@ def rows(delta: Delta) -> tuple[int, int]:
 
 def test_a_row_comes_in_the_bundle_of_the_change_and_the_next_one_in_its_place() -> None:
     async def scene() -> None:
-        kept, bridge = Kept(), Bridge()
-        kept.keeper.connect(bridge)
-        await kept.settle()
-        for port in ("tcp/443", "tcp/444"):
-            kept.fleet = fleet(port)
-            kept.keeper.wake()
-            await kept.settle()
-        await kept.stop()
+        bridge = Bridge()
+        async with in_force(bridge) as kept:
+            for port in ("tcp/443", "tcp/444"):
+                kept.fleet = fleet(port)
+                kept.keeper.wake()
+                await kept.settle()
         assert [rows(delta) for delta in bridge.bundles] == [(0, 0), (1, 0), (1, 1)]
 
     asyncio.run(scene())
@@ -40,18 +38,16 @@ def test_a_row_comes_in_the_bundle_of_the_change_and_the_next_one_in_its_place()
 
 def test_once_the_row_has_gone_nothing_more_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene() -> None:
-        kept, bridge = Kept(), Bridge()
-        kept.keeper.connect(bridge)
-        await kept.settle()
-        monkeypatch.setattr(stirring, "REVALIDATION_S", 0.05)
-        kept.fleet = fleet("tcp/443")
-        kept.keeper.wake()
-        while len(bridge.bundles) < 3:
-            await asyncio.sleep(0.01)
-        for _ in range(3):
+        bridge = Bridge()
+        async with in_force(bridge) as kept:
+            monkeypatch.setattr(stirring, "REVALIDATION_S", 0.05)
+            kept.fleet = fleet("tcp/443")
             kept.keeper.wake()
-            await kept.settle()
-        await kept.stop()
+            while len(bridge.bundles) < 3:
+                await asyncio.sleep(0.01)
+            for _ in range(3):
+                kept.keeper.wake()
+                await kept.settle()
         assert [rows(delta) for delta in bridge.bundles] == [(0, 0), (1, 0), (0, 1)]
 
     asyncio.run(scene())
@@ -59,14 +55,12 @@ def test_once_the_row_has_gone_nothing_more_is_sent(monkeypatch: pytest.MonkeyPa
 
 def test_a_large_change_gets_its_row_right_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene() -> None:
-        kept, bridge = Kept(), Bridge()
-        kept.keeper.connect(bridge)
-        await kept.settle()
-        monkeypatch.setattr(preparing, "LARGE", 1)
-        kept.fleet = fleet("tcp/443")
-        kept.keeper.wake()
-        await kept.settle()
-        await kept.stop()
+        bridge = Bridge()
+        async with in_force(bridge) as kept:
+            monkeypatch.setattr(preparing, "LARGE", 1)
+            kept.fleet = fleet("tcp/443")
+            kept.keeper.wake()
+            await kept.settle()
         assert [rows(delta) for delta in bridge.bundles] == [(0, 0), (0, 0), (1, 0)]
         assert len(bridge.bundles[-1].put) == 1
 
@@ -75,14 +69,12 @@ def test_a_large_change_gets_its_row_right_after_it(monkeypatch: pytest.MonkeyPa
 
 def test_a_bridge_without_room_for_a_row_gets_the_change_without_it() -> None:
     async def scene() -> None:
-        kept, bridge = Kept(), Bridge()
-        kept.keeper.connect(bridge)
-        await kept.settle()
-        bridge.refusals, bridge.refusal = 1, BundleRefused((Refusal("a flow", *TABLE_FULL, ROWS[1]),))
-        kept.fleet = fleet("tcp/443")
-        kept.keeper.wake()
-        await kept.settle()
-        await kept.stop()
+        bridge = Bridge()
+        async with in_force(bridge) as kept:
+            bridge.refusals, bridge.refusal = 1, BundleRefused((Refusal("a flow", *TABLE_FULL, ROWS[1]),))
+            kept.fleet = fleet("tcp/443")
+            kept.keeper.wake()
+            await kept.settle()
         assert [rows(delta) for delta in bridge.bundles] == [(0, 0), (0, 0)]
         assert bridge.flows == dict(Assembler().state(kept.fleet, FIRST).flows)
         assert kept.keeper.status.state == "in-force"

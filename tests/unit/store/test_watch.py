@@ -24,11 +24,6 @@ from support.followed_directory import (
 from zonewall.store import settling, watch
 
 
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return folder_of(tmp_path / "policies", "old")
-
-
 def test_a_document_that_is_held_open_is_not_read_and_others_are_meanwhile(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

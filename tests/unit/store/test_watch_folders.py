@@ -25,11 +25,6 @@ from zonewall.store.folders import Folders
 from zonewall.store.inotify_watch import Followed
 
 
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return folder_of(tmp_path / "policies", "old")
-
-
 def test_a_mounted_configuration_changes_when_its_data_link_is_swapped(tmp_path: Path) -> None:
     directory = tmp_path / "policies"
     folder_of(directory / "..1", "1")
