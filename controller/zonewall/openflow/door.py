@@ -117,28 +117,44 @@ class Door(ABC):
     async def _let_in(
         self, channel: Channel, datapath_id: int, names: frozenset[str] | None, peer: str
     ) -> Session:
-        admission = self._admit(datapath_id, names, peer)
-        if not admission.is_admitted:
-            raise _refused(datapath_id, f"not admitted: {admission.reason}")
-        if admission.known_as is not None:
-            datapath_id = admission.known_as
-        other = self.sessions.get(datapath_id)
+        known_as = self._judged(datapath_id, names, peer)
+        other = self.sessions.get(known_as)
         if other is not None:
             is_proven = names is not None and other.certificate_names is None
             if not is_proven and await other.is_alive():
-                raise _refused(
-                    datapath_id, f"{other.peer_address} is connected with this datapath id already"
-                )
+                raise _refused(known_as, f"{other.peer_address} is connected with this datapath id already")
+            self._judge_again(datapath_id, names, peer, known_as)
             silent = "it was silent when the bridge connected again"
             other.close(f"replaced: {'the bridge has shown a certificate' if is_proven else silent}")
             await asyncio.sleep(0)
-        if datapath_id in self.sessions and self.sessions[datapath_id] is not other:
-            raise _refused(datapath_id, "another connection with this datapath id was quicker")
+            self._judge_again(datapath_id, names, peer, known_as)
+        if known_as in self.sessions and self.sessions[known_as] is not other:
+            raise _refused(known_as, "another connection with this datapath id was quicker")
         emit = PortsInOrder(self._emit, self._limits.max_ports)
-        session = Session(channel, datapath_id, peer, emit, self._limits, self._room)
+        session = Session(channel, known_as, peer, emit, self._limits, self._room)
         session.certificate_names = names
-        self.sessions[datapath_id] = session
+        self.sessions[known_as] = session
         return session
+
+    def _judged(self, datapath_id: int, names: frozenset[str] | None, peer: str) -> int:
+        """Return what stands for a bridge's datapath id here.
+
+        Raises:
+            AdmissionError: it is not let in.
+        """
+        admission = self._admit(datapath_id, names, peer)
+        if not admission.is_admitted:
+            raise _refused(datapath_id, f"not admitted: {admission.reason}")
+        return datapath_id if admission.known_as is None else admission.known_as
+
+    def _judge_again(self, datapath_id: int, names: frozenset[str] | None, peer: str, known_as: int) -> None:
+        """Judge by what is in force now, since that may have changed while something was waited for.
+
+        Raises:
+            AdmissionError: the bridge is not let in, or as another one.
+        """
+        if self._judged(datapath_id, names, peer) != known_as:
+            raise _refused(datapath_id, "the inventory has changed while it connected")
 
     async def _live(self, session: Session) -> None:
         reading = asyncio.create_task(session.run())
