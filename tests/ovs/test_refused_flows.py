@@ -20,6 +20,7 @@ from zonewall.flows.stirring import is_stirring
 from zonewall.flows.wire import encode_program
 from zonewall.intent.fleet import Fleet, index_fleet
 from zonewall.intent.numbering import Kind
+from zonewall.openflow import parse
 from zonewall.openflow.events import BridgeDown, BridgeUp
 from zonewall.pipeline import compile as compile_module
 from zonewall.pipeline import packet_fields as pf
@@ -113,6 +114,20 @@ def test_a_refused_rule_is_closed_alone_and_named(
         assert (row["rule"], row["at"]) == (name, "test.yaml:1:1")
         assert "no such group" in row["reason"]
         assert {port for port in (22, 80, 443) if passes(dummy_switch, fleet, port)} == open_ports
+
+
+def test_a_refusal_without_a_name_here_closes_its_rule_alone_and_shows_its_numbers(
+    dummy_switch: DummySwitch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where all that the bridge says is in words of its own: of the flow, and of the bundle."""
+    monkeypatch.setattr(parse, "parse_error", lambda _: (4242, 7))
+    fleet = shop()
+    refuse_rule(monkeypatch, fleet, "acme/t/never")
+    with kept(dummy_switch, FIRST, index_fleet(fleet.policy, fleet.placement), ports=2) as bridge:
+        assert bridge.keeper.status.state == "degraded"
+        (row,) = bridge.keeper.aside.rows(fleet.policy, 0.0)
+        assert (row["rule"], row["reason"]) == ("acme/t/never", "type 4242/code 7")
+        assert {port for port in (22, 80, 443) if passes(dummy_switch, fleet, port)} == {80, 443}
 
 
 def test_what_is_refused_after_the_commit_was_sent_is_found_closed_and_named(

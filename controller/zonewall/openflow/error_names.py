@@ -73,3 +73,12 @@ def error_name(kind: int, code: int) -> str:
     type_name = _TYPES.get(kind, f"type {kind}")
     name = f"{type_name}/{_CODES.get((kind, code), f'code {code}')}"
     return f"{name}: {_MEANS[kind, code]}" if (kind, code) in _MEANS else name
+
+
+def is_known(kind: int, code: int) -> bool:
+    """Say whether an error has a name here; one of any code that concerns a session as a whole does."""
+    return kind in _OF_A_SESSION or (kind, code) in _CODES
+
+
+_OF_A_SESSION: Final = frozenset({0, 11})
+"""HELLO_FAILED, ROLE_REQUEST_FAILED."""

@@ -9,7 +9,7 @@ from typing import Final
 from zonewall.errors import BridgeError
 from zonewall.flows.encoded import EncodedFlow, FlowKey
 from zonewall.flows.oxm import FORMS
-from zonewall.openflow.error_names import error_name
+from zonewall.openflow.error_names import error_name, is_known
 
 FENCED: Final = "another controller, started later, is the bridge's master"
 
@@ -96,8 +96,12 @@ class Refusal:
 
     @property
     def is_about_the_flow(self) -> bool:
-        """Say whether the flow itself is refused: it, not the session's rights or the bundle, is at fault."""
-        return isinstance(self.flow, EncodedFlow) and self.kind in _ABOUT_A_FLOW
+        """Say whether the flow itself is refused: it, not the session's rights or the bundle, is at fault.
+
+        So is an error that has no name here, as a later version or another switch may have: it came for it.
+        """
+        is_its = self.kind in _ABOUT_A_FLOW or not is_known(self.kind, self.code)
+        return is_its and isinstance(self.flow, EncodedFlow)
 
 
 _LACKS_TRACKING: Final = (0xFFFF, 43)
