@@ -20,6 +20,7 @@ TIMES = {LOADED: 30, EDITED: 20, PLUGGED: 25, CLAIMED: 25, MEMBER: 30, RESTARTED
 """How many times faster than OVN is asked for, at full size."""
 ABSOLUTE = {
     "a port plugged, database's word to confirmed": 5.0,
+    "a port that is there told whose it is, database's word to confirmed": 5.0,
     MEMORY: 150.0,
     "flows changed by a restart": 0.0,
 }

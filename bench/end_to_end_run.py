@@ -43,6 +43,8 @@ OF_ONE = 25
 """Flows of one endpoint that is plugged, about."""
 PLUGS = 5
 """So many ports are plugged for each run: it matters where the switch's main loop is just then."""
+CLAIMS = 3
+"""So many are told whose they are."""
 CALLED = "restarted to settled, bridge and database called"
 PATIENCE_S = 120.0
 IDLE_S = 0.05
@@ -70,12 +72,14 @@ class _Running:
     loop: asyncio.AbstractEventLoop
     confirmed: list[float] = field(default_factory=list)
     _applied: int = 0
+    _is_noted: threading.Event = field(default_factory=threading.Event)
 
     def note(self, said: InForce) -> None:
         """Take that the bridge is as wanted; where nothing was changed for that, nothing was confirmed."""
         if self.keeper.status.applied > self._applied:
             self._applied = self.keeper.status.applied
             self.confirmed.append(said.at)
+            self._is_noted.set()
 
     @property
     def keeper(self) -> BridgeKeeper:
@@ -99,8 +103,9 @@ class _Running:
     def changed(self, begin: float, work: Callable[[], object]) -> float:
         """Return the milliseconds from ``begin`` until the flows that the work changes are confirmed."""
         known = len(self.confirmed)
+        self._is_noted.clear()
         work()
-        self.until(lambda: len(self.confirmed) > known)
+        assert self._is_noted.wait(PATIENCE_S)  # who looks again and again takes turns with the controller
         took = (self.confirmed[known] - begin) * 1e3
         self.rest(lambda: not self.keeper.is_pending)
         return took
@@ -132,7 +137,7 @@ class Run:
         self._directory.mkdir()
         self._openflow, self._ovsdb = free_port(), free_port()
         self._called_bridge, self._called_database = free_port(), free_port()
-        self._configuration, _ = one_host(size.endpoints + (PLUGS + 1) * runs, rules=size.rules)
+        self._configuration, _ = one_host(size.endpoints + (PLUGS + CLAIMS) * runs, rules=size.rules)
         self._ends = [_endpoint(one) for one in self._configuration.inventory.endpoints.values()]
         self._rules = [_rule(one) for one in next(iter(self._configuration.tenants.values())).tiers[0].rules]
 
@@ -216,7 +221,7 @@ class Run:
         one.rest(lambda: not one.keeper.is_pending)
         for number in range(PLUGS * self._runs):
             self._plugged(switch, one, self._size.endpoints + number, found)
-        for number in range(self._runs):
+        for number in range(CLAIMS * self._runs):
             self._claimed(switch, one, self._size.endpoints + PLUGS * self._runs + number, found)
         for number in range(self._runs):
             self._rules[number]["services"] = [f"tcp/{7 + number}"]
@@ -247,15 +252,20 @@ class Run:
     def _plugged(
         self, switch: DummySwitch, one: _Running, number: int, found: dict[str, list[float]]
     ) -> None:
+        self._confirmed(one, PLUGGED, lambda: self._plug(switch, range(number, number + 1)), found)
+
+    def _confirmed(
+        self, one: _Running, what: str, tell: Callable[[], object], found: dict[str, list[float]]
+    ) -> None:
+        """Have ovs-vsctl(8) tell of a port: from its start, and from the database's word, to confirmed."""
         begin = time.monotonic()
         heard = len(one.controller.heard)
-        whole = one.changed(begin, lambda: self._plug(switch, range(number, number + 1)))
+        whole = one.changed(begin, tell)
         confirmed_at = begin + whole / 1e3
         word = max(at for at in one.controller.heard[heard:] if at < confirmed_at)
-        found.setdefault(PLUGGED, []).append(whole)
-        found.setdefault("a port plugged, database's word to confirmed", []).append(
-            (confirmed_at - word) * 1e3
-        )
+        found.setdefault(what, []).append(whole)
+        word_to = f"{what.partition(', ')[0]}, database's word to confirmed"
+        found.setdefault(word_to, []).append((confirmed_at - word) * 1e3)
 
     def _claimed(
         self, switch: DummySwitch, one: _Running, number: int, found: dict[str, list[float]]
@@ -265,8 +275,7 @@ class Run:
         switch.vsctl("add-port", BRIDGE, name, "--", "set", "interface", name, "type=dummy")
         one.rest(lambda: not one.keeper.is_pending)
         words = ("--no-wait", "set", "interface", name, f"external_ids:iface-id={name}")
-        begin = time.monotonic()
-        found.setdefault(CLAIMED, []).append(one.changed(begin, lambda: switch.vsctl(*words)))
+        self._confirmed(one, CLAIMED, lambda: switch.vsctl(*words), found)
 
     def _listen(self, switch: DummySwitch) -> None:
         """Have bridge and database listen and be called: neither has a pause of its own to wait for.

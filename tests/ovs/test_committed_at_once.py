@@ -36,7 +36,8 @@ from zonewall.pipeline.model import (
     PopVlan,
     SetField,
 )
-from zonewall.pipeline.tables import ACT
+from zonewall.pipeline.registers import DST_IDENTITY, SRC_IDENTITY, VERDICT
+from zonewall.pipeline.tables import ACT, VERDICT_TABLE
 
 pytestmark = pytest.mark.ovs
 
@@ -78,6 +79,17 @@ def test_the_second_of_a_shape_goes_in_one_go_and_another_shape_does_not(dummy_s
         assert put(bridge, [web(3), web(4), web(5, Output(3), Output(4))]) == 1
         assert put(bridge, [web(6), web(7, SetField(pf.ETH_SRC, 7))]) == 2
         assert len(bridge.run(bridge.session.read_flows())) == 7
+
+
+def test_a_rule_for_other_identities_goes_in_one_go(dummy_switch: DummySwitch) -> None:
+    def row(source: int, destination: int) -> Flow:
+        pair = ((SRC_IDENTITY, source, None), (DST_IDENTITY, destination, None))
+        return Flow(VERDICT_TABLE, 100, ((pf.ETH_TYPE, 0x800, None), *pair), (SetField(VERDICT, 1),), 1)
+
+    with connected(dummy_switch) as bridge:
+        assert put(bridge, [row(1, 2), row(3, 4)]) == 2
+        assert put(bridge, [row(5, 6), row(0xFFFFFFFF, 0x80000001)]) == 1
+        assert len(bridge.run(bridge.session.read_flows())) == 4
 
 
 def test_what_waits_for_another_bridge_is_not_committed_before_however_well_known_it_is(

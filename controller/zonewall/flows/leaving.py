@@ -64,8 +64,9 @@ def identities_set(flows: Iterable[EncodedFlow], asked: Set[int]) -> frozenset[i
     """Return the identities among those asked for that some flow gives to a packet; it stops at the last."""
     found: set[int] = set()
     left = set(asked)
+    source, destination = _HEADS
     for flow in flows if left else ():
-        if any(head in flow.instructions for head in _HEADS):
+        if source in flow.instructions or destination in flow.instructions:
             given = left.intersection(
                 int.from_bytes(a or b, "big") for a, b in _SETS.findall(flow.instructions)
             )

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 from zonewall.flows.encoded import EncodedFlow
-from zonewall.flows.oxm import FORMS
+from zonewall.flows.oxm import FORMS, PACKET_REGISTERS
 
 Shape = tuple[int, bytes, bytes]
 """A flow's table, how it matches, and how it acts."""
@@ -14,7 +14,7 @@ Shape = tuple[int, bytes, bytes]
 _JUDGED: Final = ("eth_type", "vlan_vid", "ip_frag", "ip_proto", "tcp_flags", "arp_op", "ct_state")
 _FREE: Final = frozenset(
     form.header >> 9 for name, form in FORMS.items() if name not in _JUDGED and not name.startswith("icmp")
-)
+) | {PACKET_REGISTERS << 7 | number for number in range(8)}
 """Fields of which no value decides what else may be matched or set, or is refused itself."""
 _APPLY_ACTIONS: Final = b"\x00\x04"
 _OUTPUT: Final = b"\x00\x00\x00\x10\x00\x00"

@@ -23,7 +23,6 @@ from zonewall.intent.model import (
 from zonewall.intent.places import PlacedLine
 from zonewall.intent.policy import EndpointFacts, Policy
 from zonewall.intent.resolve import VIA_UPLINK, flood_of, remote_endpoint, via_bridge
-from zonewall.intent.sameness import differing
 from zonewall.pipeline.compile import (
     alike,
     alike_flows,
@@ -39,6 +38,7 @@ from zonewall.pipeline.stages import deliver, take_up
 from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.model import Binding, BridgeKey
 from zonewall.values.names import EndpointKey, TenantName
+from zonewall.values.sameness import differing
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

@@ -234,10 +234,15 @@ def _same_places(one: Policy, other: Policy) -> bool:
     return (
         one.configuration.inventory.hosts is other.configuration.inventory.hosts
         and one.configuration.tenants.keys() == other.configuration.tenants.keys()
-        and known.keys() == endpoints.keys()
-        and all(
-            last is facts or (last.tenant == facts.tenant and last.roles == facts.roles)
-            for last, facts in ((known[key], facts) for key, facts in endpoints.items())
+        and (
+            known is endpoints
+            or (
+                known.keys() == endpoints.keys()
+                and all(
+                    last is facts or (last.tenant == facts.tenant and last.roles == facts.roles)
+                    for last, facts in ((known[key], facts) for key, facts in endpoints.items())
+                )
+            )
         )
     )
 

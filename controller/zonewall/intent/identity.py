@@ -96,6 +96,8 @@ def build_directory(
     ``before``: a configuration with the same tenants, zones, exports and imports, and its directory; of it is
     taken what has not changed, all of it where no endpoint has.
     """
+    if before is not None and before[0].inventory.endpoints is configuration.inventory.endpoints:
+        return before[1]
     resolvers = {
         name: _TenantResolver(configuration, tenant) for name, tenant in configuration.tenants.items()
     }

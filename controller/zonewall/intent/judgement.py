@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from types import MappingProxyType
 
 from zonewall.intent.banks import (
@@ -30,6 +31,7 @@ from zonewall.intent.monitoring import lines_under_mode, lines_watched
 from zonewall.policy.model import Action, Configuration, Mode, Peer, Rule, Tenant, Tier
 from zonewall.values.names import TenantName
 
+_ACTION = attrgetter("action")
 _OUTCOMES = {Action.ALLOW: Outcome.ALLOW, Action.DROP: Outcome.DROP, Action.REJECT: Outcome.REJECT}
 
 _Tiers = tuple[tuple[Tenant | None, Tier], ...]
@@ -387,5 +389,5 @@ def _groups(tiers: _Tiers) -> list[list[tuple[Tenant | None, Tier]]]:
             groups[-1].append((reader, tier))
         else:
             groups.append([(reader, tier)])
-        open_group = Action.PASS not in [rule.action for rule in tier.rules]
+        open_group = Action.PASS not in map(_ACTION, tier.rules)
     return groups

@@ -7,8 +7,8 @@ from itertools import chain
 from typing import NamedTuple
 
 from zonewall.intent.banks import Line
-from zonewall.intent.sameness import differing
 from zonewall.policy.model import Rule
+from zonewall.values.sameness import differing
 
 _Rules = tuple[Rule, ...]
 _ByRule = dict[str, tuple[Rule, tuple[Line, ...]]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 from zonewall.errors import CompileError
@@ -68,14 +69,16 @@ class Numbering:
         return {kind: dict(sorted(names.items())) for kind, names in sorted(self.numbers.items()) if names}
 
 
+_NOBODY: Mapping[str, int] = MappingProxyType({})
+
+
 class NumberingBuilder:
     """Gives numbers while a configuration is compiled; confined to one compile."""
 
     def __init__(self, numbering: Numbering) -> None:
-        """Start from what was given before."""
-        self._numbers: dict[str, dict[str, int]] = {
-            kind: dict(names) for kind, names in numbering.numbers.items()
-        }
+        """Start from what was given before; a kind's names are copied once it gets another one."""
+        self._numbers: dict[str, Mapping[str, int]] = dict(numbering.numbers)
+        self._own: dict[str, dict[str, int]] = {}
         self._next: dict[str, int] = {}
 
     def number(self, kind: Kind, name: str, scope: str = "") -> int:
@@ -88,9 +91,7 @@ class NumberingBuilder:
         """
         word = kind.word
         key = f"{word}/{scope}" if scope else word
-        names = self._numbers.get(key)
-        if names is None:
-            names = self._numbers[key] = {}
+        names = self._numbers.get(key, _NOBODY)
         known = names.get(name)
         if known is not None:
             return known
@@ -102,7 +103,7 @@ class NumberingBuilder:
             raise CompileError(
                 f"no {word} number is left for {name}: {last - first + 1} is the most there can be"
             )
-        names[name] = upcoming
+        self._names_to_change(key)[name] = upcoming
         self._next[key] = upcoming + 1
         return upcoming
 
@@ -116,11 +117,11 @@ class NumberingBuilder:
         Where the kind has no room for that, nothing is given.
         """
         word, first, last = kind.word, kind.first, kind.last
-        names = self._numbers.setdefault(word, {})
+        names = self._numbers.get(word, _NOBODY)
         size = 1 << max(offsets.values(), default=0).bit_length()
         base = -(-(max(names.values(), default=first - 1) + 1) // size) * size
         if base + size - 1 <= last:
-            names.update((name, base + offset) for name, offset in offsets.items())
+            self._names_to_change(word).update((name, base + offset) for name, offset in offsets.items())
             self._next.pop(word, None)
 
     def mapping(self, kind: Kind, scope: str) -> dict[str, int]:
@@ -129,11 +130,19 @@ class NumberingBuilder:
 
     def replace_mapping(self, kind: Kind, scope: str, names: Mapping[str, int]) -> None:
         """Set a scope's names and numbers as a whole (priorities, which may be used again)."""
-        self._numbers[f"{kind.word}/{scope}"] = dict(names)
+        key = f"{kind.word}/{scope}"
+        self._numbers[key] = self._own[key] = dict(names)
 
     def freeze(self) -> Numbering:
-        """Return the numbering as it now is."""
-        return Numbering({kind: dict(names) for kind, names in self._numbers.items()})
+        """Return the numbering as it now is; kinds that got no other name are the very objects of before."""
+        self._own = {}
+        return Numbering(dict(self._numbers))
+
+    def _names_to_change(self, key: str) -> dict[str, int]:
+        """Return a kind's names, no longer those of a numbering."""
+        if key not in self._own:
+            self._numbers[key] = self._own[key] = dict(self._numbers.get(key, _NOBODY))
+        return self._own[key]
 
 
 _RANGES = {kind.word: (kind.first, kind.last) for kind in Kind}

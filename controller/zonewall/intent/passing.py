@@ -12,6 +12,7 @@ from zonewall.intent.banks import EVERYBODY, Bank, Line, Outcome
 from zonewall.intent.judgement import rule_records, tiers_of
 from zonewall.intent.schedule import holds
 from zonewall.policy.model import Action, Configuration, Rule
+from zonewall.values.sameness import differing
 
 MOST_OUTLIVING = 1000
 
@@ -132,22 +133,25 @@ def _gone(
         now = tiers.get((owner, tier.name))
         if now is tier and held == holds_now:
             continue
-        pairs = _pairs(tier.rules, () if now is None else now.rules)
-        for rule, other in pairs if held != holds_now else [pair for pair in pairs if pair[0] is not pair[1]]:
+        pairs = _pairs(tier.rules, () if now is None else now.rules, are_all_asked=held != holds_now)
+        for rule, other in pairs:
             name = f"{owner}/{tier.name}/{rule.name}"
             stays = other is not None and name not in holds_now and _about(other) == _about(rule)
             if name not in held and not stays:
                 yield name, rule
 
 
-def _pairs(before: Sequence[Rule], after: Sequence[Rule]) -> Iterable[tuple[Rule, Rule | None]]:
-    """Return each rule with the one of its name afterwards."""
+def _pairs(
+    before: Sequence[Rule], after: Sequence[Rule], *, are_all_asked: bool
+) -> Iterable[tuple[Rule, Rule | None]]:
+    """Return each rule with the one of its name afterwards; if not all are asked, those that differ."""
     if len(before) == len(after):
-        pairs = list(zip(before, after, strict=True))
-        if all(one.name == other.name for one, other in pairs if one is not other):
-            return pairs
+        others = [(before[place], after[place]) for place in differing(before, after)]
+        if all(one.name == other.name for one, other in others):
+            return zip(before, after, strict=True) if are_all_asked else others
     named = {rule.name: rule for rule in after}
-    return [(rule, named.get(rule.name)) for rule in before]
+    pairs = ((rule, named.get(rule.name)) for rule in before)
+    return [(one, other) for one, other in pairs if are_all_asked or one is not other]
 
 
 def _about(rule: Rule) -> object:

@@ -10,7 +10,7 @@ from zonewall.intent.banks import Bank, Line
 from zonewall.intent.numbering import Kind, NumberingBuilder
 from zonewall.intent.passing import Passing, sections_with_outliving
 from zonewall.intent.priority import allocate_priorities
-from zonewall.intent.sameness import differing
+from zonewall.values.sameness import differing
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from zonewall.intent.banks import Bank, Line, Outcome, RuleRecord
 from zonewall.intent.blocks import FEW, layout
@@ -23,6 +24,9 @@ from zonewall.policy.visibility import hidden_from
 from zonewall.values.addresses import IpPrefix, MacAddress, host_prefix
 from zonewall.values.limits import Limit
 from zonewall.values.names import EndpointKey, TenantName
+from zonewall.values.sameness import having
+
+_OUTCOME = attrgetter("outcome")
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +259,7 @@ def _lines_to_find(
     rejecting: dict[str, list[Line]] = {}
     for name, bank in banks.items():
         for lines in bank_sections(bank):
-            found = [line for line in lines if line.outcome is Outcome.REJECT]
+            found = having(lines, _OUTCOME, Outcome.REJECT)
             if found:
                 rejecting.setdefault(name, []).extend(found)
             for line in lines if modified else ():

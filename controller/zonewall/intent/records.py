@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from zonewall.intent.banks import RuleRecord
 from zonewall.intent.judgement import rule_records, tiers_of
-from zonewall.intent.sameness import differing
 from zonewall.policy.model import Configuration, Rule
+from zonewall.values.sameness import differing
 
 Modified = tuple[tuple[str, Rule], ...]
 

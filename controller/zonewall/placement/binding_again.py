@@ -36,6 +36,8 @@ def judged_otherwise(fleet: FleetView, after: Configuration) -> Iterable[Endpoin
     ):
         return everybody
     known = before.inventory.endpoints
+    if known is after.inventory.endpoints:
+        return ()
     changed: list[EndpointKey] = []
     for key, endpoint in after.inventory.endpoints.items():
         last = known.get(key)

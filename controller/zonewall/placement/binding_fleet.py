@@ -236,12 +236,14 @@ class FleetState:
 
     def configure(self, configuration: Configuration, at: float) -> Change:
         """Take another configuration: what it may mean otherwise is looked at and judged again."""
-        known = configuration.inventory.endpoints
-        gone = sorted(key for key in self.records if key not in known and not self.records[key].is_outside)
+        inventory, before = configuration.inventory, self.configuration.inventory
+        others = [key for key in self.records if key not in inventory.endpoints]
+        gone = sorted(key for key in others if not self.records[key].is_outside)
         fleet, effects = self._in_turn(lambda now, key: now._forget(key, at), gone)
         held = held_after(self, configuration, at + self.timing.hold_s)
-        fleet = replace(fleet, configuration=configuration, lookup=lookup_of(configuration.inventory))
-        fleet = replace(fleet, datapaths=self.datapaths.among(fleet.lookup.roles), held_back=held)
+        lookup = self.lookup if inventory is before else lookup_of(inventory)
+        fleet = replace(fleet, configuration=configuration, lookup=lookup, held_back=held)
+        fleet = replace(fleet, datapaths=self.datapaths.among(lookup.roles))
         same_owners = not gone and fleet.lookup == self.lookup
         for port, seen in ports_in_turn(fleet.ports, only_others=same_owners):
             remembered = port in fleet.hosts[port.bridge.host].unverified
@@ -255,8 +257,6 @@ class FleetState:
         judged = sorted(judged_otherwise(self, configuration) if same_owners else fleet.records)
         fleet, more = fleet._in_turn(lambda now, key: now._judge(key, at), judged)
         return fleet, effects + more
-
-    # Inside
 
     def _with_port(
         self,

@@ -89,6 +89,8 @@ def held_after(fleet: Fleet, after: Configuration, until: float) -> HeldBack:
     What a DHCP server granted is its server's to give to the next, unless the endpoint itself goes.
     """
     before, now = fleet.configuration.inventory.endpoints, after.inventory.endpoints
+    if before is now:
+        return fleet.held_back
     lost: dict[tuple[TenantName, Owned], tuple[EndpointKey, float]] = {}
     for key, last in before.items():
         endpoint = now.get(key)

@@ -87,8 +87,7 @@ class FrozenMap(Mapping[K, V]):
 
     def __iter__(self) -> Iterator[K]:
         """Yield every key."""
-        for shard in self._shards():
-            yield from shard
+        return chain.from_iterable(self._shards())
 
     def __len__(self) -> int:
         """Return the number of entries."""
@@ -145,8 +144,7 @@ class _Items(ItemsView[K, V]):
         self._entries = entries
 
     def __iter__(self) -> Iterator[tuple[K, V]]:
-        for shard in self._entries._shards():
-            yield from shard.items()
+        return chain.from_iterable(map(dict.items, self._entries._shards()))
 
 
 class _Values(ValuesView[V]):
@@ -155,8 +153,7 @@ class _Values(ValuesView[V]):
         self._entries = entries
 
     def __iter__(self) -> Iterator[V]:
-        for shard in self._entries._shards():
-            yield from shard.values()
+        return chain.from_iterable(map(dict.values, self._entries._shards()))
 
 
 def _shard(key: object) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from math import prod
+from operator import attrgetter
 
 from zonewall.policy.inventory import Inventory, PortDeclaration, PortRole, ServiceFunction
 from zonewall.policy.model import Configuration, Rule, Tier
@@ -86,7 +87,7 @@ def _pairs(
 def owners_of(configuration: Configuration) -> Iterator[tuple[str, TenantName, Rule]]:
     """Yield each function that a rule sends connections through, with the tenant that it then serves."""
     for tenant, tier in _standing(configuration):
-        for rule in tier.rules:
+        for rule in filter(attrgetter("through"), tier.rules):
             for function in rule.through:
                 yield function, tenant, rule
 

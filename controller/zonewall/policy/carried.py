@@ -12,6 +12,7 @@ from typing import TypeVar
 from zonewall.policy.findings import Location
 from zonewall.policy.inventory import EndpointDeclaration, HostDeclaration, Inventory
 from zonewall.policy.model import Configuration, Provider, Rule, Tenant, Tier, Zone
+from zonewall.values.sameness import are_same, differing
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -70,7 +71,7 @@ def _tier(old: Tier, new: Tier) -> Tier:
 
 
 def _rules(old: tuple[Rule, ...], new: tuple[Rule, ...]) -> list[Rule]:
-    others = [] if len(old) != len(new) else [at for at in range(len(new)) if old[at] is not new[at]]
+    others = [] if len(old) != len(new) else differing(old, new)
     if len(old) == len(new) and all(old[at].name == new[at].name for at in others):
         made = list(new)
         for at in others:
@@ -97,7 +98,7 @@ def _standing(old: Placed, new: Placed) -> Placed:
 
 def _items(old: tuple[V, ...], new: Iterable[V]) -> tuple[V, ...]:
     made = tuple(new)
-    same = len(made) == len(old) and all(map(_is, made, old))
+    same = len(made) == len(old) and are_same(made, old)
     return old if same else made
 
 
@@ -110,9 +111,5 @@ def _entries(old: Mapping[K, V], new: Mapping[K, V], one: Callable[[V, V], V]) -
         key: value if (before := known(key)) is value or before is None else one(before, value)
         for key, value in new.items()
     }
-    same = len(made) == len(old) and all(map(_is, made.values(), old.values())) and list(made) == list(old)
+    same = len(made) == len(old) and are_same(made.values(), old.values()) and list(made) == list(old)
     return old if same else made
-
-
-def _is(one: object, other: object) -> bool:
-    return one is other

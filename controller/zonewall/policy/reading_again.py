@@ -160,11 +160,9 @@ def _edited(
     if configuration is None:
         return None
     grown = both.grown
-    starts = (
-        *listed.starts[: edit.first],
-        *edit.starts,
-        *(start + grown for start in listed.starts[edit.last :]),
-    )
+    after = listed.starts[edit.last :]
+    moved = [start + grown for start in after] if grown else after
+    starts = (*listed.starts[: edit.first], *edit.starts, *moved)
     lists = {each: _moved_on(one, both.end, grown) for each, one in file.lists.items() if each != key}
     now = replace(file, lists={**lists, key: Listed(starts, listed.in_brackets)})
     return configuration, now, edit.fragment.tree.root.weight

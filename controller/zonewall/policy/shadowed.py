@@ -11,6 +11,7 @@ from types import MappingProxyType
 from zonewall.policy.covering import Covering, extent
 from zonewall.policy.crossing import Crossing
 from zonewall.policy.model import Peer, Rule, Tier
+from zonewall.values.sameness import differing
 
 Pair = tuple[Peer, Peer]
 
@@ -42,6 +43,7 @@ class Places:
     def __init__(self) -> None:
         """Know nothing yet."""
         self._rules: tuple[Rule, ...] = ()
+        self._by_name: dict[str, list[int]] = {}
         self._by_source: dict[Peer, list[int]] = {}
         self._wide: list[int] = []
         """Rules of very many peers."""
@@ -52,16 +54,22 @@ class Places:
         named = chain.from_iterable(self._by_source.get(peer, ()) for peer in sources)
         return sorted({*named, *self._wide})
 
+    def named(self, rules: tuple[Rule, ...]) -> Mapping[str, list[int]]:
+        """Return where rules stand, by name."""
+        self._follow(rules)
+        return self._by_name
+
     def _follow(self, rules: tuple[Rule, ...]) -> None:
         if rules is self._rules:
             return
-        pairs = zip(self._rules, rules, strict=False)
-        others = [(one, other) for one, other in pairs if one is not other]
-        if len(rules) == len(self._rules) and all(_stands_alike(one, other) for one, other in others):
-            self._rules = rules
-            return
-        self._rules, self._by_source, self._wide = rules, {}, []
+        if len(rules) == len(self._rules):
+            others = [(self._rules[place], rules[place]) for place in differing(self._rules, rules)]
+            if all(_stands_alike(one, other) for one, other in others):
+                self._rules = rules
+                return
+        self._rules, self._by_name, self._by_source, self._wide = rules, {}, {}, []
         for place, rule in enumerate(rules):
+            self._by_name.setdefault(rule.name, []).append(place)
             if _is_wide(rule):
                 self._wide.append(place)
             for peer in rule.sources:
@@ -69,7 +77,8 @@ class Places:
 
 
 def _stands_alike(one: Rule, other: Rule) -> bool:
-    return one.sources == other.sources and _is_wide(one) == _is_wide(other)
+    alike = one.name == other.name and one.sources == other.sources
+    return alike and _is_wide(one) == _is_wide(other)
 
 
 def _is_wide(rule: Rule) -> bool:
@@ -101,7 +110,7 @@ def shadowed_after(
     about = {(rule.name, rule.sources, rule.destinations): rule for rule in differs}.values()
     asked = sorted({place for one in about for place in _concerned(one, tier.rules, places)})
     again = {tier.rules[place].name for place in asked}
-    now = known and {rule.name for rule in tier.rules}
+    now = places.named(tier.rules)
     found = {name: earlier for name, earlier in known.items() if name in now and name not in again}
     sources = {source for place in asked for source, _ in _looked_up(tier.rules[place])}
     looked_at = sorted({*asked, *places.among(tier.rules, sources)})
@@ -141,7 +150,7 @@ def _shadowed(
 def _differing(before: Sequence[Rule], after: Sequence[Rule]) -> list[Rule] | None:
     """Return the rules that went and that came, both of those that changed; None if others changed places."""
     if len(before) == len(after):
-        pairs = [(one, other) for one, other in zip(before, after, strict=True) if one is not other]
+        pairs = [(before[place], after[place]) for place in differing(before, after)]
         if all(one.name == other.name for one, other in pairs):
             return [rule for pair in pairs if pair[0] != pair[1] for rule in pair]
     last = {rule.name: rule for rule in before}
@@ -163,12 +172,14 @@ def _concerned(one: Rule, rules: tuple[Rule, ...], places: Places) -> list[int]:
         return list(range(len(rules)))
     sources, destinations = frozenset(one.sources), frozenset(one.destinations)
     from_any, to_any = _ANY in sources, _ANY in destinations
-    own = [place for place, rule in enumerate(rules) if rule.name == one.name]
-    return own + [
-        place
-        for place in (range(len(rules)) if from_any else places.among(rules, sources))
-        if (from_any or (rules[place].sources and rules[place].sources[0] in sources))
-        and (to_any or (rules[place].destinations and rules[place].destinations[0] in destinations))
+    return [
+        *places.named(rules).get(one.name, ()),
+        *(
+            place
+            for place in (range(len(rules)) if from_any else places.among(rules, sources))
+            if (from_any or (rules[place].sources and rules[place].sources[0] in sources))
+            and (to_any or (rules[place].destinations and rules[place].destinations[0] in destinations))
+        ),
     ]
 
 

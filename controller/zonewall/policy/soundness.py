@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
+from operator import attrgetter
 
 from zonewall.policy.appliances import check_appliances
 from zonewall.policy.crossing import Crossing, OfProvider, crossing_of
@@ -61,7 +64,9 @@ def check_references(configuration: Configuration, notes: Notes, wrong: Collecti
 
 
 def _check_owners(configuration: Configuration, notes: Notes) -> None:
-    for endpoint in configuration.inventory.endpoints.values():
+    endpoints = configuration.inventory.endpoints.values()
+    are_known = configuration.tenants.keys() >= set(map(attrgetter("tenant"), endpoints))
+    for endpoint in () if are_known else endpoints:
         if endpoint.tenant not in configuration.tenants:
             hint = notes.hint(endpoint.tenant, configuration.tenants, "tenants")
             message = f"{endpoint.tenant!r} is no tenant; {hint}"
@@ -164,10 +169,11 @@ def _check_shadowed(
     else:
         found = shadowed_after(tier, before, known, crossing, places)
     shadows[owner, tier.name] = tier, crossing, found, places
-    for rule in tier.rules if found else ():
-        if rule.name in found:
-            message = f"rule {rule.name!r} is never reached: {found[rule.name]!r} decides all of it before"
-            notes.warning("unreachable-rule", rule.location, message)
+    named = places.named(tier.rules) if found else {}
+    for number in sorted(chain.from_iterable(named[name] for name in found)):
+        rule = tier.rules[number]
+        message = f"rule {rule.name!r} is never reached: {found[rule.name]!r} decides all of it before"
+        notes.warning("unreachable-rule", rule.location, message)
 
 
 def _forget_others(configuration: Configuration, shadows: Shadows) -> None:
@@ -184,9 +190,10 @@ def _forget_others(configuration: Configuration, shadows: Shadows) -> None:
 
 def empty_zones(configuration: Configuration) -> Iterator[tuple[Tenant, ZoneName]]:
     """Yield zones that ask for labels that no endpoint of the tenant has."""
-    keys: dict[TenantName, set[tuple[str, str]]] = {}
+    keys: defaultdict[TenantName, set[tuple[str, str]]] = defaultdict(set)
     for endpoint in configuration.inventory.endpoints.values():
-        keys.setdefault(endpoint.tenant, set()).update((endpoint.labels or {}).items())
+        if endpoint.labels:
+            keys[endpoint.tenant].update(endpoint.labels.items())
     for tenant in configuration.tenants.values():
         there = keys.get(tenant.name, set())
         for name, zone in tenant.zones.items():

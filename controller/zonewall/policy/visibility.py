@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from zonewall.policy.findings import Location
@@ -18,10 +18,10 @@ ByTenant = Mapping[TenantName, list[EndpointDeclaration]]
 
 def endpoints_by_tenant(configuration: Configuration) -> ByTenant:
     """Return the endpoints of each tenant."""
-    found: dict[TenantName, list[EndpointDeclaration]] = {}
+    found: defaultdict[TenantName, list[EndpointDeclaration]] = defaultdict(list)
     for endpoint in configuration.inventory.endpoints.values():
-        found.setdefault(endpoint.tenant, []).append(endpoint)
-    return found
+        found[endpoint.tenant].append(endpoint)
+    return dict(found)
 
 
 def check_ambiguous(configuration: Configuration, notes: Notes) -> None:

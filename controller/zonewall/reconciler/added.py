@@ -79,7 +79,7 @@ class AddedEndpoints:
         configuration, texts = await reconciler.read_with(after)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, write_added, self._file, after)
-        await reconciler.foresee(configuration)
+        await reconciler.foresee(configuration, texts)
         # What was refused of the documents on disk is refused still.
         refused = reconciler.refused_configuration
         is_in_force = reconciler.apply(configuration, texts, who)

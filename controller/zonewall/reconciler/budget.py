@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from zonewall.flows.forecast import over_budget
+from zonewall.intent.judgement import tiers_of
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.inventory import FLOW_BUDGET
-from zonewall.policy.model import Configuration
+from zonewall.policy.model import Configuration, Rule
 from zonewall.reconciler.world import World
 from zonewall.values.names import DatapathId
+from zonewall.values.sameness import differing
 
 MARGIN = 4
 """A bridge is compiled beforehand if so many times its flows, grown as the rules grow, pass its budget."""
@@ -40,27 +42,47 @@ def refusals(
         inactive: its rules that do not hold at the moment.
         held: how many flows each bridge holds now.
     """
-    growth = max(1.0, _size(configuration) / _size(world.configuration))
+    before = world.configuration
+    at_most = 1.0 + max(0, _more(before, configuration)) / (1 + len(before.inventory.endpoints))
+    near = _near(configuration, held, at_most)
+    if near and at_most > 1.0:
+        near = _near(configuration, held, max(1.0, _size(configuration) / _size(before)))
+    if not near:
+        return ()
+    return over_budget(world.reconfigured(configuration, inactive, 0.0)[0].indexed, near)
+
+
+def _near(configuration: Configuration, held: Mapping[BridgeKey, int], growth: float) -> list[BridgeKey]:
+    """Return the bridges that are worth compiling, if their flows grow as the rules."""
     hosts = configuration.inventory.hosts
-    near = [
+    return [
         key
         for key, flows in held.items()
         if key.host in hosts
         and key.bridge in hosts[key.host].bridges
         and flows * MARGIN * growth > hosts[key.host].bridges[key.bridge].flow_budget
     ]
-    if not near:
-        return ()
-    return over_budget(world.reconfigured(configuration, inactive, 0.0)[0].indexed, near)
 
 
 def _size(configuration: Configuration) -> int:
     """Return how many peers and services all rules name, and endpoints there are; at least 1."""
-    tiers = [*configuration.provider.before, *configuration.provider.after]
-    tiers += [tier for tenant in configuration.tenants.values() for tier in tenant.tiers]
-    words = sum(
-        len(rule.sources) + len(rule.destinations) + len(rule.services)
-        for tier in tiers
-        for rule in tier.rules
-    )
+    words = sum(_words(tier.rules) for _, tier in tiers_of(configuration))
     return 1 + words + len(configuration.inventory.endpoints)
+
+
+def _more(before: Configuration, after: Configuration) -> int:
+    """Return by how much the size grows, at most; of tiers that few rules differ in these are looked at."""
+    known = {(owner, tier.name): tier.rules for owner, tier in tiers_of(before)}
+    more = len(after.inventory.endpoints) - len(before.inventory.endpoints)
+    for owner, tier in tiers_of(after):
+        then, now = known.pop((owner, tier.name), ()), tier.rules
+        if len(then) != len(now):
+            more += _words(now) - _words(then)
+        else:
+            others = differing(then, now)
+            more += _words(now[place] for place in others) - _words(then[place] for place in others)
+    return more - sum(map(_words, known.values()))
+
+
+def _words(rules: Iterable[Rule]) -> int:
+    return sum(len(rule.sources) + len(rule.destinations) + len(rule.services) for rule in rules)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from zonewall.flows.encoded import BridgeState
 from zonewall.placement.binding_events import Effect
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
@@ -55,13 +56,15 @@ class Foresight:
         step = await asyncio.get_running_loop().run_in_executor(None, stepped, before, wanted, timely)
         self._foreseen = _Foreseen(before, wanted, step)
 
-    def make(self, bridges: Iterable[BridgeKey]) -> None:
-        """Have the flows of bridges made for what is foreseen, if they are few; nobody waits for that."""
-        bridges = tuple(bridges)
+    def make(self, bridges: Mapping[BridgeKey, Callable[[BridgeState], object]]) -> None:
+        """Have the flows of bridges made for what is foreseen, if they are few; nobody waits for that.
+
+        ``bridges``: each with what is done with its flows then, in the compiler's thread.
+        """
         if self._foreseen is None or len(bridges) > MOST_BRIDGES:
             return
-        for key in bridges:
-            made = self._compiler.wanted(self._foreseen.step.world.indexed, key, lambda _: None)
+        for key, then in bridges.items():
+            made = self._compiler.wanted(self._foreseen.step.world.indexed, key, then)
             task: asyncio.Future[object] = asyncio.ensure_future(made)
             self._making.add(task)
             task.add_done_callback(self._made)

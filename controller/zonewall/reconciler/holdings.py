@@ -20,6 +20,7 @@ from zonewall.flows.digest import digest
 from zonewall.flows.drift import Drift, find_drift
 from zonewall.flows.encoded import BridgeState, EncodedFlow, EncodedGroup, FlowKey
 from zonewall.flows.generation import sides, turned_state
+from zonewall.flows.layers import Layers
 from zonewall.intent.fleet import Policy
 from zonewall.openflow.events import FlowUpdate, RequestForwarded
 from zonewall.openflow.fingerprint import Fingerprint
@@ -127,6 +128,12 @@ class Holdings:
         """
         is_as_read = mode is self._mode and time.monotonic() < self.audit_at + AUDIT_LATE_S
         return self._held if is_as_read else None
+
+    def compare(self, wanted: BridgeState) -> None:
+        """Compare what the bridge may have to hold with what it does, from any thread: pieces remember it."""
+        held = self._held
+        if held is not None and isinstance(held.flows, Layers) and isinstance(wanted.flows, Layers):
+            wanted.flows.changed_since(held.flows)
 
     def begin(self) -> None:
         """Take up a new session: what the bridge holds now is to be read."""

@@ -155,19 +155,20 @@ class Reconciler:
         async with self.changing:
             try:
                 read = await self.read(self.directory, change.unfinished)
-                await self.foresee(read[0])
+                await self.foresee(*read)
                 if await change.stands():
                     self.apply(*read)
             except Exception as error:
                 if await change.stands():
                     self._refuse(error)
 
-    async def foresee(self, configuration: Configuration) -> None:
-        """Have worked out what ``apply`` would need of a configuration; nothing of it is in force."""
+    async def foresee(self, configuration: Configuration, texts: Texts) -> None:
+        """Have worked out what ``apply`` would need of documents; nothing of them is in force."""
         with suppress(Exception):  # ``apply`` comes upon the same, and says it
             wanted = self.amend(self.addresses.foreseen(configuration))
             await self._foresight.look(self.world, wanted, self.schedule.changed(self.world, wanted))
-            self._foresight.make(self.keepers)
+            self._foresight.make({key: keeper.holdings.compare for key, keeper in self.keepers.items()})
+            await asyncio.get_running_loop().run_in_executor(None, self.recorder.digest, texts)
 
     async def read(self, directory: Path, unfinished: Collection[str] = ()) -> tuple[Configuration, Texts]:
         """Return what a directory says, with what was added by command, if it may be put in force.

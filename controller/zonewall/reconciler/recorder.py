@@ -29,6 +29,7 @@ class Recorder:
         self._sink = sink
         self.documents: dict[str, str] = {}
         """The digest of each document in force (SHA-256), by its file."""
+        self._digested: tuple[Mapping[str, bytes], dict[str, str]] = {}, {}
         self._present: frozenset[str] = frozenset()
         self._disbelieved: dict[tuple[str, str, str], tuple[float, int]] = {}
 
@@ -60,10 +61,18 @@ class Recorder:
             if effect.kind is EffectKind.IGNORED and cause.startswith("announcement"):
                 self._disbelieve(effect, cause)
 
+    def digest(self, texts: Mapping[str, bytes]) -> dict[str, str]:
+        """Return the digest of each document, by its file; from any thread, and once for the same texts."""
+        known, digests = self._digested
+        if known is not texts:
+            digests = {file: text_digest(content) for file, content in texts.items()}
+            self._digested = texts, digests
+        return digests
+
     def configured(self, configuration: Configuration, texts: Mapping[str, bytes], cause: str) -> None:
         """Record the configuration in force from now on, its documents, and which endpoints come and go."""
         at_us = _now_us()
-        self.documents = digests = {file: text_digest(content) for file, content in texts.items()}
+        self.documents = digests = self.digest(texts)
         manifest = canonical(digests).encode()
         declared = frozenset(str(key) for key in configuration.inventory.endpoints)
         details = canonical(

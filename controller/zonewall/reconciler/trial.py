@@ -92,7 +92,7 @@ class Trials:
             )
         loop = asyncio.get_running_loop()
         configuration, texts = await self._reconciler.read(directory)
-        await self._reconciler.foresee(configuration)
+        await self._reconciler.foresee(configuration, texts)
         if self.trial is not None:
             raise ZonewallError(f"{self.trial.directory} is on trial since a moment ago")
         reconciler = self._reconciler

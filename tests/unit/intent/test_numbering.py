@@ -80,3 +80,18 @@ def test_a_numbering_reads_back_what_it_wrote() -> None:
     plain = {"rule": {"a": 1, "b": 2}}
 
     assert Numbering.from_plain(plain).to_plain() == plain
+
+
+def test_kinds_that_got_no_name_are_those_of_before_which_stay_as_they_were() -> None:
+    before = Numbering({"rule": {"a": 1}, "tenant": {"acme": 1}})
+    builder = NumberingBuilder(before)
+    builder.number(Kind.TENANT, "acme")
+    builder.number(Kind.RULE, "b")
+    first = builder.freeze()
+    builder.number(Kind.RULE, "c")
+    builder.give_block(Kind.DOMAIN, {"d": 0})
+
+    assert first.numbers["tenant"] is before.numbers["tenant"]
+    assert before.numbers == {"rule": {"a": 1}, "tenant": {"acme": 1}}
+    assert first.numbers == {"rule": {"a": 1, "b": 2}, "tenant": {"acme": 1}}
+    assert builder.freeze().numbers["rule"] == {"a": 1, "b": 2, "c": 3}

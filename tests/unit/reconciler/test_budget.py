@@ -59,3 +59,26 @@ def test_a_bridge_far_from_its_budget_is_not_compiled_unless_the_rules_grow_as_m
     assert compiled == [SECOND]
     budget.refusals(world(site(1, 10_000)), site(300, 10_000), frozenset(), {FIRST: 100})
     assert compiled == [SECOND, FIRST]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(1, 300), (300, 1), (5, 5), (1, 2)], ids=["more", "fewer", "as many", "one more"]
+)
+def test_what_rules_can_grow_by_is_never_taken_for_less(before: int, after: int) -> None:
+    then, now = site(before, 9), site(after, 9)
+    grown = budget._size(now) - budget._size(then)
+    assert budget._more(then, now) == grown
+    [tenant_now] = now.tenants.values()
+    renamed = replace(tenant_now, tiers=(replace(tenant_now.tiers[0], name="other"),))
+    elsewhere = replace(now, tenants={tenant_now.name: renamed})
+    assert budget._more(then, elsewhere) == grown
+
+
+def test_a_rule_in_its_place_that_names_more_has_the_rules_grow() -> None:
+    [own] = site(2, 9).tenants.values()
+    [first] = own.tiers
+    wider = replace(first.rules[1], sources=first.rules[1].sources * 5)
+    tiers = (replace(first, rules=(first.rules[0], wider)),)
+    then = site(2, 9)
+    now = replace(then, tenants={own.name: replace(own, tiers=tiers)})
+    assert budget._more(then, now) == budget._size(now) - budget._size(then) == 4

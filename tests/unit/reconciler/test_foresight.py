@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from zonewall.flows.encoded import BridgeState
+from zonewall.flows.layers import Layers
 from zonewall.intent.fleet import Fleet
+from zonewall.intent.passing import NOTHING_PASSES
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.actions import carry_out
 from zonewall.reconciler.compiler import Compiler
+from zonewall.reconciler.foresight import Foresight
+from zonewall.reconciler.holdings import Holdings
 from zonewall.reconciler.reading import Texts
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.world import World
@@ -32,6 +39,7 @@ tiers:
     rules: [{{name: web, from: any, to: any, services: [{service}], action: allow}}]
 """
 Edit = tuple[Configuration, Texts]
+KEY = BridgeKey(HostName("hv1"), BridgeName("br-int"))
 
 
 @pytest.fixture
@@ -76,7 +84,7 @@ def test_what_was_foreseen_is_put_in_force_and_not_worked_out_again(
     tmp_path: Path, steps: list[Configuration]
 ) -> None:
     async def do(reconciler: Reconciler, edit: Edit) -> None:
-        await reconciler.foresee(edit[0])
+        await reconciler.foresee(edit[0], {})
         assert ports(reconciler) == [(80, 80)]
         assert len(steps) == 1
         assert reconciler.apply(*edit)
@@ -87,7 +95,7 @@ def test_what_was_foreseen_is_put_in_force_and_not_worked_out_again(
 
 def test_what_happens_meanwhile_is_not_lost(tmp_path: Path, steps: list[Configuration]) -> None:
     async def do(reconciler: Reconciler, edit: Edit) -> None:
-        await reconciler.foresee(edit[0])
+        await reconciler.foresee(edit[0], {})
         carry_out(reconciler, "quarantine", {"endpoint": "acme/web1", "reason": "odd traffic"}, "root")
         assert reconciler.apply(*edit)
 
@@ -101,7 +109,7 @@ def test_what_happens_meanwhile_is_not_lost(tmp_path: Path, steps: list[Configur
 
 def test_what_is_overtaken_leaves_nothing_behind(tmp_path: Path, steps: list[Configuration]) -> None:
     async def do(reconciler: Reconciler, edit: Edit) -> None:
-        await reconciler.foresee(edit[0])
+        await reconciler.foresee(edit[0], {})
         before = reconciler.world
         saved(tmp_path, "tcp/443")
         other = await reconciler.read(reconciler.directory)
@@ -120,7 +128,7 @@ def test_what_cannot_be_foreseen_is_told_when_it_is_applied(
 
     async def do(reconciler: Reconciler, edit: Edit) -> None:
         monkeypatch.setattr(World, "reconfigured", fails)
-        await reconciler.foresee(edit[0])
+        await reconciler.foresee(edit[0], {})
         assert not reconciler.refused_configuration
         assert not reconciler.apply(*edit)
 
@@ -142,10 +150,40 @@ def test_flows_of_a_few_bridges_are_made_beforehand(
 
     async def do(reconciler: Reconciler, edit: Edit) -> None:
         keys = [BridgeKey(HostName("hv1"), BridgeName(f"br{number}")) for number in range(bridges)]
-        reconciler.keepers = dict.fromkeys(keys)  # type: ignore[assignment]
-        await reconciler.foresee(edit[0])
+        keeper: Any = SimpleNamespace(holdings=Holdings(KEY))
+        reconciler.keepers = dict.fromkeys(keys, keeper)
+        await reconciler.foresee(edit[0], {})
         await asyncio.sleep(0)
         assert sorted(made) == (sorted(keys) if are_made else [])
         reconciler.keepers = {}
 
     running(tmp_path, do)
+
+
+def test_what_differs_from_what_the_bridge_holds_is_compared_beforehand(tmp_path: Path) -> None:
+    compared: list[Layers] = []
+
+    async def do(reconciler: Reconciler, edit: Edit) -> None:
+        compiler, loop = Compiler(), asyncio.get_running_loop()
+        held, _ = await compiler.wanted(reconciler.world.indexed, KEY, lambda _: None)
+        holdings = Holdings(KEY)
+        holdings.confirmed(held, frozenset())
+        foresight = Foresight(compiler)
+        await foresight.look(reconciler.world, edit[0], (frozenset(), NOTHING_PASSES))
+        made: asyncio.Future[BridgeState] = loop.create_future()
+
+        def compare(wanted: BridgeState) -> None:
+            holdings.compare(wanted)
+            loop.call_soon_threadsafe(made.set_result, wanted)
+
+        foresight.make({KEY: compare})
+        wanted, held_flows = (await made).flows, held.flows
+        assert isinstance(wanted, Layers)
+        assert isinstance(held_flows, Layers)
+        ((before, _, difference),) = wanted._asked
+        assert before is held_flows.itself
+        assert wanted.changed_since(held_flows) is difference
+        compared.append(wanted)
+
+    running(tmp_path, do)
+    assert compared

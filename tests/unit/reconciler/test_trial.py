@@ -25,6 +25,7 @@ from zonewall.policy.model import Configuration
 from zonewall.reconciler import trial as trial_module
 from zonewall.reconciler.controller import Controller
 from zonewall.reconciler.faults import Faults
+from zonewall.reconciler.reading import Texts
 from zonewall.reconciler.trial import Trials
 from zonewall.store.applied_file import read_applied, write_applied
 from zonewall.store.options import Options
@@ -56,7 +57,7 @@ class Owner:
         """Return documents that are valid."""
         return self.offered or self.documents, {}
 
-    async def foresee(self, _: Configuration) -> None:
+    async def foresee(self, _: Configuration, _texts: Texts) -> None:
         """Work out nothing beforehand."""
 
     def apply(self, _: Configuration, __: Mapping[str, bytes]) -> bool:
@@ -248,7 +249,7 @@ async def test_a_trial_by_which_a_bridge_is_lost_goes_back_at_once(tmp_path: Pat
 @pytest.mark.asyncio
 async def test_of_two_trials_that_are_asked_for_at_once_the_later_one_is_refused(tmp_path: Path) -> None:
     class Slow(Owner):
-        async def foresee(self, _: Configuration) -> None:
+        async def foresee(self, _: Configuration, _texts: Texts) -> None:
             await asyncio.sleep(0)
 
     owner = Slow(tmp_path / "given", accepts=True)
