@@ -59,7 +59,5 @@ def test_its_machines_are_not_put_in_force_anew(tmp_path: Path) -> None:
         running.put("inventory", inventory(LEFT_OUT, OTHER))
         running.until(lambda now: len(now["hosts"]) == 2 and is_settled(now))
         after = bridge_row(running.status(), LEFT_OUT)
-        assert {key: after[key] for key in KEPT} == {key: before[key] for key in KEPT}
-
-
-KEPT = ("changes_applied", "flows", "drift_repaired")
+        assert (after["flows"], after["drift_repaired"]) == (before["flows"], 0)
+        assert after["changes_applied"] == 0, "since it is back"

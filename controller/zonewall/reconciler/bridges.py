@@ -98,7 +98,7 @@ class BridgeEvents:
         self._tasks: set[asyncio.Task[None]] = set()
         self.refused = Lately()
         self._seldom = Seldom()
-        self._named = NamedPorts(reconciler)
+        self.named = NamedPorts(reconciler)
         self.intruders = Intruders(reconciler.recorder)
         self.cuts = Cuts(reconciler)
         self.health = Health(reconciler)
@@ -181,7 +181,7 @@ class BridgeEvents:
         self._links[key], self._came_as[datapath_id] = session, key
         _log.info("bridge_connected", bridge=str(key), peer=event.peer_address)
         if not self._has_database(key.host):
-            self._named.all_of(key, event.ports)
+            self.named.all_of(key, event.ports)
         self._legs(datapath_id, event.ports)
         if not self._expects_database(key.host):
             self._reconciler.host_told(key.host)
@@ -192,16 +192,17 @@ class BridgeEvents:
         link = self._links.get(key) if key is not None else None
         if key is None or link is None or self._session_of(DatapathId(event.datapath_id)) is link:
             return
-        del self._links[key]
+        del self._links[key], self._came_as[event.datapath_id]
         _log.warning("bridge_disconnected", bridge=str(key), reason=event.reason)
         self._reconciler.keepers[key].disconnect(link)
+        self._reconciler.kept_bridges.release(key)
 
     def _port(self, event: PortChanged) -> None:
         """Take a port as OpenFlow names it, of a host whose database nobody has connected."""
         key = self._reconciler.world.bridge_of(DatapathId(event.datapath_id))
         if key is not None and not self._has_database(key.host):
             port = None if event.change is PortChange.DELETED else event.port
-            self._named.take(key, event.port.name, port)
+            self.named.take(key, event.port.name, port)
 
     def _legs(self, datapath_id: int, ports: Iterable[Port], *, gone: bool = False) -> None:
         key = self._reconciler.world.bridge_of(DatapathId(datapath_id))
@@ -313,7 +314,8 @@ class BridgeEvents:
 
     async def _announce_again(self, key: BridgeKey, ofport: int, frame: bytes) -> None:
         """Let a frame through that has changed a placement, once its bridge delivers there."""
-        if await self._reconciler.keepers[key].settled(REINJECT_S):
+        keeper = self._reconciler.keepers.get(key)
+        if keeper is not None and await keeper.settled(REINJECT_S):
             self._send(key, ofport, (Output(OFPP_TABLE),), frame)
 
     def _discovery(self, key: BridgeKey, event: PacketIn) -> None:
@@ -390,4 +392,5 @@ class BridgeEvents:
         except (ZonewallError, ConnectionError) as error:
             _log.debug("frame_not_sent", bridge=str(key), error=str(error))
         finally:
-            self._waiting[key] -= 1
+            if others := self._waiting.pop(key) - 1:
+                self._waiting[key] = others

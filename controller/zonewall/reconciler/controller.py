@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -24,7 +25,7 @@ from zonewall.ovsdb.service import OvsdbService
 from zonewall.pipeline.stages.connection_log import COLLECTORS
 from zonewall.pipeline.tables import RESOLVE, SOURCE
 from zonewall.placement.model import BridgeKey
-from zonewall.placement.observations import Observation
+from zonewall.placement.observations import HostLost, Observation
 from zonewall.policy.model import Configuration
 from zonewall.policy.reread import be_ready
 from zonewall.reconciler import actions, views
@@ -37,7 +38,7 @@ from zonewall.reconciler.connection_log import ConnectionLog
 from zonewall.reconciler.counters import EVERY_S, Counters
 from zonewall.reconciler.doors import Doors, open_doors
 from zonewall.reconciler.garbage import Garbage
-from zonewall.reconciler.gate import Gate
+from zonewall.reconciler.gate import Gate, bridge_source, host_source
 from zonewall.reconciler.have_shown import Certificates
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.intake import Intake
@@ -58,7 +59,7 @@ from zonewall.store.journal_writer import JournalWriter
 from zonewall.store.options import JOURNAL_FILE, Options, TlsOptions, parse_remote
 from zonewall.telemetry.outputs import Outputs
 from zonewall.tls import TlsFiles
-from zonewall.values.names import DatapathId
+from zonewall.values.names import DatapathId, HostName
 
 PREFIXES = {table.number: ("nw_dst", "nw_src", "ipv6_dst") for table in (RESOLVE, SOURCE)}
 """Fields looked up by longest prefix, so that megaflows stay wide (ovs-vswitchd.conf.db(5), Flow_Table)."""
@@ -110,6 +111,8 @@ class Controller:
         self.admissions = Admissions(lambda: self.reconciler.world, self.certificates.bridges)
         self._listeners: list[Listener] = []
         self._links: dict[int, SessionLink] = {}
+        self._known_as: defaultdict[BridgeKey, set[int]] = defaultdict(set)
+        """Datapath ids that bridges have connected with."""
         self.bridges = BridgeEvents(
             self.reconciler,
             self.hosts,
@@ -118,13 +121,14 @@ class Controller:
             connections=ConnectionLog(self.reconciler, options.state / "connections.json"),
         )
         self.counters = Counters(options.state / "counters.json", self.reconciler.recorder)
+        self.reconciler.kept_bridges.on_release.append(self._forget)
         self.looks = Looks(self.reconciler, self._links, self.bridges.connections, self.counters)
         self.intake = Intake(self.reconciler, options.events, options.state)
         self._prepare_to_connect(options)
 
     def _prepare_to_connect(self, options: Options) -> None:
         """Make what bridges and databases will connect to; nobody is heard, or called, before ``run``."""
-        self.gate = Gate(self.reconciler, self._took, self.hosts.take)
+        self.gate = Gate(self.reconciler, self._took, self._took_host)
         tls = _tls(options.tls)
         self.databases = OvsdbService(
             self._observed,
@@ -293,6 +297,7 @@ class Controller:
             link.confirmed = lambda: self._confirmed(datapath_id)
             if (keeper := self._keeper(datapath_id)) is not None:
                 self.stops.tell(keeper)
+                self._known_as[keeper.key].add(datapath_id)
         return link
 
     def _confirmed(self, datapath_id: DatapathId) -> BridgeState | None:
@@ -312,6 +317,27 @@ class Controller:
             key = self.reconciler.world.bridge_of(DatapathId(event.datapath_id))
             if key is not None:
                 self._awaits(key)
+
+    def _took_host(self, seen: Observation) -> None:
+        self.hosts.take(seen)
+        if isinstance(seen, HostLost):
+            self._forget_host(seen.host)
+
+    def _forget(self, key: BridgeKey) -> None:
+        """Forget a bridge that the inventory has no more, and that has no session."""
+        for part in (self.bridges.named, self.bridges.intruders, self.bridges.health, self.counters):
+            part.forget(key)
+        for datapath_id in self._known_as.pop(key, ()):
+            if self._session(datapath_id) is None:  # it may be another bridge's by now
+                self._links.pop(datapath_id, None)
+                self.gate.forget(bridge_source(datapath_id))
+        self._forget_host(key.host)
+
+    def _forget_host(self, host: HostName) -> None:
+        """Forget a host, if the inventory has it no more."""
+        if host not in self.reconciler.world.configuration.inventory.hosts:
+            self.hosts.problems.pop(host, None)
+            self.gate.forget(host_source(host))
 
     def _awaits(self, key: BridgeKey) -> None:
         """Have a bridge that is to connect in, and has not, called through its host's database."""

@@ -33,6 +33,8 @@ from zonewall.store.forms import read_form, set_aside, stamp
 EVERY_S = 10.0
 FORM, SINCE = 1, 1
 """Of the file (``store.forms``)."""
+MOST_LEFT = 10_000
+"""Of so many bridges that were taken out of the inventory it is known when, until they are back."""
 KEEP_S = 0.5
 """A change does not wait until what its rules have counted is on disk; that is so long later."""
 
@@ -62,6 +64,16 @@ class Ledger:
 
     totals: dict[str, Total] = field(default_factory=dict)
     looks: dict[BridgeKey, dict[FlowKey, FlowCount]] = field(default_factory=dict)
+    left: dict[BridgeKey, float] = field(default_factory=dict)
+
+    def forget(self, bridge: BridgeKey, now: float) -> None:
+        """Forget a bridge's looks; should it come back, no packet of the flows it has now is added again."""
+        if self.looks.pop(bridge, None) is None:
+            return
+        self.left.pop(bridge, None)
+        self.left[bridge] = now
+        if len(self.left) > MOST_LEFT:
+            del self.left[next(iter(self.left))]
 
     def take(
         self,
@@ -79,7 +91,7 @@ class Ledger:
             partly: these are not all of its flows; of the others the last look stays.
             but: flows that were looked at since these were asked for: what is told of them is older.
         """
-        before = self.looks.get(bridge, {})
+        before, left = self.looks.get(bridge, {}), self.left.get(bridge)
         kept = {key: before[key] for key in but if key in before}
         added: dict[str, tuple[int, int]] = {}
         look: dict[FlowKey, FlowCount] = {}
@@ -91,7 +103,9 @@ class Ledger:
             if name is None:
                 continue
             last = before.get(count.key)
-            if last is None or last.cookie != count.cookie or _began_anew(last, count):
+            if last is None and left is not None and left > now - count.age_s - 1:
+                packets = size = 0  # it was looked at before the bridge was forgotten
+            elif last is None or last.cookie != count.cookie or _began_anew(last, count):
                 packets, size = count.packets, count.bytes
             else:
                 packets, size = count.packets - last.packets, count.bytes - last.bytes
@@ -103,6 +117,8 @@ class Ledger:
                 known = added.get(name, (0, 0))
                 added[name] = (known[0] + packets, known[1] + size)
         self.looks[bridge] = {**before, **look} if partly else {**look, **kept}
+        if not partly:
+            self.left.pop(bridge, None)
         return added
 
     def to_plain(self) -> dict[str, Any]:
@@ -218,8 +234,10 @@ class Counters:
         """Read one bridge's counters; one that hangs holds up no other, and a look at all no look at few."""
         if cookies is not None:
             counts = await _read(bridge, session, cookies)
-            self._partly[bridge].update(count.key for count in counts or ())
-            added = self._ledger.take(bridge, counts or (), names, time.time(), partly=True)
+            if counts is None:
+                return
+            self._partly[bridge].update(count.key for count in counts)
+            added = self._ledger.take(bridge, counts, names, time.time(), partly=True)
             self._denied(policy, bridge, added)
             return
         async with self._looking[bridge], a_turn():
@@ -229,6 +247,12 @@ class Counters:
                 but = self._partly[bridge]
                 added = self._ledger.take(bridge, counts, names, time.time(), but=but)
                 self._denied(policy, bridge, added)
+
+    def forget(self, bridge: BridgeKey) -> None:
+        """Forget a bridge that is none of the inventory's any more."""
+        self._ledger.forget(bridge, time.time())
+        for of_bridges in (self._looking, self._partly, self._sessions):
+            of_bridges.pop(bridge, None)
 
     def document(self) -> dict[str, Any]:
         """Return the totals of the rules in force, for commands."""

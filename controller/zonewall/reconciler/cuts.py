@@ -119,7 +119,10 @@ class Cuts:
 
     def _forget(self, key: tuple[int, PacketEnds]) -> None:
         if key in self._told:
-            self._of[self._told.pop(key)[1]] -= 1
+            bridge = self._told.pop(key)[1]
+            self._of[bridge] -= 1
+            if not self._of[bridge]:
+                del self._of[bridge]
 
     def _missed(self, bridge: BridgeKey, now_s: float) -> None:
         self.missed += 1

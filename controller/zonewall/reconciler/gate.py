@@ -56,6 +56,8 @@ class Gate:
         self._take_host = take_host
         self._lock = threading.Lock()
         self._lines: dict[Source, Line] = {}
+        self._gone = Line()
+        """The sum of sources that were forgotten."""
 
     def bridge_event(self, event: Event) -> None:
         """Have a bridge's event taken, or drop it."""
@@ -82,6 +84,16 @@ class Gate:
         line = self._lines.get(host_source(host))
         return line is not None and line.waiting >= MOST_WAITING
 
+    def forget(self, source: Source) -> None:
+        """Forget a source that is none of the inventory's any more, but for what is said of all together."""
+        with self._lock:
+            line = self._lines.get(source)
+            if line is None or line.waiting:
+                return
+            del self._lines[source]
+            self._gone.most = max(self._gone.most, line.most)
+            self._gone.dropped += line.dropped
+
     def of_bridge(self, datapath_id: int | None) -> dict[str, int]:
         """Return what ``zonewall status`` says of a bridge."""
         return self._of("" if datapath_id is None else bridge_source(datapath_id))
@@ -97,10 +109,10 @@ class Gate:
     def status(self) -> dict[str, Any]:
         """Return what it says of all together."""
         with self._lock:
-            lines = tuple(self._lines.values())
+            lines = (self._gone, *self._lines.values())
         return {
             "waiting": sum(line.waiting for line in lines),
-            "most_waiting": max((line.most for line in lines), default=0),
+            "most_waiting": max(line.most for line in lines),
             "dropped": sum(line.dropped for line in lines),
         }
 

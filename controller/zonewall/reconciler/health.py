@@ -46,6 +46,11 @@ class Health:
                 self._down.add((bridge, port.name))
         self.follow()
 
+    def forget(self, bridge: BridgeKey) -> None:
+        """Forget a bridge that is none of the inventory's any more."""
+        self._down = {place for place in self._down if place[0] != bridge}
+        self._prober.forget(bridge)
+
     def probe(self, at: float, send: Callable[[Sent], bool]) -> set[BridgeKey]:
         """Send what is due through every appliance; return the bridges that were given some of it."""
         functions = self._reconciler.world.configuration.inventory.service_functions

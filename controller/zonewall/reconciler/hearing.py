@@ -49,6 +49,7 @@ class Hearing:
         self._resuming = (self._resuming | come) & self._declared
         self._awaited |= dict.fromkeys(come, at + UNTOLD_S)
         self._awaited = {key: until for key, until in self._awaited.items() if key in self._declared}
+        self._told &= {key.host for key in self._declared}
 
     def is_resuming(self, key: BridgeKey) -> bool:
         """Say whether a bridge was named since the start, and has not been in force since."""

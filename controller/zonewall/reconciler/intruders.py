@@ -51,6 +51,11 @@ class Intruders:
             Kind.INTRUDED, f"{bridge}, port {port}", host=bridge.host, port=port, mac=known["mac"]
         )
 
+    def forget(self, bridge: BridgeKey) -> None:
+        """Forget what ports of a bridge have sent that is none of the inventory's any more."""
+        self._seen = {place: known for place, known in self._seen.items() if place[0] != bridge}
+        self._ports.pop(bridge, None)
+
     def status(self) -> list[dict[str, Any]]:
         """Return who has sent since the controller started."""
         return [

@@ -33,6 +33,10 @@ class NamedPorts:
         for name, port in there.items():
             self.take(key, name, port)
 
+    def forget(self, key: BridgeKey) -> None:
+        """Forget a bridge that is none of the inventory's any more."""
+        self._names.forget(key)
+
     def take(self, key: BridgeKey, name: str, port: Port | None) -> None:
         """Take a port as it is now; None: it has gone."""
         if not self._names.admit(key, name, gone=port is None):

@@ -75,6 +75,10 @@ class Prober:
         """Take that a bridge has answered a question; what was sent to it before has left."""
         self._answers.setdefault(bridge, deque(maxlen=2 * SILENT_AFTER)).append((put, at))
 
+    def forget(self, bridge: BridgeKey) -> None:
+        """Forget a bridge's answers."""
+        self._answers.pop(bridge, None)
+
     def due(
         self,
         instances: Iterable[Instance],

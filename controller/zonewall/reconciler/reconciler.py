@@ -29,6 +29,7 @@ from zonewall.reconciler.foresight import Foresight, stepped
 from zonewall.reconciler.hearing import Hearing
 from zonewall.reconciler.inbox import Inbox, Source
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
+from zonewall.reconciler.keepers import Keepers
 from zonewall.reconciler.kept_documents import KeptDocuments
 from zonewall.reconciler.links import LinkFinder
 from zonewall.reconciler.memory import MemoryKeeper
@@ -68,7 +69,6 @@ class Reconciler:
         self.numbers = NumberKeeper(state / "numbering.json")
         self.memory = MemoryKeeper(state / "places.json")
         self.finder = LinkFinder(discovery_key)
-        self.keepers: dict[BridgeKey, BridgeKeeper] = {}
         self.refused_configuration = ""
         self.loaded_at = time.time()
         self.revision = 1  # rises with each configuration that is applied; a refused one does not count
@@ -79,6 +79,8 @@ class Reconciler:
         self.faults = Faults()
         self._inbox = Inbox(self.faults)
         self._tasks = Tasks(self.faults)
+        self.kept_bridges = Keepers(self._tasks, self._keeper_of)
+        self.keepers = self.kept_bridges.by_bridge
         self.recorder = Recorder(journal or Nowhere())
         self.changing = asyncio.Lock()  # of who reads a configuration and puts it in force
         self.added_file = state / "endpoints.yaml"
@@ -105,6 +107,7 @@ class Reconciler:
         self.world = self.world.with_away(known.away)
         self.numbers.keep(self.world.policy.numbering)
         self._compiler = Compiler()
+        self.kept_bridges.on_release.append(self._compiler.forget)
         self._foresight = Foresight(self._compiler)
 
     # What others may call
@@ -298,13 +301,11 @@ class Reconciler:
         """Have a keeper for each managed bridge."""
         bridges = bridges_of(self.world.configuration)
         self._hearing.declared(bridges, time.monotonic())
-        for key in bridges:
-            if key not in self.keepers:
-                latest, expected = partial(self._latest, key), self._remembered_for(key)
-                keeper = BridgeKeeper(key, latest, self._confirmed, self._compiler, expected, self.faults)
-                self.keepers[key] = keeper
-                keeper.wake()
-                self._tasks.start(keeper.run(), is_needed=True)
+        self.kept_bridges.follow(bridges)
+
+    def _keeper_of(self, key: BridgeKey) -> BridgeKeeper:
+        latest, expected = partial(self._latest, key), self._remembered_for(key)
+        return BridgeKeeper(key, latest, self._confirmed, self._compiler, expected, self.faults)
 
     def _latest(self, key: BridgeKey) -> Fleet | None:
         """Return what a bridge is to be like; one that has flows from before gets them in one step."""

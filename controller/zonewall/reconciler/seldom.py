@@ -71,3 +71,7 @@ class Names:
                 return False
             known.add(name)
         return True
+
+    def forget(self, owner: Hashable) -> None:
+        """Forget a bridge's names."""
+        self._known.pop(owner, None)

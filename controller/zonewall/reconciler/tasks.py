@@ -31,19 +31,25 @@ class Tasks:
         """Have what is started from now on run in the loop that runs now."""
         self._loop = asyncio.get_running_loop()
 
-    def start(self, work: Coroutine[Any, Any, Any], *, is_needed: bool = False) -> None:
-        """Start one; before ``begin`` there is nothing for it to do yet.
+    def start(self, work: Coroutine[Any, Any, Any], *, is_needed: bool = False) -> asyncio.Task[Any] | None:
+        """Start one; before ``begin`` there is nothing for it to do yet, and there is none.
 
         One that is needed works for ever: when it ends, ``until`` does.
         """
         if self._loop is None:
             work.close()
-            return
+            return None
         task = self._loop.create_task(work, name=getattr(work, "__qualname__", None))
         self._running.add(task)
         if is_needed:
             self._needed.add(task)
         task.add_done_callback(self._ended)
+        return task
+
+    def let_go(self, task: asyncio.Task[Any]) -> None:
+        """End one that is needed no more."""
+        self._needed.discard(task)
+        task.cancel()
 
     async def until(self, stop: asyncio.Event) -> None:
         """Wait until ``stop`` is set.

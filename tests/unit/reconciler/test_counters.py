@@ -17,6 +17,7 @@ from zonewall.openflow.waiting import Allowance
 from zonewall.pipeline.cookie import Category, cookie
 from zonewall.pipeline.tables import VERDICT_TABLE
 from zonewall.placement.model import BridgeKey
+from zonewall.reconciler import counters
 from zonewall.reconciler.counters import Ledger
 from zonewall.reconciler.link import SessionLink
 from zonewall.values.names import BridgeName, HostName
@@ -42,6 +43,29 @@ def test_what_was_looked_at_since_a_look_at_all_began_is_counted_once() -> None:
     assert packets(ledger) == {"acme/t/web": 17, "acme/t/db": 6}
     ledger.take(BRIDGE, [count(1, 20), count(2, 6)], NAMES, 2.0)
     assert packets(ledger) == {"acme/t/web": 20, "acme/t/db": 6}
+
+
+def test_a_bridge_that_was_forgotten_adds_nothing_again_and_all_that_flows_count_which_it_has_since() -> None:
+    ledger = Ledger()
+    ledger.take(BRIDGE, [count(1, 10, age_s=10)], NAMES, 100.0)
+    ledger.forget(BRIDGE, 105.0)
+    assert not ledger.looks
+    ledger.take(BRIDGE, [count(1, 30, age_s=30)], NAMES, 120.0, partly=True)
+    ledger.take(BRIDGE, [count(1, 31, age_s=30), count(2, 7, age_s=9)], NAMES, 120.5)
+    assert packets(ledger) == {"acme/t/web": 11, "acme/t/db": 7}
+    ledger.take(BRIDGE, [count(1, 33, age_s=40), count(2, 8, age_s=19)], NAMES, 130.0)
+    assert packets(ledger) == {"acme/t/web": 13, "acme/t/db": 8}
+    assert not ledger.left
+
+
+def test_when_bridges_were_forgotten_is_known_of_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counters, "MOST_LEFT", 2)
+    ledger = Ledger()
+    for number in range(4):
+        bridge = BridgeKey(HostName(f"hv{number}"), BridgeName("br-int"))
+        ledger.take(bridge, [count(1, 1)], NAMES, 0.0)
+        ledger.forget(bridge, float(number))
+    assert list(ledger.left.values()) == [2.0, 3.0]
 
 
 class Bridge:

@@ -18,7 +18,7 @@ from zonewall.openflow.events import (
     SwitchError,
 )
 from zonewall.placement.observations import HostRefused, Observation, PortGone
-from zonewall.reconciler.gate import MOST_WAITING, Gate
+from zonewall.reconciler.gate import MOST_WAITING, Gate, bridge_source
 from zonewall.values.names import BridgeName, HostName
 
 ONE, OTHER = 0xA1, 0xA2
@@ -119,3 +119,16 @@ def test_those_who_are_refused_take_no_more_room_than_one_bridge() -> None:
     assert waiting.gate.status() == {
         "waiting": MOST_WAITING, "most_waiting": MOST_WAITING, "dropped": MOST_WAITING,
     }  # fmt: skip
+
+
+def test_a_source_is_forgotten_but_not_in_the_sum_of_all_once_nothing_of_it_waits() -> None:
+    waiting = Waiting()
+    gate = waiting.gate
+    for _ in range(MOST_WAITING + 5):
+        gate.bridge_event(frame(ONE))
+    waiting.work(MOST_WAITING - 1)
+    for dropped in (5, 0):
+        gate.forget(bridge_source(ONE))
+        assert gate.of_bridge(ONE)["dropped"] == dropped
+        waiting.work(1)
+    assert gate.status() == {"waiting": 0, "most_waiting": MOST_WAITING, "dropped": 5}

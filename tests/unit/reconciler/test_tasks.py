@@ -54,5 +54,25 @@ def test_one_that_is_not_needed_may_end_and_who_is_told_to_stop_has_lost_nothing
     assert len(noted.status()) == 1
 
 
+def test_one_that_is_let_go_of_is_needed_no_more() -> None:
+    async def scene(noted: Faults) -> None:
+        tasks, stop = Tasks(noted), asyncio.Event()
+        tasks.begin()
+        task = tasks.start(asyncio.sleep(60), is_needed=True)
+        assert task is not None
+        waiting = asyncio.create_task(tasks.until(stop))
+        tasks.let_go(task)
+        await asyncio.wait((task,))
+        await asyncio.sleep(0)
+        assert task.cancelled()
+        assert not waiting.done()
+        stop.set()
+        await waiting
+
+    noted = Faults()
+    asyncio.run(scene(noted))
+    assert noted.status() == []
+
+
 async def _until(stop: asyncio.Event) -> None:
     await stop.wait()
