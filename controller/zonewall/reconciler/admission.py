@@ -18,6 +18,7 @@ class Admissions:
     def __init__(self, world: Callable[[], World], have_shown: HostSet) -> None:
         """Judge by the world of the moment, and by who has ever shown a certificate."""
         self.sessions: dict[int, Session] = {}
+        self._let_in_as: dict[int, BridgeKey] = {}
         self._world = world
         self._have_shown = have_shown
 
@@ -36,14 +37,22 @@ class Admissions:
             return Admission(False, refusal)
         if names is not None:
             self._have_shown.add(key.host)
+        self._let_in_as[known_as] = key
         return Admission(True, known_as=known_as)
 
     def again(self) -> None:
-        """Close the sessions of bridges that would not be let in now, since the inventory has changed."""
+        """Close sessions of bridges that would not be let in now, or as others: the inventory has changed.
+
+        Who is another bridge by now, such as that of a host under a new name, is let in as that anew.
+        """
+        before, self._let_in_as = self._let_in_as, {}
         for datapath_id, session in tuple(self.sessions.items()):
             admission = self.admit(datapath_id, session.certificate_names, session.peer_address)
+            now = self._let_in_as.get(datapath_id)
             if not admission.is_admitted:
                 session.close(f"no longer admitted: {admission.reason}")
+            elif now != before.get(datapath_id):
+                session.close(f"it is {now} by the inventory now")
 
     def _refusal(self, key: BridgeKey, names: frozenset[str] | None, peer: str) -> str:
         declared = self._world().configuration.inventory.hosts[key.host]

@@ -44,6 +44,34 @@ def test_a_host_that_names_anothers_id_first_keeps_that_ones_bridge_out_of_nothi
     assert not admissions.admit(ID, frozenset({"hv3"}), "192.0.2.1:1").is_admitted
 
 
+class Session:
+    """One that is up, and notes why it is closed."""
+
+    certificate_names, peer_address = None, "192.0.2.1:1"
+
+    def __init__(self) -> None:
+        self.closed: list[str] = []
+        self.close = self.closed.append
+
+
+def test_who_is_another_bridge_by_an_edit_is_let_in_as_that_anew() -> None:
+    """Otherwise the bridge of a host that gets another name would be away until it connects by itself."""
+    now = [world(started(), declared=ID)]
+    admissions, session = Admissions(lambda: now[-1], set()), Session()
+    admissions.admit(ID, None, session.peer_address)
+    admissions.sessions[ID] = session  # type: ignore[assignment]
+    admissions.again()
+    assert session.closed == []
+    inventory = now[0].configuration.inventory
+    renamed = replace(inventory.hosts[HostName("hv2")], name=HostName("hv9"))
+    others = {name: host for name, host in inventory.hosts.items() if name != "hv2"}
+    edited = replace(inventory, hosts={**others, renamed.name: renamed})
+    said = replace(now[0].configuration, inventory=edited)
+    now.append(World.start(said, Numbering(), started(), frozenset()))
+    admissions.again()
+    assert session.closed == [f"it is {bridge('hv9')} by the inventory now"]
+
+
 def test_what_the_inventory_gives_to_one_bridge_no_host_can_have_another_one_known_by() -> None:
     now = world(claimed_by_hv1_first(), declared=ID)
     admissions = Admissions(lambda: now, set())
