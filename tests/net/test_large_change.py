@@ -10,6 +10,7 @@ from topologies.lab import Lab
 
 from support.exchange import PORTS_OF_A_RULE, Flights, measured
 from support.steady import Flight
+from zonewall.openflow.gentle import PIECE
 
 pytestmark = [pytest.mark.net, pytest.mark.timeout(600)]
 RULES, RUNS = 2000, 5
@@ -32,8 +33,13 @@ def bound_ms(flights: Flights, idle: Sequence[Flight]) -> float:
 
 
 def counted(flights: Sequence[Flight]) -> str:
-    """Return what became of the packets of some runs."""
-    return f"{sum(run.sent for run in flights)} packets sent, {sum(run.lost for run in flights)} lost"
+    """Return what became of the packets of some runs; of those that lost some, how."""
+    losses = "".join(
+        f"; {run.lost} while the switch did not fetch {run.not_fetched}, held up for {run.longest_ms:.0f} ms"
+        for run in flights
+        if run.lost
+    )
+    return f"{sum(run.sent for run in flights)} packets sent, {sum(run.lost for run in flights)} lost{losses}"
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +54,7 @@ def test_an_empty_bridge_is_filled_with_100_000_flows_beside_the_traffic_of_anot
     print(f"longest stall (median) {stall:.1f} ms, idle {idle:.1f} ms")
     assert flights.flows > RULES * PORTS_OF_A_RULE
     assert all(run.sent > 200 for run in (*flights.side_idle, *flights.programmed))
-    assert sum(run.lost for run in flights.programmed) == 0
+    assert not any(run.lost for run in flights.programmed), counted(flights.programmed)
     assert stall < bound_ms(flights, flights.side_idle), [run.longest_ms for run in flights.programmed]
 
 
@@ -60,7 +66,7 @@ def test_a_policy_of_100_000_flows_is_exchanged_without_a_packet_lost_or_leaked(
         f"forbidden sent {flights.forbidden}, leaked {flights.leaked}; others had {flights.others:.2f} cores"
     )
     assert all(run.sent > 500 for run in (*flights.idle, *flights.exchanged))
-    assert sum(run.lost for run in flights.exchanged) == 0
+    assert not any(run.lost for run in flights.exchanged), counted(flights.exchanged)
     assert flights.forbidden > 1000
     assert flights.leaked == 0
     assert stall < bound_ms(flights, flights.idle), [run.longest_ms for run in flights.exchanged]
@@ -71,5 +77,7 @@ def test_an_audit_of_100_000_flows_holds_up_no_packet(flights: Flights) -> None:
     stall, idle, at_once = map(longest_ms, (flights.read, flights.idle, flights.read_at_once))
     print(f"\nread in pieces {RUNS} times: {counted(flights.read)};")
     print(f"longest stall (median) {stall:.1f} ms, idle {idle:.1f} ms; in one answer {at_once:.1f} ms")
-    assert sum(run.lost for run in flights.read) == 0
+    print(f"the largest answer had {flights.largest_answer} flows")
+    assert not any(run.lost for run in flights.read), counted(flights.read)
+    assert flights.largest_answer <= PIECE
     assert stall < at_once / BUSY, [run.longest_ms for run in flights.read]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from zonewall.flows.encoded import BridgeState
 from zonewall.flows.wire import encode_program
 from zonewall.openflow import gentle
 from zonewall.openflow.bundle import apply
+from zonewall.openflow.messages import flow_desc_body
 from zonewall.openflow.session import Session
 from zonewall.pipeline import packet_fields as pf
 from zonewall.pipeline.cookie import Category, cookie
@@ -59,16 +61,16 @@ def bridge(switch: DummySwitch) -> Iterator[ListenerUnderTest]:
 
 
 def whole_answers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return a list to which each question for all flows is added."""
-    asked: list[int] = []
-    read = Session.read_flows
+    """Return a list to which each table is added that is asked for whole."""
+    tables: list[int] = []
+    read = Session.read_flows_of
 
-    async def noted(session: Session, cookie: int = 0, mask: int = 0) -> object:
-        asked.append(mask)
-        return await read(session, cookie, mask)
+    async def noted(session: Session, asked: Sequence[bytes], *rest: Any, **more: Any) -> object:
+        tables.extend(body[0] for body in asked if body == flow_desc_body(0, 0, body[0]))
+        return await read(session, asked, *rest, **more)
 
-    monkeypatch.setattr(Session, "read_flows", noted)
-    return asked
+    monkeypatch.setattr(Session, "read_flows_of", noted)
+    return tables
 
 
 def test_what_is_expected_is_read_in_pieces_and_is_all_there_is(
@@ -90,7 +92,10 @@ def test_a_flow_that_nobody_expects_and_one_that_is_missing_are_found(
     switch.ofctl("add-flow", "br-int", "table=200,cookie=0x5a57060000000099,priority=1,actions=drop")
     found = bridge.run(link.read_state((state(),)))
     assert sorted(key.table for key in found.flows.keys() - state().flows.keys()) == [200]
-    assert asked == [0]
+    assert asked == [200]
+    switch.ofctl("add-flow", "br-int", f"table={ACT.number},cookie=0x77,priority=1,actions=drop")
+    assert len(bridge.run(link.read_state((found,))).flows) == len(found.flows) + 1
+    assert asked == [200, ACT.number], "the table of most flows holds nothing unknown"
 
 
 def test_counters_read_in_pieces_are_those_read_at_once(bridge: ListenerUnderTest) -> None:

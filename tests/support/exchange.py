@@ -8,10 +8,10 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 from topologies.lab import Host, Lab, Machine, Process
@@ -19,15 +19,17 @@ from topologies.lab import Host, Lab, Machine, Process
 from support import steady
 from support.compiled import HERE
 from support.configurations import configure, endpoint, rule, tenant, tier, zone
+from support.held_up import not_fetched, not_read
 from support.openflow_bridge import admit_all
 from zonewall.flows.assembly import Assembler
 from zonewall.flows.diff import Change
-from zonewall.flows.encoded import BridgeState
+from zonewall.flows.encoded import BridgeState, EncodedFlow, FlowKey
 from zonewall.flows.staging import LARGE, FlowTable, Plan, plan
 from zonewall.intent.fleet import Fleet, index_fleet, prepare
 from zonewall.intent.numbering import Numbering
 from zonewall.openflow.events import BridgeUp, Event
 from zonewall.openflow.listener import Listener, ListenerOptions
+from zonewall.openflow.session import Session
 from zonewall.placement.model import Binding, BindingState, BridgeKey, Placement
 from zonewall.policy.inventory import Attachment, BridgeDeclaration, HostDeclaration
 from zonewall.policy.model import Configuration
@@ -94,12 +96,14 @@ class Flights:
         forbidden: datagrams that no policy allows, sent from the beginning to the end.
         leaked: those of them that arrived.
         others: cores that other work on the machine had meanwhile, on average.
+        largest_answer: the most flows that the bridge composed at once while it was read in pieces.
     """
 
     flows: int
     forbidden: int
     leaked: int
     others: float
+    largest_answer: int
     programmed: list[steady.Flight]
     side_idle: list[steady.Flight]
     idle: list[steady.Flight]
@@ -159,8 +163,9 @@ class Exchange:
             at_once = [await self._exchanged(keeper)]
         state = keeper.holdings.last_confirmed
         assert state is not None
-        for _ in range(runs):
-            read.append(await self._during(partial(link.read_state, (state,))))
+        with answers() as sizes:
+            for _ in range(runs):
+                read.append(await self._during(partial(link.read_state, (state,))))
         read_at_once = [await self._during(link.read_state)]
         assert keeper.status.state == "in-force"
         task.cancel()
@@ -168,8 +173,8 @@ class Exchange:
         await listener.stop()
         leaked = len(steady.rows(self.streams.leaked))
         return Flights(
-            flows, self.streams.forbidden(), leaked, work.cores(), programmed, side_idle, idle, exchanged,
-            at_once, read, read_at_once,
+            flows, self.streams.forbidden(), leaked, work.cores(), max(sizes), programmed, side_idle, idle,
+            exchanged, at_once, read, read_at_once,
         )  # fmt: skip
 
     def _empty(self) -> None:
@@ -188,10 +193,15 @@ class Exchange:
     async def _during(
         self, work: Callable[[], Awaitable[object]], arrivals: Path | None = None
     ) -> steady.Flight:
-        with steady.window(arrivals or self.streams.allowed) as measured:
+        arrivals = arrivals or self.streams.allowed
+        sender, receiver = self.streams.ends[arrivals]
+        before = not_fetched(self.host, sender.short_name), not_read(receiver, steady.PORT)
+        with steady.window(arrivals) as measured:
             await work()
             await asyncio.sleep(0.05)
-        return measured.flight()
+        flight, missed = measured.flight(), not_fetched(self.host, sender.short_name) - before[0]
+        arrived = not_read(receiver, steady.PORT) - before[1]
+        return replace(flight, lost=max(0, flight.lost - arrived), not_fetched=missed)
 
     async def _exchanged(self, keeper: BridgeKeeper) -> steady.Flight:
         self.present = self.fleets[self.present is self.fleets[0]]
@@ -220,6 +230,21 @@ def in_one_bundle() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def answers() -> Iterator[list[int]]:
+    """Note how many flows came in each answer."""
+    sizes: list[int] = []
+    read = Session.read_flows_of
+
+    async def noted(session: Session, *asked: Any, **more: Any) -> dict[FlowKey, EncodedFlow]:
+        flows = await read(session, *asked, **more)
+        sizes.append(len(flows))
+        return flows
+
+    with patch.object(Session, "read_flows_of", noted):
+        yield sizes
+
+
 class Streams:
     """Datagrams from one machine to another, as the policies allow; others that none does; others beside."""
 
@@ -230,6 +255,7 @@ class Streams:
         three, four = (lab.machine(f"side-{mac[-1]}", mac, [f"10.0.0.{mac[-1]}/24"]) for mac in SIDE_MACS)
         for machine in (three, four):
             machine.plug(host, SIDE)
+        self.ends = {self.allowed: (one, two), self.side: (three, four)}
         host.add_flows(["actions=NORMAL"], SIDE)
         receivers = [
             receive(two, steady.PORT, self.allowed),

@@ -20,18 +20,19 @@ from pathlib import Path
 
 PORT = 5555
 SO_TIMESTAMPNS = 35
+CATCHES_UP_S = 0.05
 _STAMP = struct.Struct("!QQ")
 
 
 def send(address: str, port: int, per_s: int) -> None:
-    """Send until ended."""
+    """Send until ended; a sender that is late sends no more at once than a switch's queue can hold."""
     out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     out.connect((address, port))
     number, due = 0, time.monotonic()
     while True:
         out.send(_STAMP.pack(number, time.time_ns()))
         number += 1
-        due += 1 / per_s
+        due = max(due + 1 / per_s, time.monotonic() - CATCHES_UP_S)
         time.sleep(max(0.0, due - time.monotonic()))
 
 
@@ -51,11 +52,16 @@ def receive(port: int, file: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """What became of the datagrams that were sent within a time (ns)."""
+    """What became of the datagrams that were sent within a time (ns).
+
+    Attributes:
+        not_fetched: frames dropped before the switch had fetched them, where that was watched.
+    """
 
     sent: int
     lost: int
     longest_ms: float
+    not_fetched: int = 0
 
 
 def rows(file: Path) -> list[tuple[int, int, int]]:

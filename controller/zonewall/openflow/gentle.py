@@ -3,7 +3,7 @@
 An answer of 100,000 flows is composed by the thread that forwards packets, in 160 ms. Asking by part of a
 cookie does not help, as all flows are gone through for each part (8 ms); by a whole cookie it does, since the
 switch finds those in an index. So the cookies that are expected are asked for, few at a time, and the tables'
-own counts say whether that was all.
+own counts say in which tables that was not all: these are read whole.
 """
 
 from __future__ import annotations
@@ -72,30 +72,41 @@ class GentleReader:
         self._session = session
         self.last_read: Fingerprint | None = None
         """Of the flows that were read last, if those came in one answer."""
-        self._hidden = 0
-        """Flows that the tables count and that no answer shows, such as those of in-band control."""
+        self._hidden: Counter[int] = Counter()
+        """Flows, by table, that it counts and that no answer shows, such as those of in-band control."""
 
     async def read_flows(self, sizes: Sizes) -> dict[FlowKey, EncodedFlow]:
-        """Return all flows: in pieces if they are those that are expected, otherwise in one answer.
+        """Return all flows: in pieces, and whole those tables that do not hold what is expected.
 
         Raises:
             RequestRefused, SessionClosed: as the session does.
         """
         session = self._session
         self.last_read = None
-        if sum(sizes.values()) < MANY or await session.count_flows() < MANY:
+        if sum(sizes.values()) < MANY or (before := await session.count_flows()).total() < MANY:
             seen = Fingerprinter()
             few = await session.read_flows_of((flow_desc_body(0, 0),), seen)
             self.last_read = seen.result
             return few
-        flows = await self._in_pieces(sizes)
-        before = await session.count_flows()
-        if before == len(flows) + self._hidden:
+        flows, after, odd = await self._expected(sizes)
+        if sum(after[table] for table in odd if after[table] != before[table]) >= MANY:
+            # Something came or went meanwhile: that is no reason to have so many composed at once.
+            flows, after, odd = await self._expected(sizes)
+        if not odd:
             return flows
-        flows = await session.read_flows()
+        whole = await session.read_flows_of([flow_desc_body(0, 0, table) for table in odd])
         # What others put meanwhile is not hidden: taken for that, it would not be found by any later reading.
-        self._hidden = max(0, min(before, await session.count_flows()) - len(flows))
-        return flows
+        later, shown = await session.count_flows(), Counter(key.table for key in whole)
+        for table in odd:
+            self._hidden[table] = max(0, min(after[table], later[table]) - shown[table])
+        return {key: flow for key, flow in flows.items() if key.table not in odd} | whole
+
+    async def _expected(self, sizes: Sizes) -> tuple[dict[FlowKey, EncodedFlow], Counter[int], list[int]]:
+        """Return the flows that are expected, the tables' counts then, and which have others or fewer."""
+        flows = await self._in_pieces(sizes)
+        counts = await self._session.count_flows()
+        found = Counter(key.table for key in flows) + self._hidden
+        return flows, counts, sorted(table for table in counts | found if counts[table] != found[table])
 
     async def _in_pieces(self, sizes: Sizes) -> dict[FlowKey, EncodedFlow]:
         """Return the flows that are expected; while one answer is taken apart the next is being composed."""

@@ -149,12 +149,12 @@ def _seconds(duration: int) -> float:
     return (duration >> 32) + (duration & 0xFFFFFFFF) / 1e9
 
 
-def parse_table_counts(body: bytes) -> Iterator[int]:
-    """Yield how many flows each table of one part says that it holds (OpenFlow 1.5.1, 7.3.5.5)."""
+def parse_table_counts(body: bytes) -> Iterator[tuple[int, int]]:
+    """Yield each table of one part, and how many flows it says that it holds (OpenFlow 1.5.1, 7.3.5.5)."""
     if len(body) % _TABLE_BYTES:
         raise Malformed(f"the tables' statistics end in the middle of one: {len(body)} bytes")
     for start in range(0, len(body), _TABLE_BYTES):
-        yield int.from_bytes(body[start + 4 : start + 8], "big")
+        yield body[start], int.from_bytes(body[start + 4 : start + 8], "big")
 
 
 _TABLE_BYTES = 24

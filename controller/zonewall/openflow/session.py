@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -26,7 +27,6 @@ from zonewall.pipeline.model import MeterEntry
 
 _Call = Callable[[], object]
 _Take = Callable[[bytes], None]
-
 
 Emit = Callable[[Event], None]
 ALIVE_S: Final = 2.0
@@ -278,15 +278,15 @@ class Session:
         await self._multipart("flows", Multipart.FLOW_DESC, messages.flow_desc_body(0, 0), take)
         return seen.result
 
-    async def count_flows(self) -> int:
-        """Return how many flows the tables say that they hold."""
-        counts: list[int] = []
+    async def count_flows(self) -> Counter[int]:
+        """Return how many flows each table says that it holds."""
+        counts: Counter[int] = Counter()
 
         def take(part: bytes) -> None:
-            counts.extend(parse.parse_table_counts(part))
+            counts.update(dict(parse.parse_table_counts(part)))
 
         await self._multipart("the tables' counts", Multipart.TABLE, b"", take)
-        return sum(counts)
+        return counts
 
     async def read_counts(
         self, asked: Sequence[bytes], sent: _Call | None = None, allowance: Allowance | None = None
