@@ -139,6 +139,8 @@ class Exchange:
         listener = Listener(options, admit_all, up.put_nowait)
         await listener.start()
         self.host.vsctl("set-controller", KEY.bridge, f"tcp:{self.lab.controller_address}:6653")
+        # Nobody connects anew here: a loop that a busy machine holds up for long is not to be given up.
+        self.host.vsctl("set", "controller", KEY.bridge, "inactivity_probe=0")
         while not isinstance(await asyncio.wait_for(up.get(), 20), BridgeUp):
             pass
         compiler = CompiledBefore()
