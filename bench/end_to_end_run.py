@@ -31,6 +31,7 @@ from zonewall.cli.running import SWITCH_S
 from zonewall.errors import ControllerUnreachableError
 from zonewall.flows.wire import encode_program, flow_mod_body
 from zonewall.placement.model import BridgeKey
+from zonewall.placement.observations import Observation, PortSeen
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.controller import Controller
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
@@ -56,11 +57,11 @@ class _Observed(Controller):
     """A controller that notes when its database spoke."""
 
     def __init__(self, directory: Path, options: ControllerOptions) -> None:
-        self.heard: list[float] = []
+        self.heard: list[tuple[float, Observation]] = []
         super().__init__(directory, options)
 
-    def _observed(self, seen: Any) -> None:
-        self.heard.append(time.monotonic())
+    def _observed(self, seen: Observation) -> None:
+        self.heard.append((time.monotonic(), seen))
         super()._observed(seen)
 
 
@@ -257,15 +258,18 @@ class Run:
     def _confirmed(
         self, one: _Running, what: str, tell: Callable[[], object], found: dict[str, list[float]]
     ) -> None:
-        """Have ovs-vsctl(8) tell of a port: from its start, and from the database's word, to confirmed."""
+        """Have ovs-vsctl(8) tell of a port: from its start, and from the database's word, to confirmed.
+
+        The word is the one by which it has both an owner and a number; negative: it was in force before.
+        """
         begin = time.monotonic()
         heard = len(one.controller.heard)
         whole = one.changed(begin, tell)
-        confirmed_at = begin + whole / 1e3
-        word = max(at for at in one.controller.heard[heard:] if at < confirmed_at)
+        told = one.controller.heard[heard:]
+        word = next(at for at, seen in told if isinstance(seen, PortSeen) and seen.ofport is not None)
         found.setdefault(what, []).append(whole)
         word_to = f"{what.partition(', ')[0]}, database's word to confirmed"
-        found.setdefault(word_to, []).append((confirmed_at - word) * 1e3)
+        found.setdefault(word_to, []).append(whole - (word - begin) * 1e3)
 
     def _claimed(
         self, switch: DummySwitch, one: _Running, number: int, found: dict[str, list[float]]

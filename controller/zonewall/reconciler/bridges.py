@@ -198,9 +198,11 @@ class BridgeEvents:
         self._reconciler.kept_bridges.release(key)
 
     def _port(self, event: PortChanged) -> None:
-        """Take a port as OpenFlow names it, of a host whose database nobody has connected."""
+        """Take a port as OpenFlow names it; a database that is connected knows it better, and later."""
         key = self._reconciler.world.bridge_of(DatapathId(event.datapath_id))
-        if key is not None and not self._has_database(key.host):
+        if key is not None and self._has_database(key.host):
+            self._hosts.early.take(key, event)
+        elif key is not None:
             port = None if event.change is PortChange.DELETED else event.port
             self.named.take(key, event.port.name, port)
 

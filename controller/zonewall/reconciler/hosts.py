@@ -19,6 +19,7 @@ from zonewall.placement.observations import (
     PortSeen,
     SnapshotComplete,
 )
+from zonewall.reconciler.early_numbers import EarlyNumbers
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.seldom import Lately, Seldom
 from zonewall.values.names import HostName
@@ -38,6 +39,7 @@ class HostEvents:
         """Why a host that is connected out to is not followed."""
         self.refused = Lately()
         """Why those who connected in are not, by address."""
+        self.early = EarlyNumbers(reconciler)
         self._seldom = Seldom()
 
     def take(self, seen: Observation) -> None:
@@ -48,6 +50,8 @@ class HostEvents:
             case PortSeen() | PortGone() | BridgeSeen() | BridgeGone() | SnapshotComplete():
                 roles = fleet.roles
                 reconciler.take(observe(fleet, seen), f"database of {seen.host}")
+                if isinstance(seen, PortSeen | PortGone):
+                    self.early.told(seen)
                 if reconciler.world.fleet.roles != roles:
                     reconciler.roles_changed()
                 if isinstance(seen, SnapshotComplete):
