@@ -73,6 +73,12 @@ class HostileSwitch:
         self._thread.join(20)
         self._socket.close()
 
+    def reset(self) -> None:
+        """Have the connection reset: who writes is told so (socket(7), SO_LINGER)."""
+        self._ended.set()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
+
     def _work(self) -> None:
         with suppress(OSError):
             self._socket.sendall(message(HELLO, 1, struct.pack("!HHI", 1, 8, 1 << 6)))

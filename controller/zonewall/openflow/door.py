@@ -181,6 +181,7 @@ class Door(ABC):
                 self._emit(refused)
             if is_up:
                 self._emit(BridgeDown(session.datapath_id, session.end))
+            await session.channel.close()  # so that no error is left that holds what it came through
             reading.result()
 
 

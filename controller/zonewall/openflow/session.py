@@ -15,7 +15,7 @@ from zonewall.flows.shape import Shape
 from zonewall.flows.wire import message
 from zonewall.openflow import messages, parse
 from zonewall.openflow.channel import Channel
-from zonewall.openflow.errors import FENCED, Malformed, RequestRefused, SessionClosed
+from zonewall.openflow.errors import FENCED, Malformed, RequestRefused, SessionClosed, forget_frames
 from zonewall.openflow.events import Event, Fenced, FlowCount, FlowsChanged, Port, SwitchError
 from zonewall.openflow.fingerprint import Fingerprint, Fingerprinter
 from zonewall.openflow.messages import Multipart
@@ -48,19 +48,15 @@ class Session:
         """Returns how many flows the bridge may show when it is read."""
         self.taken_shapes = set[Shape]()  # of flows that the bridge has taken
         self.certificate_names: frozenset[str] | None = None
+        self.end = ""
+        """Why it ended, empty while it lives: no error is kept, which would hold all that it came through."""
         self.emit = emit
         self._pause = Pause(room, datapath_id)
         self._waiters: list[Waiter] = []
         self._last_heard = 0.0
-        self._closed: SessionClosed | None = None
         self._applying = asyncio.Lock()
 
     # -- the receiving side -------------------------------------------------------------------------------
-
-    @property
-    def end(self) -> str:
-        """Return why the session ended; empty while it lives."""
-        return str(self._closed or "")
 
     async def run(self) -> None:
         """Read until the end; never raises for what the bridge does."""
@@ -73,25 +69,26 @@ class Session:
         )
         try:
             await self._pause.wait()
-            while self._closed is None:
+            while not self.end:
                 came = await self.channel.read(AT_A_TIME)
-                await take_in_turns(came, self._take, lambda: self._closed is not None)
+                await take_in_turns(came, self._take, lambda: bool(self.end))
                 await self._pause.wait()
                 self._last_heard = clock()
         except (SessionClosed, Malformed) as error:
             self.close(str(error))
         except (OSError, struct.error) as error:
             self.close(f"connection lost: {error}")
+            forget_frames(error)
         finally:
             watch.cancel()
             self.close("closed by the controller")
 
     def close(self, reason: str) -> None:
         """End the session; ``run`` returns. The first reason counts."""
-        self._closed = self._closed or SessionClosed(reason)
+        self.end = self.end or reason
         self._pause.end()
         for waiter in self._waiters:
-            waiter.fail(self._closed)
+            waiter.fail(SessionClosed(self.end))
         self.channel.abort()
 
     def _take(self, header: Header, body: bytes) -> None:
@@ -136,8 +133,8 @@ class Session:
     @asynccontextmanager
     async def waiting(self, count: int, on_message: Callable[[Header, bytes], None]) -> AsyncIterator[Waiter]:
         """Take ``count`` xids whose answers go to ``on_message`` until the block ends."""
-        if self._closed is not None:
-            raise self._closed
+        if self.end:
+            raise SessionClosed(self.end)
         first = self.channel.new_xid(count)
         waiter = Waiter(first, first + count - 1, on_message)
         self._waiters.append(waiter)
@@ -145,6 +142,7 @@ class Session:
             yield waiter
         finally:
             self._waiters.remove(waiter)
+            waiter.let_go()
 
     async def wait(self, waiter: Waiter, what: str) -> None:
         """Wait until a waiter is done.
@@ -157,9 +155,9 @@ class Session:
         except TimeoutError:
             self.close(f"no answer to {what} within {self.limits.answer_s:g} s")
         if waiter.failure is not None:
-            raise waiter.failure
-        if self._closed is not None and not waiter.done.is_set():
-            raise self._closed
+            raise waiter.take_failure()
+        if self.end and not waiter.done.is_set():
+            raise SessionClosed(self.end)
 
     async def request(self, what: str, make: Callable[[int], bytes], barrier: bool = False) -> bytes:
         """Send one message and return the content of its answer; with ``barrier``, of the barrier after it.
@@ -189,6 +187,7 @@ class Session:
         try:
             await self.channel.send(parts)
         except OSError as error:
+            forget_frames(error)
             raise SessionClosed(f"connection lost: {error}") from None
 
     async def send_all(self, parts: Iterable[bytes]) -> None:
@@ -198,7 +197,8 @@ class Session:
             SessionClosed: the connection ended.
         """
         try:
-            await asyncio.wait_for(self._send(parts), self.limits.answer_s * 4)
+            async with asyncio.timeout(self.limits.answer_s * 4):
+                await self._send(parts)
         except TimeoutError:
             self.close("the bridge does not take what is sent")
             raise SessionClosed("the bridge does not take what is sent") from None
@@ -365,9 +365,9 @@ class Session:
 
     async def is_alive(self, within_s: float = ALIVE_S) -> bool:
         """Say whether the bridge answers an echo in time."""
-        echo = self.request("an echo", lambda xid: message(messages.ECHO_REQUEST, xid, b"?"))
         try:
-            await asyncio.wait_for(echo, within_s)
+            async with asyncio.timeout(within_s):
+                await self.request("an echo", lambda xid: message(messages.ECHO_REQUEST, xid, b"?"))
         except (TimeoutError, SessionClosed, RequestRefused):
             return False
         return True

@@ -69,3 +69,17 @@ class Waiter:
         if self.failure is None:
             self.failure = failure
         self.done.set()
+
+    def take_failure(self) -> BaseException:
+        """Return the failure to be raised, once: who keeps what is raised keeps all that it comes through."""
+        assert self.failure is not None
+        failure, self.failure = self.failure, None
+        return failure
+
+    def let_go(self) -> None:
+        """Let go of whoever took the answers, which mostly holds this waiter, too."""
+        self.on_message = _nobody
+
+
+def _nobody(_: Header, __: bytes) -> None:
+    """Take an answer that nobody waits for any more."""
