@@ -77,6 +77,9 @@ class HostileSwitch:
         """Have the connection reset: who writes is told so (socket(7), SO_LINGER)."""
         self._ended.set()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # Who reads still would hold the connection open; it is woken by this, and the other side is not told.
+        self._socket.shutdown(socket.SHUT_RD)
+        self._thread.join(20)
         self._socket.close()
 
     def _work(self) -> None:
