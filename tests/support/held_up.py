@@ -15,10 +15,15 @@ from topologies.machine import Machine
 _QUEUE = re.compile(r"\*:(\S+)\s.*skmem:\(.*\bd(\d+)\)")
 
 
+def queues(host: Host) -> dict[str, int]:
+    """Return how many frames of each port a switch that was held up has not fetched so far (ss(8), skmem)."""
+    found = _QUEUE.findall(host.run("ss", "--packet", "--all", "--memory", "--numeric"))
+    return {port: int(dropped) for port, dropped in found}
+
+
 def not_fetched(host: Host, port: str) -> int:
-    """Return how many frames of a port were dropped so far because its switch was held up (ss(8), skmem)."""
-    queues = dict(_QUEUE.findall(host.run("ss", "--packet", "--all", "--memory", "--numeric")))
-    return int(queues[port])
+    """Return how many there are of one port."""
+    return queues(host)[port]
 
 
 def not_read(machine: Machine, port: int) -> int:
