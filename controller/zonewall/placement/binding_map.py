@@ -8,10 +8,11 @@ from __future__ import annotations
 import zlib
 from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from itertools import chain
-from typing import TypeVar
+from typing import TypeVar, overload
 
 K = TypeVar("K")
 V = TypeVar("V")
+D = TypeVar("D")
 
 _GROUPS = _OF_ONE = 16
 _BITS = 4
@@ -84,6 +85,14 @@ class FrozenMap(Mapping[K, V]):
         """Return the value of a key, or raise KeyError."""
         number = _shard(key)
         return self._groups[number >> _BITS][number % _OF_ONE][key]
+
+    @overload
+    def get(self, key: K, /) -> V | None: ...
+    @overload
+    def get(self, key: K, /, default: V | D) -> V | D: ...
+    def get(self, key: K, /, default: V | D | None = None) -> V | D | None:
+        """Return the value of a key, without an error raised and caught where there is none."""
+        return self._of(key).get(key, default)
 
     def __iter__(self) -> Iterator[K]:
         """Yield every key."""
