@@ -39,8 +39,8 @@ def _figures(size: Size, runs: int) -> Iterator[Figure]:
     ovn = peer(size, runs)
     group = "end_to_end/" if size == FULL else f"end_to_end/{size.endpoints:,} x {size.rules:,}: "
     for what, samples in found.items():
-        # What is saved and what is read of it are two views of one change.
-        same = what.removesuffix(" (saved)").removesuffix(" (read)")
+        # What is saved and what is read of it are two views of one change; a file may be said to be whole.
+        same = what.partition(" (")[0]
         theirs = ovn.value(same)
         target = ABSOLUTE.get(what)
         if theirs is not None and same in TIMES:

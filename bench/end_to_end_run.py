@@ -227,6 +227,8 @@ class Run:
         for number in range(self._runs):
             self._rules[number]["services"] = [f"tcp/{7 + number}"]
             self._timed(one, EDITED, self._rules_written(), found)
+            self._rules[number]["services"] = [f"tcp/{7 + self._runs + number}"]
+            self._told(one, self._rules_written(), found)
             self._ends[number]["labels"] = {"zone": f"zone{(number + 1) % 20}"}
             self._timed(one, MEMBER, self._inventory_written(), found)
         return found
@@ -249,6 +251,16 @@ class Run:
         reconciler.amend = amend
         found.setdefault(f"{what} (saved)", []).append(whole)
         found.setdefault(f"{what} (read)", []).append(whole - (read[-1] - begin) * 1e3)
+
+    def _told(self, one: _Running, save: Callable[[], object], found: dict[str, list[float]]) -> None:
+        """Change a rule on disk and say that it is whole, as SIGHUP does: from saving it to in force."""
+
+        def work() -> None:
+            save()
+            one.loop.call_soon_threadsafe(one.controller.hurry.read_now)
+
+        begin = time.monotonic()
+        found.setdefault(f"{EDITED} (saved, and said so)", []).append(one.changed(begin, work))
 
     def _plugged(
         self, switch: DummySwitch, one: _Running, number: int, found: dict[str, list[float]]

@@ -46,6 +46,7 @@ async def serve(directory: Path, options: Options) -> None:
     loop.call_later(START_S, sys.setswitchinterval, SWITCH_S)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # who says so before documents are followed is early
     doors = open_doors(options)
     # What takes long to read is read while bridges and hosts connect.
     from zonewall.api.server import ControlServer  # noqa: PLC0415 - see above
@@ -54,6 +55,7 @@ async def serve(directory: Path, options: Options) -> None:
     controller = Controller(directory, options, doors)
     control = ControlServer(options.control_socket, controller.status, controller.act, controller.look)
     await control.start()
+    loop.add_signal_handler(signal.SIGHUP, controller.hurry.read_now)
     try:
         await controller.run(stop)
     finally:

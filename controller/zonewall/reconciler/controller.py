@@ -57,6 +57,7 @@ from zonewall.store.forms import set_aside
 from zonewall.store.generation_file import next_generation
 from zonewall.store.journal_writer import JournalWriter
 from zonewall.store.options import JOURNAL_FILE, Options, TlsOptions, parse_remote
+from zonewall.store.watch import Hurry
 from zonewall.telemetry.outputs import Outputs
 from zonewall.tls import TlsFiles
 from zonewall.values.names import DatapathId, HostName
@@ -96,6 +97,7 @@ class Controller:
         self.records = Outputs(self.journal, options.records)
         with undone_by(applied, in_force, directory):
             self.reconciler = Reconciler(in_force, options.state, key, self.records)
+        self.hurry = Hurry()
         self.stops = Stops(options.state / "stopped.json")
         self.hosts = HostEvents(self.reconciler)
         self.trials = Trials(
@@ -163,7 +165,7 @@ class Controller:
         for work in (
             self.reconciler.run(),
             _sweep(),
-            watch(self.reconciler, self.trials, stop),
+            watch(self.reconciler, self.trials, stop, self.hurry),
             self.bridges.discover(),
             self.bridges.probe(),
             self.intake.run(),

@@ -9,21 +9,26 @@ from zonewall.policy.files import read_files
 from zonewall.reconciler.reading import with_added
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.trial import Trials
-from zonewall.store.watch import changes
+from zonewall.store.watch import Hurry, changes
 
 AGAIN_S = 2.0
 """So long after the directory could not be watched it is tried again."""
 
 
-async def watch(reconciler: Reconciler, trials: Trials, stop: asyncio.Event) -> None:
-    """Have documents read when they change, until ``stop`` is set; while others are on trial none counts."""
+async def watch(
+    reconciler: Reconciler, trials: Trials, stop: asyncio.Event, hurry: Hurry | None = None
+) -> None:
+    """Have documents read when they change, until ``stop`` is set; while others are on trial none counts.
+
+    ``hurry``: by which somebody says that they are whole.
+    """
     ending = asyncio.create_task(_end(trials, stop))
     may_have_missed = True
     try:
         while not stop.is_set():
             trials.moved.clear()
             try:
-                async with aclosing(changes(reconciler.directory, trials.moved)) as told:
+                async with aclosing(changes(reconciler.directory, trials.moved, hurry)) as told:
                     await anext(told)
                     if may_have_missed and trials.trial is None and await _are_others(reconciler):
                         await reconciler.reload()

@@ -53,6 +53,12 @@ class Followed:
         """Watch no longer; also if it is closed already."""
         self._inotify.close()
 
+    def read_now(self) -> None:
+        """Take that what has changed by now is whole: nothing else is waited for."""
+        self._hear()
+        self._settling.say_whole(time.monotonic())
+        self._roused.set()
+
     async def changes(self, stop: asyncio.Event) -> AsyncGenerator[Followed, None]:
         """Yield itself at each change that has come to rest, until ``stop`` is set."""
         loop = asyncio.get_running_loop()

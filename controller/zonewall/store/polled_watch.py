@@ -28,26 +28,51 @@ class Polled:
         """Take what was seen of a directory as what was read."""
         self._directory = directory
         self._read: _State | None = state
+        self._roused = asyncio.Event()
+        self._is_said = False
 
     @classmethod
     async def begin(cls, directory: Path) -> Polled:
         """Look at a directory for the first time."""
         return cls(directory, await _look(directory))
 
+    def read_now(self) -> None:
+        """Take that documents are whole: they are read as they are."""
+        self._is_said = True
+        self._roused.set()
+
     async def changes(self, stop: asyncio.Event) -> AsyncGenerator[Polled, None]:
         """Yield itself when documents have changed and stay as they are, until ``stop`` is set."""
+        ending = asyncio.create_task(self._end(stop))
+        try:
+            async for _ in self._changes(stop):
+                yield self
+        finally:
+            ending.cancel()
+
+    async def _end(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._roused.set()
+
+    async def _changes(self, stop: asyncio.Event) -> AsyncGenerator[None, None]:
         last, begun = self._read, 0.0
         while not stop.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
-                    await stop.wait()
-                    return
+                    await self._roused.wait()
+            self._roused.clear()
+            if stop.is_set():
+                return
             now, at = await _look(self._directory), time.monotonic()
-            if now == self._read:
+            if self._is_said:
+                self._is_said = False
+                self._read, begun = now, 0.0
+                yield
+            elif now == self._read:
                 begun = 0.0
             elif now == last or (begun and at - begun >= SETTLE_S):
                 self._read, begun = now, 0.0
-                yield self
+                yield
             elif not begun:
                 begun = at
             last = now

@@ -80,6 +80,8 @@ class Settling:
     _is_taken: bool = False
     _restless: set[str] = field(default_factory=set)
     """What has changed again and again while it was read."""
+    _is_said: bool = False
+    """Somebody has said that what has changed is whole, and nothing has changed since."""
 
     def note(self, name: str, sign: Sign, at: float, *, is_document: bool = True) -> None:
         """Take a sign of a file by its name relative to the directory."""
@@ -110,6 +112,12 @@ class Settling:
             self.forget(lambda _: True)
         self._stir(EVERYTHING, at)
 
+    def say_whole(self, at: float) -> None:
+        """Take somebody's word that no other document follows; what is being written is waited for still."""
+        if self.begun is None:
+            self._stir(EVERYTHING, at)
+        self._is_said = True
+
     def forget(self, is_elsewhere: Callable[[str], bool]) -> None:
         """Take that nothing is known of who writes some files, by name: their folders are others now."""
         for known in (self._written, self._others):
@@ -123,6 +131,7 @@ class Settling:
         if name not in self._without:
             self._since.add(name)
         self._last = at
+        self._is_said = False
         if self.begun is None:
             self.begun = at
 
@@ -141,7 +150,7 @@ class Settling:
         if self._changed <= self._written.keys():
             at_rest = max(waited, default=self._last + QUIET_S)
         else:
-            quiet = 0.0 if self._is_simple and not is_crowded else QUIET_S
+            quiet = 0.0 if self._is_said or (self._is_simple and not is_crowded) else QUIET_S
             at_rest = max(min(self._last + quiet, self.begun + SETTLE_S), *waited, 0.0)
         return min(at_rest, self.begun + LONGEST_S)
 
@@ -181,6 +190,8 @@ class Settling:
     @property
     def believed_at(self) -> float:
         """Return when what was read counts if nothing is seen before."""
+        if self._is_said:
+            return self.begun or 0.0
         quiet = QUIET_S if self._is_other_written else BELIEVED_S
         return min(self._last + quiet, (self.begun or 0.0) + SETTLE_S)
 
@@ -200,7 +211,7 @@ class Settling:
         """Take that what was taken was read, unless it was given back; what was seen since begins anew."""
         if not self._is_taken:
             return
-        self._is_taken = False
+        self._is_taken = self._is_said = False
         self._reading, self._restless, self._without = set(), set(), frozenset()
         self._gone &= self._changed
         self.begun = self._last if self._changed else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Final, Protocol
@@ -51,19 +51,38 @@ class _Nothing:
 NO_CHANGE: Final[Saved] = _Nothing()
 
 
-async def changes(directory: Path, stop: asyncio.Event) -> AsyncGenerator[Saved, None]:
+class Hurry:
+    """Passes somebody's word on that documents are whole, to whoever follows them now."""
+
+    def __init__(self) -> None:
+        """Nobody follows any."""
+        self.follower: Callable[[], None] | None = None
+
+    def read_now(self) -> None:
+        """Have documents read as they are, without waiting for others."""
+        if self.follower is not None:
+            self.follower()
+
+
+async def changes(
+    directory: Path, stop: asyncio.Event, hurry: Hurry | None = None
+) -> AsyncGenerator[Saved, None]:
     """Yield after each burst of changes to documents below the directory, until ``stop`` is set.
 
-    The first is at once: from then on changes are seen.
+    The first is at once: from then on changes are seen, and ``hurry`` is heard.
     """
     followed = _followed(directory)
     source = await Polled.begin(directory) if followed is None else followed
+    if hurry is not None:
+        hurry.follower = source.read_now
     try:
         yield NO_CHANGE
         async with aclosing(source.changes(stop)) as told:
             async for change in told:
                 yield change
     finally:
+        if hurry is not None:
+            hurry.follower = None
         if followed is not None:
             followed.close()
 

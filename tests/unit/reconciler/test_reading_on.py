@@ -139,7 +139,7 @@ def test_a_directory_that_cannot_be_watched_for_a_while_is_read_when_it_can(
 ) -> None:
     asked = list[Path]()
 
-    async def failing_once(directory: Path, stop: asyncio.Event) -> AsyncIterator[None]:
+    async def failing_once(directory: Path, stop: asyncio.Event, _: object) -> AsyncIterator[None]:
         asked.append(directory)
         if len(asked) == 1:
             document.write_text("kind: tenant\ntenant: blue\n")

@@ -163,3 +163,40 @@ def test_a_mode_that_changes_does_not_make_a_half_written_document_whole(settlin
     assert settling.is_written("a.yaml")
     settling.note("b.yaml", Sign.TOUCHED, 1.2)
     assert settling.take(2.2) == Taken(frozenset({"a.yaml"}), is_any=True)
+
+
+def test_who_says_that_all_is_whole_waits_for_nothing_but_what_is_being_written(settling: Settling) -> None:
+    settling.note("a.yaml", Sign.WHOLE, 1.0)
+    settling.note("b.yaml", Sign.WHOLE, 1.001)
+    settling.say_whole(1.002)
+    assert settling.due(is_crowded=True) == settling._last
+    settling.take(1.002)
+    assert settling.believed_at <= 1.002
+    assert not settling.is_overtaken
+    settling.done()
+    assert settling.due() is None
+
+    settling.note("a.yaml", Sign.WRITING, 2.0)
+    settling.say_whole(2.0)
+    assert settling.due() == 3.0
+
+
+def test_what_changes_after_somebody_has_said_so_is_waited_for(settling: Settling) -> None:
+    settling.note("a.yaml", Sign.WHOLE, 1.0)
+    settling.say_whole(1.0)
+    settling.take(1.0)
+    settling.note("b.yaml", Sign.WHOLE, 1.001)
+    assert settling.is_overtaken
+    settling.again()
+    assert settling.due() == 1.001 + QUIET_S
+
+
+def test_who_says_so_of_what_nobody_has_seen_to_change_has_all_read(settling: Settling) -> None:
+    settling.say_whole(1.0)
+    assert settling.due() == 1.0
+    assert settling.take(1.0).is_any
+    settling.done()
+    assert settling.due() is None
+    settling.note("a.yaml", Sign.WHOLE, 2.0)
+    settling.take(2.0)
+    assert settling.believed_at == 2.0 + BELIEVED_S

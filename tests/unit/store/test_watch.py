@@ -179,3 +179,50 @@ def test_what_changed_before_it_was_waited_for_is_told(directory: Path) -> None:
 
     with patiently():
         asyncio.run(scene())
+
+
+@pytest.mark.parametrize("is_remote", [False, True], ids=["told of", "looked at"])
+def test_who_says_that_documents_are_whole_has_them_read(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, is_remote: bool
+) -> None:
+    monkeypatch.setattr(watch, "is_remote", lambda _: is_remote)
+
+    async def scene() -> None:
+        hurry = watch.Hurry()
+        hurry.read_now()  # nobody follows any yet
+        async with aclosing(watch.changes(directory, asyncio.Event(), hurry)) as told:
+            await anext(told)
+            for _ in range(2):
+                waiting = asyncio.ensure_future(anext(told))
+                await asyncio.sleep(0.05)
+                assert not waiting.done()
+                hurry.read_now()
+                async with asyncio.timeout(PATIENCE_S):
+                    assert await (await waiting).stands()
+        assert hurry.follower is None
+
+    with patiently():
+        asyncio.run(scene())
+
+
+def test_the_second_of_two_documents_need_not_be_waited_for_by_whom_is_told_that_both_are_whole(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "QUIET_S", 3600.0)
+    monkeypatch.setattr(settling, "SETTLE_S", 3600.0)
+    monkeypatch.setattr(settling, "LONGEST_S", 3600.0)
+
+    async def scene() -> None:
+        hurry = watch.Hurry()
+        async with aclosing(watch.changes(directory, asyncio.Event(), hurry)) as told:
+            await anext(told)
+            for name in BOTH:
+                (directory / name).write_text("new")
+            waiting = asyncio.ensure_future(anext(told))
+            await asyncio.sleep(0.05)
+            assert not waiting.done()
+            hurry.read_now()
+            async with asyncio.timeout(PATIENCE_S):
+                assert await (await waiting).stands()
+
+    asyncio.run(scene())
