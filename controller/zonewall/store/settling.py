@@ -113,10 +113,14 @@ class Settling:
         self._stir(EVERYTHING, at)
 
     def say_whole(self, at: float) -> None:
-        """Take somebody's word that no other document follows; what is being written is waited for still."""
+        """Take somebody's word that no other document follows; what is being written is waited for still.
+
+        What is being read now counts, and all is read once more: it may have been read before the word.
+        """
+        self._changed.add(EVERYTHING)  # as no change since reading began: many words must not prevent it
+        self._last, self._is_said = at, True
         if self.begun is None:
-            self._stir(EVERYTHING, at)
-        self._is_said = True
+            self.begun = at
 
     def forget(self, is_elsewhere: Callable[[str], bool]) -> None:
         """Take that nothing is known of who writes some files, by name: their folders are others now."""

@@ -200,3 +200,26 @@ def test_who_says_so_of_what_nobody_has_seen_to_change_has_all_read(settling: Se
     settling.note("a.yaml", Sign.WHOLE, 2.0)
     settling.take(2.0)
     assert settling.believed_at == 2.0 + BELIEVED_S
+
+
+def test_who_says_so_while_documents_are_read_has_them_read_once_more(settling: Settling) -> None:
+    settling.note("a.yaml", Sign.WHOLE, 1.0)
+    settling.take(1.0)
+    for number in range(9):
+        settling.say_whole(1.001 + number / 1000)
+    assert not settling.is_overtaken
+    assert settling.believed_at <= 1.001
+    settling.done()
+    due = settling.due()
+    assert due is not None
+    assert due <= 1.009 + QUIET_S
+    assert settling.take(due).is_any
+    settling.done()
+    assert settling.due() is None
+
+
+def test_who_says_so_while_one_is_written_for_long_has_the_others_read(settling: Settling) -> None:
+    settling.note("a.yaml", Sign.WRITING, 1.0)
+    settling.say_whole(1.1)
+    assert settling.due() == 2.0
+    assert settling.take(2.0) == Taken(frozenset({"a.yaml"}), is_any=True)
