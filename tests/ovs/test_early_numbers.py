@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class Held:
         with self._lock:
             if not self.is_open and isinstance(seen, PortSeen) and seen.name == "vm" and seen.ofport:
                 self.waiting.append(seen)
-                return
+                seen = replace(seen, ofport=None)  # a row and its number may come at once
         self._take(seen)
 
     def let_go(self) -> None:

@@ -180,6 +180,7 @@ class BridgeEvents:
             return
         self._links[key], self._came_as[datapath_id] = session, key
         _log.info("bridge_connected", bridge=str(key), peer=event.peer_address)
+        self._hosts.early.connected(key, event.ports)
         if not self._has_database(key.host):
             self.named.all_of(key, event.ports)
         self._legs(datapath_id, event.ports)

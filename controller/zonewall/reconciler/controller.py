@@ -131,6 +131,7 @@ class Controller:
     def _prepare_to_connect(self, options: Options) -> None:
         """Make what bridges and databases will connect to; nobody is heard, or called, before ``run``."""
         self.gate = Gate(self.reconciler, self._took, self._took_host)
+        self.hosts.early.is_behind = self.gate.is_behind
         tls = _tls(options.tls)
         self.databases = OvsdbService(
             self._observed,
@@ -327,7 +328,8 @@ class Controller:
 
     def _forget(self, key: BridgeKey) -> None:
         """Forget a bridge that the inventory has no more, and that has no session."""
-        for part in (self.bridges.named, self.bridges.intruders, self.bridges.health, self.counters):
+        bridges, early = self.bridges, self.hosts.early
+        for part in (bridges.named, bridges.intruders, bridges.health, self.counters, early):
             part.forget(key)
         for datapath_id in self._known_as.pop(key, ()):
             if self._session(datapath_id) is None:  # it may be another bridge's by now

@@ -84,6 +84,11 @@ class Gate:
         line = self._lines.get(host_source(host))
         return line is not None and line.waiting >= MOST_WAITING
 
+    def is_behind(self, host: str) -> bool:
+        """Say whether anything waits that a host's database has told; called by the inbox."""
+        line = self._lines.get(host_source(host))
+        return line is not None and line.waiting > 0
+
     def forget(self, source: Source) -> None:
         """Forget a source that is none of the inventory's any more, but for what is said of all together."""
         with self._lock:

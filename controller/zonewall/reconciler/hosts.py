@@ -6,6 +6,8 @@ import structlog
 
 from zonewall.journal.record import Kind
 from zonewall.placement.binding_observations import observe
+from zonewall.placement.binding_record import PortRef
+from zonewall.placement.model import BridgeKey
 from zonewall.placement.observations import (
     BridgeGone,
     BridgeReady,
@@ -49,9 +51,11 @@ class HostEvents:
         match seen:
             case PortSeen() | PortGone() | BridgeSeen() | BridgeGone() | SnapshotComplete():
                 roles = fleet.roles
-                reconciler.take(observe(fleet, seen), f"database of {seen.host}")
+                said = self.early.completed(seen) if isinstance(seen, PortSeen) else seen
+                reconciler.take(observe(fleet, said), f"database of {seen.host}")
                 if isinstance(seen, PortSeen | PortGone):
-                    self.early.told(seen)
+                    port = PortRef(BridgeKey(seen.host, seen.bridge), seen.name)
+                    self.early.told(seen, fleet.ports.get(port))
                 if reconciler.world.fleet.roles != roles:
                     reconciler.roles_changed()
                 if isinstance(seen, SnapshotComplete):

@@ -14,7 +14,7 @@ from zonewall.placement.binding_record import PortRef
 from zonewall.placement.observations import PortGone, PortSeen
 from zonewall.reconciler.early_numbers import EarlyNumbers
 from zonewall.reconciler.hosts import HostEvents
-from zonewall.values.names import OfPort
+from zonewall.values.names import BridgeName, OfPort
 
 KEY = bridge("hv1")
 
@@ -79,8 +79,115 @@ def test_a_port_that_goes_before_the_database_has_its_number_loses_it() -> None:
     assert site.number() == 7
     site.bridge("tap1", 7, PortChange.DELETED)
     assert site.number() is None
-    site.bridge("tap1", 8)
-    assert site.number() == 8
+
+
+@pytest.mark.parametrize("is_ahead", [True, False])
+def test_the_second_port_of_a_name_is_left_to_the_database_which_may_yet_tell_of_the_first(
+    is_ahead: bool,
+) -> None:
+    site = Site()
+    if not is_ahead:
+        site.database("tap2", None, "db1")
+    site.bridge("tap2", 7)
+    site.bridge("tap2", 7, PortChange.DELETED)
+    site.bridge("tap2", 8)  # the port of db2
+    site.database("tap2", None, "db1")
+    assert site.number("tap2") is None
+    site.hosts.take(PortGone(*KEY, "tap2", 0.0))
+    site.database("tap2", None, "db2")
+    assert site.number("tap2") is None
+    site.database("tap2", 8, "db2")
+    assert site.number("tap2") == 8
+    site.hosts.take(PortGone(*KEY, "tap2", 0.0))
+    site.database("tap2", None, "db2")
+    site.bridge("tap2", 9)
+    assert site.number("tap2") == 9
+
+
+@pytest.mark.parametrize("in_one_step", [True, False])
+@pytest.mark.parametrize("change", [PortChange.ADDED, PortChange.MODIFIED])
+def test_what_is_told_late_of_a_port_that_the_database_never_gave_a_number_is_not_the_next_ones(
+    change: PortChange, in_one_step: bool
+) -> None:
+    site = Site()
+    if not in_one_step:
+        site.hosts.take(PortGone(*KEY, "tap1", 0.0))
+    site.database("tap1", None, "db1")
+    site.bridge("tap1", 7, change)
+    assert site.number() is None
+
+
+def test_a_port_keeps_its_number_when_the_database_tells_something_else_of_it_first() -> None:
+    site = Site()
+    site.bridge("tap1", 7)
+    before: FleetState = site.world.fleet
+    site.hosts.take(PortSeen(*KEY, "tap1", None, 0.0, tag=5, external_ids=ids("web1")))
+    assert site.world.fleet.placement().bindings == before.placement().bindings
+    site.bridge("tap1", 7, PortChange.DELETED)
+    assert site.number() is None
+
+
+def test_a_port_that_is_another_ones_before_it_has_a_number_in_the_database_loses_the_bridges() -> None:
+    site = Site()
+    site.bridge("tap1", 7)
+    site.database("tap1", None, "db1")
+    assert site.number() is None
+
+
+def test_a_port_whose_owner_is_told_after_its_row_has_a_number() -> None:
+    site = Site()
+    site.hosts.take(PortSeen(*KEY, "tap2", None, 0.0))
+    site.database("tap2", None, "db1")
+    site.bridge("tap2", 7)
+    assert site.number("tap2") == 7
+
+
+def test_a_bridge_that_comes_back_keeps_of_its_numbers_those_that_it_shows_again() -> None:
+    site = Site()
+    site.database("tap2", None, "db1")
+    for number, name in enumerate(("tap1", "tap2", "tap3"), 7):
+        site.bridge(name, number)
+    site.hosts.early.connected(KEY, [Port(8, "tap1", 0, True), Port(8, "tap2", 0, True)])
+    site.database("tap3", None, "db2")
+    assert [site.number(name) for name in ("tap1", "tap2", "tap3")] == [None, 8, None]
+
+
+def test_nothing_is_kept_of_bridges_that_are_not_in_the_inventory_nor_of_one_that_is_no_more() -> None:
+    site = Site()
+    early: EarlyNumbers = site.hosts.early
+    for number in range(100):
+        site.hosts.take(PortSeen(KEY.host, BridgeName(f"br{number}"), "tap1", OfPort(5), 0.0))
+    site.database("tap1", 7)
+    site.database("tap2", None, "db1")
+    site.bridge("tap2", 8)
+    assert list(early._highest) == [KEY]
+    early.forget(KEY)
+    assert not early._highest
+    assert not early._taken
+
+
+def test_a_bridge_that_tells_of_one_port_again_and_again_has_it_move_once() -> None:
+    site = Site()
+    for _ in range(100):
+        site.bridge("tap1", 7)
+        site.bridge("tap1", 7, PortChange.DELETED)
+    assert site.causes.count(f"bridge {KEY}") == 2
+
+
+def test_few_names_are_left_to_the_database_at_a_time() -> None:
+    site = Site()
+    for number in range(2000):
+        site.bridge(f"t{number}", 10 + number)
+        site.bridge(f"t{number}", 10 + number, PortChange.DELETED)
+    early: EarlyNumbers = site.hosts.early
+    assert len(early._left[KEY]) == 1024
+
+
+def test_a_number_is_not_taken_while_more_of_the_database_waits() -> None:
+    site = Site()
+    site.hosts.early.is_behind = lambda host: host == KEY.host
+    site.bridge("tap1", 7)
+    assert site.number() is None
 
 
 @pytest.mark.parametrize("number", [4, 5, 0xFF00, 0xFFFFFFFE])
