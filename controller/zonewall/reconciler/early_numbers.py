@@ -50,7 +50,13 @@ class EarlyNumbers:
         """Return what a database says of a port, with its bridge's number if no other is said."""
         port = PortRef(BridgeKey(seen.host, seen.bridge), seen.name)
         known, number = self._reconciler.world.fleet.ports.get(port), self._taken.get(port)
-        if number is None or known is None or seen.ofport is not None or seen.failed:
+        if (
+            known is None
+            or number is None
+            or known.ofport != number
+            or seen.ofport is not None
+            or seen.failed
+        ):
             return seen
         return replace(seen, ofport=OfPort(number)) if known.external_ids == seen.external_ids else seen
 
@@ -130,6 +136,7 @@ class EarlyNumbers:
         fleet = self._reconciler.world.fleet
         known, host = fleet.ports.get(port), fleet.hosts.get(port.bridge.host)
         is_its_own = self._highest.get(port.bridge, 0) < number <= _HIGHEST_OFPORT
+        is_its_own = is_its_own and (port.bridge, OfPort(number)) not in fleet.by_ofport
         is_left = port.name in self._left.get(port.bridge, {}) or self.is_behind(port.bridge.host)
         is_heard = host is not None and host.alive
         if known is not None and known.ofport is None and is_heard and is_its_own and not is_left:

@@ -174,6 +174,25 @@ def test_a_bridge_that_tells_of_one_port_again_and_again_has_it_move_once() -> N
     assert site.causes.count(f"bridge {KEY}") == 2
 
 
+def test_a_bridge_that_gives_two_ports_one_number_has_the_first_keep_it() -> None:
+    site = Site()
+    site.database("tap2", None, "db1")
+    for _ in range(100):
+        site.bridge("tap1", 7)
+        site.bridge("tap2", 7)
+    assert (site.number("tap1"), site.number("tap2")) == (7, None)
+    assert site.causes.count(f"bridge {KEY}") == 1
+
+
+def test_a_number_that_the_database_has_told_of_another_port_is_not_taken_back() -> None:
+    site = Site()
+    site.bridge("tap1", 7)
+    site.database("tap2", 7, "db1")
+    site.database("tap1", None)
+    site.bridge("tap1", 7, PortChange.MODIFIED)
+    assert (site.number("tap1"), site.number("tap2")) == (None, 7)
+
+
 def test_few_names_are_left_to_the_database_at_a_time() -> None:
     site = Site()
     for number in range(2000):
