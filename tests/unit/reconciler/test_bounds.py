@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -22,6 +21,7 @@ from zonewall.policy.load import load_directory
 from zonewall.reconciler import cuts, intruders
 from zonewall.reconciler.addresses import Addresses
 from zonewall.reconciler.bridges import MOST_WAITING, BridgeEvents
+from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.recorder import Recorder
 from zonewall.reconciler.seldom import EVERY_S, MOST, MOST_OF_ONE, Lately, Names, Seldom
@@ -146,7 +146,7 @@ def test_what_a_bridge_has_not_sent_out_yet_is_bounded_and_the_rest_is_not_sent(
         reconciler = Reconciler(one_bridge(tmp_path / "policies"), tmp_path / "state", b"k" * 32)
         kept, stuck = Kept(), Stuck()
         reconciler.keepers[BRIDGE] = kept.keeper
-        hosts = SimpleNamespace(connected=())
+        hosts = HostEvents(reconciler)
         events = BridgeEvents(reconciler, hosts, lambda _: stuck, True, None)  # type: ignore[arg-type]
         events.take(BridgeUp(0xA1, "192.0.2.1:1", ()))
         datagram = segment(7).replace(b"\x40\x06", b"\x40\x11")

@@ -8,7 +8,6 @@ import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import yaml
@@ -20,6 +19,7 @@ from zonewall.openflow.events import BridgeDown, BridgeUp, PacketIn
 from zonewall.reconciler.bridges import BridgeEvents
 from zonewall.reconciler.compiler import Compiler
 from zonewall.reconciler.controller import Controller
+from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.keeper import BridgeKeeper
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.store.options import Options
@@ -53,7 +53,7 @@ class Scene:
         say(folder / "policies", "hv1", "hv2")
         self.reconciler = Reconciler(folder / "policies", folder / "state", b"k" * 32)
         self.session: Bridge | None = Bridge()
-        hosts: Any = SimpleNamespace(connected=())
+        hosts = HostEvents(self.reconciler)
         nobody: Any = None
         self.events = BridgeEvents(self.reconciler, hosts, self.session_of, False, nobody)
 
