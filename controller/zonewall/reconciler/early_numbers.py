@@ -150,7 +150,8 @@ class EarlyNumbers:
         if known is None:  # an edit has taken its bridge out
             return
         seen = PortSeen(host, bridge, port.name, number, time.monotonic(), external_ids=known.external_ids)
-        reconciler.take(observe(fleet, seen), f"bridge {port.bridge}")
+        cause = f"database of {host}, ofport from {port.bridge}" if number else f"bridge {port.bridge}"
+        reconciler.take(observe(fleet, seen), cause)
         if reconciler.world.fleet.roles != fleet.roles:
             reconciler.roles_changed()
 
