@@ -10,10 +10,11 @@ from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.membership import endpoint_matches
 from zonewall.policy.model import Action, Configuration, Peer, Tenant
 from zonewall.policy.notes import Notes
-from zonewall.values.addresses import IpAddress
+from zonewall.values.addresses import IpAddress, MacAddress, link_local_address
 from zonewall.values.names import EndpointKey, TenantName, ZoneName
 
 ByTenant = Mapping[TenantName, list[EndpointDeclaration]]
+_Found = IpAddress | MacAddress
 
 
 def endpoints_by_tenant(configuration: Configuration) -> ByTenant:
@@ -27,17 +28,29 @@ def endpoints_by_tenant(configuration: Configuration) -> ByTenant:
 def check_ambiguous(configuration: Configuration, notes: Notes) -> None:
     """Refuse addresses that one tenant could reach in two ways."""
     by_tenant = endpoints_by_tenant(configuration)
-    seen: dict[TenantName, dict[IpAddress, EndpointKey]] = {}
+    seen: dict[TenantName, dict[_Found, EndpointKey]] = {}
     told: set[tuple[TenantName, Location]] = set()
     for viewer, endpoint, location in _visible(configuration, by_tenant):
         if viewer not in seen:
-            seen[viewer] = {ip: one.key for one in by_tenant.get(viewer, ()) for ip in one.ips}
-        for ip in endpoint.ips:
-            owner = seen[viewer].setdefault(ip, endpoint.key)
+            seen[viewer] = {by: one.key for one in by_tenant.get(viewer, ()) for by in _found_by(one)}
+        for by in _found_by(endpoint):
+            owner = seen[viewer].setdefault(by, endpoint.key)
             if owner != endpoint.key and (viewer, location) not in told:
                 told.add((viewer, location))
+                ip, other = (link_local_address(by), "MAC") if isinstance(by, int) else (by, "address")
                 message = f"{ip} is {owner}'s and {endpoint.key}'s, and {viewer} could reach both"
-                notes.error("ambiguous-address", location, f"{message}; give one of them another address")
+                notes.error("ambiguous-address", location, f"{message}; give one of them another {other}")
+
+
+def _found_by(endpoint: EndpointDeclaration) -> tuple[_Found, ...]:
+    """Return an endpoint's addresses; its MAC stands for the link-local one of who speaks IPv6."""
+    ips, mac = endpoint.ips, endpoint.mac
+    if endpoint.unaddressed:
+        return *ips, mac
+    for one in (*ips, *endpoint.ranges) if endpoint.ranges else ips:
+        if one.version == 6:
+            return *ips, mac
+    return ips
 
 
 def hidden_from(
@@ -55,8 +68,8 @@ def hidden_from(
         around.setdefault(viewer, []).extend(by_tenant.get(owner, ()))
     doubted: list[tuple[TenantName, EndpointKey]] = []
     for viewer, others in around.items():
-        count = Counter(ip for endpoint in (*by_tenant.get(viewer, ()), *others) for ip in endpoint.ips)
-        doubted += [(viewer, one.key) for one in others if any(count[ip] > 1 for ip in one.ips)]
+        count = Counter(by for one in (*by_tenant.get(viewer, ()), *others) for by in _found_by(one))
+        doubted += [(viewer, one.key) for one in others if any(count[by] > 1 for by in _found_by(one))]
     if not doubted:
         return {}
     seen = {(viewer, endpoint.key) for viewer, endpoint, _ in _visible(configuration, by_tenant)}

@@ -10,6 +10,8 @@ import pytest
 
 from zonewall.policy.load import LoadResult, load_texts
 from zonewall.policy.notes import MORE, MOST_COUNTED, MOST_ERRORS
+from zonewall.policy.visibility import hidden_from
+from zonewall.values.names import TenantName
 
 INVENTORY = """kind: inventory
 hosts:
@@ -320,6 +322,39 @@ def test_an_address_that_two_imported_zones_hold_is_reachable_in_two_ways() -> N
         "10.0.0.1 is blue/db1's and red/a's, and acme could reach both" in str(f) for f in both.findings
     )
     assert apart.configuration is not None
+
+
+@pytest.mark.parametrize(("ip", "is_wrong"), [("fd00::7", True), ("10.0.0.7", False)], ids=["IPv6", "IPv4"])
+def test_one_mac_is_one_link_local_address_of_those_who_speak_ipv6(ip: str, is_wrong: bool) -> None:
+    def twins(role: str) -> LoadResult:
+        one = f'iface-id: {{0}}, mac: "52:54:00:00:00:77", ips: ["{ip}{{1}}"], labels: {{{{role: {role}}}}}'
+        first, second = (one.format(*each) for each in (("t1", "1"), ("t2", "2")))
+        ends = f"  - {{name: t, tenant: acme, {first}}}\n  - {{name: t, tenant: blue, {second}}}\n"
+        return load(
+            acme=ACME + "import: [{zone: blue/app, as: theirs}]\n",
+            blue="kind: tenant\ntenant: blue\nzones: {app: {labels: {role: app}}}\nexport: [{zone: app, to: acme}]\n",
+            inventory="kind: inventory\nendpoints:\n" + ends,
+        )
+
+    said = "fe80::5054:ff:fe00:77 is acme/t's and blue/t's, and acme could reach both; give one of them another MAC"
+    assert any(said in str(one) for one in twins("app").findings) is is_wrong
+
+
+def test_whom_a_tenant_cannot_reach_is_not_seen_by_a_link_local_address_that_another_one_has() -> None:
+    ends = "".join(
+        f'  - {{name: t, tenant: {owner}, iface-id: {owner}, mac: "52:54:00:00:00:77", ips: ["fd00::{number}"],'
+        f" labels: {{role: {role}}}}}\n"
+        for number, (owner, role) in enumerate((("blue", "db"), ("red", "idle")), start=1)
+    )
+    [acme, blue, red] = map(TenantName, ("acme", "blue", "red"))
+    found = load(
+        acme=ACME + "import: [{zone: blue/db, as: d}, {zone: red/app, as: a}]\n",
+        blue=BLUE + "export: [{zone: db, to: acme}]\n",
+        red="kind: tenant\ntenant: red\nzones: {app: {labels: {role: app}}}\nexport: [{zone: app, to: acme}]\n",
+        inventory="kind: inventory\nendpoints:\n" + ends,
+    ).configuration
+    assert found is not None
+    assert hidden_from(found, [(acme, blue), (acme, red)]) == {"red/t": {acme}}
 
 
 def test_errors_of_form_hide_no_errors_about_names_and_lead_to_none() -> None:
