@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,3 +28,17 @@ def test_sighup_has_documents_read_and_ends_nothing(tmp_path: Path) -> None:
         running.process.send_signal(signal.SIGHUP)
         running.until(lambda now: now["configuration"]["refused"])
         assert running.process.poll() is None
+
+
+def test_sighup_ends_no_controller_that_is_about_to_start() -> None:
+    early = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from zonewall.cli import running\n"
+        "def options(*_):\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    sys.exit(7)\n"
+        "running.read_options = options\n"
+        "running.run_controller(Path('.'), None, {})\n"
+    )
+    assert subprocess.run([sys.executable, "-c", early], check=False).returncode == 7

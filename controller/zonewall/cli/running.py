@@ -27,6 +27,15 @@ def run_controller(directory: Path, options: Path | None, said: dict[str, Any]) 
     Raises:
         ZonewallError: options, documents or state folder cannot be used, or something ended that must not.
     """
+    # Who says that documents are whole before any is followed is early: they are read in any case.
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        _run_controller(directory, options, said)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def _run_controller(directory: Path, options: Path | None, said: dict[str, Any]) -> None:
     # What is made until bridges are as wanted stays: looking through it for garbage begins after that.
     gc.disable()
     chosen = read_options(options, said)
@@ -46,7 +55,6 @@ async def serve(directory: Path, options: Options) -> None:
     loop.call_later(START_S, sys.setswitchinterval, SWITCH_S)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # who says so before documents are followed is early
     doors = open_doors(options)
     # What takes long to read is read while bridges and hosts connect.
     from zonewall.api.server import ControlServer  # noqa: PLC0415 - see above
