@@ -28,14 +28,7 @@ def run_controller(directory: Path, options: Path | None, said: dict[str, Any]) 
         ZonewallError: options, documents or state folder cannot be used, or something ended that must not.
     """
     # Who says that documents are whole before any is followed is early: they are read in any case.
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        _run_controller(directory, options, said)
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
-def _run_controller(directory: Path, options: Path | None, said: dict[str, Any]) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # What is made until bridges are as wanted stays: looking through it for garbage begins after that.
     gc.disable()
     chosen = read_options(options, said)
@@ -63,8 +56,10 @@ async def serve(directory: Path, options: Options) -> None:
     controller = Controller(directory, options, doors)
     control = ControlServer(options.control_socket, controller.status, controller.act, controller.look)
     await control.start()
-    loop.add_signal_handler(signal.SIGHUP, controller.hurry.read_now)
+    # Not the loop's own handler: when that goes, the signal ends the process.
+    signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(controller.hurry.read_now))
     try:
         await controller.run(stop)
     finally:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # too late, which is no reason to end otherwise
         await control.stop()
