@@ -46,6 +46,8 @@ PLUGS = 5
 """So many ports are plugged for each run: it matters where the switch's main loop is just then."""
 CLAIMS = 3
 """So many are told whose they are."""
+EDITS = 3
+"""So many rules and members are changed: the first change of a session takes a turn of the bridge more."""
 CALLED = "restarted to settled, bridge and database called"
 PATIENCE_S = 120.0
 IDLE_S = 0.05
@@ -224,10 +226,10 @@ class Run:
             self._plugged(switch, one, self._size.endpoints + number, found)
         for number in range(CLAIMS * self._runs):
             self._claimed(switch, one, self._size.endpoints + PLUGS * self._runs + number, found)
-        for number in range(self._runs):
+        for number in range(EDITS * self._runs):
             self._rules[number]["services"] = [f"tcp/{7 + number}"]
             self._timed(one, EDITED, self._rules_written(), found)
-            self._rules[number]["services"] = [f"tcp/{7 + self._runs + number}"]
+            self._rules[number]["services"] = [f"tcp/{7 + EDITS * self._runs + number}"]
             self._told(one, self._rules_written(), found)
             self._ends[number]["labels"] = {"zone": f"zone{(number + 1) % 20}"}
             self._timed(one, MEMBER, self._inventory_written(), found)
@@ -291,7 +293,11 @@ class Run:
         switch.vsctl("add-port", BRIDGE, name, "--", "set", "interface", name, "type=dummy")
         one.rest(lambda: not one.keeper.is_pending)
         words = ("--no-wait", "set", "interface", name, f"external_ids:iface-id={name}")
-        self._confirmed(one, CLAIMED, lambda: switch.vsctl(*words), found)
+        command = ("ovs-vsctl", f"--db=unix:{switch.run_dir}/db.sock", *words)
+        running: list[subprocess.Popen[bytes]] = []
+        # Who waits for its end, which comes when the controller has just begun, would take turns with it.
+        self._confirmed(one, CLAIMED, lambda: running.append(subprocess.Popen(command)), found)
+        assert running[0].wait() == 0
 
     def _listen(self, switch: DummySwitch) -> None:
         """Have bridge and database listen and be called: neither has a pause of its own to wait for.

@@ -15,6 +15,7 @@ from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.binding_ports import remembered_place
 from zonewall.placement.binding_record import EndpointRecord
 from zonewall.placement.learnt import AddressBook
+from zonewall.policy.model import Configuration
 from zonewall.reconciler.faults import in_one_line
 from zonewall.store.memory_file import Memory, place_text, read_memory, write_memory
 from zonewall.values.names import EndpointKey
@@ -103,3 +104,13 @@ class MemoryKeeper:
 
 def _is(one: object, other: object) -> bool:
     return one is other
+
+
+def fleet_of(known: Memory, configuration: Configuration, at: float) -> FleetState:
+    """Return the fleet as it was remembered, before anything is heard (``at``: time.monotonic())."""
+    fleet = FleetState.start(configuration, remembered=known.places, at=at, held=known.held)
+    for datapath_id, bridge in known.datapaths:
+        fleet, _ = fleet.bridge_seen(bridge, datapath_id)
+    for endpoint, reason in known.holds:
+        fleet, _ = fleet.quarantine(endpoint, reason, at)
+    return fleet

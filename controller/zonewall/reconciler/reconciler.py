@@ -32,7 +32,7 @@ from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.keepers import Keepers
 from zonewall.reconciler.kept_documents import KeptDocuments
 from zonewall.reconciler.links import LinkFinder
-from zonewall.reconciler.memory import MemoryKeeper
+from zonewall.reconciler.memory import MemoryKeeper, fleet_of
 from zonewall.reconciler.numbers import NumberKeeper
 from zonewall.reconciler.reading import Texts, accepted, beside, unchanged, with_added
 from zonewall.reconciler.recorder import Recorder
@@ -95,12 +95,7 @@ class Reconciler:
         self.behind = ""  # why what was learnt, or what answers alerts, is not in force; empty where it is
         self._retry_at = 0.0
         self._documents, configuration = configuration, self.addresses.configuration
-        fleet = FleetState.start(configuration, remembered=known.places, at=time.monotonic(), held=known.held)
-        for datapath_id, bridge in known.datapaths:
-            fleet, _ = fleet.bridge_seen(bridge, datapath_id)
-        for endpoint, reason in known.holds:
-            fleet, _ = fleet.quarantine(endpoint, reason, time.monotonic())
-        fleet = fleet.with_links(self.finder.links)
+        fleet = fleet_of(known, configuration, time.monotonic()).with_links(self.finder.links)
         self.schedule = Schedule(state / "outliving.json")
         inactive, passing = self.schedule.started(configuration)
         self.world = World.start(configuration, self.numbers.at_start, fleet, inactive, passing)
