@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ import typer
 from zonewall.store.options import STATE_VARIABLE, read_options
 
 
-class Output(str, Enum):  # noqa: UP042 - typer reads the values of a str enum
+class Output(StrEnum):
     """How to write it."""
 
     TEXT = "text"

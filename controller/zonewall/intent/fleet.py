@@ -234,16 +234,17 @@ def _same_places(one: Policy, other: Policy) -> bool:
     return (
         one.configuration.inventory.hosts is other.configuration.inventory.hosts
         and one.configuration.tenants.keys() == other.configuration.tenants.keys()
-        and (
-            known is endpoints
-            or (
-                known.keys() == endpoints.keys()
-                and all(
-                    last is facts or (last.tenant == facts.tenant and last.roles == facts.roles)
-                    for last, facts in ((known[key], facts) for key, facts in endpoints.items())
-                )
-            )
-        )
+        and (known is endpoints or _same_owners(known, endpoints))
+    )
+
+
+def _same_owners(
+    one: Mapping[EndpointKey, EndpointFacts], other: Mapping[EndpointKey, EndpointFacts]
+) -> bool:
+    """Say whether both have the same endpoints, of the same tenants and with the same roles."""
+    return one.keys() == other.keys() and all(
+        last is facts or (last.tenant == facts.tenant and last.roles == facts.roles)
+        for last, facts in ((one[key], facts) for key, facts in other.items())
     )
 
 

@@ -69,7 +69,7 @@ class Numbering:
         return {kind: dict(sorted(names.items())) for kind, names in sorted(self.numbers.items()) if names}
 
 
-_NOBODY: Mapping[str, int] = MappingProxyType({})
+_NO_NAMES: Mapping[str, int] = MappingProxyType({})
 
 
 class NumberingBuilder:
@@ -91,7 +91,7 @@ class NumberingBuilder:
         """
         word = kind.word
         key = f"{word}/{scope}" if scope else word
-        names = self._numbers.get(key, _NOBODY)
+        names = self._numbers.get(key, _NO_NAMES)
         known = names.get(name)
         if known is not None:
             return known
@@ -117,7 +117,7 @@ class NumberingBuilder:
         Where the kind has no room for that, nothing is given.
         """
         word, first, last = kind.word, kind.first, kind.last
-        names = self._numbers.get(word, _NOBODY)
+        names = self._numbers.get(word, _NO_NAMES)
         size = 1 << max(offsets.values(), default=0).bit_length()
         base = -(-(max(names.values(), default=first - 1) + 1) // size) * size
         if base + size - 1 <= last:
@@ -141,7 +141,7 @@ class NumberingBuilder:
     def _names_to_change(self, key: str) -> dict[str, int]:
         """Return a kind's names, no longer those of a numbering."""
         if key not in self._own:
-            self._numbers[key] = self._own[key] = dict(self._numbers.get(key, _NOBODY))
+            self._numbers[key] = self._own[key] = dict(self._numbers.get(key, _NO_NAMES))
         return self._own[key]
 
 

@@ -19,6 +19,7 @@ from zonewall.policy.model import Configuration
 from zonewall.reconciler.faults import in_one_line
 from zonewall.store.memory_file import Memory, place_text, read_memory, write_memory
 from zonewall.values.names import EndpointKey
+from zonewall.values.sameness import are_same
 
 RETRY_S = 1.0
 """So long after the file could not be written it is not tried again."""
@@ -57,7 +58,7 @@ class MemoryKeeper:
             What is done once the file says so, and fails where it cannot be; a later call tries again.
         """
         made_of = (fleet.records, fleet.links, fleet.datapaths, fleet.held_back, book, away)
-        is_same = len(self._seen) == len(made_of) and all(map(_is, made_of, self._seen))
+        is_same = len(self._seen) == len(made_of) and are_same(made_of, self._seen)
         if not is_same or (self._has_failed() and time.monotonic() - self._failed_at >= RETRY_S):
             self._seen = made_of
             self._last = self._writer.submit(self._write, fleet, book, away)
@@ -100,10 +101,6 @@ class MemoryKeeper:
             self._places[key] = place_text(place)
         if record.holds:
             self._holds[key] = tuple(hold.reason for hold in record.holds)
-
-
-def _is(one: object, other: object) -> bool:
-    return one is other
 
 
 def fleet_of(known: Memory, configuration: Configuration, at: float) -> FleetState:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -181,6 +182,16 @@ def test_what_changed_before_it_was_waited_for_is_told(directory: Path) -> None:
         asyncio.run(scene())
 
 
+async def told_by_a_word_only(told: AsyncGenerator[watch.Saved, None], hurry: watch.Hurry) -> None:
+    """Wait for a change that stands, which is not told before somebody says that documents are whole."""
+    waiting = asyncio.ensure_future(anext(told))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    hurry.read_now()
+    async with asyncio.timeout(PATIENCE_S):
+        assert await (await waiting).stands()
+
+
 @pytest.mark.parametrize("is_remote", [False, True], ids=["told of", "looked at"])
 def test_who_says_that_documents_are_whole_has_them_read(
     directory: Path, monkeypatch: pytest.MonkeyPatch, is_remote: bool
@@ -193,12 +204,7 @@ def test_who_says_that_documents_are_whole_has_them_read(
         async with aclosing(watch.changes(directory, asyncio.Event(), hurry)) as told:
             await anext(told)
             for _ in range(2):
-                waiting = asyncio.ensure_future(anext(told))
-                await asyncio.sleep(0.05)
-                assert not waiting.done()
-                hurry.read_now()
-                async with asyncio.timeout(PATIENCE_S):
-                    assert await (await waiting).stands()
+                await told_by_a_word_only(told, hurry)
         assert hurry.follower is None
 
     with patiently():
@@ -218,11 +224,6 @@ def test_the_second_of_two_documents_need_not_be_waited_for_by_whom_is_told_that
             await anext(told)
             for name in BOTH:
                 (directory / name).write_text("new")
-            waiting = asyncio.ensure_future(anext(told))
-            await asyncio.sleep(0.05)
-            assert not waiting.done()
-            hurry.read_now()
-            async with asyncio.timeout(PATIENCE_S):
-                assert await (await waiting).stands()
+            await told_by_a_word_only(told, hurry)
 
     asyncio.run(scene())
