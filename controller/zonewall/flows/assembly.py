@@ -88,6 +88,10 @@ class Assembler:
         self._bridges[key] = made
         return BridgeState(made.layers, {}, made.layers.meters)
 
+    def forget(self, key: BridgeKey) -> None:
+        """Forget a bridge's pieces, and the fleet that they were made of."""
+        self._bridges.pop(key, None)
+
 
 class _Step:
     """One bridge from one fleet to another; ``changed`` None: everything may have."""

@@ -16,20 +16,12 @@ from zonewall.placement.model import BridgeKey
 T = TypeVar("T")
 
 
-class _Assembler(Assembler):
-    """One that can forget."""
-
-    def forget(self, key: BridgeKey) -> None:
-        """Forget a bridge's pieces, and the fleet that they were made of."""
-        self._bridges.pop(key, None)
-
-
 class Compiler:
     """Remembers what bridges were made from; only who holds its lock touches that."""
 
     def __init__(self) -> None:
         """Remember nothing; the thread starts with the first question."""
-        self._assembler = _Assembler()
+        self._assembler = Assembler()
         self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compile")
 
