@@ -68,11 +68,21 @@ class EarlyNumbers:
         key, fleet = BridgeKey(seen.host, seen.bridge), self._reconciler.world.fleet
         if key not in fleet.lookup.roles:
             return
-        port, number = PortRef(key, seen.name), self._ahead.get(key, {}).pop(seen.name, None)
+        port = PortRef(key, seen.name)
         after = fleet.ports.get(port)
         is_completed = after is not None and after.ofport is not None
-        if isinstance(seen, PortSeen) and seen.ofport is None and is_completed:
-            return
+        is_without = isinstance(seen, PortSeen) and seen.ofport is None
+        if is_completed or not is_without or (isinstance(seen, PortSeen) and seen.failed):
+            self._ahead.get(key, {}).pop(seen.name, None)
+        if not (is_completed and is_without):
+            self._compare(port, seen, before, after)
+        self._catch_up(key)
+
+    def _compare(
+        self, port: PortRef, seen: PortSeen | PortGone, before: SeenPort | None, after: SeenPort | None
+    ) -> None:
+        """Note whether what a database says of a port is of the one that was there ``before``."""
+        key = port.bridge
         was_told = self._taken.pop(port, None) is None and before is not None and before.ofport is not None
         if isinstance(seen, PortSeen) and seen.ofport is not None:
             self._left.get(key, {}).pop(seen.name, None)
@@ -84,8 +94,6 @@ class EarlyNumbers:
         )
         if is_another and not was_told:
             self._leave(port)
-        if number is not None and isinstance(seen, PortSeen) and not seen.failed:
-            self._added(port, number)
 
     def connected(self, key: BridgeKey, ports: Iterable[Port]) -> None:
         """Let go of what a bridge has told before it was away, unless it says the same now."""
@@ -119,10 +127,18 @@ class EarlyNumbers:
                 self._went(port)
             elif was_ahead or (known is not None and known.ofport is None):
                 self._leave(port)
-        elif known is not None:
-            self._added(port, number)
-        else:
+        elif known is None or known.ofport is None:
             _put(self._ahead.setdefault(key, {}), port.name, number, _MOST_AHEAD)
+            self._catch_up(key)
+
+    def _catch_up(self, key: BridgeKey) -> None:
+        """Take the numbers of ports that have a row, once all has been taken that their database has told."""
+        ahead = self._ahead.get(key)
+        if not ahead or self.is_behind(key.host):
+            return
+        rows = self._reconciler.world.fleet.ports
+        for port in [port for port in (PortRef(key, name) for name in ahead) if port in rows]:
+            self._added(port, ahead.pop(port.name))
 
     def _leave(self, port: PortRef) -> None:
         _put(self._left.setdefault(port.bridge, {}), port.name, None, _MOST_LEFT)
@@ -137,7 +153,7 @@ class EarlyNumbers:
         known, host = fleet.ports.get(port), fleet.hosts.get(port.bridge.host)
         is_its_own = self._highest.get(port.bridge, 0) < number <= _HIGHEST_OFPORT
         is_its_own = is_its_own and (port.bridge, OfPort(number)) not in fleet.by_ofport
-        is_left = port.name in self._left.get(port.bridge, {}) or self.is_behind(port.bridge.host)
+        is_left = port.name in self._left.get(port.bridge, {})
         is_heard = host is not None and host.alive
         if known is not None and known.ofport is None and is_heard and is_its_own and not is_left:
             self._taken[port] = number

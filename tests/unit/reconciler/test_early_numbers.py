@@ -203,10 +203,30 @@ def test_few_names_are_left_to_the_database_at_a_time() -> None:
     assert len(early._left[KEY]) == 1024
 
 
-def test_a_number_is_not_taken_while_more_of_the_database_waits() -> None:
+@pytest.mark.parametrize("is_ahead", [True, False])
+def test_a_number_is_not_taken_before_all_is_that_the_database_has_told(is_ahead: bool) -> None:
+    site = Site()
+    site.hosts.early.is_behind = lambda host: host == KEY.host
+    if not is_ahead:
+        site.database("tap2", None, "db1")
+    site.bridge("tap2", 7)
+    if is_ahead:
+        site.database("tap2", None, "db1")
+    assert site.number("tap2") is None
+    site.hosts.early.is_behind = lambda _: False
+    site.database("other", 5, "web1")
+    assert site.number("tap2") == 7
+
+
+@pytest.mark.parametrize("in_one_step", [True, False])
+def test_a_number_that_waits_is_not_taken_for_the_port_that_came_instead(in_one_step: bool) -> None:
     site = Site()
     site.hosts.early.is_behind = lambda host: host == KEY.host
     site.bridge("tap1", 7)
+    if not in_one_step:
+        site.hosts.take(PortGone(*KEY, "tap1", 0.0))
+    site.hosts.early.is_behind = lambda _: False
+    site.database("tap1", None, "db1")
     assert site.number() is None
 
 

@@ -37,6 +37,8 @@ class History:
         self.world = SimpleNamespace(fleet=started().host_seen(KEY.host, 0.0)[0])
         stub: Any = self
         self.hosts = HostEvents(stub)
+        self.hosts.early.is_behind = lambda _: self.waiting > 0
+        self.waiting = 0
         self.choice = random.Random(seed)
         self.rows: dict[str, Row] = {}
         self.ports: dict[str, int] = {}
@@ -101,7 +103,9 @@ class History:
 
     def database(self) -> None:
         if self.told:
-            for seen in self.told.pop(0):
+            update = self.told.pop(0)
+            for taken, seen in enumerate(update, 1):
+                self.waiting = len(update) - taken
                 self.hosts.take(seen)
             self.taken += 1
 
