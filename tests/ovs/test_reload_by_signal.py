@@ -21,8 +21,9 @@ def test_sighup_has_documents_read_and_ends_nothing(tmp_path: Path) -> None:
         running.put("acme", {"kind": "tenant", "tenant": "acme"})
         running.start(ovsdb=False)
         assert running.process is not None
-        for _ in range(2):
+        for number in range(2):
             revision = status_of(running.state)["configuration"]["revision"]
+            running.put("acme", {"kind": "tenant", "tenant": "acme", "default": ("drop", "reject")[number]})
             running.process.send_signal(signal.SIGHUP)
             running.until(lambda now, last=revision: now["configuration"]["revision"] > last)  # type: ignore[misc]
         running.put("acme", {"kind": "tenant", "tenant": "acme", "default": "nonsense"})

@@ -261,6 +261,10 @@ class Reconciler:
 
     def apply(self, configuration: Configuration, texts: Texts, cause: str = "") -> bool:
         """Put a configuration in force; False if it cannot be carried out, which changes nothing."""
+        if texts == self.texts and not self.behind:
+            self.refused_configuration, self.loaded_at = "", time.time()
+            _log.info("configuration_unchanged")
+            return True
         learnt = self.addresses.book
         try:
             effects = self._put_in_force(self.addresses.configured(configuration))

@@ -74,6 +74,21 @@ def test_what_nobody_foresaw_on_the_way_into_force_changes_nothing(
     assert tenants(reconciler) == {"acme", "blue"}
 
 
+def test_documents_that_are_in_force_already_change_and_record_nothing(
+    document: Path, reconciler: Reconciler
+) -> None:
+    told: list[Configuration] = []
+    reconciler.on_configuration.append(told.append)
+    document.write_text("kind: nonsense\n")
+    asyncio.run(reconciler.reload())
+    assert reconciler.refused_configuration
+    document.unlink()
+    read_at = reconciler.loaded_at
+    asyncio.run(reconciler.reload())
+    assert (reconciler.revision, reconciler.refused_configuration, told) == (1, "", [])
+    assert reconciler.loaded_at > read_at
+
+
 class Change:
     """A change as whoever watches tells of it."""
 
