@@ -20,16 +20,14 @@ from typing import Any
 
 import yaml
 
-from bench.bare_client import BareClient
 from bench.fleets import one_host
 from bench.ovn_measure import CLAIMED, EDITED, FLOWS, LOADED, MEMBER, MEMORY, PLUGGED, RESTARTED, Size
-from bench.programming import FREED_S, some_flows
+from bench.switch_alone import QUIET_S, SwitchAlone
 from support.dummy import DummySwitch, running_dummy_switch
 from support.ovsdb_host import free_port
 from zonewall.api.control import ask, look
 from zonewall.cli.running import SWITCH_S
 from zonewall.errors import ControllerUnreachableError
-from zonewall.flows.wire import encode_program, flow_mod_body
 from zonewall.placement.model import BridgeKey
 from zonewall.placement.observations import Observation, PortSeen
 from zonewall.policy.model import Configuration
@@ -40,8 +38,6 @@ from zonewall.values.names import BridgeName, HostName
 
 HOST, BRIDGE = "hv000", "br-int"
 KEY = BridgeKey(HostName(HOST), BridgeName(BRIDGE))
-OF_ONE = 25
-"""Flows of one endpoint that is plugged, about."""
 PLUGS = 5
 """So many ports are plugged for each run: it matters where the switch's main loop is just then."""
 CLAIMS = 3
@@ -51,8 +47,6 @@ EDITS = 3
 CALLED = "restarted to settled, bridge and database called"
 PATIENCE_S = 120.0
 IDLE_S = 0.05
-QUIET_S = 0.7
-"""Longer than rows stay for cached decisions (decision 0011): nothing follows what was confirmed before."""
 
 
 class _Observed(Controller):
@@ -157,58 +151,14 @@ class Run:
         with running_dummy_switch(self._folder / "switch", HOST) as switch:
             switch.add_bridge(BRIDGE, datapath_id=0xA1)
             self._plug(switch, range(self._size.endpoints))
-            alone = [self._alone(switch) for _ in range(self._runs)]
-            unwaited = [self._unwaited(switch) for _ in range(self._runs)]
-            least = self._least(switch)
+            names = [str(one["name"]) for one in self._ends]
+            alone = SwitchAlone(switch, BRIDGE, names, self._size, self._runs).measure()
             with _running(self._directory, options) as one:
                 found = self._changes(switch, one)
             found.update(self._restarts())
             self._listen(switch)
             found[CALLED] = self._restarts(is_flushed=True)[RESTARTED]
-        found["a port plugged by ovs-vsctl, nobody connected"] = alone
-        found["ovs-vsctl itself, not waiting for the switch"] = unwaited
-        found["a port plugged, database's word to a ready bundle confirmed"] = least
-        return found
-
-    def _alone(self, switch: DummySwitch) -> float:
-        """Return how long ovs-vsctl(8) takes by itself for one port more: the switch looks at all of them."""
-        begin = time.monotonic()
-        self._plug(switch, range(self._size.endpoints, self._size.endpoints + 1))
-        took = (time.monotonic() - begin) * 1e3
-        switch.del_port(BRIDGE, str(self._ends[self._size.endpoints]["name"]))
-        return took
-
-    def _unwaited(self, switch: DummySwitch) -> float:
-        """Return how long ovs-vsctl(8) takes to write down whose a port is."""
-        name = str(self._ends[0]["name"])
-        begin = time.monotonic()
-        switch.vsctl("--no-wait", "set", "interface", name, f"external_ids:iface-id={name}")
-        took = (time.monotonic() - begin) * 1e3
-        time.sleep(QUIET_S)
-        return took
-
-    def _least(self, switch: DummySwitch) -> list[float]:
-        """Return how long the switch itself takes, holding as many flows, with one bundle for a port."""
-        held = 3 * self._size.endpoints + 4 * self._size.rules
-        bodies = [
-            flow_mod_body(flow)
-            for flow in encode_program(some_flows(held + self._runs * OF_ONE)).flows.values()
-        ]
-        client = BareClient(switch.run_dir, BRIDGE)
-        client.put(bodies[:held])
-        found = []
-        for number in range(self._runs):
-            time.sleep(QUIET_S)
-            port = range(self._size.endpoints + number, self._size.endpoints + number + 1)
-            plugging = threading.Thread(target=self._plug, args=(switch, port))
-            begin = held + number * OF_ONE
-            found.append(client.plugged(plugging.start, 1 + number, bodies[begin : begin + OF_ONE]))
-            plugging.join()
-            switch.del_port(BRIDGE, str(self._ends[self._size.endpoints + number]["name"]))
-        client.close()
-        switch.ofctl("del-flows", BRIDGE)
-        time.sleep(FREED_S)
-        return found
+        return found | alone
 
     def _changes(self, switch: DummySwitch, one: _Running) -> dict[str, list[float]]:
         switch.vsctl("set-manager", f"tcp:127.0.0.1:{self._ovsdb}")
