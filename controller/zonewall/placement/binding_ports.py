@@ -45,29 +45,40 @@ class SeenPort:
 
 
 _NO_PORTS: FrozenMap[PortRef, None] = FrozenMap()
+_NO_NUMBERS: FrozenMap[PortRef, OfPort] = FrozenMap()
 
 
 @dataclass(frozen=True, slots=True)
 class HostView:
     """A host's ports; ``unverified`` are remembered from before a restart and not reported since.
 
-    Both are as sets are, of which one with a port more costs no more on a host of many.
+    Both are as sets are, of which one with a port more costs no more on a host of many. ``waiting`` are those
+    that are reported with a number that another port still has, and that number.
     """
 
     alive: bool = True
     ports: FrozenMap[PortRef, None] = field(default_factory=lambda: _NO_PORTS)
     unverified: FrozenMap[PortRef, None] = field(default_factory=lambda: _NO_PORTS)
+    waiting: FrozenMap[PortRef, OfPort] = field(default_factory=lambda: _NO_NUMBERS)
 
     def holding(self, port: PortRef, remembered: bool) -> HostView:
         """Return with a port, reported or merely remembered; this very one where it says so already."""
         ports = self.ports.put(port, None)
         unverified = self.unverified.put(port, None) if remembered else self.unverified.drop(port)
         same = ports is self.ports and unverified is self.unverified
-        return self if same else HostView(self.alive, ports, unverified)
+        return self if same else HostView(self.alive, ports, unverified, self.waiting)
+
+    def awaiting(self, port: PortRef, number: OfPort | None) -> HostView:
+        """Return with a port that waits for its number, None: for none; this very one where it does so."""
+        if self.waiting.get(port) == number:
+            return self
+        waiting = self.waiting.drop(port) if number is None else self.waiting.put(port, number)
+        return HostView(self.alive, self.ports, self.unverified, waiting)
 
     def without(self, port: PortRef) -> HostView:
         """Return without a port."""
-        return HostView(self.alive, self.ports.drop(port), self.unverified.drop(port))
+        view = self.awaiting(port, None)
+        return HostView(view.alive, view.ports.drop(port), view.unverified.drop(port), view.waiting)
 
 
 def remembered_place(endpoint: EndpointKey, record: EndpointRecord) -> Remembered | None:

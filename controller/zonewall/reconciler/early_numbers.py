@@ -46,6 +46,15 @@ class EarlyNumbers:
         self._left: dict[BridgeKey, dict[str, None]] = {}
         """Names of which two ports may be on their way: left to the database until it tells a number."""
 
+    def give_way(self, seen: PortSeen) -> None:
+        """Take a number from whom its bridge gave it, where the database says of another that it has it."""
+        key = BridgeKey(seen.host, seen.bridge)
+        if seen.ofport is None or not self._taken:
+            return
+        holder = self._reconciler.world.fleet.by_ofport.get((key, seen.ofport))
+        if holder in self._taken and holder.name != seen.name:
+            self._went(holder)
+
     def completed(self, seen: PortSeen) -> PortSeen:
         """Return what a database says of a port, with its bridge's number if no other is said."""
         port = PortRef(BridgeKey(seen.host, seen.bridge), seen.name)
@@ -73,10 +82,9 @@ class EarlyNumbers:
         is_completed = after is not None and after.ofport is not None
         is_without = isinstance(seen, PortSeen) and seen.ofport is None
         if is_completed or not is_without or (isinstance(seen, PortSeen) and seen.failed):
-            self._ahead.get(key, {}).pop(seen.name, None)
+            self._no_longer_ahead(port)
         if not (is_completed and is_without):
             self._compare(port, seen, before, after)
-        self._catch_up(key)
 
     def _compare(
         self, port: PortRef, seen: PortSeen | PortGone, before: SeenPort | None, after: SeenPort | None
@@ -122,23 +130,34 @@ class EarlyNumbers:
             return
         known = self._reconciler.world.fleet.ports.get(port)
         if event.change is PortChange.DELETED:
-            was_ahead = self._ahead.get(key, {}).pop(port.name, None) is not None
+            was_ahead = self._no_longer_ahead(port) is not None
             if self._taken.get(port) == number:
                 self._went(port)
             elif was_ahead or (known is not None and known.ofport is None):
                 self._leave(port)
         elif known is None or known.ofport is None:
             _put(self._ahead.setdefault(key, {}), port.name, number, _MOST_AHEAD)
-            self._catch_up(key)
+            self.catch_up(key.host)
 
-    def _catch_up(self, key: BridgeKey) -> None:
-        """Take the numbers of ports that have a row, once all has been taken that their database has told."""
-        ahead = self._ahead.get(key)
-        if not ahead or self.is_behind(key.host):
+    def catch_up(self, host: HostName) -> None:
+        """Take the numbers of a host's ports that have a row, once all is taken that its database told."""
+        if not self._ahead or self.is_behind(host):
             return
         rows = self._reconciler.world.fleet.ports
-        for port in [port for port in (PortRef(key, name) for name in ahead) if port in rows]:
-            self._added(port, ahead.pop(port.name))
+        ahead = [
+            PortRef(key, name) for key, names in self._ahead.items() if key.host == host for name in names
+        ]
+        for port in ahead:
+            if port in rows and (number := self._no_longer_ahead(port)) is not None:
+                self._added(port, number)
+
+    def _no_longer_ahead(self, port: PortRef) -> int | None:
+        """Return the number of a port that waited, which does so no more."""
+        names = self._ahead.get(port.bridge, {})
+        number = names.pop(port.name, None)
+        if not names:
+            self._ahead.pop(port.bridge, None)
+        return number
 
     def _leave(self, port: PortRef) -> None:
         _put(self._left.setdefault(port.bridge, {}), port.name, None, _MOST_LEFT)

@@ -47,6 +47,8 @@ class HostEvents:
     def take(self, seen: Observation) -> None:
         """Take one observation."""
         reconciler = self._reconciler
+        if isinstance(seen, PortSeen):
+            self.early.give_way(seen)
         fleet = reconciler.world.fleet
         match seen:
             case PortSeen() | PortGone() | BridgeSeen() | BridgeGone() | SnapshotComplete():
@@ -56,6 +58,7 @@ class HostEvents:
                 if isinstance(seen, PortSeen | PortGone):
                     port = PortRef(BridgeKey(seen.host, seen.bridge), seen.name)
                     self.early.told(seen, fleet.ports.get(port))
+                self.early.catch_up(seen.host)
                 if reconciler.world.fleet.roles != roles:
                     reconciler.roles_changed()
                 if isinstance(seen, SnapshotComplete):

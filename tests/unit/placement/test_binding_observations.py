@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from support.placement_fleet import BR_INT, bridge, configuration, confirmed, ids, key, ref, started
 from zonewall.placement.binding_events import EffectKind
 from zonewall.placement.binding_fleet import FleetState
@@ -71,6 +73,40 @@ def test_no_two_ports_of_a_bridge_have_one_number_at_any_moment() -> None:
         whose: [bound.ofport for bound in all_of] for whose, all_of in fleet.placement().bindings.items()
     }
     assert where == {key("web1"): [6], key("db1"): [5]}
+
+
+def numbers_of(fleet: FleetState) -> dict[str, int | None]:
+    return {port.name: known.facts.ofport for port, known in fleet.ports.items()}
+
+
+def test_a_port_that_came_with_a_number_of_another_bridge_takes_it_from_nobody() -> None:
+    """Whose row was moved says the old number until the switch has given it another."""
+    fleet = confirmed(observe(started(), seen("tap0", 5, "db1", 2))[0], "hv1")
+    bound = fleet.placement().bindings[key("db1")]
+    for number in (5, 6):
+        fleet, _ = observe(fleet, seen("tap1", number, "web1", 1, 2.0))
+        assert numbers_of(fleet) == {"tap0": 5, "tap1": None if number == 5 else 6}
+        assert fleet.placement().bindings[key("db1")] is bound
+    assert not fleet.hosts[HV1].waiting
+
+
+@pytest.mark.parametrize("by", ["another number", "going", "another port's row"])
+def test_who_waits_for_a_number_has_it_once_it_is_free_and_is_forgotten_when_it_goes(by: str) -> None:
+    fleet = started()
+    for name, whose, number in (("tap0", "db1", 2), ("tap1", "web1", 1), ("tap2", "web2", 3)):
+        fleet, _ = observe(fleet, seen(name, 5, whose, number))
+    assert numbers_of(fleet) == {"tap0": 5, "tap1": None, "tap2": None}
+    if by == "going":
+        fleet, _ = observe(fleet, PortGone(HV1, BR_INT, "tap0", 2.0))
+    elif by == "another number":
+        fleet, _ = observe(fleet, seen("tap0", 7, "db1", 2, 2.0))
+    else:
+        fleet, _ = observe(fleet, PortSeen(HV1, BR_INT, "tap0", None, 2.0, external_ids=ids("db1", 2)))
+    assert (numbers_of(fleet)["tap1"], numbers_of(fleet)["tap2"]) == (5, None)
+    for name in ("tap2", "tap1"):
+        fleet, _ = observe(fleet, PortGone(HV1, BR_INT, name, 3.0))
+    assert numbers_of(fleet).keys() <= {"tap0"}
+    assert not fleet.hosts[HV1].waiting
 
 
 def test_a_number_that_is_remembered_of_a_port_that_went_is_another_ports_at_once() -> None:

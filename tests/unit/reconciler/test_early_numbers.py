@@ -218,6 +218,16 @@ def test_a_number_is_not_taken_before_all_is_that_the_database_has_told(is_ahead
     assert site.number("tap2") == 7
 
 
+def test_a_number_waits_for_what_the_database_tells_of_other_bridges_and_no_longer() -> None:
+    site = Site()
+    site.hosts.early.is_behind = lambda host: host == KEY.host
+    site.bridge("tap1", 7)
+    assert site.number() is None
+    site.hosts.early.is_behind = lambda _: False
+    site.hosts.take(PortSeen(KEY.host, BridgeName("br-other"), "tap1", OfPort(5), 0.0))
+    assert site.number() == 7
+
+
 @pytest.mark.parametrize("in_one_step", [True, False])
 def test_a_number_that_waits_is_not_taken_for_the_port_that_came_instead(in_one_step: bool) -> None:
     site = Site()
