@@ -1,4 +1,4 @@
-"""Which endpoints a tenant can reach in other tenants; an address must lead to one of them only."""
+"""Which endpoints a tenant can reach in other tenants; an address or range must lead to one of them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.membership import endpoint_matches
 from zonewall.policy.model import Action, Configuration, Peer, Tenant
 from zonewall.policy.notes import Notes
-from zonewall.values.addresses import IpAddress, MacAddress, link_local_address
+from zonewall.values.addresses import IpAddress, IpPrefix, MacAddress, link_local_address
 from zonewall.values.names import EndpointKey, TenantName, ZoneName
 
 ByTenant = Mapping[TenantName, list[EndpointDeclaration]]
-_Found = IpAddress | MacAddress
+_Found = IpAddress | IpPrefix | MacAddress
 
 
 def endpoints_by_tenant(configuration: Configuration) -> ByTenant:
@@ -26,37 +26,54 @@ def endpoints_by_tenant(configuration: Configuration) -> ByTenant:
 
 
 def check_ambiguous(configuration: Configuration, notes: Notes) -> None:
-    """Refuse addresses that one tenant could reach in two ways."""
+    """Refuse addresses and ranges that one tenant could reach in two ways."""
     by_tenant = endpoints_by_tenant(configuration)
-    seen: dict[TenantName, dict[_Found, EndpointKey]] = {}
+    seen: dict[TenantName, dict[_Found, EndpointDeclaration]] = {}
     told: set[tuple[TenantName, Location]] = set()
     for viewer, endpoint, location in _visible(configuration, by_tenant):
         if viewer not in seen:
-            seen[viewer] = {by: one.key for one in by_tenant.get(viewer, ()) for by in _found_by(one)}
+            seen[viewer] = {by: one for one in by_tenant.get(viewer, ()) for by in _found_by(one)}
         for by in _found_by(endpoint):
-            owner = seen[viewer].setdefault(by, endpoint.key)
-            if owner != endpoint.key and (viewer, location) not in told:
+            owner = seen[viewer].setdefault(by, endpoint)
+            # What endpoints of one tenant have in their ranges together is with one of them at a time.
+            if owner is not endpoint and owner.tenant != endpoint.tenant and (viewer, location) not in told:
                 told.add((viewer, location))
-                ip, other = (link_local_address(by), "MAC") if isinstance(by, int) else (by, "address")
-                message = f"{ip} is {owner}'s and {endpoint.key}'s, and {viewer} could reach both"
+                what, other = _shown(by)
+                message = f"{what} is {owner.key}'s and {endpoint.key}'s, and {viewer} could reach both"
                 notes.error("ambiguous-address", location, f"{message}; give one of them another {other}")
 
 
+def _shown(by: _Found) -> tuple[str, str]:
+    """Return what leads to two endpoints, as it is told, and what one of them needs another of."""
+    if isinstance(by, int):
+        return str(link_local_address(by)), "MAC"
+    if isinstance(by, IpAddress):
+        return str(by), "address"
+    return f"the range {by}", "range"
+
+
 def _found_by(endpoint: EndpointDeclaration) -> tuple[_Found, ...]:
-    """Return an endpoint's addresses; its MAC stands for the link-local one of who speaks IPv6."""
-    ips, mac = endpoint.ips, endpoint.mac
+    """Return an endpoint's addresses and ranges; its MAC stands for the link-local one of who speaks IPv6."""
+    found: tuple[IpAddress | IpPrefix, ...] = endpoint.ips
+    if endpoint.ranges:
+        found = *found, *map(_plain, endpoint.ranges)
     if endpoint.unaddressed:
-        return *ips, mac
-    for one in (*ips, *endpoint.ranges) if endpoint.ranges else ips:
+        return *found, endpoint.mac
+    for one in found:
         if one.version == 6:
-            return *ips, mac
-    return ips
+            return *found, endpoint.mac
+    return found
+
+
+def _plain(prefix: IpPrefix) -> IpAddress | IpPrefix:
+    """Return the address that a range of one is: another endpoint may have it as its own."""
+    return prefix.network_address if prefix.prefixlen == prefix.max_prefixlen else prefix
 
 
 def hidden_from(
     configuration: Configuration, linked: Iterable[tuple[TenantName, TenantName]]
 ) -> dict[EndpointKey, frozenset[TenantName]]:
-    """Return endpoints with the tenants that cannot reach them and mean another one by their address.
+    """Return endpoints with the tenants that cannot reach them and mean another by their address or range.
 
     Args:
         configuration: a valid one, so that no address can be reached in two ways.
@@ -68,8 +85,14 @@ def hidden_from(
         around.setdefault(viewer, []).extend(by_tenant.get(owner, ()))
     doubted: list[tuple[TenantName, EndpointKey]] = []
     for viewer, others in around.items():
-        count = Counter(by for one in (*by_tenant.get(viewer, ()), *others) for by in _found_by(one))
-        doubted += [(viewer, one.key) for one in others if any(count[by] > 1 for by in _found_by(one))]
+        everyone = [*by_tenant.get(viewer, ()), *others]
+        count = Counter(by for one in everyone for by in _found_by(one))
+        ranges = _ranges_of(everyone)
+        doubted += [
+            (viewer, one.key)
+            for one in others
+            if any(count[by] > 1 for by in _found_by(one)) or (ranges and _is_within(one, ranges))
+        ]
     if not doubted:
         return {}
     seen = {(viewer, endpoint.key) for viewer, endpoint, _ in _visible(configuration, by_tenant)}
@@ -78,6 +101,33 @@ def hidden_from(
         if (viewer, key) not in seen:
             found.setdefault(key, set()).add(viewer)
     return {key: frozenset(viewers) for key, viewers in found.items()}
+
+
+_Ranges = Mapping[tuple[int, int], Mapping[int, set[TenantName]]]
+"""By IP version and length of prefix, and by its bits: whose ranges they are."""
+
+
+def _ranges_of(endpoints: Iterable[EndpointDeclaration]) -> _Ranges:
+    found: dict[tuple[int, int], dict[int, set[TenantName]]] = {}
+    for one in endpoints:
+        for prefix in one.ranges:
+            bits = int(prefix.network_address) >> prefix.max_prefixlen - prefix.prefixlen
+            of_length = found.setdefault((prefix.version, prefix.prefixlen), {})
+            of_length.setdefault(bits, set()).add(one.tenant)
+    return found
+
+
+def _is_within(endpoint: EndpointDeclaration, ranges: _Ranges) -> bool:
+    """Say whether an address or a range of the endpoint would be cut out of another tenant's wider range."""
+    mine: list[tuple[IpAddress, int]] = [(ip, ip.max_prefixlen) for ip in endpoint.ips]
+    mine += [(prefix.network_address, prefix.prefixlen) for prefix in endpoint.ranges]
+    return any(
+        owner != endpoint.tenant
+        for first, own in mine
+        for (version, length), owners in ranges.items()
+        if version == first.version and length < own
+        for owner in owners.get(int(first) >> first.max_prefixlen - length, ())
+    )
 
 
 def _visible(
