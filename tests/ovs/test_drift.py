@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,8 +12,7 @@ from support.compiled import FIRST, CompiledFleet
 from support.configurations import configure, endpoint, rule, tenant, tier
 from support.dummy import DummySwitch
 from support.kept_bridge import KeptBridge, kept
-from support.site import STIRRING
-from support.whole_controller import is_settled, one_bridge, whole_controller
+from support.whole_controller import is_at_rest, one_bridge, whole_controller
 from zonewall.intent.fleet import Fleet, index_fleet
 from zonewall.openflow.events import BridgeDown, BridgeUp
 from zonewall.pipeline.cookie import Category, cookie
@@ -139,15 +138,12 @@ def test_what_somebody_else_sets_on_the_bridge_as_a_whole_is_set_back_and_counte
 def test_what_was_done_by_hand_without_a_controller_is_counted_by_the_next_that_wants_the_same(
     dummy_switch: DummySwitch, tmp_path: Path, is_same: bool
 ) -> None:
-    def is_at_rest(row: dict[str, Any]) -> bool:
-        return is_settled(row) and STIRRING not in "".join(dummy_switch.dump_flows("br-int"))
-
+    at_rest = partial(is_at_rest, dummy_switch)
     policies, state = one_bridge(tmp_path / "policies"), tmp_path / "state"
     with whole_controller(policies, state) as (whole, remote):
         dummy_switch.add_bridge("br-int", datapath_id=0xA1, controller=remote)
         dummy_switch.add_port("br-int", "vm", ofport=1)
-        whole.until(is_at_rest)
-        before = whole.until(is_at_rest)["flows"]  # the row before may be older than the look at the bridge
+        before = whole.until(at_rest)["flows"]
     table = QUARANTINE.number
     dummy_switch.ofctl("--strict", "del-flows", "br-int", f"table={table},priority=0")
     dummy_switch.ofctl("add-flow", "br-int", "cookie=0x5a57010100000000,table=9,priority=1 actions=1")
@@ -158,13 +154,13 @@ def test_what_was_done_by_hand_without_a_controller_is_counted_by_the_next_that_
         )
     with whole_controller(policies, state) as (whole, remote):
         dummy_switch.vsctl("set-controller", "br-int", remote)
-        row = whole.until(is_at_rest)
+        row = whole.until(at_rest)
         assert row["drift_repaired"] == (3 if is_same else 0)
         assert row["flows"] == before or not is_same
         assert "group_id" not in dummy_switch.ofctl("dump-groups", "br-int")
     with whole_controller(policies, state) as (whole, remote):
         dummy_switch.vsctl("set-controller", "br-int", remote)
-        row = whole.until(is_at_rest)
+        row = whole.until(at_rest)
         assert (row["drift_repaired"], row["changes_applied"]) == (0, 0)
 
 

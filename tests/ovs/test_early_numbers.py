@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from support.dummy import running_dummy_switch
 from support.ovsdb_host import free_port
-from support.whole_controller import is_settled, one_bridge, whole_controller
+from support.whole_controller import is_at_rest, is_settled, one_bridge, whole_controller
 from zonewall.placement.observations import Observation, PortSeen
 
 pytestmark = pytest.mark.ovs
@@ -55,12 +56,10 @@ def test_a_plugged_port_is_in_force_before_the_database_tells_its_number(tmp_pat
         switch.vsctl("set-controller", "br-int", remote)
         whole.until(is_settled)
         switch.add_port("br-int", "vm", ofport=7)
-        placed = whole.until_status(lambda now: places(now) == [("active", 7)])
-        assert held.waiting
+        placed = whole.until_status(lambda now: held.waiting and places(now) == [("active", 7)])
         assert any("in_port=7" in line for line in switch.ofctl("dump-flows", "br-int").splitlines())
 
-        whole.until(is_settled)
-        before = whole.bridge()["changes_applied"]
+        before = whole.until(partial(is_at_rest, switch))["changes_applied"]
         held.let_go()
         time.sleep(0.3)
         after = whole.until_status(lambda now: is_settled(now["bridges"][0]))

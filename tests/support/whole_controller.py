@@ -12,7 +12,9 @@ from typing import Any
 
 import yaml
 
+from support.dummy import DummySwitch
 from support.ovsdb_host import free_port
+from support.site import STIRRING
 from zonewall.reconciler.controller import Controller
 from zonewall.reconciler.doors import open_doors
 from zonewall.store.options import Options
@@ -112,3 +114,12 @@ def whole_controller(directory: Path, state: Path, **options: Any) -> Iterator[t
 def is_settled(row: dict[str, Any]) -> bool:
     """Say of a bridge's row of the status whether it has what is wanted of it."""
     return row["state"] == "in-force" and not row["pending"]
+
+
+def is_at_rest(switch: DummySwitch, row: dict[str, Any]) -> bool:
+    """Say whether nothing is about to change, nor the row by which cached decisions end (decision 0041).
+
+    ``row`` was told before the switch is asked: where both say the same, what went has been confirmed, too.
+    """
+    flows = switch.dump_flows("br-int")
+    return is_settled(row) and row["flows"] == len(flows) and not any(STIRRING in flow for flow in flows)
