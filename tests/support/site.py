@@ -17,10 +17,13 @@ import yaml
 from topologies.lab import Host, Lab, Machine, Process
 
 from support.asked import Status, is_in_force, status_of, until
+from zonewall.policy.added import ADDED
 
 ZONEWALL = Path(sys.executable).with_name("zonewall")
 PATIENCE_S = 40.0
 OPENFLOW, OVSDB = 6653, 6640
+UNCHANGED = "configuration_unchanged"
+"""What the controller says of documents that it has read and that are in force already."""
 OWN, STIRRING = "cookie=0x5a57", "priority=65535,dl_src=01:00:00:00:00:00/"
 
 
@@ -114,16 +117,10 @@ class Site:
                 (self.folder / f"{name}.new").replace(path)
 
     def change(self, **documents: object) -> Status:
-        """Write documents and wait until they are in force."""
-        before = self.status()["configuration"]["revision"]
+        """Write documents and wait until they are in force, those that are already have been read again."""
+        is_read = reading(self.status(), self.directory, self.log)
         self.put(**documents)
-        return self.wait_for(
-            lambda status: (
-                status["configuration"]["revision"] > before
-                and are_read(status, self.directory)
-                and self.is_settled(status)
-            )
-        )
+        return self.wait_for(lambda status: is_read(status) and self.is_settled(status))
 
     def journal(self, *words: str) -> list[dict[str, Any]]:
         """Return records of the journal, oldest first; ``words`` say which."""
@@ -172,11 +169,30 @@ class Site:
         return {one["bridge"]: one["state"] for one in found["places"]}
 
 
-def are_read(status: Status, directory: Path) -> bool:
-    """Say whether the documents in force are those of a directory, not some of them and some of before."""
-    there = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.glob("*.yaml")}
-    known = {Path(file).name: digest for file, digest in status["configuration"]["documents"].items()}
-    return all(known.get(name) == digest for name, digest in there.items())
+def reading(before: Status, directory: Path, log: Callable[[], str]) -> Callable[[Status], bool]:
+    """Return what says of a status whether a directory's documents are in force, read after this was called.
+
+    ``before``: the status before they are written. What is in force already is read and changes nothing.
+    """
+    known = before.get("configuration", {"revision": -1, "documents": {}})
+    unchanged = log().count(UNCHANGED)
+
+    def is_read(status: Status) -> bool:
+        paths = directory.glob("*.yaml")
+        there = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+        if _documents(status["configuration"]) != there:
+            return False
+        if _documents(known) == there:
+            return log().count(UNCHANGED) > unchanged
+        return bool(status["configuration"]["revision"] > known["revision"])
+
+    return is_read
+
+
+def _documents(configuration: dict[str, Any]) -> dict[str, str]:
+    """Return the digests of the documents in force, without what was added by command."""
+    files = configuration["documents"].items()
+    return {Path(file).name: digest for file, digest in files if file != ADDED}
 
 
 def flows_of(host: Host, match: str) -> list[str]:
