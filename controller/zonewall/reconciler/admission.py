@@ -11,6 +11,9 @@ from zonewall.placement.model import BridgeKey
 from zonewall.reconciler.world import World
 from zonewall.values.names import DatapathId
 
+FEW = 64
+"""So many ids without a session are remembered beside twice as many as there are sessions."""
+
 
 class Admissions:
     """Confined to the controller's loop; ``sessions`` are those of all listeners, by datapath id."""
@@ -37,6 +40,8 @@ class Admissions:
             return Admission(False, refusal)
         if names is not None:
             self._have_shown.add(key.host)
+        if len(self._let_in_as) > 2 * len(self.sessions) + FEW:  # a host may name another id each time
+            self._let_in_as = {other: of for other, of in self._let_in_as.items() if other in self.sessions}
         self._let_in_as[known_as] = key
         return Admission(True, known_as=known_as)
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
 import time
-from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -53,9 +50,9 @@ from zonewall.reconciler.trial import Trials
 from zonewall.reconciler.watching import watch
 from zonewall.store.applied_file import read_applied, undone_by
 from zonewall.store.descriptors import a_quarter
-from zonewall.store.forms import set_aside
 from zonewall.store.generation_file import next_generation
 from zonewall.store.journal_writer import JournalWriter
+from zonewall.store.key_file import discovery_key
 from zonewall.store.options import JOURNAL_FILE, Options, TlsOptions, parse_remote
 from zonewall.store.watch import Hurry
 from zonewall.telemetry.outputs import Outputs
@@ -113,8 +110,8 @@ class Controller:
         self.admissions = Admissions(lambda: self.reconciler.world, self.certificates.bridges)
         self._listeners: list[Listener] = []
         self._links: dict[int, SessionLink] = {}
-        self._known_as: defaultdict[BridgeKey, set[int]] = defaultdict(set)
-        """Datapath ids that bridges have connected with."""
+        self._known_as: dict[BridgeKey, int] = {}
+        """Datapath ids that bridges have connected with last."""
         self.bridges = BridgeEvents(
             self.reconciler,
             self.hosts,
@@ -300,7 +297,8 @@ class Controller:
             link.confirmed = lambda: self._confirmed(datapath_id)
             if (keeper := self._keeper(datapath_id)) is not None:
                 self.stops.tell(keeper)
-                self._known_as[keeper.key].add(datapath_id)
+                self._forget_id(self._known_as.get(keeper.key))
+                self._known_as[keeper.key] = datapath_id
         return link
 
     def _confirmed(self, datapath_id: DatapathId) -> BridgeState | None:
@@ -331,11 +329,14 @@ class Controller:
         bridges, early = self.bridges, self.hosts.early
         for part in (bridges.named, bridges.intruders, bridges.health, self.counters, early):
             part.forget(key)
-        for datapath_id in self._known_as.pop(key, ()):
-            if self._session(datapath_id) is None:  # it may be another bridge's by now
-                self._links.pop(datapath_id, None)
-                self.gate.forget(bridge_source(datapath_id))
+        self._forget_id(self._known_as.pop(key, None))
         self._forget_host(key.host)
+
+    def _forget_id(self, datapath_id: int | None) -> None:
+        """Forget by which id a bridge was known; with a session it may be another bridge's by now."""
+        if datapath_id is not None and self._session(datapath_id) is None:
+            self._links.pop(datapath_id, None)
+            self.gate.forget(bridge_source(datapath_id))
 
     def _forget_host(self, host: HostName) -> None:
         """Forget a host, if the inventory has it no more."""
@@ -368,31 +369,6 @@ async def _sweep() -> None:
         await asyncio.sleep(SWEEP_S)
         garbage.look()
         ready = ready or asyncio.ensure_future(asyncio.to_thread(be_ready))
-
-
-def discovery_key(path: Path) -> bytes:
-    """Return the key that link discovery is signed with, made at the first start and kept.
-
-    Raises:
-        ZonewallError: the state folder cannot be used.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            key = path.read_bytes()
-            if len(key) == _KEY_BYTES:
-                return key
-            set_aside(path, f"a key of {len(key)} bytes; it has {_KEY_BYTES}")
-        key = secrets.token_bytes(_KEY_BYTES)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(key)
-    except OSError as error:
-        raise ZonewallError(f"{path}: {error.strerror}; say another folder with --state") from error
-    return key
-
-
-_KEY_BYTES = 32
 
 
 def _tls(tls: TlsOptions | None) -> TlsFiles | None:

@@ -20,6 +20,10 @@ from zonewall.reconciler.inbox import Source
 MOST_WAITING = 1000
 """Of one bridge, or one host's database; QEMU's announcements of 300 machines that arrive together fit."""
 
+MOST_SOURCES = 10_000
+"""So many are told apart; beyond, those of which nothing waits are forgotten: a host that has its bridge
+connect with another datapath id each time could be as many as it likes."""
+
 STRANGERS: Source = "strangers"
 """The source of what those cause who were not let in."""
 
@@ -49,8 +53,10 @@ class Gate:
         inbox: Posting,
         take_bridge: Callable[[Event], object],
         take_host: Callable[[Observation], object],
+        most_sources: int = MOST_SOURCES,
     ) -> None:
         """Put events into ``inbox``."""
+        self._most_sources = most_sources
         self._inbox = inbox
         self._take_bridge = take_bridge
         self._take_host = take_host
@@ -92,12 +98,15 @@ class Gate:
     def forget(self, source: Source) -> None:
         """Forget a source that is none of the inventory's any more, but for what is said of all together."""
         with self._lock:
-            line = self._lines.get(source)
-            if line is None or line.waiting:
-                return
-            del self._lines[source]
-            self._gone.most = max(self._gone.most, line.most)
-            self._gone.dropped += line.dropped
+            self._forget(source)
+
+    def _forget(self, source: Source) -> None:
+        line = self._lines.get(source)
+        if line is None or line.waiting:
+            return
+        del self._lines[source]
+        self._gone.most = max(self._gone.most, line.most)
+        self._gone.dropped += line.dropped
 
     def of_bridge(self, datapath_id: int | None) -> dict[str, int]:
         """Return what ``zonewall status`` says of a bridge."""
@@ -123,6 +132,9 @@ class Gate:
 
     def _put(self, source: Source, weight: int, action: Callable[[], object], *, may_drop: bool) -> None:
         with self._lock:
+            if source not in self._lines and len(self._lines) >= self._most_sources:
+                for other in tuple(self._lines):
+                    self._forget(other)
             line = self._lines.setdefault(source, Line())
             if may_drop and line.waiting >= MOST_WAITING:
                 line.dropped += 1

@@ -75,6 +75,8 @@ class HostEvents:
     def _refused(self, seen: HostRefused | HostUnreachable) -> None:
         """Keep the last so many; record and tell of it seldom, since anybody can be refused at any speed."""
         if isinstance(seen, HostUnreachable):
+            if seen.host not in self._reconciler.world.configuration.inventory.hosts:
+                return  # an edit was quicker than what is told of it
             who: str = seen.host
             self.problems[seen.host] = seen.reason
         else:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, cast
 
 from support.placement_fleet import bridge, configuration, started
 from zonewall.intent.numbering import Numbering
 from zonewall.placement.binding_fleet import FleetState
-from zonewall.reconciler.admission import Admissions
+from zonewall.reconciler.admission import FEW, Admissions
 from zonewall.reconciler.world import World
 from zonewall.values.names import DatapathId, HostName
 
@@ -80,3 +81,18 @@ def test_what_the_inventory_gives_to_one_bridge_no_host_can_have_another_one_kno
     # Frames that find links are signed in the name of this number.
     assert now.datapath_of(bridge("hv2")) == ID
     assert now.datapath_of(bridge("hv1")) is None
+
+
+def test_of_a_bridge_that_comes_with_another_id_each_time_few_are_remembered() -> None:
+    fleet = started()
+    now = [world(fleet)]
+    admissions = Admissions(lambda: now[-1], set())
+    admissions.sessions[ID] = session = cast(Any, Session())
+    now.append(world(fleet.bridge_seen(bridge("hv2"), ID)[0]))
+    admissions.admit(ID, None, "192.0.2.1:1")
+    for number in range(1000, 1000 + 3 * FEW):
+        now.append(world(now[1].fleet.bridge_seen(bridge("hv1"), DatapathId(number))[0]))
+        assert admissions.admit(number, None, "192.0.2.1:2").is_admitted
+    assert len(admissions._let_in_as) <= FEW + 4
+    admissions.again()
+    assert not session.closed

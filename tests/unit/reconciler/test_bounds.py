@@ -17,6 +17,7 @@ from zonewall.journal.record import Entry, Kind
 from zonewall.openflow.events import BridgeUp, PacketIn
 from zonewall.pipeline.cookie import Reason
 from zonewall.placement.model import BridgeKey
+from zonewall.placement.observations import HostUnreachable
 from zonewall.policy.load import load_directory
 from zonewall.reconciler import cuts, intruders
 from zonewall.reconciler.addresses import Addresses
@@ -157,3 +158,10 @@ def test_what_a_bridge_has_not_sent_out_yet_is_bounded_and_the_rest_is_not_sent(
         await kept.stop()
 
     asyncio.run(scene())
+
+
+def test_what_is_told_late_of_a_host_that_an_edit_took_out_is_not_kept(tmp_path: Path) -> None:
+    hosts = HostEvents(Reconciler(one_bridge(tmp_path / "policies"), tmp_path / "state", b"k" * 32))
+    for host in (BRIDGE.host, OTHER.host):
+        hosts.take(HostUnreachable(host, "connecting failed: no route to host", 0.0))
+    assert list(hosts.problems) == [BRIDGE.host]

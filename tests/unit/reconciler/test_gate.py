@@ -18,7 +18,7 @@ from zonewall.openflow.events import (
     SwitchError,
 )
 from zonewall.placement.observations import HostRefused, Observation, PortGone
-from zonewall.reconciler.gate import MOST_WAITING, Gate, bridge_source
+from zonewall.reconciler.gate import MOST_SOURCES, MOST_WAITING, Gate, bridge_source
 from zonewall.values.names import BridgeName, HostName
 
 ONE, OTHER = 0xA1, 0xA2
@@ -27,10 +27,10 @@ ONE, OTHER = 0xA1, 0xA2
 class Waiting:
     """An inbox whose events wait until they are done by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_sources: int = MOST_SOURCES) -> None:
         self.actions: list[Callable[[], object]] = []
         self.taken: list[Event | Observation] = []
-        self.gate = Gate(self, self.taken.append, self.taken.append)
+        self.gate = Gate(self, self.taken.append, self.taken.append, most_sources)
 
     def post(self, action: Callable[[], object], source: str = "") -> None:
         self.actions.append(action)
@@ -132,3 +132,16 @@ def test_a_source_is_forgotten_but_not_in_the_sum_of_all_once_nothing_of_it_wait
         assert gate.of_bridge(ONE)["dropped"] == dropped
         waiting.work(1)
     assert gate.status() == {"waiting": 0, "most_waiting": MOST_WAITING, "dropped": 5}
+
+
+def test_of_bridges_that_come_as_another_one_each_time_few_are_remembered_and_all_are_counted() -> None:
+    waiting = Waiting(most_sources=10)
+    for _ in range(MOST_WAITING + 1):
+        waiting.gate.bridge_event(frame(ONE))
+    waiting.work(MOST_WAITING)
+    waiting.gate.bridge_event(frame(OTHER))
+    for number in range(100):
+        waiting.gate.bridge_event(frame(1000 + number))
+        waiting.work(2)
+    assert len(waiting.gate._lines) <= 10
+    assert waiting.gate.status() == {"waiting": 0, "most_waiting": MOST_WAITING, "dropped": 1}

@@ -14,11 +14,11 @@ from structlog.testing import capture_logs
 from zonewall.errors import ZonewallError
 from zonewall.intent.numbering import Numbering
 from zonewall.intent.passing import Outliving
-from zonewall.reconciler.controller import discovery_key
 from zonewall.store.applied_file import read_applied, write_applied
 from zonewall.store.certificates_file import read_have_shown, write_have_shown
 from zonewall.store.forms import NewerFormError, read_form, stamp
 from zonewall.store.generation_file import next_generation
+from zonewall.store.key_file import discovery_key
 from zonewall.store.memory_file import Memory, read_memory, write_memory
 from zonewall.store.numbering_file import read_numbering, write_numbering
 from zonewall.store.outliving_file import read_outliving, write_outliving
