@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from support.anything import Anything
 from support.dummy import DummySwitch
 from support.openflow_bridge import EMPTY, ListenerUnderTest, connected
-from support.wire_flows import GROUP, METER, flows
+from support.wire_flows import GROUP, METER, WITHIN_S, flows
+from zonewall.flows import diff as diff_module
 from zonewall.flows.diff import Change, Delta, diff_state
 from zonewall.flows.encoded import BridgeState, EncodedFlow
 from zonewall.flows.shape import shape_of
@@ -167,7 +168,10 @@ def _values(match: bytes) -> Iterable[tuple[int, int]]:
         at += 4 + match[at + 3]
 
 
-def test_a_switch_that_took_a_flow_takes_any_other_of_its_shape(dummy_switch: DummySwitch) -> None:
+def test_a_switch_that_took_a_flow_takes_any_other_of_its_shape(
+    dummy_switch: DummySwitch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diff_module, "TIMEOUT_SLACK_S", WITHIN_S)
     with connected(dummy_switch, ports=2) as bridge:
         bridge.run(apply(bridge.session, diff_state(EMPTY, encode_program(NEEDED))))
         tried = 0

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from support.dummy import DummySwitch
 from support.openflow_bridge import connected
-from support.wire_flows import GROUP, METER, flows
+from support.wire_flows import GROUP, METER, WITHIN_S, flows
 from zonewall.errors import EncodingError
+from zonewall.flows import diff as diff_module
 from zonewall.flows.diff import diff_state
 from zonewall.flows.encoded import BridgeState
 from zonewall.flows.render import render_numeric, render_program
@@ -38,6 +39,12 @@ NEEDED = BridgeProgram(
     (GroupEntry(GROUP, "select", (Bucket((Output(1),), 50), Bucket((Output(2),), 100, 2))),),
     (MeterEntry(METER, MeterUnit.PPS, 100, 200),),
 )
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes, what was put with a time left is what is read back with less."""
+    monkeypatch.setattr(diff_module, "TIMEOUT_SLACK_S", WITHIN_S)
 
 
 def _distinct(drawn: list[Flow]) -> tuple[Flow, ...]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from support.dummy import DummySwitch
-from support.openflow_bridge import EMPTY, connected, listening, rules
+from support.openflow_bridge import EMPTY, connected, heard, listening, rules
 from zonewall.flows.diff import Change, Delta, diff_state
 from zonewall.flows.encoded import BridgeState
 from zonewall.flows.staging import Plan, Stage, plan
@@ -254,11 +254,11 @@ def test_a_controller_that_restarts_finds_nothing_to_send(dummy_switch: DummySwi
 
 
 def test_a_silent_bridge_is_asked_for_an_echo_and_answers(dummy_switch: DummySwitch) -> None:
-    limits = Limits(echo_after_s=0.2, dead_after_s=1.0)
-    with listening(limits=limits) as controller:
+    with listening(limits=Limits(echo_after_s=0.2)) as controller:
         dummy_switch.add_bridge("br-int", controller=controller.remote)
         controller.until(BridgeUp)
-        controller.pause(2.0)
+        kinds = heard(controller)
+        controller.until_so(lambda: kinds[messages.ECHO_REPLY] >= 3)
         assert not [event for event in controller.events if isinstance(event, BridgeDown)]
         assert controller.run(controller.session.is_alive())
 

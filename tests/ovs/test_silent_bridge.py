@@ -62,7 +62,7 @@ def test_a_bridge_that_says_nothing_any_more_is_cut_and_comes_back(dummy_switch:
             assert down.reason.startswith("nothing heard for "), down
             assert controller.listener.sessions == {}
         controller.until(BridgeUp)
-        assert controller.run(controller.session.is_alive())
+        controller.until_alive()
 
 
 def test_a_bridge_that_stood_still_gets_what_holds_now_and_not_what_held_in_between(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from zonewall.flows.wire import encode_program
 from zonewall.openflow.door import Admission, Admit
 from zonewall.openflow.events import BridgeUp, Event
 from zonewall.openflow.listener import Listener, ListenerOptions
+from zonewall.openflow.parse import Header
 from zonewall.openflow.session import Session
 from zonewall.openflow.waiting import Limits
 from zonewall.pipeline import packet_fields as pf
@@ -58,6 +60,26 @@ class ListenerUnderTest:
 
         return self.run(look())
 
+    def until_so(self, condition: Callable[[], object]) -> None:
+        """Run the loop until a condition holds."""
+
+        async def look() -> None:
+            async with asyncio.timeout(WAIT_S):
+                while not condition():
+                    await asyncio.sleep(0.01)
+
+        self.run(look())
+
+    def until_alive(self) -> None:
+        """Run the loop until the only session's bridge answers, be it one that came after another."""
+
+        async def look() -> None:
+            async with asyncio.timeout(WAIT_S):
+                while not [one for one in tuple(self.listener.sessions.values()) if await one.is_alive()]:
+                    await asyncio.sleep(0.01)
+
+        self.run(look())
+
     def pause(self, seconds: float) -> None:
         """Run the loop for a while."""
         self.run(asyncio.sleep(seconds))
@@ -72,6 +94,20 @@ class ListenerUnderTest:
     def remote(self) -> str:
         """Return the address for a bridge's controller."""
         return f"{'ssl' if self.listener.options.tls else 'tcp'}:127.0.0.1:{self.listener.port}"
+
+
+def heard(bridge: ListenerUnderTest) -> Counter[int]:
+    """Return, and go on to count, the kinds of all messages that the session takes."""
+    kinds: Counter[int] = Counter()
+    session = bridge.session
+    take = session._take
+
+    def counted(header: Header, body: bytes) -> None:
+        kinds[header.kind] += 1
+        take(header, body)
+
+    session._take = counted  # type: ignore[method-assign]
+    return kinds
 
 
 _generation = 0

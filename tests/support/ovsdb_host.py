@@ -29,11 +29,17 @@ NOWHERE = Location("inventory.yaml", 1, 1)
 IMPATIENT = Patience(handshake_s=2.0, snapshot_s=5.0, probe_s=1.0)
 
 
+_kept: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of the loopback that nobody listens on, and that nobody else is given while we run."""
+    kept = socket.socket()
+    _kept.append(kept)
+    # Who binds the same with this option may listen there; the kernel chooses it for nobody (socket(7)).
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    return int(kept.getsockname()[1])
 
 
 def declared_bridge(name: str = "br0", datapath_id: int | None = None) -> BridgeDeclaration:

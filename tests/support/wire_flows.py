@@ -30,6 +30,8 @@ from zonewall.pipeline.model import (
     ToInPort,
 )
 
+WITHIN_S = 120
+"""No flow's time left, as a bridge tells it, is further from what was put; another number's bytes are."""
 GROUP = 5
 METER = 1
 """What the switch must hold before these flows are put."""
