@@ -15,7 +15,7 @@ from support.demo_site import OTHER, SharedSite, inventory
 from support.raw_probes import Knock, address_of, arrived, captures, mark, send
 from support.site import flows_of
 
-pytestmark = pytest.mark.net
+pytestmark = [pytest.mark.net, pytest.mark.usefixtures("web1_moves")]
 
 
 @pytest.fixture

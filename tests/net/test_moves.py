@@ -16,7 +16,7 @@ from support.demo_site import OTHER, SharedSite
 from support.packets import build
 from support.raw_probes import ACK, SYN, SYN_ACK, captures, ip_packet, mark, send
 
-pytestmark = pytest.mark.net
+pytestmark = [pytest.mark.net, pytest.mark.usefixtures("web1_moves")]
 SPOKEN = 4000
 QUIET_S, PATIENCE_S = 0.05, 10.0
 SETTLED_S = 2.5

@@ -16,7 +16,7 @@ from support.demo_site import SharedSite, acme, inventory
 from support.live_stream import is_cut, live
 from support.raw_probes import Knock, captures, mark, send
 
-pytestmark = pytest.mark.net
+pytestmark = [pytest.mark.net, pytest.mark.usefixtures("web1_moves")]
 PROVIDER = {"kind": "provider", "remediation": "acme/fix"}
 
 

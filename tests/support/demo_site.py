@@ -8,6 +8,7 @@ from topologies.lab import Appliance, Lab, Sink
 
 from support.raw_probes import MARKER_PORT
 from support.site import Site
+from zonewall.api.control import look
 
 MACHINES = {
     "acme-web1": ("hv1", "52:54:00:00:00:01", "10.0.0.1", "fd00::1", "web"),
@@ -80,6 +81,25 @@ class SharedSite(Site):
         """Wait until an endpoint has these places, by host, and nothing is about to change."""
         wanted = {f"{host}/br-int": state for host, state in places.items()}
         self.wait_for(lambda status: self.places(endpoint) == wanted and self.is_settled(status))
+
+    def plug_anew(self, name: str) -> None:
+        """Take a machine's port away and give it another one there.
+
+        So it has no connections that began elsewhere: none is taken up any more, and no flows are for that.
+        """
+        machine = self.machines[name]
+        host = machine.at
+        assert host is not None
+        machine.unplug(host)
+        self.wait_for(lambda _: self.places(name.replace("-", "/", 1)) == {})
+        machine.plug(host)
+        self.settle()
+        assert not self.takes_up()
+
+    def takes_up(self) -> bool:
+        """Say whether there is an endpoint whose connections may be taken up in their middle."""
+        known = look(self.state / "control.sock", "in-force")["placement"]["placements"]
+        return any(one["midstream"] for one in known)
 
 
 def build_site(lab: Lab) -> SharedSite:
