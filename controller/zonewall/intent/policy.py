@@ -125,7 +125,7 @@ def prepare(
     """
     builder = NumberingBuilder(numbering)
     before = before if before is not None and before.numbering is numbering else None
-    views = before if before is not None and _same_views(before.configuration, configuration) else None
+    views = before if before is not None and same_views(before.configuration, configuration) else None
     directory = build_directory(configuration, (views.configuration, views.directory) if views else None)
     ends = views if views is not None and directory is views.directory else None
     alike = views if views is not None and (ends or directory.all == views.directory.all) else None
@@ -182,7 +182,7 @@ def _by_tenant(banks: Mapping[str, Bank]) -> tuple[_BanksOf, _BanksOf]:
     )
 
 
-def _same_views(one: Configuration, other: Configuration) -> bool:
+def same_views(one: Configuration, other: Configuration) -> bool:
     """Say whether both have the same zones in the same tenants, and the same tenants joined."""
     if one.tenants.keys() != other.tenants.keys() or one.provider != other.provider:
         return False

@@ -16,6 +16,7 @@ from enum import Enum
 from zonewall.placement.binding_map import FrozenMap
 from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.model import Configuration
+from zonewall.policy.neighbours import Neighbours
 from zonewall.values.addresses import IpAddress, IpPrefix, MacAddress, host_prefix, is_host_address
 from zonewall.values.names import EndpointKey, TenantName
 
@@ -71,14 +72,19 @@ class Grounds:
     Attributes:
         askers: by tenant and MAC, the first endpoint that the inventory gives no address.
         given: by tenant and address, whose it is by the inventory, or who may take it over.
+        neighbours: who reaches endpoints of other tenants.
     """
 
     askers: Mapping[tuple[TenantName, MacAddress], EndpointKey]
     given: Mapping[tuple[TenantName, IpPrefix], EndpointKey]
+    neighbours: Neighbours
 
     @staticmethod
-    def of(configuration: Configuration) -> Grounds:
-        """Return the grounds of documents, with or without learnt addresses laid over them."""
+    def of(configuration: Configuration, neighbours: Neighbours | None = None) -> Grounds:
+        """Return the grounds of documents, with or without learnt addresses laid over them.
+
+        ``neighbours``: the documents', where they are known.
+        """
         askers: dict[tuple[TenantName, MacAddress], EndpointKey] = {}
         given: dict[tuple[TenantName, IpPrefix], EndpointKey] = {}
         for one in configuration.inventory.endpoints.values():
@@ -87,7 +93,7 @@ class Grounds:
                 continue
             for prefix in (*map(host_prefix, one.ips), *one.ranges, *one.claims):
                 given.setdefault((one.tenant, prefix), one.key)
-        return Grounds(askers, given)
+        return Grounds(askers, given, neighbours or Neighbours.of(configuration))
 
     def owner(self, tenant: TenantName, address: IpAddress) -> EndpointKey | None:
         """Return whose an address is by the inventory, or who may take it over."""
@@ -132,7 +138,7 @@ class AddressBook:
         others = [one for one in self._alike(endpoint, address) if one.source is Source.DHCP]
         if len(others) >= MOST_GRANTED[address.version]:
             return self, Lesson(refused=f"{endpoint} was granted {len(others)}; {address} is one more")
-        return self._with(Learnt(endpoint, address, Source.DHCP, until))
+        return self._learning(grounds, Learnt(endpoint, address, Source.DHCP, until), "granted to")
 
     def heard(
         self, grounds: Grounds, endpoint: EndpointDeclaration, address: IpAddress
@@ -155,7 +161,7 @@ class AddressBook:
             return self, Lesson(
                 refused=f"{endpoint.key} has {mine[0].address} already; {address} is one more"
             )
-        return self._with(Learnt(endpoint.key, address, Source.HEARD))
+        return self._learning(grounds, Learnt(endpoint.key, address, Source.HEARD), "announced by")
 
     def of_endpoint(self, endpoint: EndpointKey) -> tuple[Learnt, ...]:
         """Return an endpoint's learnt addresses, the oldest first."""
@@ -188,6 +194,56 @@ class AddressBook:
             if one.endpoint not in endpoints
             or (_tenant(one.endpoint), one.address) in given
             or not _may_have(endpoints[one.endpoint], one)
+        )
+
+    def contested(self, neighbours: Neighbours) -> tuple[Learnt, ...]:
+        """Return what lies with another tenant's endpoint for somebody who reaches both, the later of two."""
+        if not neighbours.ways:
+            return ()
+        kept, gone = AddressBook(), []
+        for one in self.in_order():
+            if kept._rival(neighbours, one) is None:
+                kept = kept._with(one)[0]
+            else:
+                gone.append(one)
+        return tuple(gone)
+
+    def _learning(self, grounds: Grounds, learnt: Learnt, how: str) -> tuple[AddressBook, Lesson]:
+        """Learn an address, unless it is another tenant's for somebody who reaches both."""
+        known = self.entries.get((_tenant(learnt.endpoint), learnt.address))
+        if known is None or (known.endpoint, known.source) != (learnt.endpoint, learnt.source):
+            rival = self._rival(grounds.neighbours, learnt)
+            if rival is not None:
+                said = f"{learnt.address} is {rival}'s, whom somebody could reach as well"
+                return self, Lesson(refused=f"{said}, {how} {learnt.endpoint}")
+        return self._with(learnt)
+
+    def _rival(self, neighbours: Neighbours, learnt: Learnt) -> EndpointKey | None:
+        def learnt_by(tenant: TenantName, address: IpAddress) -> EndpointDeclaration | None:
+            known = self.entries.get((tenant, address))
+            return None if known is None else self._declared(neighbours, known.endpoint)
+
+        before = self._declared(neighbours, learnt.endpoint) if neighbours.ways else None
+        after = self._declared(neighbours, learnt.endpoint, learnt)
+        if before is None or after is None:
+            return None
+        return neighbours.rival(before, after, learnt.address, learnt_by)
+
+    def _declared(
+        self, neighbours: Neighbours, key: EndpointKey, *more: Learnt
+    ) -> EndpointDeclaration | None:
+        """Return an endpoint with what it has learnt; None: there is none."""
+        endpoint = neighbours.endpoints.get(key)
+        if endpoint is None:
+            return None
+        mine = (*self.of_endpoint(key), *more)
+        ips = (one.address for one in mine if one.source is Source.DHCP)
+        others = (host_prefix(one.address) for one in mine if one.source is Source.HEARD)
+        return replace(
+            endpoint,
+            ips=(*endpoint.ips, *ips),
+            ranges=(*endpoint.ranges, *others),
+            unaddressed=not endpoint.ips,
         )
 
     def _with(self, learnt: Learnt) -> tuple[AddressBook, Lesson]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from zonewall.policy.findings import Location
 from zonewall.policy.inventory import EndpointDeclaration
@@ -14,7 +15,27 @@ from zonewall.values.addresses import IpAddress, IpPrefix, MacAddress, link_loca
 from zonewall.values.names import EndpointKey, TenantName, ZoneName
 
 ByTenant = Mapping[TenantName, list[EndpointDeclaration]]
-_Found = IpAddress | IpPrefix | MacAddress
+Found = IpAddress | IpPrefix | MacAddress
+"""What leads to an endpoint; a MAC stands for the link-local address that is made of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What lets a tenant reach another one's endpoints: those of a zone, or all of them (None)."""
+
+    viewer: TenantName
+    owner: Tenant
+    zone: ZoneName | None
+    location: Location
+
+    def shows(self, endpoint: EndpointDeclaration) -> bool:
+        """Say whether the endpoint, one of the owner's, can be reached."""
+        if self.zone is None:
+            return True
+        there = self.owner.zones.get(self.zone)
+        return there is not None and any(
+            endpoint_matches(self.owner, there.selector, endpoint, ip) for ip in (*endpoint.ips, None)
+        )
 
 
 def endpoints_by_tenant(configuration: Configuration) -> ByTenant:
@@ -28,12 +49,12 @@ def endpoints_by_tenant(configuration: Configuration) -> ByTenant:
 def check_ambiguous(configuration: Configuration, notes: Notes) -> None:
     """Refuse addresses and ranges that one tenant could reach in two ways."""
     by_tenant = endpoints_by_tenant(configuration)
-    seen: dict[TenantName, dict[_Found, EndpointDeclaration]] = {}
+    seen: dict[TenantName, dict[Found, EndpointDeclaration]] = {}
     told: set[tuple[TenantName, Location]] = set()
-    for viewer, endpoint, location in _visible(configuration, by_tenant):
+    for viewer, endpoint, location in visible(configuration, by_tenant):
         if viewer not in seen:
-            seen[viewer] = {by: one for one in by_tenant.get(viewer, ()) for by in _found_by(one)}
-        for by in _found_by(endpoint):
+            seen[viewer] = {by: one for one in by_tenant.get(viewer, ()) for by in found_by(one)}
+        for by in found_by(endpoint):
             owner = seen[viewer].setdefault(by, endpoint)
             # What endpoints of one tenant have in their ranges together is with one of them at a time.
             if owner is not endpoint and owner.tenant != endpoint.tenant and (viewer, location) not in told:
@@ -43,7 +64,7 @@ def check_ambiguous(configuration: Configuration, notes: Notes) -> None:
                 notes.error("ambiguous-address", location, f"{message}; give one of them another {other}")
 
 
-def _shown(by: _Found) -> tuple[str, str]:
+def _shown(by: Found) -> tuple[str, str]:
     """Return what leads to two endpoints, as it is told, and what one of them needs another of."""
     if isinstance(by, int):
         return str(link_local_address(by)), "MAC"
@@ -52,12 +73,12 @@ def _shown(by: _Found) -> tuple[str, str]:
     return f"the range {by}", "range"
 
 
-def _found_by(endpoint: EndpointDeclaration) -> tuple[_Found, ...]:
+def found_by(endpoint: EndpointDeclaration) -> tuple[Found, ...]:
     """Return an endpoint's addresses and ranges; its MAC stands for the link-local one of who speaks IPv6."""
     found: tuple[IpAddress | IpPrefix, ...] = endpoint.ips
     if endpoint.ranges:
         found = *found, *map(_plain, endpoint.ranges)
-    if endpoint.unaddressed:
+    if endpoint.unaddressed or not endpoint.ips:
         return *found, endpoint.mac
     for one in found:
         if one.version == 6:
@@ -86,16 +107,16 @@ def hidden_from(
     doubted: list[tuple[TenantName, EndpointKey]] = []
     for viewer, others in around.items():
         everyone = [*by_tenant.get(viewer, ()), *others]
-        count = Counter(by for one in everyone for by in _found_by(one))
+        count = Counter(by for one in everyone for by in found_by(one))
         ranges = _ranges_of(everyone)
         doubted += [
             (viewer, one.key)
             for one in others
-            if any(count[by] > 1 for by in _found_by(one)) or (ranges and _is_within(one, ranges))
+            if any(count[by] > 1 for by in found_by(one)) or (ranges and _is_within(one, ranges))
         ]
     if not doubted:
         return {}
-    seen = {(viewer, endpoint.key) for viewer, endpoint, _ in _visible(configuration, by_tenant)}
+    seen = {(viewer, endpoint.key) for viewer, endpoint, _ in visible(configuration, by_tenant)}
     found: dict[EndpointKey, set[TenantName]] = {}
     for viewer, key in doubted:
         if (viewer, key) not in seen:
@@ -130,10 +151,18 @@ def _is_within(endpoint: EndpointDeclaration, ranges: _Ranges) -> bool:
     )
 
 
-def _visible(
+def visible(
     configuration: Configuration, by_tenant: ByTenant
 ) -> Iterator[tuple[TenantName, EndpointDeclaration, Location]]:
     """Yield whom each tenant can reach in others, and what says so."""
+    for way in ways(configuration):
+        for endpoint in by_tenant.get(way.owner.name, ()):
+            if way.shows(endpoint):
+                yield way.viewer, endpoint, way.location
+
+
+def ways(configuration: Configuration) -> Iterator[Way]:
+    """Yield what lets tenants reach others' endpoints: agreements, then the provider's rules."""
     tenants = configuration.tenants
     for viewer in tenants.values():
         for one in viewer.imports:
@@ -146,20 +175,18 @@ def _visible(
             )
             if owner is None or export is None:
                 continue
-            for endpoint in _in_zone(owner, one.zone, by_tenant.get(owner.name, ())):
-                yield viewer.name, endpoint, one.location
-            for endpoint in by_tenant.get(viewer.name, ()):
-                yield owner.name, endpoint, export.location
+            yield Way(viewer.name, owner, one.zone, one.location)
+            yield Way(owner.name, viewer, None, export.location)
     provider = configuration.provider
     for tier in provider.before + provider.after:
         for rule in tier.rules:
             if rule.action is not Action.ALLOW:
                 continue
             for source, destination in _pairs(tenants, rule.sources, rule.destinations, tier.tenants):
-                for endpoint in _named(destination, rule.destinations, by_tenant):
-                    yield source.name, endpoint, rule.location
-                for endpoint in _named(source, rule.sources, by_tenant):
-                    yield destination.name, endpoint, rule.location
+                for zone in _named(destination, rule.destinations):
+                    yield Way(source.name, destination, zone, rule.location)
+                for zone in _named(source, rule.sources):
+                    yield Way(destination.name, source, zone, rule.location)
 
 
 def _pairs(
@@ -180,24 +207,9 @@ def _owners(tenants: Mapping[TenantName, Tenant], peers: tuple[Peer, ...]) -> li
     return [tenant for name, tenant in tenants.items() if "*" in words or name in words]
 
 
-def _named(tenant: Tenant, peers: tuple[Peer, ...], by_tenant: ByTenant) -> Iterator[EndpointDeclaration]:
-    """Yield a tenant's endpoints that a provider's peers name."""
-    endpoints = by_tenant.get(tenant.name, ())
+def _named(tenant: Tenant, peers: tuple[Peer, ...]) -> tuple[ZoneName | None, ...]:
+    """Return the tenant's zones that a provider's peers name; None: all of its endpoints."""
     mine = [peer for peer in peers if peer.tenant in ("*", tenant.name)]
     if any(peer.kind == "any" for peer in mine):
-        yield from endpoints
-        return
-    for peer in mine:
-        if peer.zone is not None:
-            yield from _in_zone(tenant, peer.zone, endpoints)
-
-
-def _in_zone(
-    tenant: Tenant, zone: ZoneName, endpoints: Iterable[EndpointDeclaration]
-) -> Iterator[EndpointDeclaration]:
-    there = tenant.zones.get(zone)
-    if there is None:
-        return
-    for endpoint in endpoints:
-        if any(endpoint_matches(tenant, there.selector, endpoint, ip) for ip in (*endpoint.ips, None)):
-            yield endpoint
+        return (None,)
+    return tuple(peer.zone for peer in mine if peer.zone is not None)

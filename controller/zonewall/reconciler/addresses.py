@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import structlog
 
+from zonewall.intent.policy import same_views
 from zonewall.journal.record import Kind
 from zonewall.placement.dhcp import Grant
 from zonewall.placement.learnt import AddressBook, Grounds, Learnt, Lesson, Source, laid_over
 from zonewall.policy.model import Configuration
+from zonewall.policy.neighbours import Neighbours
 from zonewall.reconciler.recorder import Recorder
 from zonewall.reconciler.seldom import Seldom
 from zonewall.values.addresses import IpAddress
@@ -34,10 +36,12 @@ class Addresses:
         self._recorder = recorder
         self._documents = documents
         self._known_grounds: Grounds | None = None
+        self._known_neighbours: Neighbours | None = None
         self._seldom = Seldom()
         self._claimed_at: dict[tuple[TenantName, IpAddress], float] = {}
         book = AddressBook.of(learnt)
-        self.book = book.without({*book.unfounded(documents), *book.over(time.time())})
+        book = book.without({*book.unfounded(documents), *book.over(time.time())})
+        self.book = book.without(book.contested(self._neighbours)) if book.entries else book
         self._laid: _Laid = documents, self.book, laid_over(documents, self.book)
         self._ahead = self._laid
 
@@ -67,15 +71,24 @@ class Addresses:
     def _grounds(self) -> Grounds:
         """Return what the documents say of addresses, found out when somebody first speaks of one."""
         if self._known_grounds is None:
-            self._known_grounds = Grounds.of(self._documents)
+            self._known_grounds = Grounds.of(self._documents, self._neighbours)
         return self._known_grounds
+
+    @property
+    def _neighbours(self) -> Neighbours:
+        if self._known_neighbours is None:
+            self._known_neighbours = Neighbours.of(self._documents)
+        return self._known_neighbours
 
     def configured(self, documents: Configuration) -> Configuration:
         """Take other documents; return their configuration with what is still learnt under them."""
-        if documents.inventory is not self._documents.inventory:
-            self._known_grounds = None
+        is_other = documents.inventory is not self._documents.inventory
+        if is_other or not same_views(self._documents, documents):
+            self._known_grounds = self._known_neighbours = None
         self._documents = documents
         self._drop(self.book.unfounded(documents), "configuration")
+        if self._known_neighbours is None and self.book.entries:
+            self._drop(self.book.contested(self._neighbours), "configuration")
         return self.configuration
 
     def granted(self, configuration: Configuration, tenant: TenantName, grant: Grant, cause: str) -> bool:
