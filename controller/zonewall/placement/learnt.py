@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -106,19 +106,23 @@ class AddressBook:
 
     Attributes:
         owned: the same by their endpoints, each one's oldest first.
+        holders: by address, whose it is in each tenant.
     """
 
     entries: Entries = field(default_factory=FrozenMap)
     owned: FrozenMap[EndpointKey, tuple[Learnt, ...]] = field(default_factory=FrozenMap)
+    holders: FrozenMap[IpAddress, tuple[EndpointKey, ...]] = field(default_factory=FrozenMap, compare=False)
 
     @staticmethod
     def of(learnt: Iterable[Learnt]) -> AddressBook:
         """Return the book with these in it."""
         entries = {(_tenant(one.endpoint), one.address): one for one in learnt}
         owned: dict[EndpointKey, tuple[Learnt, ...]] = {}
+        holders: dict[IpAddress, tuple[EndpointKey, ...]] = {}
         for one in entries.values():
             owned[one.endpoint] = (*owned.get(one.endpoint, ()), one)
-        return AddressBook(FrozenMap.of(entries), FrozenMap.of(owned))
+            holders[one.address] = (*holders.get(one.address, ()), one.endpoint)
+        return AddressBook(FrozenMap.of(entries), FrozenMap.of(owned), FrozenMap.of(holders))
 
     def granted(
         self,
@@ -219,9 +223,11 @@ class AddressBook:
         return self._with(learnt)
 
     def _rival(self, neighbours: Neighbours, learnt: Learnt) -> EndpointKey | None:
-        def learnt_by(tenant: TenantName, address: IpAddress) -> EndpointDeclaration | None:
-            known = self.entries.get((tenant, address))
-            return None if known is None else self._declared(neighbours, known.endpoint)
+        def learnt_by(address: IpAddress) -> Iterator[EndpointDeclaration]:
+            for key in self.holders.get(address, ()):
+                one = self._declared(neighbours, key)
+                if one is not None:
+                    yield one
 
         before = self._declared(neighbours, learnt.endpoint) if neighbours.ways else None
         after = self._declared(neighbours, learnt.endpoint, learnt)
@@ -267,7 +273,14 @@ class AddressBook:
 
     def _holding(self, learnt: Learnt, mine: tuple[Learnt, ...]) -> AddressBook:
         key = (_tenant(learnt.endpoint), learnt.address)
-        return AddressBook(self.entries.put(key, learnt), self.owned.put(learnt.endpoint, mine))
+        there = self.holders.get(learnt.address, ())
+        if learnt.endpoint not in there:
+            there = (*there, learnt.endpoint)
+        return AddressBook(
+            self.entries.put(key, learnt),
+            self.owned.put(learnt.endpoint, mine),
+            self.holders.put(learnt.address, there),
+        )
 
     def _forgetting(self, key: tuple[TenantName, IpAddress]) -> AddressBook:
         known = self.entries.get(key)
@@ -275,7 +288,10 @@ class AddressBook:
             return self
         left = tuple(one for one in self.of_endpoint(known.endpoint) if one.address != known.address)
         owned = self.owned.put(known.endpoint, left) if left else self.owned.drop(known.endpoint)
-        return AddressBook(self.entries.drop(key), owned)
+        others = tuple(one for one in self.holders.get(known.address, ()) if one != known.endpoint)
+        address = known.address
+        holders = self.holders.put(address, others) if others else self.holders.drop(address)
+        return AddressBook(self.entries.drop(key), owned, holders)
 
 
 def laid_over(configuration: Configuration, book: AddressBook) -> Configuration:

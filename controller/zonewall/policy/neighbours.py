@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from zonewall.policy.inventory import EndpointDeclaration
@@ -11,8 +11,8 @@ from zonewall.policy.visibility import Found, Way, endpoints_by_tenant, found_by
 from zonewall.values.addresses import IpAddress
 from zonewall.values.names import EndpointKey, TenantName
 
-LearntBy = Callable[[TenantName, IpAddress], EndpointDeclaration | None]
-"""Returns which endpoint of a tenant has learnt an address, with all that it has learnt."""
+LearntBy = Callable[[IpAddress], Iterable[EndpointDeclaration]]
+"""Returns which endpoints have learnt an address, each with all that it has learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,36 +22,34 @@ class Neighbours:
     Attributes:
         endpoints: all that there are.
         ways: by tenant, what lets others reach its endpoints.
-        owners: by tenant, of whom it can reach something, itself among them.
         found: by tenant, what leads to its own endpoints and to those of others that it can reach.
     """
 
     endpoints: Mapping[EndpointKey, EndpointDeclaration]
     ways: Mapping[TenantName, list[Way]] = field(default_factory=dict)
-    owners: Mapping[TenantName, set[TenantName]] = field(default_factory=dict)
     found: Mapping[TenantName, Mapping[Found, EndpointDeclaration]] = field(default_factory=dict)
 
     @staticmethod
     def of(configuration: Configuration) -> Neighbours:
         """Return the neighbours that documents make, in which no address can be reached in two ways."""
         by_owner: dict[TenantName, list[Way]] = {}
-        owners: dict[TenantName, set[TenantName]] = {}
+        viewers: set[TenantName] = set()
         for way in ways(configuration):
             by_owner.setdefault(way.owner.name, []).append(way)
-            owners.setdefault(way.viewer, {way.viewer}).add(way.owner.name)
+            viewers.add(way.viewer)
         endpoints = configuration.inventory.endpoints
         if not by_owner:
             return Neighbours(endpoints)
         by_tenant = endpoints_by_tenant(configuration)
         found = {
             viewer: {by: one for one in by_tenant.get(viewer, ()) for by in found_by(one)}
-            for viewer in owners
+            for viewer in viewers
         }
         for owner, some in by_owner.items():
             for way in some:
                 shown = (one for one in by_tenant.get(owner, ()) if way.shows(one))
                 found[way.viewer].update({by: one for one in shown for by in found_by(one)})
-        return Neighbours(endpoints, by_owner, owners, found)
+        return Neighbours(endpoints, by_owner, found)
 
     def rival(
         self, before: EndpointDeclaration, after: EndpointDeclaration, new: IpAddress, learnt_by: LearntBy
@@ -79,11 +77,8 @@ class Neighbours:
         one = self.found.get(viewer, {}).get(by)
         if one is not None and one.tenant != but:
             return one
-        if not isinstance(by, IpAddress):
-            return None
-        for owner in self.owners.get(viewer, ()):
-            other = learnt_by(owner, by) if owner != but else None
-            if other is not None and viewer in self._viewers(other):
+        for other in learnt_by(by) if isinstance(by, IpAddress) else ():
+            if other.tenant != but and viewer in self._viewers(other):
                 return other
         return None
 

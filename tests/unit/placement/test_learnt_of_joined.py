@@ -109,7 +109,7 @@ def test_of_two_that_have_learnt_an_address_the_later_one_loses_it_when_they_are
 
 ATTEMPTS = st.lists(
     st.tuples(
-        st.sampled_from([Source.DHCP, Source.HEARD]),
+        st.sampled_from([Source.DHCP, Source.HEARD, None]),
         st.sampled_from(["blue/idle", "blue/new", "red/one", "red/two", "acme/new"]),
         st.sampled_from(POOL),
     ),
@@ -121,15 +121,23 @@ ATTEMPTS = st.lists(
 @given(ATTEMPTS)
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 def test_whatever_is_learnt_nobody_reaches_two_by_it_and_nothing_else_is_refused(
-    attempts: Sequence[tuple[Source, str, str]],
+    attempts: Sequence[tuple[Source | None, str, str]],
 ) -> None:
     book, by = AddressBook(), documents()
 
     for source, key, address in attempts:
+        if source is None:
+            book = book.without(book.of_endpoint(EndpointKey(key)))
+            continue
         before, (book, refused) = book, learn(book, by, source, key, address)
         assert not is_ambiguous(by, book)
+        assert book.contested(Neighbours.of(by)) == ()
         if "could reach" in refused:
             assert is_ambiguous(by, _anyway(before, Learnt(EndpointKey(key), _ip(address), source, 100.0)))
+    assert {address: set(some) for address, some in book.holders.items()} == {
+        address: {one.endpoint for one in book.entries.values() if one.address == address}
+        for address in {one.address for one in book.entries.values()}
+    }
 
 
 def _ip(text: str) -> IpAddress:
