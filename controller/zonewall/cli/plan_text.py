@@ -32,6 +32,11 @@ def plan_text(document: dict[str, Any]) -> None:
     _connections(console, document["connections"])
     _interruptions(console, document)
     _bridges(console, document)
+    for one in document["parted"]:
+        console.print("[yellow]warning:[/] ", end="")
+        say(f"{one['text']}; if the controller reaches that host this way, it would lose it", markup=False)
+    if document["parted"]:
+        say("a controller takes that by `zonewall apply DIR --even-if-cut-off` only")
     for line in document["refused"]:
         console.print("[red]refused:[/] ", end="")
         console.print(line, markup=False)

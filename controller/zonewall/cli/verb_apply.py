@@ -25,6 +25,13 @@ def apply(
     confirm: Annotated[
         str | None, typer.Option(help="Go back unless `zonewall confirm` comes within this time: 60s, 5m.")
     ] = None,
+    even_if_cut_off: Annotated[
+        bool,
+        typer.Option(
+            "--even-if-cut-off",
+            help="Also where a bridge would no longer join its host port with an uplink.",
+        ),
+    ] = False,
     options: OptionsFile = None,
     state: StateFolder = None,
     socket: SocketFile = None,
@@ -33,6 +40,7 @@ def apply(
     """Put a directory in force instead of the present one; from then on its changes are followed."""
     place = control_socket(options, state, socket)
     said = {"directory": str(directory.absolute()), "confirm": _seconds(confirm)}
+    said["even_if_cut_off"] = even_if_cut_off
     text = f"{directory} is in force"
     if confirm is not None:
         text += f", and goes back in {confirm} unless you say `zonewall confirm`"

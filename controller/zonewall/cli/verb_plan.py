@@ -32,9 +32,12 @@ from zonewall.intent.change_report import (
 from zonewall.intent.changes import Comparison
 from zonewall.intent.fleet import index_fleet, prepare
 from zonewall.intent.flips import flips
+from zonewall.intent.host_ways import LostWay, lost_ways
 from zonewall.intent.passing import Passing, outliving_after, rule_ends
 from zonewall.intent.schedule import inactive_rules
 from zonewall.intent.semantics import Probe
+from zonewall.placement.model import BridgeKey
+from zonewall.policy.model import Configuration
 
 EXIT_CHANGES = 2
 EXIT_REFUSED = EXIT_FINDING
@@ -142,12 +145,13 @@ def plan_document(old: Scene, directory: Path, moment: datetime, connections: li
     cut = interruptions(comparison, living)
     tenants = _names(set(old.configuration.tenants), set(new.tenants))
     endpoints = _names(set(old.configuration.inventory.endpoints), set(new.inventory.endpoints))
+    parted = _parted(old, new)
     named = any((*tenants.values(), *endpoints.values()))
     refused = [over_budget_text(one.bridge, one.flows, one.budget) for one in bridges if one.is_over]
     return {
         "old": old.title,
         "new": str(directory),
-        "changes": bool(rows or beside or named or any(one.is_change for one in bridges)),
+        "changes": bool(rows or beside or named or parted or any(one.is_change for one in bridges)),
         "refused": refused,
         "tenants": tenants,
         "endpoints": endpoints,
@@ -158,7 +162,22 @@ def plan_document(old: Scene, directory: Path, moment: datetime, connections: li
         "placement": old.placement is not None,
         "interrupted": cut,
         "rerouted": rerouted(comparison),
+        "parted": [
+            {"bridge": str(one.bridge), "port": one.port, "uplink": one.uplink, "text": str(one)}
+            for one in parted
+        ],
     }
+
+
+def _parted(old: Scene, new: Configuration) -> list[LostWay]:
+    """Return which hosts' own ways would be taken; without a controller, every declared port counts."""
+    ports = {} if old.placement is None else old.placement.ports
+    seen = {bridge for bridge, _ in ports}
+
+    def is_there(key: BridgeKey, name: str) -> bool:
+        return (key, name) in ports or (old.socket is None and key not in seen)
+
+    return lost_ways(old.configuration, new, is_there)
 
 
 def _names(before: set[Any], after: set[Any]) -> dict[str, list[str]]:

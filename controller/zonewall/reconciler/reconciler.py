@@ -16,6 +16,7 @@ import structlog
 from zonewall.errors import ZonewallError
 from zonewall.intent.analysis.acceptance import accepted_texts, load_accepted
 from zonewall.intent.fleet import Fleet, bridges_of
+from zonewall.intent.host_ways import LostWay, lost_ways
 from zonewall.journal.keeping import JournalSink, Nowhere
 from zonewall.placement.binding_events import Effect, EffectKind
 from zonewall.placement.binding_fleet import FleetState
@@ -23,6 +24,7 @@ from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.addresses import Addresses
 from zonewall.reconciler.compiler import Compiler
+from zonewall.reconciler.cut_off import refuse_edit
 from zonewall.reconciler.effect_log import log_effects
 from zonewall.reconciler.faults import Faults
 from zonewall.reconciler.foresight import Foresight, stepped
@@ -154,6 +156,7 @@ class Reconciler:
             try:
                 read = await self.read(self.directory, change.unfinished)
                 await self.foresee(*read)
+                refuse_edit(self.lost_ways(read[0]), self.directory)
                 if await change.stands():
                     self.apply(*read)
             except Exception as error:
@@ -167,6 +170,16 @@ class Reconciler:
             await self._foresight.look(self.world, wanted, self.schedule.changed(self.world, wanted))
             self._foresight.make({key: keeper.holdings.compare for key, keeper in self.keepers.items()})
             await asyncio.get_running_loop().run_in_executor(None, self.recorder.digest, texts)
+
+    def lost_ways(self, configuration: Configuration) -> list[LostWay]:
+        """Return which ways of hosts another configuration would take, as far as their ports are there."""
+        roles, keepers = self.world.fleet.roles, self.keepers
+
+        def is_there(key: BridgeKey, name: str) -> bool:
+            is_here = key in keepers and keepers[key].link is not None
+            return (key, name) in roles or (is_here and not self.may_change(key))
+
+        return lost_ways(self._documents, configuration, is_there)
 
     async def read(self, directory: Path, unfinished: Collection[str] = ()) -> tuple[Configuration, Texts]:
         """Return what a directory says, with what was added by command, if it may be put in force.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,11 @@ import structlog
 
 from zonewall.errors import ZonewallError
 from zonewall.intent.fleet import bridges_of
-from zonewall.intent.host_ways import lost_ways
 from zonewall.journal.record import Kind
 from zonewall.openflow.session import ALIVE_S
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
+from zonewall.reconciler.cut_off import refuse_apply
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.store.applied_file import write_applied
 from zonewall.values.names import HostName
@@ -83,9 +83,10 @@ class Trials:
         """Put a directory in force; with ``confirm`` (seconds) on trial, else for good.
 
         Raises:
-            ZonewallError: it cannot be used, or another one is on trial; nothing is changed then.
+            ZonewallError: it cannot be used, takes a host's way (unless ``even_if_cut_off`` is said), or
+                another one is on trial; nothing is changed then.
         """
-        directory, confirm_s = _said(said)
+        directory, confirm_s, even_if_cut_off = _said(said)
         if self.trial is not None:
             raise ZonewallError(
                 f"{self.trial.directory} is on trial; say `zonewall confirm`, or wait until it goes back"
@@ -96,17 +97,17 @@ class Trials:
         if self.trial is not None:
             raise ZonewallError(f"{self.trial.directory} is on trial since a moment ago")
         reconciler = self._reconciler
+        lost = reconciler.lost_ways(configuration)
+        if not even_if_cut_off:
+            refuse_apply(lost, is_trial=confirm_s is not None)
         before = (reconciler.documents, reconciler.texts, reconciler.directory)
         bridges = {key for key, keeper in reconciler.keepers.items() if keeper.link is not None}
         bridges &= set(bridges_of(configuration)) & set(bridges_of(reconciler.documents))
         hosts = frozenset(self._connected())
         if confirm_s is None:
             write_applied(self._file, directory, self._given)
-        else:
-            _can_go_back(lost_ways(reconciler.documents, configuration, bridges))
-        reconciler.recorder.note(
-            Kind.ADMIN, who, action="apply", reason=f"{directory} {confirm_s or 'for good'}"
-        )
+        reason = f"{directory} {confirm_s or 'for good'}{', even if cut off' if lost else ''}"
+        reconciler.recorder.note(Kind.ADMIN, who, action="apply", reason=reason)
         try:
             self._put(configuration, texts, directory)
         except ZonewallError:
@@ -219,21 +220,15 @@ class Trials:
             self._watch = None
 
 
-def _can_go_back(lost: Sequence[str]) -> None:
-    """Refuse a trial that could not go back: the controller may reach its hosts by what it takes away."""
-    if lost:
-        raise ZonewallError(
-            "\n".join(lost) + "\nif the controller reaches that host this way, no trial of it can go back;"
-            " leave these ports as they are, or say `zonewall apply` without --confirm"
-        )
-
-
-def _said(said: Mapping[str, Any]) -> tuple[Path, float | None]:
+def _said(said: Mapping[str, Any]) -> tuple[Path, float | None, bool]:
     directory, confirm_s = said.get("directory"), said.get("confirm")
+    even_if_cut_off = said.get("even_if_cut_off", False)
     if not isinstance(directory, str) or not directory.startswith("/"):
         raise ZonewallError("directory: say an absolute path that the controller can read")
+    if not isinstance(even_if_cut_off, bool):
+        raise ZonewallError("even_if_cut_off: true or false")
     if confirm_s is None:
-        return Path(directory), None
+        return Path(directory), None, even_if_cut_off
     if not isinstance(confirm_s, int | float) or not SHORTEST_S <= confirm_s <= LONGEST_S:
         raise ZonewallError(f"confirm: {SHORTEST_S} to {LONGEST_S} seconds")
-    return Path(directory), float(confirm_s)
+    return Path(directory), float(confirm_s), even_if_cut_off

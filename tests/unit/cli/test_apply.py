@@ -26,4 +26,9 @@ def test_a_link_is_named_not_what_it_leads_to(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(build_app(), ["apply", "current", "--state", str(tmp_path)])
     assert done.exit_code == 0, done.output
-    assert told == [{"directory": str(tmp_path / "current"), "confirm": None}]
+    link = {"directory": str(tmp_path / "current"), "confirm": None}
+    done = CliRunner().invoke(
+        build_app(), ["apply", "current", "--even-if-cut-off", "--state", str(tmp_path)]
+    )
+    assert done.exit_code == 0, done.output
+    assert told == [{**link, "even_if_cut_off": said} for said in (False, True)]

@@ -334,3 +334,30 @@ def test_a_record_that_is_no_connection_is_named_by_its_line(workshop: Workshop,
     code, plan = workshop.plan("--connections", str(workshop.connections))
     assert code == 1
     assert f"{workshop.connections}:2: " in plan["said"]
+
+
+@pytest.mark.parametrize(
+    ("placed", "warns"), [("eth9, ofport: 2}", True), ("eth8, ofport: 2}", False)], ids=["there", "not there"]
+)
+def test_a_plan_warns_where_a_host_would_lose_its_way(
+    workshop: Workshop, tmp_path: Path, placed: str, warns: bool
+) -> None:
+    fab = "          fab0:    {role: fabric} "
+    in_band = f"          up0:  {{role: host}}\n          eth9: {{role: uplink, vlans: {{100: acme}}}}\n{fab}"
+    workshop.edit("inventory.yaml", fab, in_band)
+    before = tmp_path / "before"
+    shutil.copytree(workshop.new, before)
+    workshop.edit("inventory.yaml", "vlans: {100: acme}", "vlans: {0: acme}")
+    ports = [f"  - {{host: hv1, bridge: br-int, name: {one}\n" for one in ("up0, ofport: 1}", placed)]
+    workshop.placement.write_text(f"{PLACEMENT}ports:\n{''.join(ports)}")
+    words = ["plan", str(workshop.new), "--against", str(before)]
+    told = "hv1/br-int would no longer join its host port up0 with uplink eth9"
+
+    for more, expected in ([], True), (["--placement", str(workshop.placement)], warns):
+        done = CliRunner().invoke(build_app(), [*words, *more, "--output", "json"])
+        row = {"bridge": "hv1/br-int", "port": "up0", "uplink": "eth9", "text": told}
+        assert json.loads(done.stdout)["parted"] == ([row] if expected else [])
+        said = CliRunner().invoke(build_app(), [*words, *more]).output
+        assert (f"warning: {told}; if the controller reaches" in said) == expected
+        assert ("zonewall apply DIR --even-if-cut-off" in said) == expected
+        assert done.exit_code == (2 if expected else 0)

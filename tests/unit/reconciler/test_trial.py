@@ -13,6 +13,7 @@ import pytest
 
 from support.configurations import at, configure
 from zonewall.errors import ZonewallError
+from zonewall.intent.host_ways import LostWay, lost_ways
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.inventory import (
     Attachment,
@@ -59,6 +60,10 @@ class Owner:
 
     async def foresee(self, _: Configuration, _texts: Texts) -> None:
         """Work out nothing beforehand."""
+
+    def lost_ways(self, configuration: Configuration) -> list[LostWay]:
+        """Return which ways would be taken where every port is there."""
+        return lost_ways(self.documents, configuration, lambda _, __: True)
 
     def apply(self, _: Configuration, __: Mapping[str, bytes]) -> bool:
         """Put them in force, or say why not."""
@@ -112,22 +117,29 @@ def in_band(vlans: Mapping[int, TenantName], host_port: PortRole = PortRole.HOST
     ],
     ids=["another VLAN", "untagged frames become a tenant's", "no host port any more"],
 )
-async def test_a_trial_that_may_cut_the_way_back_is_not_begun(
-    tmp_path: Path, after: Configuration, goes: bool
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [({"confirm": 3600}, "no trial of this can go back"), ({}, "would lose it for good")],
+    ids=["on trial", "for good"],
+)
+async def test_what_may_cut_a_host_off_is_applied_only_if_that_is_said(
+    tmp_path: Path, after: Configuration, goes: bool, more: Mapping[str, object], why: str
 ) -> None:
     owner = Owner(tmp_path / "given", accepts=True)
     owner.documents, owner.offered = in_band({100: TenantName("acme")}), after
     owner.keepers = {BRIDGE: SimpleNamespace(link=object(), settled=alive)}
     trials = Trials(owner, set, alive, tmp_path / "applied.json", owner.directory)  # type: ignore[arg-type]
-    said = {"directory": str(tmp_path / "other")}
+    said = {"directory": str(tmp_path / "other"), **more}
     if goes:
-        await trials.apply({**said, "confirm": 3600}, "ann")
+        await trials.apply(said, "ann")
     else:
         words = "hv1/br-int would no longer join its host port br-int with uplink eth1"
-        with pytest.raises(ZonewallError, match=words):
-            await trials.apply({**said, "confirm": 3600}, "ann")
-        assert owner.directory == tmp_path / "given"
-        await trials.apply(said, "ann")
+        with pytest.raises(ZonewallError, match=f"(?s){words}.*{why}.* say --even-if-cut-off$"):
+            await trials.apply(said, "ann")
+        assert (owner.directory, trials.trial) == (tmp_path / "given", None)
+        assert not (tmp_path / "applied.json").exists()
+        await trials.apply({**said, "even_if_cut_off": True}, "ann")
+    assert owner.directory == tmp_path / "other"
     await trials.stop()
 
 
