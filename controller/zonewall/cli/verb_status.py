@@ -73,7 +73,7 @@ def _show(document: dict[str, Any]) -> None:
         console.print(text, style="red", markup=False, soft_wrap=True)
     if document["configuration"]["refused"]:
         console.print("[red]the configuration on disk is refused; the last good one is in force[/]")
-        console.print(document["configuration"]["refused"], markup=False)
+        console.print(document["configuration"]["refused"], markup=False, soft_wrap=True)
 
 
 def _of_bridges(bridges: list[dict[str, Any]]) -> Iterator[str]:
