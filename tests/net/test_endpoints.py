@@ -11,6 +11,7 @@ from topologies.lab import Machine
 
 from support.demo_site import SharedSite
 from support.raw_probes import Knock, arrived, captures, mark
+from support.site import places_in
 
 pytestmark = pytest.mark.net
 
@@ -43,14 +44,14 @@ def test_a_machine_that_is_described_after_it_appeared_is_picked_up_and_outlasts
     words = ("--mac", late.mac, "--iface-id", "late", "--ip", "10.0.0.125", "--label", "role=web")
     assert "acme/late added (journal record " in tell(site, "add", "acme/late", *words)
     active = {"hv1/br-int": "active"}
-    site.wait_for(lambda status: site.places("acme/late") == active and site.is_settled(status))
+    site.wait_for(lambda status: places_in(status, "acme/late") == active and site.is_settled(status))
     peer = site.machines["acme-web2"]
     with captures(late) as caught:
         mark(peer, late, caught[late.short_name])
     assert arrived(peer, late, [Knock(peer, late, "tcp", 80).frame()]) == [True]
     assert arrived(peer, late, [Knock(peer, late, "tcp", 22).frame()]) == [False]
     site.restart(signal.SIGKILL)
-    site.wait_for(lambda status: site.places("acme/late") == active and site.is_settled(status))
+    site.wait_for(lambda status: places_in(status, "acme/late") == active and site.is_settled(status))
     listed = json.loads(tell(site, "list", "--show", "added", "--output", "json"))
     assert [(one["endpoint"], one["at"]) for one in listed] == [("acme/late", "(added by command):3")]
     done = site.command("plan", str(site.directory), "--state", str(site.state), "--output", "json")

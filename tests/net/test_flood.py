@@ -19,7 +19,7 @@ from topologies.lab import Lab, Machine
 from support import flood, steady
 from support.raw_probes import send
 from support.service_frames import eventually
-from support.site import Site
+from support.site import Site, places_in
 
 pytestmark = [pytest.mark.net, pytest.mark.timeout(300)]
 MACHINES = {"evil": ("hv1", 1), "one": ("hv1", 2), "two": ("hv1", 3), "mover": ("hv1", 4)}
@@ -105,7 +105,7 @@ def moved(site: Site) -> None:
         next(host for host in site.hosts.values() if host is not mover.at),
         copy_s=0,
         ready=lambda: site.wait_for(
-            lambda _: "pending" in site.places("acme/mover").values() and site.is_settled(site.status())
+            lambda now: "pending" in places_in(now, "acme/mover").values() and site.is_settled(now)
         ),
         linger_s=0.5,
     )

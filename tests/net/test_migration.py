@@ -13,7 +13,7 @@ from topologies.probes import EchoServer, Stream, probe_tcp
 
 from support.demo_site import OTHER, SharedSite, inventory
 from support.raw_probes import Knock, address_of, arrived, captures, mark, send
-from support.site import flows_of
+from support.site import flows_of, places_in
 
 pytestmark = [pytest.mark.net, pytest.mark.usefixtures("web1_moves")]
 
@@ -68,7 +68,7 @@ def test_a_port_whose_ids_do_not_fit_is_quarantined_until_they_do(
     knock = Knock(site.machines["acme-web1"], lone, "tcp", 5432)
     host.vsctl("set", "interface", "acme-db2", f'external_ids:{key}="{value}"')
     try:
-        status = site.wait_for(lambda now: site.places("acme/db2") == {"hv1/br-int": "quarantined"})
+        status = site.wait_for(lambda now: places_in(now, "acme/db2") == {"hv1/br-int": "quarantined"})
         place = next(one for one in status["endpoints"] if one["endpoint"] == "acme/db2")["places"][0]
         assert words in place["reason"]
         site.wait_for(lambda now: not any(one["pending"] for one in now["bridges"]))

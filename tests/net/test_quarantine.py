@@ -11,6 +11,7 @@ import pytest
 from topologies.frames import rarp
 from topologies.probes import EchoServer, probe_ping, probe_tcp
 
+from support.asked import Status
 from support.cut_records import wait_for_cuts
 from support.demo_site import SharedSite, acme, inventory
 from support.live_stream import is_cut, live
@@ -21,7 +22,11 @@ PROVIDER = {"kind": "provider", "remediation": "acme/fix"}
 
 
 def state_of(site: SharedSite, endpoint: str, host: str) -> str:
-    known = [one for one in site.status()["endpoints"] if one["endpoint"] == endpoint]
+    return state_in(site.status(), endpoint, host)
+
+
+def state_in(status: Status, endpoint: str, host: str) -> str:
+    known = [one for one in status["endpoints"] if one["endpoint"] == endpoint]
     states = {place["bridge"]: place["state"] for one in known for place in one["places"]}
     return str(states.get(f"{host}/br-int", "absent"))
 
@@ -147,12 +152,12 @@ def test_a_machine_on_a_host_that_its_zone_no_longer_trusts_is_cut_until_it_does
         with live(site, "acme-web1", "acme-db1", 5432) as stream:
             assert stream.goes_on()
             site.put(inventory=distrusted)
-            site.wait_for(lambda _: state_of(site, "acme/db1", "hv2") == "quarantined")
+            site.wait_for(lambda now: state_in(now, "acme/db1", "hv2") == "quarantined")
             assert is_cut(stream)
             assert state_of(site, "acme/db2", "hv1") == "active"
             assert state_of(site, "acme/web2", "hv2") == "active"
             site.put(inventory=trusted)
-            site.wait_for(lambda _: state_of(site, "acme/db1", "hv2") == "active")
+            site.wait_for(lambda now: state_in(now, "acme/db1", "hv2") == "active")
             assert stream.goes_on()
     finally:
         site.change(acme=acme(), inventory=inventory(site))
@@ -178,7 +183,7 @@ def test_a_first_boot_speaks_to_nobody_until_it_is_described(site: SharedSite) -
          "labels": {"role": "web"}}
     )  # fmt: skip
     site.put(inventory=described)
-    site.wait_for(lambda _: state_of(site, "acme/new1", "hv1") == "active")
+    site.wait_for(lambda now: state_in(now, "acme/new1", "hv1") == "active")
     with captures(peer) as caught:
         mark(new, peer, caught[peer.short_name])
     new.unplug(hv1)
@@ -190,7 +195,7 @@ def test_a_clone_with_the_same_interface_is_refused_and_the_elder_goes_on(site: 
     clone = site.lab.machine("clone1", elder.mac, ("10.0.0.1/24",))
     with live(site, "acme-batch1", "acme-web1", 8000) as stream:
         clone.plug(hv2, iface_id="acme-web1", vm_id="another-vm")
-        site.wait_for(lambda _: state_of(site, "acme/web1", "hv2") == "leaving")
+        site.wait_for(lambda now: state_in(now, "acme/web1", "hv2") == "leaving")
         clone.announce(hv2, "rarp", (0.0, 0.05, 0.2)).join()
         assert stream.goes_on()
         assert state_of(site, "acme/web1", "hv1") == "active"
@@ -214,14 +219,14 @@ def test_a_twin_with_anothers_vm_id_is_cut_until_it_says_its_own_and_the_elder_g
     twin.plug(hv2, iface_id="acme-twin1", vm_id="twins-own")
     site.machines["acme-twin1"] = twin
     try:
-        site.wait_for(lambda _: state_of(site, "acme/twin1", "hv2") == "active")
+        site.wait_for(lambda now: state_in(now, "acme/twin1", "hv2") == "active")
         with (
             live(site, "acme-twin1", "acme-db1", 5432) as its_own,
             live(site, "acme-batch1", "acme-web1", 8000) as elders,
         ):
             assert its_own.goes_on()
             hv2.vsctl("set", "interface", "twin1", "external_ids:vm-id=acme-web1")
-            status = site.wait_for(lambda _: state_of(site, "acme/twin1", "hv2") == "quarantined")
+            status = site.wait_for(lambda now: state_in(now, "acme/twin1", "hv2") == "quarantined")
             known = next(one for one in status["endpoints"] if one["endpoint"] == "acme/twin1")
             assert any("clone" in (place["reason"] or "") for place in known["places"])
             assert is_cut(its_own)
@@ -230,7 +235,7 @@ def test_a_twin_with_anothers_vm_id_is_cut_until_it_says_its_own_and_the_elder_g
             assert elders.goes_on()
             assert state_of(site, "acme/web1", "hv1") == "active"
             hv2.vsctl("set", "interface", "twin1", "external_ids:vm-id=twins-own")
-            site.wait_for(lambda _: state_of(site, "acme/twin1", "hv2") == "active")
+            site.wait_for(lambda now: state_in(now, "acme/twin1", "hv2") == "active")
             assert its_own.goes_on()
     finally:
         del site.machines["acme-twin1"]
@@ -253,19 +258,19 @@ def test_who_has_the_address_of_a_machine_that_was_just_deleted_is_held_back(
     site.change(inventory=described("elder"))
     elder = site.lab.machine("elder", mac, (f"{ip}/24",))
     elder.plug(hv2, iface_id="acme-elder", vm_id="elder")
-    site.wait_for(lambda _: state_of(site, "acme/elder", "hv2") == "active")
+    site.wait_for(lambda now: state_in(now, "acme/elder", "hv2") == "active")
     elder.unplug(hv2)
     site.change(inventory=described("heir"))
     heir = site.lab.machine("heir", mac, (f"{ip}/24",))
     heir.plug(hv2, iface_id="acme-heir", vm_id="heir")
     try:
-        status = site.wait_for(lambda _: state_of(site, "acme/heir", "hv2") == "quarantined")
+        status = site.wait_for(lambda now: state_in(now, "acme/heir", "hv2") == "quarantined")
         known = next(one for one in status["endpoints"] if one["endpoint"] == "acme/heir")
         assert any("was acme/elder's until lately" in (place["reason"] or "") for place in known["places"])
         assert probe_ping(site.machines["acme-web2"], ip) == "drop"
         assert probe_tcp(heir, "10.0.0.5", 8888) == "allow"
         site.restart()
-        status = site.wait_for(lambda _: state_of(site, "acme/heir", "hv2") != "absent")
+        status = site.wait_for(lambda now: state_in(now, "acme/heir", "hv2") != "absent")
         assert state_of(site, "acme/heir", "hv2") == "quarantined"
         site.settle()
     finally:
@@ -278,16 +283,14 @@ def test_two_that_speak_after_a_move_are_both_isolated_until_one_of_them_goes(si
     web = site.machines["acme-web1"]
     with live(site, "acme-batch1", "acme-web1", 8000) as stream:
         web.plug(hv2)
-        site.wait_for(
-            lambda _: state_of(site, "acme/web1", "hv2") == "pending" and site.is_settled(site.status())
-        )
+        site.wait_for(lambda now: state_in(now, "acme/web1", "hv2") == "pending" and site.is_settled(now))
         web.hand_over(hv2)
         web.announce(hv2, "rarp", (0.0,))
-        site.wait_for(lambda _: state_of(site, "acme/web1", "hv2") == "active")
+        site.wait_for(lambda now: state_in(now, "acme/web1", "hv2") == "active")
         assert stream.goes_on()
         time.sleep(2.2)  # later than a straggler of the old place can be
         web.send_at(hv1, [rarp(web.mac)])
-        status = site.wait_for(lambda _: state_of(site, "acme/web1", "hv2") == "quarantined")
+        status = site.wait_for(lambda now: state_in(now, "acme/web1", "hv2") == "quarantined")
         place = next(one for one in status["endpoints"] if one["endpoint"] == "acme/web1")["places"]
         assert any("clone" in (one["reason"] or "") for one in place)
         assert is_cut(stream)
@@ -295,9 +298,7 @@ def test_two_that_speak_after_a_move_are_both_isolated_until_one_of_them_goes(si
         web.unplug(hv1)
         site.wait_for(lambda _: site.places("acme/web1") == {"hv2/br-int": "active"})
         assert stream.goes_on()
-    waiting = {"hv1/br-int": "pending", "hv2/br-int": "active"}
-    web.migrate(hv1, copy_s=0, ready=lambda: site.wait_for(lambda _: site.places("acme/web1") == waiting),
-                linger_s=0.2)  # fmt: skip
+    web.migrate(hv1, copy_s=0, ready=lambda: site.until({"hv1": "pending", "hv2": "active"}), linger_s=0.2)
     site.wait_for(lambda _: site.places("acme/web1") == {"hv1/br-int": "active"})
 
 
@@ -316,7 +317,7 @@ def test_a_machine_without_iface_id_is_known_by_its_xen_interface_or_its_ports_n
     site.put(inventory=described)
     if way == "xs-vif-uuid":
         hv1.vsctl("set", "interface", name, "external_ids:xs-vif-uuid=b1f6b0f2")
-    site.wait_for(lambda _: state_of(site, "acme/new2", "hv1") == "active")
+    site.wait_for(lambda now: state_in(now, "acme/new2", "hv1") == "active")
     with captures(peer) as caught:
         mark(new, peer, caught[peer.short_name])
     new.unplug(hv1)

@@ -10,7 +10,7 @@ from topologies.lab import Lab
 
 from support.packets import build
 from support.raw_probes import MARKER_PORT, captures, ip_packet, mark, send
-from support.site import Site
+from support.site import Site, places_in
 from zonewall.flows.leaving import REVALIDATION_S
 
 pytestmark = pytest.mark.net
@@ -55,7 +55,7 @@ def test_a_bridge_that_has_not_heard_of_the_move_still_reaches_the_machine_at_it
         mark(peer, vm, caught[vm.short_name])
     vm.plug(hv2)
     both = {"hv1/br-int": "active", "hv2/br-int": "pending"}
-    site.wait_for(lambda status: site.places("acme/vm") == both and site.is_settled(status))
+    site.wait_for(lambda status: places_in(status, "acme/vm") == both and site.is_settled(status))
     hv3.set_management(up=False)
     vm.hand_over(hv2)
     vm.announce(hv2, "rarp", (0.0,))
@@ -63,7 +63,7 @@ def test_a_bridge_that_has_not_heard_of_the_move_still_reaches_the_machine_at_it
     told = [f"{host}/br-int" for host in ("hv1", "hv2")]
     site.wait_for(
         lambda status: (
-            site.places("acme/vm") == moved
+            places_in(status, "acme/vm") == moved
             and all(not one["pending"] for one in status["bridges"] if one["bridge"] in told)
         )
     )

@@ -106,11 +106,13 @@ class Fleet:
             control.close()
 
     def places(self) -> dict[str, dict[str, str]]:
+        """Return where endpoints are; until a bridge has a place's flows nobody hears what is said there."""
         with suppress(ControllerUnreachableError):
             status: dict[str, Any] = ask(self._state / "control.sock", "/status")
             return {
                 one["endpoint"]: {
-                    place["bridge"].partition("/")[0]: place["state"] for place in one["places"]
+                    place["bridge"].partition("/")[0]: place["state"] if place["ready"] else "not ready"
+                    for place in one["places"]
                 }
                 for one in status["endpoints"]
             }

@@ -7,7 +7,7 @@ from typing import Any
 from topologies.lab import Appliance, Lab, Sink
 
 from support.raw_probes import MARKER_PORT
-from support.site import Site
+from support.site import Site, places_in
 from zonewall.api.control import look
 
 MACHINES = {
@@ -80,7 +80,7 @@ class SharedSite(Site):
     def until(self, places: dict[str, str], endpoint: str = "acme/web1") -> None:
         """Wait until an endpoint has these places, by host, and nothing is about to change."""
         wanted = {f"{host}/br-int": state for host, state in places.items()}
-        self.wait_for(lambda status: self.places(endpoint) == wanted and self.is_settled(status))
+        self.wait_for(lambda status: places_in(status, endpoint) == wanted and self.is_settled(status))
 
     def plug_anew(self, name: str) -> None:
         """Take a machine's port away and give it another one there.

@@ -165,8 +165,13 @@ class Site:
 
     def places(self, endpoint: str) -> dict[str, str]:
         """Return the state of each place of an endpoint, by bridge."""
-        found = next(one for one in self.status()["endpoints"] if one["endpoint"] == endpoint)
-        return {one["bridge"]: one["state"] for one in found["places"]}
+        return places_in(self.status(), endpoint)
+
+
+def places_in(status: Status, endpoint: str) -> dict[str, str]:
+    """Return what a status says of an endpoint: the state of each of its places, by bridge."""
+    found = next(one for one in status["endpoints"] if one["endpoint"] == endpoint)
+    return {one["bridge"]: one["state"] for one in found["places"]}
 
 
 def reading(before: Status, directory: Path, log: Callable[[], str]) -> Callable[[Status], bool]:
