@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from support.ovsdb_host import Follower, database_host, declared_hosts, follower
+from support.ovsdb_host import IMPATIENT, Follower, database_host, declared_hosts, follower
 from zonewall.placement.observations import BridgeSeen, HostLost, HostRefused, PortSeen, SnapshotComplete
 
 pytestmark = pytest.mark.ovs
@@ -211,7 +211,7 @@ def test_a_schema_conversion_begins_anew_instead_of_losing_rows() -> None:
 
 
 def test_who_is_admitted_and_sends_no_contents_is_given_up() -> None:
-    with follower(declared_hosts("hv1")) as ear, _liar(ear) as liar:
+    with follower(declared_hosts("hv1"), IMPATIENT) as ear, _liar(ear) as liar:
         liar.introduce()
         stop = threading.Event()
 

@@ -24,9 +24,13 @@ from zonewall.values.names import BridgeName, HostName
 
 _SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 _STARTING_S = 60.0
+WITHIN_S = 40.0
 Kind = TypeVar("Kind")
 NOWHERE = Location("inventory.yaml", 1, 1)
+PATIENT = Patience(handshake_s=60.0, snapshot_s=60.0, probe_s=60.0)
+"""Nobody is given up because the machine is busy."""
 IMPATIENT = Patience(handshake_s=2.0, snapshot_s=5.0, probe_s=1.0)
+"""For those who are to be given up."""
 
 
 _kept: list[socket.socket] = []
@@ -178,7 +182,7 @@ class Follower:
         self.heard: list[Observation] = []
         self._said = said
 
-    def until(self, wanted: Callable[[Observation], bool], within_s: float = 15.0) -> Observation:
+    def until(self, wanted: Callable[[Observation], bool], within_s: float = WITHIN_S) -> Observation:
         """Return the first new observation that is wanted; all up to it are in ``heard``."""
         deadline = time.monotonic() + within_s
         while True:
@@ -190,7 +194,7 @@ class Follower:
             if wanted(observation):
                 return observation
 
-    def until_a(self, kind: type[Kind], within_s: float = 15.0, **fields: object) -> Kind:
+    def until_a(self, kind: type[Kind], within_s: float = WITHIN_S, **fields: object) -> Kind:
         """Return the first new observation of the kind that has these fields."""
         found = self.until(
             lambda one: (
@@ -215,7 +219,7 @@ class Follower:
 @contextlib.contextmanager
 def follower(
     hosts: Mapping[HostName, HostDeclaration],
-    patience: Patience = IMPATIENT,
+    patience: Patience = PATIENT,
     client_tls: TlsFiles | None = None,
     is_full: Callable[[HostName], bool] = lambda _: False,
     have_shown: HostSet | None = None,

@@ -111,6 +111,8 @@ class BridgeKeeper:
         self._settled = asyncio.Event()
         self._in_force = asyncio.Event()
         self._when: asyncio.Event | None = None
+        self.turns_ahead = 0
+        """So often it will be woken when other bridges have what they are to have first."""
         self._is_urgent = False
         self._policy: Policy | None = None
         self._is_prepared = False
@@ -147,7 +149,7 @@ class BridgeKeeper:
     @property
     def is_pending(self) -> bool:
         """Say whether the bridge may not have yet what is wanted of it now."""
-        return not self._settled.is_set()
+        return self.turns_ahead > 0 or not self._settled.is_set()
 
     def told(self, updates: Sequence[FlowUpdate]) -> None:
         """Take what the bridge tells of changes that others made."""

@@ -225,8 +225,9 @@ class Reconciler:
         )
         for keeper in first or second + then:
             keeper.wake(urgent=bool(first))
-        if first and (second or then):
-            self._tasks.start(self._afterwards(first, second, then))
+        if first and (second or then) and self._tasks.start(self._afterwards(first, second, then)):
+            for keeper in second + then:
+                keeper.turns_ahead += 1
 
     def readdress(self, changed: bool) -> None:
         """Have bridges follow learnt addresses soon, many at a time."""
@@ -349,10 +350,12 @@ class Reconciler:
         in_force = asyncio.Event()
         for keeper in second:
             keeper.wake(in_force, urgent=True)
+            keeper.turns_ahead -= 1
         await asyncio.gather(*(keeper.in_force(FIRST_PLACE_S) for keeper in first))
         in_force.set()
         await asyncio.gather(*(keeper.in_force(LEFT_PLACE_S) for keeper in second))
         for keeper in then:
+            keeper.turns_ahead -= 1
             if keeper.wake():
                 await asyncio.sleep(0)  # so that who was woken before goes on
 

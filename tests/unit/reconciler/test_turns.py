@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
+import pytest
+import yaml
+
 from support.placement_fleet import bridge, configuration, confirmed, ids, key, mac, seen, started
 from zonewall.intent.numbering import Numbering
 from zonewall.placement.announcement import Announcement, AnnouncementKind
 from zonewall.placement.binding_fleet import FleetState
+from zonewall.reconciler.keeper import BridgeKeeper
+from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.world import Turn, World
 from zonewall.values.names import OfPort
 
@@ -41,3 +49,41 @@ def test_what_is_needed_to_send_on_stays_where_it_was_left_until_the_port_goes()
     fleet, _ = fleet.port_gone(old, 11.0)
     gone = left.with_fleet(fleet)
     assert not gone.indexed.is_present(tenant, bridge("hv1"))
+
+
+def test_who_waits_for_others_to_be_changed_counts_as_still_to_be_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts = {name: {"bridges": {"br-int": {"attachment": "fabric"}}} for name in ("hv1", "hv2", "hv3")}
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies/hosts.yaml").write_text(yaml.safe_dump({"kind": "inventory", "hosts": hosts}))
+
+    async def scene() -> None:
+        gone_on, woken = asyncio.Event(), asyncio.Event()
+
+        async def in_force(keeper: BridgeKeeper, timeout_s: float) -> bool:
+            return await gone_on.wait()
+
+        def wake(keeper: BridgeKeeper, when: asyncio.Event | None = None, *, urgent: bool = False) -> bool:
+            if keeper.key == bridge("hv3"):
+                woken.set()
+            return True
+
+        reconciler = Reconciler(tmp_path / "policies", tmp_path / "state", b"k" * 32)
+        running = asyncio.create_task(reconciler.run())
+        while len(reconciler.keepers) < len(hosts):
+            await asyncio.sleep(0)
+        for keeper in reconciler.keepers.values():
+            keeper._settled.set()
+        monkeypatch.setattr(BridgeKeeper, "in_force", in_force)
+        monkeypatch.setattr(BridgeKeeper, "wake", wake)
+        waiting = [reconciler.keepers[bridge(host)] for host in ("hv2", "hv3")]
+        reconciler.dispatch(Turn(*(frozenset({bridge(host)}) for host in hosts)))
+        assert all(keeper.is_pending for keeper in waiting)
+        gone_on.set()
+        await asyncio.wait_for(woken.wait(), 20)
+        assert not any(keeper.is_pending for keeper in waiting), "a word of their own is all that is left"
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(scene())
