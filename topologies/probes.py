@@ -20,6 +20,8 @@ from topologies.namespace import LabError, Namespace, Process
 
 REFUSALS = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.EACCES, errno.ENETUNREACH, errno.ECONNRESET}
 PROBE_S = 1.0
+ALLOWED_S = 20.0
+"""So long is waited for what is to be allowed; it comes as soon as the machine lets it."""
 LISTENS_WITHIN_S = 20.0
 ANSWERED_WITHIN_S = 60.0
 """Longer than any test cuts a connection off that is to go on afterwards."""

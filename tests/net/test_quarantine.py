@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from topologies.frames import rarp
-from topologies.probes import EchoServer, probe_ping, probe_tcp
+from topologies.probes import ALLOWED_S, EchoServer, probe_ping, probe_tcp
 
 from support.asked import Status
 from support.cut_records import wait_for_cuts
@@ -75,7 +75,7 @@ def test_by_hand_live_connections_are_cut_only_remediation_is_reached_and_releas
         assert state_of(site, "acme/web1", "hv1") == "quarantined"
         assert probe_ping(site.machines["acme-batch1"], "10.0.0.1") == "drop"
         assert probe_tcp(web, "10.0.0.2", 80, 0.3) == "drop"
-        assert probe_tcp(web, "10.0.0.5", 8888) == "allow"
+        assert probe_tcp(web, "10.0.0.5", 8888, ALLOWED_S) == "allow"
         done = site.command("release", "acme/web1", *words)
         assert done.returncode == 0, done.stderr
         assert local.goes_on()
@@ -231,7 +231,7 @@ def test_a_twin_with_anothers_vm_id_is_cut_until_it_says_its_own_and_the_elder_g
             assert any("clone" in (place["reason"] or "") for place in known["places"])
             assert is_cut(its_own)
             assert probe_ping(peer, "10.0.0.79") == "drop"
-            assert probe_tcp(twin, "10.0.0.5", 8888) == "allow"
+            assert probe_tcp(twin, "10.0.0.5", 8888, ALLOWED_S) == "allow"
             assert elders.goes_on()
             assert state_of(site, "acme/web1", "hv1") == "active"
             hv2.vsctl("set", "interface", "twin1", "external_ids:vm-id=twins-own")
@@ -268,7 +268,7 @@ def test_who_has_the_address_of_a_machine_that_was_just_deleted_is_held_back(
         known = next(one for one in status["endpoints"] if one["endpoint"] == "acme/heir")
         assert any("was acme/elder's until lately" in (place["reason"] or "") for place in known["places"])
         assert probe_ping(site.machines["acme-web2"], ip) == "drop"
-        assert probe_tcp(heir, "10.0.0.5", 8888) == "allow"
+        assert probe_tcp(heir, "10.0.0.5", 8888, ALLOWED_S) == "allow"
         site.restart()
         status = site.wait_for(lambda now: state_in(now, "acme/heir", "hv2") != "absent")
         assert state_of(site, "acme/heir", "hv2") == "quarantined"

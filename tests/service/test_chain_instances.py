@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 from topologies.lab import Capture
-from topologies.probes import EchoServer, probe_tcp
+from topologies.probes import ALLOWED_S, EchoServer, probe_tcp
 
 from support.asked import Status
 from support.chain_site import (
@@ -92,7 +92,9 @@ def test_a_tcp_connection_passes_one_appliance_whole(pool: ServiceSite) -> None:
     pool.policy(through("pool"))
     with all_legs(pool) as legs:
         for _ in range(12):
-            assert probe_tcp(pool.machines["a1"], address_of(pool.machines["b1"], 4), 80) == "allow"
+            assert (
+                probe_tcp(pool.machines["a1"], address_of(pool.machines["b1"], 4), 80, ALLOWED_S) == "allow"
+            )
         seen = [ports_seen(captures, 80, 6) for captures in legs]
     assert all(there == back for there, back in seen)
     every = [port for there, _ in seen for port in there]

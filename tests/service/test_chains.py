@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from topologies.probes import EchoServer, Stream, probe_tcp
+from topologies.probes import ALLOWED_S, EchoServer, Stream, probe_tcp
 
 from support.chain_site import PLAIN, passed, send_from, through, wait_until_away
 from support.raw_probes import address_of
@@ -38,10 +38,10 @@ def test_a_connection_passes_the_appliance_both_ways_wherever_it_is(
     chains.policy(through(function), PLAIN)
     a1, other = chains.machines["a1"], chains.machines[peer]
     with listening(chains.appliances[function]) as (leg,):
-        assert probe_tcp(a1, address_of(other, family), 80) == "allow"
+        assert probe_tcp(a1, address_of(other, family), 80, ALLOWED_S) == "allow"
         assert len(passed(leg)) >= 3
     with listening(chains.appliances[function]) as (leg,):
-        assert probe_tcp(a1, address_of(other, family), 81) == "allow"
+        assert probe_tcp(a1, address_of(other, family), 81, ALLOWED_S) == "allow"
         # The end of the connection before may still come by.
         assert [frame for frame in passed(leg) if (81).to_bytes(2, "big") in transport(frame)[1][:4]] == []
 
@@ -56,10 +56,10 @@ def test_what_the_appliance_refuses_does_not_arrive_and_the_rest_does(
     appliance.nft("add rule bridge filter pass ip saddr 10.0.0.1 tcp dport 80 counter drop")
     try:
         assert probe_tcp(a1, address_of(b1, 4), 80, 0.6) == "drop"
-        assert probe_tcp(a2, address_of(b1, 4), 80) == "allow"
+        assert probe_tcp(a2, address_of(b1, 4), 80, ALLOWED_S) == "allow"
     finally:
         appliance.nft("flush chain bridge filter pass")
-    assert probe_tcp(a1, address_of(b1, 4), 80) == "allow"
+    assert probe_tcp(a1, address_of(b1, 4), 80, ALLOWED_S) == "allow"
 
 
 def test_several_appliances_stand_in_the_rules_order_and_reversed_on_the_way_back(
@@ -68,7 +68,7 @@ def test_several_appliances_stand_in_the_rules_order_and_reversed_on_the_way_bac
     chains.policy(through("waf", "dpi"), PLAIN)
     a1, b1 = chains.machines["a1"], chains.machines["b1"]
     with listening(chains.appliances["waf"], chains.appliances["dpi"]) as (waf, dpi):
-        assert probe_tcp(a1, address_of(b1, 4), 80) == "allow"
+        assert probe_tcp(a1, address_of(b1, 4), 80, ALLOWED_S) == "allow"
         assert len(passed(waf)) >= 3
         assert len(passed(dpi)) >= 3
     chains.appliances["waf"].nft("add rule bridge filter pass tcp dport 80 drop")
@@ -89,7 +89,7 @@ def test_appliances_of_every_kind_stand_in_one_way_wherever_its_ends_are(
     chains.policy(through(*kinds), PLAIN)
     with listening(*(chains.appliances[name] for name in kinds)) as legs:
         one, other = chains.machines[source], chains.machines[peer]
-        assert probe_tcp(one, address_of(other, family), 80) == "allow"
+        assert probe_tcp(one, address_of(other, family), 80, ALLOWED_S) == "allow"
         assert all(len(passed(leg)) >= 3 for leg in legs)
 
 
@@ -140,7 +140,7 @@ def test_a_dead_appliance_drops_or_is_bypassed_as_it_says_and_is_used_again_when
         appliance.set_alive(alive=True)
     wait_until_away(chains)
     with listening(appliance) as (leg,):
-        assert probe_tcp(a1, address_of(b1, 4), 80) == "allow"
+        assert probe_tcp(a1, address_of(b1, 4), 80, ALLOWED_S) == "allow"
         assert len(passed(leg)) >= 3
     assert not live.stop().broken
 

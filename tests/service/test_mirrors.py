@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from topologies.lab import Capture, Machine
-from topologies.probes import EchoServer, probe_tcp
+from topologies.probes import ALLOWED_S, EchoServer, probe_tcp
 
 from support.raw_probes import address_of
 from support.service_frames import gather, ip_frame, listening, send, transport, udp
@@ -253,7 +253,7 @@ def test_a_tcp_connection_is_copied_segment_by_segment(site: ServiceSite) -> Non
     server.start()
     try:
         with listening(site.sinks["near"], a1) as (ids, here):
-            assert probe_tcp(a1, address_of(b1, 4), 8080) == "allow"
+            assert probe_tcp(a1, address_of(b1, 4), 8080, ALLOWED_S) == "allow"
             to_a1 = datagrams(here, 4, protocol=6)
             copies = datagrams(ids, 8, protocol=6)
         assert [frame for frame in copies if frame[:6] == to_a1[0][:6]] == to_a1
