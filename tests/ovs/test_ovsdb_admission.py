@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from support.ovsdb_host import DatabaseHost, database_host, declared_hosts, follower, free_port
-from zonewall.ovsdb.fleet import Patience
+from zonewall.ovsdb.patience import Patience
 from zonewall.placement.observations import (
     HostLost,
     HostRefused,

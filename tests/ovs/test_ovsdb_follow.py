@@ -17,7 +17,7 @@ from support.ovsdb_host import (
     follower,
     free_port,
 )
-from zonewall.ovsdb.fleet import Patience
+from zonewall.ovsdb.patience import Patience
 from zonewall.placement.observations import (
     BridgeGone,
     BridgeSeen,

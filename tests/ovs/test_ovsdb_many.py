@@ -16,7 +16,7 @@ import pytest
 
 from support.ovsdb_host import declared_hosts, follower
 from zonewall.ovsdb.connection import HostConnection
-from zonewall.ovsdb.fleet import Patience
+from zonewall.ovsdb.patience import Patience
 from zonewall.placement.observations import BridgeSeen, HostLost, SnapshotComplete
 
 pytestmark = pytest.mark.ovs

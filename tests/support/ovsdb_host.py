@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from zonewall.ovsdb.admission import HostSet
-from zonewall.ovsdb.fleet import Patience
+from zonewall.ovsdb.patience import Patience
 from zonewall.ovsdb.service import OvsdbService
 from zonewall.placement.observations import Observation
 from zonewall.policy.findings import Location

@@ -16,6 +16,7 @@ from zonewall.ovsdb.half_open import HalfOpen
 from zonewall.ovsdb.handshake import Handshake, Newcomer
 from zonewall.ovsdb.listener import Listener
 from zonewall.ovsdb.loop import Loop
+from zonewall.ovsdb.patience import Patience
 from zonewall.ovsdb.refusals import Refusals
 from zonewall.ovsdb.setup import BridgeSetup
 from zonewall.ovsdb.view import HostView, gone, seen
@@ -33,27 +34,7 @@ from zonewall.policy.inventory import HostDeclaration
 from zonewall.tls import Renewed
 from zonewall.values.names import BridgeName, HostName
 
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long others are waited for, and how many at once.
-
-    Attributes:
-        handshake_s: from the connection to the answer that says who it is, TLS included.
-        snapshot_s: from the admission to the whole contents.
-        probe_s: silence after which a host is probed; as long again without an answer, and it is lost.
-        short_probe_s: the same while hosts are watched closely.
-        half_open: who connected in and has not said yet who they are; beyond, the oldest of whoever has most
-            goes.
-        half_open_of_one: the same of one address; beyond, its oldest goes.
-    """
-
-    handshake_s: float = 10.0
-    snapshot_s: float = 60.0
-    probe_s: float = 5.0
-    short_probe_s: float = 2.0
-    half_open: int = 512
-    half_open_of_one: int = 64
+_ANEW = "the inventory changed what it must show; it is admitted anew"
 
 
 @dataclass(slots=True)
@@ -110,22 +91,28 @@ class Fleet:
 
     def set_hosts(self, declared: Mapping[HostName, HostDeclaration]) -> None:
         """Follow these hosts from now on; whom nothing changed for keeps the connection."""
-        for name in [name for name in self._hosts if name not in declared]:
-            self._cut(self._hosts[name], "it is no longer in the inventory")
-            del self._hosts[name]
+        for name, before in tuple(self._hosts.items()):
+            now = declared.get(name)
+            if now is None:
+                self._cut(before, "it is no longer in the inventory")
+                del self._hosts[name]
+            elif now.system_id != before.declaration.system_id:  # another machine has its name
+                self._cut(before, _ANEW)
+                del self._hosts[name]
+                self._emit_all(gone(name, before.view, HostView(), time.monotonic()))
         for name, declaration in declared.items():
             known = self._hosts.get(name)
             if known is None:
                 known = self._hosts[name] = _Known(declaration)
                 self._prepare_to_dial(known)
                 continue
-            before, known.declaration = known.declaration, declaration
-            come = declaration.bridges.keys() - before.bridges.keys()
+            last, known.declaration = known.declaration, declaration
+            come = declaration.bridges.keys() - last.bridges.keys()
             for bridge in known.wishes.keys() - declaration.bridges.keys():
                 self._wish(known, bridge, None)
                 known.awaited.discard(bridge)
-            if _identity(before) != _identity(declaration):
-                self._cut(known, "the inventory changed what it must show; it is admitted anew")
+            if _identity(last) != _identity(declaration):
+                self._cut(known, _ANEW)
                 self._prepare_to_dial(known)
             if come:
                 self._tell_again(known, come)

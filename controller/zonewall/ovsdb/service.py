@@ -8,9 +8,10 @@ import threading
 from collections.abc import Callable, Mapping
 
 from zonewall.ovsdb.admission import HostSet
-from zonewall.ovsdb.fleet import Fleet, Patience
+from zonewall.ovsdb.fleet import Fleet
 from zonewall.ovsdb.listener import listening_socket
 from zonewall.ovsdb.loop import Loop
+from zonewall.ovsdb.patience import Patience
 from zonewall.ovsdb.setup import BridgeSetup
 from zonewall.placement.observations import Observation
 from zonewall.policy.inventory import BridgeDeclaration, HostDeclaration

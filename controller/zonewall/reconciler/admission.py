@@ -45,19 +45,25 @@ class Admissions:
         self._let_in_as[known_as] = key
         return Admission(True, known_as=known_as)
 
-    def again(self) -> None:
+    def again(self, bridge: BridgeKey | None = None) -> None:
         """Close sessions of bridges that would not be let in now, or as others: the inventory has changed.
 
-        Who is another bridge by now, such as that of a host under a new name, is let in as that anew.
+        Who is another bridge by now, such as that of a host under a new name, is let in as that anew. With a
+        ``bridge`` only who was let in as that is judged: its host's database has said another id of it.
         """
-        before, self._let_in_as = self._let_in_as, {}
+        before = self._let_in_as
+        self._let_in_as = (
+            {} if bridge is None else {other: of for other, of in before.items() if of != bridge}
+        )
         for datapath_id, session in tuple(self.sessions.items()):
+            if bridge is not None and before.get(datapath_id) != bridge:
+                continue
             admission = self.admit(datapath_id, session.certificate_names, session.peer_address)
             now = self._let_in_as.get(datapath_id)
             if not admission.is_admitted:
                 session.close(f"no longer admitted: {admission.reason}")
             elif now != before.get(datapath_id):
-                session.close(f"it is {now} by the inventory now")
+                session.close(f"it is {now} by what is known now")
 
     def _refusal(self, key: BridgeKey, names: frozenset[str] | None, peer: str) -> str:
         declared = self._world().configuration.inventory.hosts[key.host]

@@ -17,12 +17,12 @@ from zonewall.flows.encoded import BridgeState
 from zonewall.openflow.events import BridgeDown, BridgeUp, Event
 from zonewall.openflow.listener import Listener, ListenerOptions
 from zonewall.openflow.session import Session
-from zonewall.ovsdb.fleet import Patience
+from zonewall.ovsdb.patience import Patience
 from zonewall.ovsdb.service import OvsdbService
 from zonewall.pipeline.stages.connection_log import COLLECTORS
 from zonewall.pipeline.tables import RESOLVE, SOURCE
 from zonewall.placement.model import BridgeKey
-from zonewall.placement.observations import HostLost, Observation
+from zonewall.placement.observations import BridgeGone, BridgeSeen, HostLost, Observation
 from zonewall.policy.model import Configuration
 from zonewall.policy.reread import be_ready
 from zonewall.reconciler import actions, views
@@ -320,9 +320,14 @@ class Controller:
                 self._awaits(key)
 
     def _took_host(self, seen: Observation) -> None:
+        before = self.reconciler.world.fleet.datapaths
         self.hosts.take(seen)
         if isinstance(seen, HostLost):
             self._forget_host(seen.host)
+        elif self.reconciler.world.fleet.datapaths is not before and isinstance(
+            seen, BridgeSeen | BridgeGone
+        ):
+            self.admissions.again(BridgeKey(seen.host, seen.bridge))
 
     def _forget(self, key: BridgeKey) -> None:
         """Forget a bridge that the inventory has no more, and that has no session."""

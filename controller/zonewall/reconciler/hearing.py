@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from zonewall.placement.model import BridgeKey
+from zonewall.policy.model import Configuration
 from zonewall.reconciler.links import EVERY_S
 from zonewall.values.names import HostName
 
@@ -42,10 +43,13 @@ class Hearing:
         self._resuming: set[BridgeKey] = set()
         """Of those, which have not been in force since: they may have their flows from before."""
 
-    def declared(self, bridges: Iterable[BridgeKey], at: float) -> None:
-        """Note the inventory's bridges; one that is new there may be at work already, and is heard first."""
+    def declared(self, bridges: Iterable[BridgeKey], at: float, others: Iterable[BridgeKey] = ()) -> None:
+        """Note the inventory's bridges; one that is new there may be at work already, and is heard first.
+
+        ``others``: those that are of another machine by now, as good as new.
+        """
         before, self._declared = self._declared, frozenset(bridges)
-        come = self._declared - (self._declared if before is None else before)
+        come = self._declared - (self._declared if before is None else before) | self._declared & {*others}
         self._resuming = (self._resuming | come) & self._declared
         self._awaited |= dict.fromkeys(come, at + UNTOLD_S)
         self._awaited = {key: until for key, until in self._awaited.items() if key in self._declared}
@@ -91,3 +95,14 @@ class Hearing:
         self._is_late |= at >= self._late_at
         self._is_complete |= self._is_late or (self._links_at is not None and at >= self._links_at)
         return (self._is_complete, self._is_late) != before
+
+
+def bridges_of_others(before: Configuration, after: Configuration) -> frozenset[BridgeKey]:
+    """Return the bridges of hosts whose names other machines have: their system-id is another one."""
+    known = before.inventory.hosts
+    return frozenset(
+        BridgeKey(name, bridge)
+        for name, host in after.inventory.hosts.items()
+        if name in known and known[name] is not host and known[name].system_id != host.system_id
+        for bridge in host.bridges
+    )

@@ -28,7 +28,7 @@ from zonewall.reconciler.cut_off import refuse_edit
 from zonewall.reconciler.effect_log import log_effects
 from zonewall.reconciler.faults import Faults
 from zonewall.reconciler.foresight import Foresight, stepped
-from zonewall.reconciler.hearing import Hearing
+from zonewall.reconciler.hearing import Hearing, bridges_of_others
 from zonewall.reconciler.inbox import Inbox, Source
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.keepers import Keepers
@@ -287,6 +287,7 @@ class Reconciler:
             self.addresses.book = learnt
             self._refuse(error)
             return False
+        others = bridges_of_others(self._documents, configuration)
         self._documents = configuration
         self.texts = texts
         self.refused_configuration = ""
@@ -297,7 +298,7 @@ class Reconciler:
         self.recorder.moved(self.world.fleet, effects, "configuration")
         for listener in self.on_configuration:
             listener(configuration)
-        self._follow_bridges()
+        self._follow_bridges(others)
         self.dispatch(self._everywhere())
         _log.info("configuration_applied", tenants=len(configuration.tenants))
         return True
@@ -310,10 +311,10 @@ class Reconciler:
     def _everywhere(self) -> Turn:
         return Turn(then=frozenset(bridges_of(self.world.configuration)))
 
-    def _follow_bridges(self) -> None:
-        """Have a keeper for each managed bridge."""
+    def _follow_bridges(self, others: Collection[BridgeKey] = ()) -> None:
+        """Have a keeper for each managed bridge; ``others`` are of other machines than before."""
         bridges = bridges_of(self.world.configuration)
-        self._hearing.declared(bridges, time.monotonic())
+        self._hearing.declared(bridges, time.monotonic(), others)
         self.kept_bridges.follow(bridges)
 
     def _keeper_of(self, key: BridgeKey) -> BridgeKeeper:

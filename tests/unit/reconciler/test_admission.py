@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
+import pytest
+
 from support.placement_fleet import bridge, configuration, started
 from zonewall.intent.numbering import Numbering
 from zonewall.placement.binding_fleet import FleetState
@@ -70,7 +72,28 @@ def test_who_is_another_bridge_by_an_edit_is_let_in_as_that_anew() -> None:
     said = replace(now[0].configuration, inventory=edited)
     now.append(World.start(said, Numbering(), started(), frozenset()))
     admissions.again()
-    assert session.closed == [f"it is {bridge('hv9')} by the inventory now"]
+    assert session.closed == [f"it is {bridge('hv9')} by what is known now"]
+
+
+@pytest.mark.parametrize("said", [DatapathId(0xC3), None], ids=["another id", "no bridge of that name"])
+def test_who_has_an_id_that_its_bridge_has_no_more_is_let_in_anew(said: DatapathId | None) -> None:
+    """Two hosts that change names: the switch of one would go on as the other's."""
+    fleet, _ = started().bridge_seen(bridge("hv1"), ID)
+    now = [world(fleet.bridge_seen(bridge("hv2"), DatapathId(0xA1))[0])]
+    admissions, sessions = Admissions(lambda: now[-1], set()), {ID: Session(), DatapathId(0xA1): Session()}
+    for number, session in sessions.items():
+        admissions.admit(number, None, session.peer_address)
+    admissions.sessions.update(cast(Any, sessions))
+    for key in (bridge("hv1"), bridge("hv2")):
+        admissions.again(key)
+    assert not any(session.closed for session in sessions.values())
+    fleet = now[0].fleet
+    now.append(
+        world(fleet.bridge_gone(bridge("hv1")) if said is None else fleet.bridge_seen(bridge("hv1"), said)[0])
+    )
+    admissions.again(bridge("hv1"))
+    assert len(sessions[ID].closed) == 1
+    assert not sessions[DatapathId(0xA1)].closed
 
 
 def test_what_the_inventory_gives_to_one_bridge_no_host_can_have_another_one_known_by() -> None:

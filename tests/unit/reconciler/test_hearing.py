@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from support.placement_fleet import configuration
 from zonewall.intent.fleet import Fleet
 from zonewall.placement.model import BindingState, BridgeKey
-from zonewall.reconciler.hearing import LINKS_S, UNREMEMBERED_S, UNTOLD_S, Hearing
+from zonewall.reconciler.hearing import LINKS_S, UNREMEMBERED_S, UNTOLD_S, Hearing, bridges_of_others
 from zonewall.reconciler.keeper import InForce
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.values.names import BridgeName, EndpointKey, HostName
@@ -153,3 +155,21 @@ async def test_a_bridge_that_is_brought_back_gets_its_endpoints_in_one_step_and_
     reconciler.in_force(InForce(ON_HV2, fleet.placement, 2.0))
     assert wanted(ON_HV1) == wanted(ON_HV2) == [BindingState.ACTIVE]
     assert reconciler._latest(ON_HV2) is reconciler.world.indexed
+
+
+def test_a_bridge_of_another_machine_by_an_edit_is_heard_first() -> None:
+    """Its host's name was another machine's, whose ports are not its own."""
+    hearing = Hearing(100.0, True)
+    hearing.declared([ON_HV1, ON_HV2], 100.0)
+    for host, key in ((HV1, ON_HV1), (HV2, ON_HV2)):
+        hearing.take(host)
+        hearing.in_force(key)
+    before = configuration()
+    hosts = {**before.inventory.hosts, HV1: replace(before.inventory.hosts[HV1], system_id="other")}
+    after = replace(before, inventory=replace(before.inventory, hosts=hosts))
+    assert bridges_of_others(before, before) == frozenset()
+    hearing.declared([ON_HV1, ON_HV2], 200.0, bridges_of_others(before, after))
+    assert (hearing.is_known(ON_HV1), hearing.is_known(ON_HV2)) == (False, True)
+    assert hearing.is_resuming(ON_HV1)
+    assert hearing.take(HV1)
+    assert hearing.is_known(ON_HV1)
