@@ -164,7 +164,7 @@ def test_a_connection_whose_rule_becomes_reject_is_reset_in_its_middle(site: Ser
 
 def _connected(machine: Machine, host: str) -> socket.socket:
     caller = machine.socket(socket.AF_INET, socket.SOCK_STREAM)
-    caller.settimeout(5)
+    caller.settimeout(20)
     caller.connect((host, 80))
     caller.sendall(b"hello")
     assert caller.recv(64) == b"hello"

@@ -22,7 +22,15 @@ from support.followed_directory import (
     until_all,
     until_text,
 )
-from zonewall.store import settling, watch
+from zonewall.store import inotify_watch, settling, watch
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes is waited for, however little a busy machine lets it do."""
+    monkeypatch.setattr(settling, "HELD_S", 3600.0)
+    for module in (settling, inotify_watch):
+        monkeypatch.setattr(module, "LONGEST_S", 3600.0)
 
 
 def test_a_document_that_is_held_open_is_not_read_and_others_are_meanwhile(
@@ -46,6 +54,7 @@ def test_a_document_that_is_held_open_is_not_read_and_others_are_meanwhile(
     assert reader.ever("new.yaml") == {"", "half\nhalf\nhalf\n"}
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_document_that_is_written_slowly_by_itself_is_read_once(directory: Path) -> None:
     async def scene(reader: Reader) -> None:
         with (directory / "a.yaml").open("w") as held:
@@ -59,6 +68,7 @@ def test_a_document_that_is_written_slowly_by_itself_is_read_once(directory: Pat
     assert reader.ever("a.yaml") == {"old", "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n"}
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_what_is_renamed_before_it_is_written_to_the_end_is_not_read(directory: Path) -> None:
     async def scene(reader: Reader) -> None:
         with (directory / ".new").open("w") as held:
@@ -107,6 +117,7 @@ def test_a_document_that_is_moved_into_place_is_read_once(directory: Path, tmp_p
     assert play(directory, scene).begun == 1
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_all_documents_of_a_checkout_are_one_change(tmp_path: Path) -> None:
     names = tuple(f"{number:02}.yaml" for number in range(20))
     repository = folder_of(tmp_path / "repository", "", ())
@@ -134,6 +145,7 @@ def test_all_documents_of_a_checkout_are_one_change(tmp_path: Path) -> None:
     assert all(len(texts) == len(names) and len(set(texts.values())) == 1 for texts in reader.seen)
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_documents_in_a_work_tree_wait_for_git_as_long_as_its_lock_is_there(directory: Path) -> None:
     lock = directory / ".git" / "index.lock"
     lock.parent.mkdir()
