@@ -118,7 +118,7 @@ def listening(admit: Admit = admit_all, port: int = 0, **options: Any) -> Iterat
     """A listener on loopback, of a newer generation than the one before."""
     global _generation
     _generation += 1
-    options.setdefault("limits", Limits(handshake_s=2.0))
+    options.setdefault("limits", Limits(handshake_s=WAIT_S))
     events: list[Event] = []
     loop = asyncio.new_event_loop()
     listener = Listener(ListenerOptions("127.0.0.1", port, _generation, **options), admit, events.append)
