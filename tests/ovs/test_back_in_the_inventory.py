@@ -9,6 +9,7 @@ import pytest
 
 from support.dummy import DummySwitch, running_dummy_switch
 from support.running_controller import RunningController, bridge_row, running_controller
+from support.whole_controller import is_at_rest
 
 pytestmark = pytest.mark.ovs
 LEFT_OUT, OTHER = "hv1", "hv2"
@@ -53,7 +54,8 @@ def begin(running: RunningController, switch: DummySwitch) -> None:
 def test_its_machines_are_not_put_in_force_anew(tmp_path: Path) -> None:
     with running_controller(tmp_path) as running, running_dummy_switch(tmp_path / "hv1", LEFT_OUT) as switch:
         begin(running, switch)
-        before = bridge_row(running.until(is_settled), LEFT_OUT)
+        status = running.until(lambda now: is_settled(now) and is_at_rest(switch, bridge_row(now, LEFT_OUT)))
+        before = bridge_row(status, LEFT_OUT)
         running.put("inventory", inventory(OTHER))
         running.until(lambda now: [one["host"] for one in now["hosts"]] == [OTHER])
         running.put("inventory", inventory(LEFT_OUT, OTHER))
