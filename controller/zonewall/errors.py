@@ -7,7 +7,8 @@
     ├── CompileError              a valid configuration that a bridge cannot carry out
     ├── EncodingError             a flow or message that has no OpenFlow form
     ├── BridgeError               a bridge refused or broke the protocol
-    │   └── AdmissionError        a bridge or host is not who the inventory says
+    │   ├── AdmissionError        a bridge or host is not who the inventory says
+    │   └── TooManyError          a host's database has more than is believed of one
     ├── JournalError              the journal cannot be read or written
     │   └── JournalDamagedError   its file is no longer a journal
     │       └── JournalNewerError its file is a newer version's
@@ -50,6 +51,14 @@ class BridgeError(ZonewallError):
 
 class AdmissionError(BridgeError):
     """A bridge or a host is not who the inventory says."""
+
+
+class TooManyError(BridgeError):
+    """A host's database has more than is believed of one."""
+
+    def __init__(self, what: str, most: int) -> None:
+        """``what`` there is more of than ``most``."""
+        super().__init__(f"its database has more {what} than are believed of a host ({most}); see most-ports")
 
 
 class JournalError(ZonewallError):

@@ -13,7 +13,17 @@ from typing import Any
 import pytest
 
 from support.ovsdb_host import IMPATIENT, Follower, database_host, declared_hosts, follower
-from zonewall.placement.observations import BridgeSeen, HostLost, HostRefused, PortSeen, SnapshotComplete
+from zonewall.ovsdb.known_host import TOLD_AT_ONCE
+from zonewall.ovsdb.schema import MAX_PORTS
+from zonewall.placement.observations import (
+    BridgeSeen,
+    HostLost,
+    HostRefused,
+    HostSeen,
+    HostUnreachable,
+    PortSeen,
+    SnapshotComplete,
+)
 
 pytestmark = pytest.mark.ovs
 
@@ -156,7 +166,15 @@ def _contents_that_are_none(liar: Liar) -> None:
 
 def _too_many_rows(liar: Liar) -> None:
     row = {"initial": {"name": "p"}}
-    liar.follow(Interface={f"00000000-0000-4000-8000-{number:012x}": row for number in range(65537)})
+    numbers = range(2 * MAX_PORTS + 1)
+    liar.follow(Interface={f"00000000-0000-4000-8000-{number:012x}": row for number in numbers})
+
+
+def test_a_host_that_tells_of_more_than_is_believed_is_named_with_the_option() -> None:
+    with follower(declared_hosts("hv1")) as ear, _liar(ear) as liar:
+        _too_many_rows(liar)
+        assert "more changed rows of Interface" in ear.until_a(HostUnreachable, host="hv1").reason
+        assert "most-ports" in ear.until_a(HostRefused).reason
 
 
 def _hang_up(liar: Liar) -> None:
@@ -173,7 +191,6 @@ def _hang_up(liar: Liar) -> None:
         _bad_row_number,
         _unknown_table,
         _contents_that_are_none,
-        _too_many_rows,
         _hang_up,
     ],
 )
@@ -255,3 +272,38 @@ def test_who_asks_and_never_reads_is_cut_off_and_others_are_served(tmp_path: Pat
         finally:
             liar.socket.close()
             flooding.join()
+
+
+def test_of_a_host_that_tells_of_thousands_of_ports_so_many_wait_and_others_are_heard_meanwhile(
+    tmp_path: Path,
+) -> None:
+    is_taken, ports = threading.Event(), [f"{number:05x}" for number in range(2000)]
+    its_port = {name: f"00000000-0000-4000-8000-a000000{name}" for name in ports}
+    its_interface = {name: f"00000000-0000-4000-8000-b000000{name}" for name in ports}
+    with (
+        database_host(tmp_path / "hv2", "hv2") as honest,
+        follower(
+            declared_hosts("hv1", "hv2"), is_full=lambda host: host == "hv1" and not is_taken.is_set()
+        ) as ear,
+        _liar(ear) as liar,
+    ):
+        honest.connect_to(f"tcp:127.0.0.1:{ear.service.listen('127.0.0.1', 0, None)}")
+        ear.until_a(SnapshotComplete, host="hv2")
+        named = ["set", [["uuid", number] for number in its_port.values()]]
+        liar.follow(
+            Bridge={UUID + "2": {"initial": {"name": "br0", "ports": named}}},
+            Port={
+                its_port[name]: {"initial": {"name": name, "interfaces": ["uuid", its_interface[name]]}}
+                for name in ports
+            },
+            Interface={its_interface[name]: {"initial": {"name": name}} for name in ports},
+        )
+        ear.until_a(HostSeen, host="hv1")
+        honest.vsctl("add-br", "br0")
+        ear.until_a(BridgeSeen, host="hv2")
+        told = [one for one in ear.heard if isinstance(one, PortSeen) and one.host == "hv1"]
+        assert len(told) <= TOLD_AT_ONCE
+        is_taken.set()
+        ear.until_a(SnapshotComplete, host="hv1")
+        told = [one for one in ear.heard if isinstance(one, PortSeen) and one.host == "hv1"]
+        assert sorted(one.name for one in told) == ports

@@ -41,6 +41,9 @@ def register(app: typer.Typer) -> None:
             list[str] | None,
             typer.Option(help="What rules log: file:PATH, syslog:unix:PATH or syslog:udp:HOST:PORT."),
         ] = None,
+        most_ports: Annotated[
+            int | None, typer.Option(help="As many ports are believed of one host; 8192 unless said.")
+        ] = None,
         log_format: Annotated[str | None, typer.Option(help="text or json.")] = None,
     ) -> None:
         """Run the controller until SIGTERM or SIGINT; bridges go on enforcing what they have."""
@@ -54,6 +57,7 @@ def register(app: typer.Typer) -> None:
             "socket": socket,
             "events": events or None,
             "records": records or None,
+            "most-ports": most_ports,
             "log-format": log_format,
         }
         run_controller(directory, options, said)

@@ -52,8 +52,7 @@ def _show(document: dict[str, Any]) -> None:
     console.print(_table("endpoints", places, ("endpoint", "bridge", "ofport", "state", "reason")))
     for link in document["links"]:
         console.print(f"link {link}")
-    for port in document["unknown_ports"]:
-        console.print(f"[yellow]unknown port[/] {port['port']}: {port['reason']}")
+    _show_unknown(console, document)
     for one in document["appliances"]:
         if one["reason"]:
             console.print(f"[red]appliance away[/] {one['appliance']}: {one['reason']}")
@@ -94,6 +93,13 @@ def _state(document: dict[str, Any]) -> list[str]:
     found = [f"not written: {text}" for text in document.get("not_written", ())]
     behind = document["configuration"].get("behind")
     return [*found, f"learnt, or an answer to an alert, and not in force: {behind}"] if behind else found
+
+
+def _show_unknown(console: Console, document: dict[str, Any]) -> None:
+    for port in document["unknown_ports"]:
+        console.print(f"[yellow]unknown port[/] {port['port']}: {port['reason']}")
+    for one in document.get("unknown_ports_not_shown", ()):
+        console.print(f"[yellow]unknown ports[/] at {one['bridge']}: {one['ports']} more, not shown")
 
 
 def _show_foreign(console: Console, bridge: dict[str, Any]) -> None:

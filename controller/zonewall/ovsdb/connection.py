@@ -2,60 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
 
-from ovs.db import error as ovs_error
 from ovs.db import idl
 
-from ovs import jsonrpc, timeval
-from zonewall.errors import BridgeError
+from ovs import timeval
+from zonewall.errors import BridgeError, TooManyError
 from zonewall.ovsdb.facts import RootFacts
+from zonewall.ovsdb.followed import FollowedDatabase
+from zonewall.ovsdb.framing import Room
 from zonewall.ovsdb.handshake import Newcomer
 from zonewall.ovsdb.loop import Wants
 from zonewall.ovsdb.rousing import Rouser
-from zonewall.ovsdb.schema import MAX_PORTS, MAX_SNAPSHOT_BYTES, schema_helper
 from zonewall.ovsdb.setup import BridgeKeeper
 from zonewall.ovsdb.view import HostView, Rows
 from zonewall.values.names import BridgeName, HostName
 
-_HELD_MS = 50.0
+_HELD_MS = 10.0
 """A host of which too much waits is looked at again so soon."""
-
-
-class FollowedDatabase(idl.Idl):  # type: ignore[misc]  # python-ovs has no types
-    """An IDL on a session that exists already; what it cannot follow ends it instead of being left out."""
-
-    def __init__(self, session: Any, rows: Rows) -> None:
-        """``rows`` is kept in step with the database."""
-        super().__init__("unix:admitted", schema_helper(), leader_only=False)
-        self._session = session
-        self._rows = rows
-        self.view_changed = False
-
-    def notify(self, event: str, row: Any, updates: Any = None) -> None:
-        """Take a row's change over."""
-        del updates
-        if self._rows.take(row._table.name, row, gone=event == idl.ROW_DELETE):
-            self.view_changed = True
-
-    def handle_monitor_canceled(self, msg: Any) -> bool:
-        """The schema was converted: the IDL would start anew without saying what went."""
-        if msg.type == jsonrpc.Message.T_NOTIFY and msg.method == "monitor_canceled":
-            raise BridgeError("the database was converted; it is read anew on the next connection")
-        return False
-
-    def _Idl__parse_update(self, update: Any, version: str, tables: Any = None) -> None:  # noqa: N802
-        # The original logs a malformed update and goes on with half of it, however long that takes.
-        for table, rows in update.items() if isinstance(update, dict) else ():
-            if isinstance(rows, dict) and len(rows) > MAX_PORTS:
-                raise BridgeError(
-                    f"an update has more than {MAX_PORTS} rows in {table}; that is not believed"
-                )
-        try:
-            self._Idl__do_parse_update(update, version, tables or self.tables)
-        except ovs_error.Error as problem:
-            raise BridgeError(f"an update is malformed: {str(problem)[:200]}") from problem
 
 
 class HostConnection:
@@ -68,7 +32,8 @@ class HostConnection:
         *,
         probe_s: float,
         snapshot_deadline_s: float,
-        changed: Callable[[HostConnection, bool], None],
+        most_ports: int,
+        changed: Callable[[HostConnection, bool], Iterator[None] | None],
         lost: Callable[[HostConnection, str], None],
         setup_report: Callable[[HostConnection, BridgeName, bool, str | None], None],
         is_full: Callable[[HostName], bool] = lambda _: False,
@@ -80,7 +45,9 @@ class HostConnection:
             newcomer: what the handshake ended in.
             probe_s: silence after which the host is asked whether it is there; as long again, and it is lost.
             snapshot_deadline_s: the first snapshot must be whole by then.
-            changed: called with True for the first snapshot, False for each change afterwards.
+            most_ports: as many are believed of the host.
+            changed: called with True for the first snapshot, False for each change afterwards; gives what
+                tells of it, a piece at a time, None where the host is refused.
             lost: called once, when nothing more will come.
             setup_report: what came of a wish for a bridge.
             is_full: while it says so, nothing more is read of the host, and TCP tells it.
@@ -90,11 +57,16 @@ class HostConnection:
         self.dialled = newcomer.dialled is not None
         self.certificate_names = newcomer.certificate_names
         self.in_step = False
+        self.has_too_many = False
+        """It was ended because of more than is believed of a host."""
+        self._telling: Iterator[None] | None = None
+        """What is yet to be told; until then nothing more is read."""
         self._connection = newcomer.connection
         self._session = newcomer.session
-        self._connection.allow_bytes(MAX_SNAPSHOT_BYTES)
+        self._connection.allow(Room.for_ports(most_ports))
         self.probe_after(probe_s)
-        self._rows = Rows()
+        self._rows = Rows(most=most_ports)
+        self._most_ports = most_ports
         self._database = FollowedDatabase(self._session, self._rows)
         self._deadline_ms = timeval.msec() + snapshot_deadline_s * 1000
         self._changed, self._lost, self._is_full = changed, lost, is_full
@@ -109,34 +81,56 @@ class HostConnection:
         self._session.reconnect.set_probe_interval(int(probe_s * 1000))
 
     def run(self) -> None:
-        """Take in what came, send what is due."""
+        """Take in what came, send what is due; of much a piece, so that other hosts have their turn."""
         self.rouser.run()
         if self._is_held():
             return
         try:
-            moved = self._database.run()
+            self._run()
         except BridgeError as problem:
+            self.has_too_many = isinstance(problem, TooManyError)
             self.fail(str(problem))
-            return
+
+    def _run(self) -> None:
+        moved = False
+        if self._database.is_behind:
+            self._database.take_piece()
+            moved = True
+        elif self._telling is None:
+            moved = self._database.run()
         if not self._session.is_alive() or not self._session.is_connected():
             self.fail(self._ended())
+        elif self._telling is not None:
+            self._tell()
         elif self._database.state == idl.Idl.IDL_S_MONITORING:
-            self._follow(moved)
+            if not self._database.is_behind:
+                self._follow(moved)
         elif timeval.msec() >= self._deadline_ms:
             self.fail("it did not send its contents in time")
 
     def wait(self, wants: Wants) -> None:
         """Wait for the host, or for the next probe or retry."""
+        self.rouser.wait(wants)
         if self._is_held():
             wants.timer_wait(_HELD_MS)
-            self.rouser.wait(wants)
+            return
+        if self._database.is_behind or self._telling is not None:
+            wants.immediate_wake()
             return
         self._database.wait(wants)
-        self.rouser.wait(wants)
         if self.in_step:
             self.keeper.wait(wants)
         else:
             wants.timer_wait_until(self._deadline_ms)
+
+    def tell(self, telling: Iterator[None]) -> None:
+        """Tell this from the next turn on, in place of what is yet to be told."""
+        self._telling = telling
+
+    @property
+    def is_telling(self) -> bool:
+        """Say whether something is yet to be told; no row changes until then."""
+        return self._telling is not None
 
     def fail(self, reason: str) -> None:
         """End the connection and say why."""
@@ -152,9 +146,9 @@ class HostConnection:
         is_proven = self.dialled or self.certificate_names is not None
         return newcomer.certificate_names is not None and not is_proven
 
-    def view(self) -> HostView:
-        """Return what the host has now."""
-        return self._rows.view()
+    def joining(self) -> Generator[None, None, HostView]:
+        """Find what the host has now, a piece at a time; ``TooManyError`` where that is not believed."""
+        return self._rows.joining()
 
     def root(self) -> RootFacts | None:
         """Return what the host says of itself now."""
@@ -164,17 +158,25 @@ class HostConnection:
         return self.in_step and self._is_full(self.host)
 
     def _follow(self, moved: bool) -> None:
-        if not self.in_step:
+        if not self.in_step or self._database.view_changed:
             self._database.view_changed = False
-            self._changed(self, True)
+            telling = self._changed(self, not self.in_step)
+            if telling is None:
+                return
             self.in_step = True
-        elif self._database.view_changed:
-            self._database.view_changed = False
-            self._changed(self, False)
+            self._telling = telling
+            self._tell()
         if moved:
             self.keeper.changed()
         if self._session.is_connected():
             self.keeper.run()
 
+    def _tell(self) -> None:
+        if self._telling is not None and next(self._telling, self) is self:
+            self._telling = None
+
     def _ended(self) -> str:
+        if self._connection.has_outgrown:
+            self.has_too_many = True
+            return f"{self._connection.reason()}: more than {self._most_ports} ports need; see most-ports"
         return self._connection.reason() or f"it did not answer a probe within {self._probe_s:g} s"

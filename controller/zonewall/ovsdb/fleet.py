@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 
 from zonewall.errors import AdmissionError, ZonewallError
 from zonewall.ovsdb.admission import HostSet, admitted_host
@@ -14,12 +13,13 @@ from zonewall.ovsdb.connection import HostConnection
 from zonewall.ovsdb.dialer import Dialer, connecting_socket, parse_remote
 from zonewall.ovsdb.half_open import HalfOpen
 from zonewall.ovsdb.handshake import Handshake, Newcomer
+from zonewall.ovsdb.known_host import KnownHost
 from zonewall.ovsdb.listener import Listener
 from zonewall.ovsdb.loop import Loop
 from zonewall.ovsdb.patience import Patience
 from zonewall.ovsdb.refusals import Refusals
 from zonewall.ovsdb.setup import BridgeSetup
-from zonewall.ovsdb.view import HostView, gone, seen
+from zonewall.ovsdb.view import HostView, gone
 from zonewall.placement.observations import (
     BridgeReady,
     BridgeSetupFailed,
@@ -28,27 +28,12 @@ from zonewall.placement.observations import (
     HostSeen,
     HostUnreachable,
     Observation,
-    SnapshotComplete,
 )
 from zonewall.policy.inventory import HostDeclaration
 from zonewall.tls import Renewed
 from zonewall.values.names import BridgeName, HostName
 
 _ANEW = "the inventory changed what it must show; it is admitted anew"
-
-
-@dataclass(slots=True)
-class _Known:
-    """What is kept of a host of the inventory."""
-
-    declaration: HostDeclaration
-    view: HostView = field(default_factory=HostView)
-    said: HostSeen | None = None
-    connection: HostConnection | None = None
-    dialer: Dialer | None = None
-    wishes: dict[BridgeName, BridgeSetup] = field(default_factory=dict)
-    awaited: set[BridgeName] = field(default_factory=set)
-    unreachable: str = ""
 
 
 class Fleet:
@@ -76,7 +61,7 @@ class Fleet:
         self._client_tls, self._patience, self._is_full = client_tls, patience, is_full
         self._have_shown: HostSet = set() if have_shown is None else have_shown
         self._probe_s = patience.probe_s
-        self._hosts: dict[HostName, _Known] = {}
+        self._hosts: dict[HostName, KnownHost] = {}
         self._listeners: list[Listener] = []
         self._half_open = HalfOpen(patience.half_open, patience.half_open_of_one)
         self._refusals = Refusals()
@@ -99,11 +84,12 @@ class Fleet:
             elif now.system_id != before.declaration.system_id:  # another machine has its name
                 self._cut(before, _ANEW)
                 del self._hosts[name]
-                self._emit_all(gone(name, before.view, HostView(), time.monotonic()))
+                for observation in gone(name, before.view, HostView(), time.monotonic()):
+                    self._emit(observation)
         for name, declaration in declared.items():
             known = self._hosts.get(name)
             if known is None:
-                known = self._hosts[name] = _Known(declaration)
+                known = self._hosts[name] = KnownHost(declaration)
                 self._prepare_to_dial(known)
                 continue
             last, known.declaration = known.declaration, declaration
@@ -115,16 +101,9 @@ class Fleet:
                 self._cut(known, _ANEW)
                 self._prepare_to_dial(known)
             if come:
-                self._tell_again(known, come)
-
-    def _tell_again(self, known: _Known, bridges: Set[BridgeName]) -> None:
-        """Tell of bridges that are managed from now on: what was said of them until now was of no use."""
-        view, host, now = known.view, known.declaration.name, time.monotonic()
-        known.view = view.without(bridges)
-        if known.connection is not None and known.connection.in_step:
-            self._emit_all(seen(host, known.view, view, now))
-            self._emit(SnapshotComplete(host, now))
-            known.view = view
+                known.tell_again(come, self._emit, time.monotonic())
+                if known.connection is not None:
+                    self._loop.rouse(known.connection)
 
     def ensure_bridge(self, host: HostName, bridge: BridgeName, wanted: BridgeSetup) -> None:
         """Keep the bridge's records so; only for bridges of the inventory."""
@@ -165,7 +144,7 @@ class Fleet:
         for known in self._hosts.values():
             self._hang_up(known)
 
-    def _wish(self, known: _Known, bridge: BridgeName, wanted: BridgeSetup | None) -> None:
+    def _wish(self, known: KnownHost, bridge: BridgeName, wanted: BridgeSetup | None) -> None:
         known.wishes.pop(bridge, None)
         if wanted is not None:
             known.wishes[bridge] = wanted
@@ -175,7 +154,7 @@ class Fleet:
 
     # Connecting
 
-    def _prepare_to_dial(self, known: _Known) -> None:
+    def _prepare_to_dial(self, known: KnownHost) -> None:
         if known.declaration.ovsdb is None:
             return
         try:
@@ -257,7 +236,7 @@ class Fleet:
             self._have_shown.add(host)
         self._admit(self._hosts[host], newcomer)
 
-    def _admit(self, known: _Known, newcomer: Newcomer) -> None:
+    def _admit(self, known: KnownHost, newcomer: Newcomer) -> None:
         if known.connection is not None:
             self._cut(known, "replaced: the host has shown a certificate")
         known.connection = HostConnection(
@@ -265,6 +244,7 @@ class Fleet:
             newcomer,
             probe_s=self._probe_s,
             snapshot_deadline_s=self._patience.snapshot_s,
+            most_ports=self._patience.ports,
             changed=self._changed,
             lost=self._lost,
             setup_report=self._setup_report,
@@ -278,7 +258,8 @@ class Fleet:
 
     # Following
 
-    def _changed(self, connection: HostConnection, first: bool) -> None:
+    def _changed(self, connection: HostConnection, first: bool) -> Iterator[None] | None:
+        """Take that a host has something else now; give what tells of it, None if it is let go."""
         known = self._hosts[connection.host]
         root, now = connection.root(), time.monotonic()
         if root is None or root.system_id != known.declaration.system_id:
@@ -288,7 +269,7 @@ class Fleet:
             )
             connection.fail(reason)
             self._refuse(connection.peer if connection.dialled else _address(connection.peer), reason)
-            return
+            return None
         if first:
             known.unreachable = ""
             if known.dialer is not None:
@@ -297,17 +278,7 @@ class Fleet:
         if first or said != known.said:
             known.said = said
             self._emit(said)
-        old, known.view = known.view, connection.view()
-        if not first:
-            self._emit_all(gone(connection.host, old, known.view, now))
-        self._emit_all(seen(connection.host, old, known.view, now))
-        if first:
-            self._emit(SnapshotComplete(connection.host, now))
-            self._emit_all(gone(connection.host, old, known.view, now))
-
-    def _emit_all(self, observations: Iterable[Observation]) -> None:
-        for observation in observations:
-            self._emit(observation)
+        return known.telling(connection.joining(), self._emit, now, first=first)
 
     def _setup_report(
         self, connection: HostConnection, bridge: BridgeName, changed: bool, problem: str | None
@@ -326,6 +297,9 @@ class Fleet:
         if known is None or known.connection is not connection:
             return
         known.connection = None
+        known.interrupted()
+        if connection.has_too_many:
+            self._unreachable(known, reason)
         if connection.in_step:
             self._emit(HostLost(connection.host, reason, time.monotonic()))
             self._redial(known)
@@ -334,13 +308,13 @@ class Fleet:
         else:
             self._refuse(_address(connection.peer), reason)
 
-    def _cut(self, known: _Known, reason: str) -> None:
+    def _cut(self, known: KnownHost, reason: str) -> None:
         told = known.connection is not None and known.connection.in_step
         self._hang_up(known)
         if told:
             self._emit(HostLost(known.declaration.name, reason, time.monotonic()))
 
-    def _hang_up(self, known: _Known) -> None:
+    def _hang_up(self, known: KnownHost) -> None:
         if known.dialer is not None:
             self._loop.drop(known.dialer)
             known.dialer = None
@@ -351,6 +325,7 @@ class Fleet:
             self._loop.drop(known.connection)
             known.connection.close()
             known.connection = None
+            known.interrupted()
 
     def _missed(self, host: HostName, reason: str) -> None:
         known = self._hosts.get(host)
@@ -358,12 +333,12 @@ class Fleet:
             self._unreachable(known, reason)
             self._redial(known)
 
-    def _redial(self, known: _Known) -> None:
+    def _redial(self, known: KnownHost) -> None:
         if known.dialer is not None:
             known.dialer.again()
             self._loop.rouse(known.dialer)
 
-    def _unreachable(self, known: _Known, reason: str) -> None:
+    def _unreachable(self, known: KnownHost, reason: str) -> None:
         if known.unreachable != reason:
             known.unreachable = reason
             self._emit(HostUnreachable(known.declaration.name, reason, time.monotonic()))

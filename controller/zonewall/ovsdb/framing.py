@@ -10,13 +10,31 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 MAX_DEPTH = 64
-MAX_TOKENS = 6_000_000
-"""Brackets and strings of a document: 65,536 ports, as a database tells of them, are four million."""
-MAX_PLAIN_BYTES = 8 << 20
-"""What is neither, numbers and what parts them: of as many ports a third of that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a document may have at most.
+
+    Attributes:
+        bytes: its length.
+        tokens: brackets and strings: a port, as a database tells of it, is about sixty.
+        plain_bytes: what is neither, numbers and what parts them: of a port about forty.
+    """
+
+    bytes: int
+    tokens: int
+    plain_bytes: int
+
+    @staticmethod
+    def for_ports(ports: int) -> Room:
+        """Return the room for a database of so many ports: half as much again as it needs."""
+        return Room((1 << 20) + 1024 * ports, 100_000 + 92 * ports, (1 << 20) + 112 * ports)
+
 
 # Either a bracket, or a string with its closing quote, if that is here already.
 _TOKEN = re.compile(rb'[{}\[\]]|"[^"\\]*(?:\\.[^"\\]*)*("?)', re.DOTALL)
@@ -30,12 +48,16 @@ class MalformedStreamError(ValueError):
     """What came is no sequence of JSON objects within the bounds."""
 
 
-class Framer:
-    """Takes bytes, gives whole documents."""
+class OutgrownError(MalformedStreamError):
+    """A document has no room."""
 
-    def __init__(self, limit_bytes: int) -> None:
-        """``limit_bytes``: the longest document that is accepted."""
-        self.limit_bytes = limit_bytes
+
+class Framer:
+    """Takes bytes, gives whole documents of which each has ``room``."""
+
+    def __init__(self, room: Room) -> None:
+        """Begin with nothing."""
+        self.room = room
         self._parts: list[bytes] = []
         self._held = 0
         self._depth = 0
@@ -61,10 +83,10 @@ class Framer:
                     raise MalformedStreamError("what came is no JSON object")
             position = self._scan(data, position)
             self._held += position - start
-            if self._held > self.limit_bytes:
-                raise MalformedStreamError(f"a message is longer than {self.limit_bytes} bytes")
-            if self._tokens > MAX_TOKENS or self._plain > MAX_PLAIN_BYTES:
-                raise MalformedStreamError("a message has more values than any database tells at once")
+            if self._held > self.room.bytes:
+                raise OutgrownError(f"a message is longer than {self.room.bytes} bytes")
+            if self._tokens > self.room.tokens or self._plain > self.room.plain_bytes:
+                raise OutgrownError("a message has more values than any database tells at once")
             self._parts.append(data[start:position])
             start = position
             if self._depth == 0:

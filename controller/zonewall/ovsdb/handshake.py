@@ -12,8 +12,9 @@ from typing import Any
 
 from ovs import jsonrpc, poller, timeval
 from zonewall.ovsdb.facts import system_id_of
+from zonewall.ovsdb.framing import Room
 from zonewall.ovsdb.loop import Wants
-from zonewall.ovsdb.schema import DATABASE, MAX_GREETING_BYTES
+from zonewall.ovsdb.schema import DATABASE
 from zonewall.ovsdb.transport import BoundedConnection, CheckedStream, session_on
 from zonewall.tls import certificate_names
 from zonewall.values.names import HostName
@@ -132,7 +133,7 @@ class Handshake:
         return True
 
     def _ask(self) -> None:
-        self._connection = BoundedConnection(CheckedStream(self._socket, self.peer), MAX_GREETING_BYTES)
+        self._connection = BoundedConnection(CheckedStream(self._socket, self.peer), Room.for_ports(0))
         self._session = session_on(self._connection)
         question = jsonrpc.Message.create_request("transact", [DATABASE, _QUESTION])
         self._request_id = question.id

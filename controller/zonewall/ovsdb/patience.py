@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zonewall.ovsdb.schema import MAX_PORTS
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
@@ -17,6 +19,7 @@ class Patience:
         half_open: who connected in and has not said yet who they are; beyond, the oldest of whoever has most
             goes.
         half_open_of_one: the same of one address; beyond, its oldest goes.
+        ports: as many are believed of one host.
     """
 
     handshake_s: float = 10.0
@@ -25,3 +28,4 @@ class Patience:
     short_probe_s: float = 2.0
     half_open: int = 512
     half_open_of_one: int = 64
+    ports: int = MAX_PORTS

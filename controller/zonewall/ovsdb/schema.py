@@ -11,11 +11,10 @@ from ovs.db import idl
 
 DATABASE = "Open_vSwitch"
 
-MAX_PORTS = 65536
+MAX_PORTS = 8192
+"""As many are believed of a host, unless the options say another number."""
 MAX_BRIDGES = 4096
 MAX_TEXT = 255
-MAX_SNAPSHOT_BYTES = 64 << 20
-MAX_GREETING_BYTES = 1 << 20
 
 
 def _any_number(of: object) -> dict[str, Any]:

@@ -9,10 +9,11 @@ import ssl
 from typing import Any
 
 from ovs import jsonrpc, poller
-from zonewall.ovsdb.framing import Framer, MalformedStreamError, parse_document
+from zonewall.ovsdb.framing import Framer, MalformedStreamError, OutgrownError, Room, parse_document
 
 _READ_BYTES = 65536
-_READ_A_TURN_BYTES = 1 << 20
+_READ_A_TURN_BYTES = 1 << 17
+"""So much is read of one before others have their turn: to find the ends of so many values takes 20 ms."""
 _MAX_UNSENT_BYTES = 8 << 20
 
 
@@ -73,18 +74,21 @@ class BoundedConnection(jsonrpc.Connection):  # type: ignore[misc]  # python-ovs
 
     Attributes:
         failure: why the connection was broken off, in words; empty where errno says it.
+        is_held: nothing more is taken of it for now.
+        has_outgrown: it was broken off since a message had no room.
     """
 
-    def __init__(self, stream: CheckedStream, limit_bytes: int) -> None:
-        """``limit_bytes``: the longest message that is accepted."""
+    def __init__(self, stream: CheckedStream, room: Room) -> None:
+        """``room``: what a message may have."""
         super().__init__(stream)
         self.failure = ""
-        self._framer = Framer(limit_bytes)
+        self.is_held = self.has_outgrown = False
+        self._framer = Framer(room)
         self._unfinished_turn = False
 
-    def allow_bytes(self, limit_bytes: int) -> None:
-        """Accept messages of this length from now on."""
-        self._framer.limit_bytes = limit_bytes
+    def allow(self, room: Room) -> None:
+        """Accept messages that have this room from now on."""
+        self._framer.room = room
 
     def send(self, msg: Any) -> int:
         """Send or queue a message; a peer that asks and never reads is cut off."""
@@ -95,6 +99,8 @@ class BoundedConnection(jsonrpc.Connection):  # type: ignore[misc]  # python-ovs
     def recv(self) -> tuple[int, Any]:
         """Return (0, message), (EAGAIN, None) or (status, None); reads a bounded amount."""
         self._unfinished_turn = False
+        if self.is_held and not self.status:
+            return errno.EAGAIN, None
         read = 0
         try:
             while not self.status:
@@ -117,6 +123,7 @@ class BoundedConnection(jsonrpc.Connection):  # type: ignore[misc]  # python-ovs
                 self.received_bytes += len(data)
                 self._framer.feed(data)
         except MalformedStreamError as problem:
+            self.has_outgrown = isinstance(problem, OutgrownError)
             self.broken(str(problem), errno.EPROTO)
         return self.status, None
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Generator, Iterator, Mapping, Set
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 
-from zonewall.errors import BridgeError
+from zonewall.errors import TooManyError
 from zonewall.ovsdb.facts import (
     BridgeFacts,
     InterfaceFacts,
@@ -24,6 +25,9 @@ from zonewall.values.names import BridgeName, DatapathId, HostName
 
 Place = tuple[BridgeName, str]
 """A bridge, and the name of an interface there."""
+
+LOOKED_AT = 2000
+"""So many ports are looked at before other hosts have their turn: 5 ms."""
 
 
 class PortView(NamedTuple):
@@ -55,15 +59,22 @@ class HostView:
             {place: port for place, port in self.ports.items() if place[0] not in bridges},
         )
 
+    def in_pieces(self) -> Iterator[HostView]:
+        """Give the ports, without the bridges, so many at a time."""
+        places = iter(self.ports.items())
+        while piece := dict(islice(places, LOOKED_AT)):
+            yield HostView({}, piece)
+
 
 @dataclass(slots=True)
 class Rows:
-    """The believed facts of each row, read once when the row changes."""
+    """The believed facts of each row, read once when the row changes; ``most`` ports are believed."""
 
     roots: dict[uuid.UUID, RootFacts] = field(default_factory=dict)
     bridges: dict[uuid.UUID, BridgeFacts] = field(default_factory=dict)
     ports: dict[uuid.UUID, PortFacts] = field(default_factory=dict)
     interfaces: dict[uuid.UUID, InterfaceFacts] = field(default_factory=dict)
+    most: int = MAX_PORTS
     _view: HostView = field(default_factory=HostView)
     _places: dict[uuid.UUID, list[Place]] = field(default_factory=dict)
     _touched: set[uuid.UUID] | None = None
@@ -73,7 +84,7 @@ class Rows:
         """Note a row's creation, change or end; return whether the view may differ now.
 
         Raises:
-            BridgeError: the host has more bridges or ports than is believed.
+            TooManyError: the host has more bridges or ports than is believed.
         """
         kept, read, most = self._of(table)
         if read is None:
@@ -85,7 +96,7 @@ class Rows:
             return before is not None
         after = kept[row.uuid] = read(row)
         if len(kept) > most:
-            raise BridgeError(f"the database has more than {most} rows in {table}; that is not believed")
+            raise TooManyError(f"rows of {table}", most)
         if before == after:
             return False
         is_in_place = isinstance(before, InterfaceFacts) and before.name == after.name
@@ -96,12 +107,26 @@ class Rows:
         return True
 
     def view(self) -> HostView:
-        """Join the rows; where only interfaces have changed since the last time, it costs no more than they.
+        """Join the rows at once."""
+        joining = self.joining()
+        while True:
+            try:
+                next(joining)
+            except StopIteration as done:
+                view: HostView = done.value
+                return view
 
-        Of two bridges with one name the first by UUID counts, so that it stays the same.
+    def joining(self) -> Generator[None, None, HostView]:
+        """Join the rows, a piece at a time; where only interfaces have changed, it costs no more than they.
+
+        Of two bridges with one name the first by UUID counts, so that it stays the same. No row may be taken
+        in between.
+
+        Raises:
+            TooManyError: its bridges have more ports than is believed, of however many rows.
         """
         if self._touched is None:
-            self._view = self._joined()
+            self._view = yield from self._joined()
         elif self._touched:
             ports = dict(self._view.ports)
             for number in self._touched:
@@ -111,10 +136,11 @@ class Rows:
         self._touched = set()
         return self._view
 
-    def _joined(self) -> HostView:
+    def _joined(self) -> Generator[None, None, HostView]:
         bridges: dict[BridgeName, BridgeView] = {}
         ports: dict[Place, PortView] = {}
         self._places = {}
+        looked_at = 0
         listed = {reference for root in self.roots.values() for reference in root.bridges}
         for number in sorted(listed & self.bridges.keys()):
             bridge = self.bridges[number]
@@ -122,6 +148,11 @@ class Rows:
                 continue
             bridges[bridge.name] = BridgeView(bridge.datapath_id, bridge.datapath_type, bridge.secure)
             for place, port, reference in self._ports_of(bridge, bridge.name):
+                looked_at += 1
+                if looked_at % LOOKED_AT == 0:
+                    yield
+                if looked_at > 2 * self.most:  # rows may be named by many others
+                    raise TooManyError("ports at its bridges", self.most)
                 if place not in ports:
                     ports[place] = port
                     self._places.setdefault(reference, []).append(place)
@@ -142,9 +173,9 @@ class Rows:
 
     def _of(self, table: str) -> tuple[dict[uuid.UUID, Any], Any, int]:
         if table == "Interface":
-            return self.interfaces, interface_facts, MAX_PORTS
+            return self.interfaces, interface_facts, self.most
         if table == "Port":
-            return self.ports, port_facts, MAX_PORTS
+            return self.ports, port_facts, self.most
         if table == "Bridge":
             return self.bridges, bridge_facts, MAX_BRIDGES
         if table == "Open_vSwitch":

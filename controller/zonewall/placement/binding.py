@@ -30,6 +30,7 @@ class PortFacts:
         declaration: its role, where the inventory declares one; then it is no endpoint's.
         ofport: None where there is none yet, it failed, or the port is switched off by ``iface-status``.
         faults: what is malformed, so that the port is not believed.
+        crowded: whose it says that it is, where so many ports of its host say so that it is nobody's.
     """
 
     endpoint: EndpointKey | None
@@ -38,6 +39,7 @@ class PortFacts:
     attached_mac: MacAddress | None = None
     vm_id: str | None = None
     faults: tuple[str, ...] = ()
+    crowded: EndpointKey | None = None
 
 
 @dataclass(frozen=True, slots=True)

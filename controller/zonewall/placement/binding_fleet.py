@@ -31,7 +31,7 @@ from zonewall.placement.binding_events import (
     Unplugged,
 )
 from zonewall.placement.binding_held import HeldBack, Rest, held_after
-from zonewall.placement.binding_judge import Identities, external_faults, new_record, own_prefixes
+from zonewall.placement.binding_judge import Identities, believed, external_faults, new_record, own_prefixes
 from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.binding_ports import (
     TICKS_PER_S,
@@ -157,7 +157,7 @@ class FleetState:
         port = PortRef(BridgeKey(host, bridge), name)
         if port.bridge not in self.lookup.roles:
             return self, ()
-        facts = identify(self.lookup, port.bridge, name, ofport, external_ids)
+        facts = believed(self, port, identify(self.lookup, port.bridge, name, ofport, external_ids))
         known = self.ports.get(port)
         fleet: FleetState = self
         effects: tuple[Effect, ...] = ()

@@ -12,9 +12,14 @@ from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.binding_record import EndpointRecord, PortRef
 from zonewall.policy.inventory import EndpointDeclaration, Inventory
 from zonewall.values.addresses import IpPrefix, MacAddress, host_prefix
+from zonewall.values.changed import changed as replace
 from zonewall.values.names import EndpointKey, HostName
 
 K = TypeVar("K", str, int)
+
+MOST_CLAIMS, MOST_OF_VM = 4, 64
+"""So many ports of one host may say that they are one endpoint's, so many endpoints of one host that they are
+one VM's: what an event of one of them costs rises with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,8 @@ class Identities:
 
     def unknown_reason(self, facts: PortFacts, inventory: Inventory) -> str:
         """Return why a port of no endpoint is isolated, and whom it may be a clone of."""
+        if facts.crowded is not None:
+            return f"unknown: {MOST_CLAIMS} other ports of its host say that they are {facts.crowded}'s"
         owners = self.of_vm(facts.vm_id)
         if owners:
             return f"unknown: no endpoint of the inventory, but the VM of {min(owners)}"
@@ -51,6 +58,25 @@ class FleetView(Fleet, Protocol):
     @property
     def identities(self) -> Identities:
         """Return whose each VM and MAC is."""
+
+
+def believed(fleet: FleetView, port: PortRef, facts: PortFacts) -> PortFacts:
+    """Return what a port is where too many of its host say the same: nobody's, or not believed."""
+    record = fleet.records.get(facts.endpoint) if facts.endpoint is not None else None
+    if record is not None and len(record.places) >= MOST_CLAIMS:
+        others = {place.port for place in record.places if place.port.bridge.host == port.bridge.host}
+        if len(others - {port}) >= MOST_CLAIMS:
+            return replace(facts, endpoint=None, crowded=facts.endpoint)
+    related = fleet.identities.of_vm(facts.vm_id)
+    if facts.endpoint is not None and len(related) >= MOST_OF_VM:
+        there = (port.bridge.host, facts.vm_id)
+        records = (fleet.records.get(key) for key in related - {facts.endpoint})
+        places = (record.places for record in records if record is not None)
+        here = [any(there == (one.port.bridge.host, one.vm_id) for one in of_one) for of_one in places]
+        if sum(here) >= MOST_OF_VM:
+            why = f"more than {MOST_OF_VM} endpoints of its host say that they are VM {facts.vm_id}'s"
+            return replace(facts, vm_id=None, faults=(*facts.faults, why))
+    return facts
 
 
 def external_faults(

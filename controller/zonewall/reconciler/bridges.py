@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from typing import Protocol
 
@@ -32,12 +32,7 @@ from zonewall.openflow.events import (
 from zonewall.pipeline.cookie import Reason
 from zonewall.pipeline.model import Action, Output
 from zonewall.pipeline.registers import TENANT
-from zonewall.placement.announcement import (
-    Announcement,
-    AnnouncementKind,
-    build_rarp,
-    parse_announcement,
-)
+from zonewall.placement.announcement import Announcement, AnnouncementKind, build_rarp, parse_announcement
 from zonewall.placement.dhcp import parse_grant
 from zonewall.placement.dhcp6 import parse_given_up, parse_grants_6
 from zonewall.placement.learnt import heard_address
@@ -47,6 +42,7 @@ from zonewall.reconciler.connection_log import ConnectionLog
 from zonewall.reconciler.cuts import Cuts
 from zonewall.reconciler.health import Health
 from zonewall.reconciler.hosts import HostEvents
+from zonewall.reconciler.inbox import begun
 from zonewall.reconciler.intruders import Intruders
 from zonewall.reconciler.keeper import BridgeLink
 from zonewall.reconciler.named_ports import NamedPorts
@@ -103,11 +99,11 @@ class BridgeEvents:
         self.cuts = Cuts(reconciler)
         self.health = Health(reconciler)
 
-    def take(self, event: Event) -> None:
-        """Take one event."""
+    def take(self, event: Event) -> object:
+        """Take one event; where a bridge has many ports, return what is left to be done."""
         match event:
             case BridgeUp():
-                self._up(event)
+                return begun(self._up(event))
             case BridgeDown():
                 self._down(event)
             case PortChanged():
@@ -122,6 +118,7 @@ class BridgeEvents:
                 self._refused(event)
             case SwitchError():
                 self._complained(event)
+        return None
 
     def _others(self, event: FlowsChanged | FlowRemoved | RequestForwarded | Fenced) -> None:
         """Take what others did to the bridge; rows that count connections come and go all the time."""
@@ -172,7 +169,7 @@ class BridgeEvents:
         for key in told:
             self._start(self._ask(key, partial(self.health.answered, key, at)))
 
-    def _up(self, event: BridgeUp) -> None:
+    def _up(self, event: BridgeUp) -> Iterator[None]:
         datapath_id = DatapathId(event.datapath_id)
         key = self._reconciler.world.bridge_of(datapath_id)
         session = self._session_of(datapath_id)
@@ -182,11 +179,12 @@ class BridgeEvents:
         _log.info("bridge_connected", bridge=str(key), peer=event.peer_address)
         self._hosts.early.connected(key, event.ports)
         if not self._has_database(key.host):
-            self.named.all_of(key, event.ports)
+            yield from self.named.all_of(key, event.ports)
         self._legs(datapath_id, event.ports)
-        if not self._expects_database(key.host):
-            self._reconciler.host_told(key.host)
-        self._reconciler.keepers[key].connect(session)
+        if (keeper := self._reconciler.keepers.get(key)) is not None:  # an edit may have taken it out
+            if not self._expects_database(key.host):
+                self._reconciler.host_told(key.host)
+            keeper.connect(session)
 
     def _down(self, event: BridgeDown) -> None:
         key = self._came_as.get(event.datapath_id)  # the inventory may have changed since

@@ -9,6 +9,7 @@ from zonewall.errors import AdmissionError, ZonewallError
 from zonewall.openflow.caller import Caller, CallerOptions
 from zonewall.openflow.door import Admission, Admit
 from zonewall.openflow.events import ConnectionRefused
+from zonewall.openflow.waiting import Limits
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Configuration
 from zonewall.reconciler.admission import Admissions
@@ -30,8 +31,10 @@ class Calls:
         world: Callable[[], World],
         *,
         allow_plain: bool,
+        limits: Limits,
     ) -> None:
         """Let in whom ``admissions`` let in, of ``world``; events go through ``gate``."""
+        self._limits = limits
         self._tls = tls
         self._admissions = admissions
         self._gate = gate
@@ -84,7 +87,7 @@ class Calls:
             if kind == "ssl" and tls is None:
                 raise AdmissionError(f"{place} needs the controller's certificate and key: give certificates")
             caller = Caller(
-                CallerOptions(str(key), address, port, generation_id, tls, self._allow_plain),
+                CallerOptions(str(key), address, port, generation_id, tls, self._allow_plain, self._limits),
                 self._only(key),
                 self._gate.bridge_event,
                 self._gate.room_for,

@@ -17,6 +17,7 @@ from zonewall.flows.encoded import BridgeState
 from zonewall.openflow.events import BridgeDown, BridgeUp, Event
 from zonewall.openflow.listener import Listener, ListenerOptions
 from zonewall.openflow.session import Session
+from zonewall.openflow.waiting import Limits
 from zonewall.ovsdb.patience import Patience
 from zonewall.ovsdb.service import OvsdbService
 from zonewall.pipeline.stages.connection_log import COLLECTORS
@@ -133,7 +134,7 @@ class Controller:
         self.databases = OvsdbService(
             self._observed,
             client_tls=tls,
-            patience=Patience(half_open=a_quarter(Patience().half_open)),
+            patience=Patience(half_open=a_quarter(Patience().half_open), ports=options.most_ports),
             is_full=self.gate.is_full,
             have_shown=self.certificates.databases,
         )
@@ -145,6 +146,7 @@ class Controller:
             self.gate,
             lambda: self.reconciler.world,
             allow_plain=options.allow_plain,
+            limits=Limits(max_ports=options.most_ports),
         )
         self.reconciler.on_configuration.append(self.calls.follow)
 
@@ -264,7 +266,7 @@ class Controller:
             tls = _tls(self.options.tls) if door.is_tls else None
             options = ListenerOptions(
                 address, port, generation_id, tls=tls, allow_plain=self.options.allow_plain,
-                max_half_open=a_quarter(1024),
+                max_half_open=a_quarter(1024), limits=Limits(max_ports=self.options.most_ports),
             )  # fmt: skip
             admissions, gate = self.admissions, self.gate
             listener = Listener(
@@ -312,12 +314,13 @@ class Controller:
     def _session(self, datapath_id: int) -> Session | None:
         return self.admissions.sessions.get(datapath_id)
 
-    def _took(self, event: Event) -> None:
-        self.bridges.take(event)
+    def _took(self, event: Event) -> object:
+        left = self.bridges.take(event)
         if isinstance(event, BridgeUp | BridgeDown):
             key = self.reconciler.world.bridge_of(DatapathId(event.datapath_id))
             if key is not None:
                 self._awaits(key)
+        return left
 
     def _took_host(self, seen: Observation) -> None:
         before = self.reconciler.world.fleet.datapaths

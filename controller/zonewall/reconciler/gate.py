@@ -143,12 +143,12 @@ class Gate:
             line.most = max(line.most, line.waiting)
         self._inbox.post(lambda: self._done(line, weight, action), source)
 
-    def _done(self, line: Line, weight: int, action: Callable[[], object]) -> None:
+    def _done(self, line: Line, weight: int, action: Callable[[], object]) -> object:
         with self._lock:
             line.waiting -= weight
         if line.waiting <= MOST_WAITING // 2:
             line.room.set()
-        action()
+        return action()
 
 
 def bridge_source(datapath_id: int) -> Source:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 
 import structlog
 
@@ -78,8 +78,9 @@ class Inbox:
             while not self._queues:
                 self._some.clear()
                 await self._some.wait()
+            source, action = self._next()
             try:
-                self._next()()
+                self._go_on(source, action())
             except ZonewallError as error:
                 _log.error("event_refused", error=str(error))
             except Exception as error:
@@ -88,11 +89,23 @@ class Inbox:
                 await asyncio.sleep(0)
                 turn_ends = time.monotonic() + TURN_S
 
-    def _next(self) -> Callable[[], object]:
+    def _go_on(self, source: Source, left: object) -> None:
+        """Have what an action has left to be done follow at its source's next turn, before all else of it."""
+        if isinstance(left, Generator):
+            self._queues.setdefault(source, deque()).appendleft(lambda: begun(left))
+
+    def _next(self) -> tuple[Source, Callable[[], object]]:
         """Take an action of the source whose turn it is, which is then the last in the row."""
         source = next(iter(self._queues))
         queue = self._queues.pop(source)
         action = queue.popleft()
         if queue:
             self._queues[source] = queue
-        return action
+        return source, action
+
+
+def begun(pieces: Iterator[None]) -> Iterator[None] | None:
+    """Do the next piece of something; return the rest, None if there is none."""
+    for _ in pieces:
+        return pieces
+    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from zonewall.openflow.events import Port
 from zonewall.placement.binding_ports import HostView
@@ -13,6 +13,8 @@ from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.seldom import Names
 
 _HIGHEST_OFPORT = 0xFEFF
+TAKEN_AT_ONCE = 100
+"""So many ports of a bridge are taken before others have their turn: 5 ms."""
 
 
 class NamedPorts:
@@ -23,15 +25,15 @@ class NamedPorts:
         self._reconciler = reconciler
         self._names = Names()
 
-    def all_of(self, key: BridgeKey, ports: Iterable[Port]) -> None:
-        """Take all ports that a bridge has: any other that was known of it went while it could not tell."""
+    def all_of(self, key: BridgeKey, ports: Iterable[Port]) -> Iterator[None]:
+        """Take all ports that a bridge has, so many at a time; others went while it could not tell."""
         there = {port.name: port for port in ports}
         view = self._reconciler.world.fleet.hosts.get(key.host, HostView())
-        for known in sorted(view.ports):
-            if known.bridge == key and known.name not in there:
-                self.take(key, known.name, None)
-        for name, port in there.items():
-            self.take(key, name, port)
+        went = [known.name for known in sorted(view.ports) if known.bridge == key and known.name not in there]
+        for number, name in enumerate([*went, *there], 1):
+            self.take(key, name, there.get(name))
+            if number % TAKEN_AT_ONCE == 0:
+                yield
 
     def forget(self, key: BridgeKey) -> None:
         """Forget a bridge that is none of the inventory's any more."""

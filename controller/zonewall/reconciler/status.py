@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from heapq import nsmallest
 from typing import Any
 
 from zonewall.intent.connection_limits import host_command
 from zonewall.intent.fleet import bridges_of
 from zonewall.intent.numbering import Kind
 from zonewall.placement.binding_fleet import FleetState
-from zonewall.placement.binding_record import Place
-from zonewall.placement.model import Binding
+from zonewall.placement.binding_record import Place, PortRef
+from zonewall.placement.model import Binding, BridgeKey
 from zonewall.policy.inventory import ForeignFlows
 from zonewall.reconciler.bridges import BridgeEvents
 from zonewall.reconciler.gate import Gate
@@ -20,6 +21,9 @@ from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.store.journal_writer import JournalStatus
 from zonewall.values.names import EndpointKey
+
+MOST_UNKNOWN = 100
+"""So many ports of a bridge that nothing covers are shown."""
 
 
 def status_document(
@@ -53,10 +57,7 @@ def status_document(
         ],
         "inbox": gate.status(),
         "endpoints": _endpoints(reconciler),
-        "unknown_ports": [
-            {"port": f"{port.bridge}/{port.name}", "reason": reason}
-            for port, reason in sorted(world.fleet.unknown.items())
-        ],
+        **unknown_ports(world.fleet),
         "links": sorted(f"{link.a[0]}/{link.a[1]} - {link.b[0]}/{link.b[1]}" for link in world.fleet.links),
         "limits_not_set": [
             {"host": name, "limit": "connections", "command": command}
@@ -67,6 +68,24 @@ def status_document(
         "mirror_targets_that_sent": bridges.intruders.status(),
         "cuts_without_record": bridges.cuts.missed,
         "refused": [{"peer": peer, "reason": reason} for peer, reason in sorted(refused.items())],
+    }
+
+
+def unknown_ports(fleet: FleetState) -> dict[str, Any]:
+    """Return what the status says of ports that nothing covers; of a bridge that has too many, the first."""
+    by_bridge: dict[BridgeKey, list[PortRef]] = {}
+    for port in fleet.unknown:
+        by_bridge.setdefault(port.bridge, []).append(port)
+    shown = [port for key in sorted(by_bridge) for port in nsmallest(MOST_UNKNOWN, by_bridge[key])]
+    return {
+        "unknown_ports": [
+            {"port": f"{port.bridge}/{port.name}", "reason": fleet.unknown[port]} for port in shown
+        ],
+        "unknown_ports_not_shown": [
+            {"bridge": str(key), "ports": more}
+            for key in sorted(by_bridge)
+            if (more := len(by_bridge[key]) - MOST_UNKNOWN) > 0
+        ],
     }
 
 

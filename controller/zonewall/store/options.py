@@ -38,6 +38,7 @@ class Options(BaseModel):
         events: where an IDS tells, ``file:PATH`` or ``unix:PATH``, after ``plain+`` in the form for adapters.
         records: where records of logged rules go beside the journal, ``file:PATH``, ``syslog:unix:PATH`` or
             ``syslog:udp:ADDRESS:PORT``.
+        most_ports: as many ports are believed of one host, from 256 to 65,536.
         socket: unix socket for ``status`` and the like; ``state``/control.sock unless said.
     """
 
@@ -51,6 +52,7 @@ class Options(BaseModel):
     socket: Path | None = None
     events: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
+    most_ports: int = Field(default=8192, alias="most-ports", ge=256, le=65536)
     log_format: str = Field(default="text", alias="log-format", pattern="^(text|json)$")
 
     @property

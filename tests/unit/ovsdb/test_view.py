@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from ovs.db import data
 from ovs.db import error as ovs_error
 
-from zonewall.errors import BridgeError
-from zonewall.ovsdb import view as view_module
+from zonewall.errors import TooManyError
 from zonewall.ovsdb.schema import schema_helper
 from zonewall.ovsdb.view import HostView, Rows, gone, seen
 from zonewall.placement.observations import BridgeGone, BridgeSeen, PortGone, PortSeen
@@ -163,13 +162,26 @@ def test_of_two_bridges_with_one_name_the_same_one_counts_whatever_came_first() 
 
 
 @pytest.mark.parametrize("table", ["Port", "Interface"])
-def test_more_rows_than_are_believed_end_it(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(view_module, "MAX_PORTS", 3)
-    rows = Rows()
+def test_more_rows_than_are_believed_end_it(table: str) -> None:
+    rows = Rows(most=3)
     for number in range(3):
         rows.take(table, Row(table, number, name=f"p{number}"), gone=False)
-    with pytest.raises(BridgeError, match="more than 3 rows"):
+    with pytest.raises(TooManyError, match=f"more rows of {table} than are believed"):
         rows.take(table, Row(table, 3, name="p3"), gone=False)
+
+
+def test_rows_that_many_bridges_name_are_not_believed_as_often() -> None:
+    rows, ports = Rows(most=3), [_number(20 + number) for number in range(3)]
+    for number in range(3):
+        port = Row("Port", 20 + number, name=f"p{number}", interfaces=[_number(40 + number)])
+        rows.take("Port", port, gone=False)
+        rows.take("Interface", Row("Interface", 40 + number, name=f"p{number}"), gone=False)
+    bridges = [_number(2 + number) for number in range(3)]
+    rows.take("Open_vSwitch", Row("Open_vSwitch", 1, bridges=bridges), gone=False)
+    for number in range(3):
+        rows.take("Bridge", Row("Bridge", 2 + number, name=f"br{number}", ports=ports), gone=False)
+    with pytest.raises(TooManyError, match="more ports at its bridges"):
+        rows.view()
 
 
 def test_the_types_of_columns_are_checked_before_a_row_is_read() -> None:

@@ -26,6 +26,7 @@ from support.placement_fleet import (
 )
 from zonewall.placement.binding_events import EffectKind, Timing
 from zonewall.placement.binding_fleet import FleetState
+from zonewall.placement.binding_judge import MOST_CLAIMS, MOST_OF_VM
 from zonewall.placement.binding_record import State, state
 from zonewall.placement.model import BindingState, Link
 from zonewall.values.names import HostName, OfPort
@@ -217,3 +218,52 @@ def test_a_move_costs_no_more_in_a_large_fleet() -> None:
     """In one of 5,000 endpoints less than five times what it costs in one of 250, which is a twentieth."""
     small = min(hundred_moves_s(250) for _ in range(3))
     assert hundred_moves_s(5000) < 5 * small
+
+
+# Many ports -------------------------------------------------------------------------------------------
+
+
+def _crowd(hosts: tuple[str, ...], ports: int) -> FleetState:
+    fleet = started()
+    for number in range(ports):
+        for host in hosts:
+            fleet = seen(fleet, host, f"tap{number}", 10 + number, ids("web1", 1))
+    return fleet
+
+
+def test_one_host_makes_an_endpoint_no_more_places_than_so_many_and_isolates_the_other_ports() -> None:
+    fleet = _crowd(("hv1",), 3 * MOST_CLAIMS)
+    assert len(fleet.records[key("web1")].places) == MOST_CLAIMS
+    assert len(fleet.unknown) == 2 * MOST_CLAIMS
+    assert {port.name for port in fleet.unknown}.isdisjoint({f"tap{n}" for n in range(MOST_CLAIMS)})
+    assert fleet.unknown[ref("hv1", f"tap{MOST_CLAIMS}")].endswith("say that they are acme/web1's")
+
+
+def test_a_host_that_has_many_ports_of_an_endpoint_leaves_room_for_the_one_of_another() -> None:
+    fleet = seen(_crowd(("hv1",), 3 * MOST_CLAIMS), "hv2", "tap0", 5, ids("web1", 1))
+    assert ref("hv2", "tap0") in {place.port for place in fleet.records[key("web1")].places}
+
+
+def test_a_port_that_was_one_too_many_is_believed_when_it_is_told_of_once_another_has_gone() -> None:
+    late = f"tap{MOST_CLAIMS}"
+    fleet = _crowd(("hv1",), MOST_CLAIMS + 1)
+    fleet = seen(fleet, "hv1", late, 77, ids("web1", 1))
+    assert ref("hv1", late) in fleet.unknown
+    fleet, _ = fleet.port_gone(ref("hv1", "tap3"), 9)
+    fleet = seen(fleet, "hv1", late, 77, ids("web1", 1))
+    assert ref("hv1", late) not in fleet.unknown
+    assert ref("hv1", late) in {place.port for place in fleet.records[key("web1")].places}
+
+
+def test_one_host_gives_a_vm_no_more_endpoints_than_so_many_and_another_host_has_room_for_its_own() -> None:
+    names = [f"vm{number}" for number in range(100, 100 + MOST_OF_VM + 3)]
+    ends = [endpoint(name, number) for number, name in enumerate(names, 100)]
+    fleet = FleetState.start(configuration(*ends))
+    for number, name in enumerate(names, 100):
+        fleet = seen(fleet, "hv1", f"tap{number}", number, ids(name, number, "one"))
+    assert len(fleet.identities.of_vm("one")) == MOST_OF_VM
+    late = [fleet.records[key(name)] for name in names[MOST_OF_VM:]]
+    assert all(state(record) is State.QUARANTINED for record in late)
+    assert all("say that they are VM one's" in record.places[0].faults[0] for record in late)
+    fleet = seen(fleet, "hv2", "tap1", 5, ids("web1", 1, "one"))
+    assert fleet.records[key("web1")].places[0].vm_id == "one"

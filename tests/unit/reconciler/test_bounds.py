@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from ipaddress import ip_address
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -14,18 +16,22 @@ from support.kept_in_memory import Bridge, Kept
 from support.whole_controller import one_bridge
 from zonewall.flows.packet_ends import packet_ends
 from zonewall.journal.record import Entry, Kind
-from zonewall.openflow.events import BridgeUp, PacketIn
+from zonewall.openflow.events import BridgeUp, PacketIn, Port
 from zonewall.pipeline.cookie import Reason
+from zonewall.placement.binding_fleet import FleetState
+from zonewall.placement.binding_map import FrozenMap
+from zonewall.placement.binding_record import PortRef
 from zonewall.placement.model import BridgeKey
 from zonewall.placement.observations import HostUnreachable
 from zonewall.policy.load import load_directory
-from zonewall.reconciler import cuts, intruders
+from zonewall.reconciler import cuts, intruders, named_ports
 from zonewall.reconciler.addresses import Addresses
 from zonewall.reconciler.bridges import MOST_WAITING, BridgeEvents
 from zonewall.reconciler.hosts import HostEvents
 from zonewall.reconciler.reconciler import Reconciler
 from zonewall.reconciler.recorder import Recorder
 from zonewall.reconciler.seldom import EVERY_S, MOST, MOST_OF_ONE, Lately, Names, Seldom
+from zonewall.reconciler.status import MOST_UNKNOWN, unknown_ports
 from zonewall.values.names import BridgeName, EndpointKey, HostName
 
 BRIDGE, OTHER = (BridgeKey(HostName(host), BridgeName("br-int")) for host in ("hv1", "hv2"))
@@ -165,3 +171,36 @@ def test_what_is_told_late_of_a_host_that_an_edit_took_out_is_not_kept(tmp_path:
     for host in (BRIDGE.host, OTHER.host):
         hosts.take(HostUnreachable(host, "connecting failed: no route to host", 0.0))
     assert list(hosts.problems) == [BRIDGE.host]
+
+
+def test_of_ports_that_nothing_covers_so_many_of_a_bridge_are_shown_and_the_rest_counted() -> None:
+    unknown = FrozenMap.of(
+        {PortRef(BRIDGE, f"p{number:04}"): "why" for number in range(MOST_UNKNOWN + 7)}
+        | {PortRef(OTHER, "p1"): "why"}
+    )
+    shown = unknown_ports(replace(FleetState.start(load_directory(Path("policies/demo"))), unknown=unknown))
+    of_one = [one["port"] for one in shown["unknown_ports"] if one["port"].startswith("hv1")]
+    assert of_one == [f"hv1/br-int/p{number:04}" for number in range(MOST_UNKNOWN)]
+    assert {"port": "hv2/br-int/p1", "reason": "why"} in shown["unknown_ports"]
+    assert shown["unknown_ports_not_shown"] == [{"bridge": "hv1/br-int", "ports": 7}]
+
+
+def test_of_a_bridge_that_names_many_ports_so_many_are_taken_before_others_have_their_turn(
+    tmp_path: Path,
+) -> None:
+    reconciler = Reconciler(one_bridge(tmp_path / "policies"), tmp_path / "state", b"k" * 32)
+    known = named_ports.NamedPorts(reconciler)
+
+    def pieces(count: int) -> list[int]:
+        ports = [Port(1 + number, f"p{number}", 0, True) for number in range(count)]
+        sizes, before = [], reconciler.world.fleet.ports
+        for _ in chain(known.all_of(BRIDGE, ports), [None]):
+            after = reconciler.world.fleet.ports
+            sizes.append(len(after.changed_since(before)))
+            before = after
+        return sizes
+
+    most = named_ports.TAKEN_AT_ONCE
+    assert pieces(3 * most + 1) == [most, most, most, 1]
+    assert pieces(1)[:3] == [most, most, most]
+    assert len(reconciler.world.fleet.ports) == 1

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
 
 from zonewall.errors import ZonewallError
 from zonewall.reconciler.faults import MOST_KINDS, Faults, in_one_line
-from zonewall.reconciler.inbox import Inbox
+from zonewall.reconciler.inbox import Inbox, begun
 
 SLOW_S = 0.002
 
@@ -158,3 +158,41 @@ def test_faults_of_many_kinds_are_counted_and_not_all_kept() -> None:
 def test_a_fault_is_one_line_whatever_it_says() -> None:
     assert in_one_line(ValueError("a\nb" * 1000)).startswith("ValueError: a ba b")
     assert len(in_one_line(ValueError("x" * 10_000))) <= 300
+
+
+def test_what_an_action_leaves_is_done_before_all_else_of_its_source_and_others_go_between() -> None:
+    async def scene() -> list[str]:
+        inbox, done = Inbox(Faults()), list[str]()
+
+        def pieces() -> Iterator[None]:
+            for number in range(3):
+                done.append(f"a{number}")
+                yield
+
+        inbox.put(lambda: begun(pieces()), "a")
+        inbox.put(lambda: done.append("a after"), "a")
+        for number in range(3):
+            inbox.put(partial(done.append, f"b{number}"), "b")
+        await worked(inbox, until=lambda: "a after" in done)
+        return done
+
+    done = asyncio.run(scene())
+    assert [word for word in done if word[0] == "a"] == ["a0", "a1", "a2", "a after"]
+    assert done.index("b2") < done.index("a after")
+
+
+def test_something_that_fails_half_way_is_told_and_what_follows_is_done() -> None:
+    async def scene(faults: Faults) -> None:
+        inbox, done = Inbox(faults), list[str]()
+
+        def pieces() -> Iterator[None]:
+            yield
+            raise ValueError("half way")
+
+        inbox.put(lambda: begun(pieces()), "a")
+        inbox.put(lambda: done.append("after"), "a")
+        await worked(inbox, until=lambda: bool(done))
+
+    faults = Faults()
+    asyncio.run(scene(faults))
+    assert "half way" in faults.status()[0]["fault"]
