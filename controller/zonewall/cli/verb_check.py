@@ -16,8 +16,9 @@ import typer
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from zonewall.errors import ZonewallError
-from zonewall.intent.semantics import Probe, ProbeError, Verdict, verdict
+from zonewall.intent.semantics import Probe, ProbeError, Verdict, astray, verdict
 from zonewall.policy.load import load_directory
+from zonewall.policy.model import Configuration
 from zonewall.values.addresses import IpAddress
 from zonewall.values.names import EndpointKey, TenantName
 from zonewall.values.services import Protocol
@@ -57,11 +58,15 @@ def check(
     with _opened(probes) as stream:
         for line in _lines(stream):
             asked = parse_probe(line, now)
-            answer = verdict(configuration, asked) if isinstance(asked, Probe) else asked
+            answer = _answer(configuration, asked) if isinstance(asked, Probe) else asked
             all_judged &= isinstance(answer, Verdict)
             print(json.dumps(_as_json(answer)), flush=True)
     if not all_judged:
         raise typer.Exit(EXIT_SOME_NOT_JUDGED)
+
+
+def _answer(configuration: Configuration, probe: Probe) -> Verdict | ProbeError:
+    return astray(configuration, probe) or verdict(configuration, probe)
 
 
 def parse_probe(line: str | None, now: datetime) -> Probe | ProbeError:

@@ -92,7 +92,7 @@ def _of_endpoint(endpoint: Place) -> Hashable:
     if isinstance(endpoint, LocalEndpoint):
         return (
             *addresses, endpoint.roles, endpoint.state, endpoint.midstream, endpoint.claims, endpoint.learns,
-            endpoint.unaddressed, endpoint.limit,
+            endpoint.unaddressed, endpoint.limit, endpoint.unseen_by,
         )  # fmt: skip
     return (*addresses, endpoint.roles, endpoint.via == VIA_UPLINK, endpoint.unaddressed)
 

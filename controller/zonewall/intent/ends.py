@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from zonewall.intent.identity import Directory, Identity, ZoneKey
+from zonewall.intent.identity import Directory, Identity
 from zonewall.policy.model import Configuration
+from zonewall.policy.visibility import endpoints_by_tenant, visible
 from zonewall.values.addresses import IpAddress, IpPrefix, link_local_address
 from zonewall.values.names import EndpointKey, TenantName
 
@@ -54,9 +55,10 @@ class Ends:
         found: dict[Identity, list[Member]] = {}
         for identity, member in _endpoints(configuration, directory):
             found.setdefault(identity, []).append(member)
-        taken = seen_as_endpoints(configuration, directory)
+        taken, ranges = seen_as_endpoints(configuration, directory), ranges_in_view(configuration)
         for tenant, table in directory.outside.items():
-            free = free_addresses((prefix for prefix, _ in table), taken.get(tenant, {}))
+            mine = (prefix for prefix, _ in table)
+            free = free_addresses(mine, taken.get(tenant, {}), ranges.get(tenant, ()))
             for prefix, identity in table:
                 if prefix in free:
                     found.setdefault(identity, []).append(Member(tenant, None, free[prefix], prefix))
@@ -108,7 +110,7 @@ def _endpoints(configuration: Configuration, directory: Directory) -> Iterable[t
 def seen_as_endpoints(
     configuration: Configuration, directory: Directory
 ) -> Mapping[TenantName, Mapping[IpAddress, tuple[EndpointKey, Identity]]]:
-    """Return who has an address in a tenant's view: its own endpoints first, then those it imports."""
+    """Return who has an address in a tenant's view: its own endpoints first, then whom it can reach."""
     found: dict[TenantName, dict[IpAddress, tuple[EndpointKey, Identity]]] = {
         name: {} for name in configuration.tenants
     }
@@ -116,51 +118,52 @@ def seen_as_endpoints(
         own = found.setdefault(configuration.inventory.endpoints[key].tenant, {})
         for address, identity in identities.by_address:
             own.setdefault(address, (key, identity))
-    imports = {name: wanted for name in configuration.tenants if (wanted := _imported(configuration, name))}
-    if not imports:
-        return found
-    for key, identities in directory.endpoints.items():
-        for address, identity in identities.by_address:
-            own_zones = frozenset(zone for zone in identity.zones if zone[0] == identity.tenant)
-            for name, wanted in imports.items():
-                if not wanted.isdisjoint(own_zones):
-                    found[name].setdefault(address, (key, identity))
+    for viewer, endpoint, _ in visible(configuration, endpoints_by_tenant(configuration)):
+        for address, identity in directory.endpoints[endpoint.key].by_address:
+            found[viewer].setdefault(address, (endpoint.key, identity))
     return found
 
 
-def _imported(configuration: Configuration, name: TenantName) -> frozenset[ZoneKey]:
-    """Return the zones that a tenant imports and that are exported to it."""
-    return frozenset(
-        (one.tenant, one.zone)
-        for one in configuration.tenants[name].imports
-        if one.tenant in configuration.tenants
-        and any(
-            export.zone == one.zone and name in export.to
-            for export in configuration.tenants[one.tenant].exports
-        )
-    )
+def ranges_in_view(configuration: Configuration) -> Mapping[TenantName, frozenset[IpPrefix]]:
+    """Return the ranges of the endpoints that each tenant can reach, its own among them."""
+    found: dict[TenantName, set[IpPrefix]] = {}
+    for endpoint in configuration.inventory.endpoints.values():
+        if endpoint.ranges:
+            found.setdefault(endpoint.tenant, set()).update(endpoint.ranges)
+    if found:
+        for viewer, endpoint, _ in visible(configuration, endpoints_by_tenant(configuration)):
+            found.setdefault(viewer, set()).update(endpoint.ranges)
+    return {tenant: frozenset(ranges) for tenant, ranges in found.items()}
 
 
-def free_addresses(prefixes: Iterable[IpPrefix], taken: Iterable[IpAddress]) -> Mapping[IpPrefix, IpAddress]:
+def free_addresses(
+    prefixes: Iterable[IpPrefix], taken: Iterable[IpAddress], ranges: Iterable[IpPrefix] = ()
+) -> Mapping[IpPrefix, IpAddress]:
     """Return an address of each prefix that no longer one covers, nobody has, and that is no group's.
 
-    A prefix that has none is missing.
+    A prefix that has none is missing. ``ranges``: prefixes that somebody has.
     """
     found: dict[IpPrefix, IpAddress] = {}
     everyone = list(taken)
-    mine = set(prefixes)
+    mine, theirs = set(prefixes), set(ranges)
+    lengths = {one.prefixlen for one in theirs}
     for version in (4, 6):
         spans = sorted(
             ((int(p.network_address), int(p.broadcast_address), p) for p in mine if p.version == version),
             key=lambda span: (span[0], -span[1]),
         )
-        holes = sorted(int(ip) for ip in everyone if ip.version == version)
+        holes = sorted(
+            [(int(ip), int(ip)) for ip in everyone if ip.version == version]
+            + [(int(p.network_address), int(p.broadcast_address)) for p in theirs if p.version == version]
+        )
         starts = [first for first, _, _ in spans]
         for place, (first, last, prefix) in enumerate(spans):
             end = bisect.bisect_right(starts, last)
             inner = [(one, other) for one, other, _ in spans[place + 1 : end]]
-            own = holes[bisect.bisect_left(holes, first) : bisect.bisect_right(holes, last)]
-            number = _first_free(first, last, [*inner, *_GROUPS[version], *((one, one) for one in own)])
+            if any(prefix.supernet(new_prefix=n) in theirs for n in lengths if n < prefix.prefixlen):
+                continue
+            own = holes[bisect.bisect_left(holes, (first, 0)) : bisect.bisect_left(holes, (last + 1, 0))]
+            number = _first_free(first, last, [*inner, *_GROUPS[version], *own])
             if number is not None:
                 found[prefix] = type(prefix.network_address)(number)
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from zonewall.intent.semantics import Probe, ProbeError, Step, Verdict, account
+from zonewall.intent.semantics import Probe, ProbeError, Step, Verdict, account, astray
 from zonewall.intent.semantics.ends import find_ends
 from zonewall.intent.semantics.membership import End, is_in_zone
 from zonewall.intent.treatment import limit_text
@@ -40,7 +40,7 @@ class Explanation:
 
 def explain(configuration: Configuration, probe: Probe) -> Explanation | ProbeError:
     """Return what the configuration says about a connection and why, or why it cannot be judged."""
-    ends = find_ends(configuration, probe)
+    ends = astray(configuration, probe) or find_ends(configuration, probe)
     if isinstance(ends, ProbeError):
         return ends
     answer = account(configuration, probe)

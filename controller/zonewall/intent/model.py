@@ -21,6 +21,10 @@ class Address:
     is_range: bool = False
 
 
+EVERY_JOINED = 0
+"""No tenant's number: none of those that are joined with its own can reach an endpoint."""
+
+
 @dataclass(frozen=True, slots=True)
 class LocalEndpoint:
     """An endpoint at a port of this bridge.
@@ -32,6 +36,7 @@ class LocalEndpoint:
         learns: an address that it announces may become its own.
         unaddressed: the inventory gives it no address: DHCP servers may.
         limit: on all that it sends.
+        unseen_by: numbers of joined tenants that cannot reach it, or ``EVERY_JOINED`` alone.
     """
 
     key: EndpointKey
@@ -47,6 +52,7 @@ class LocalEndpoint:
     learns: bool = False
     unaddressed: bool = False
     limit: Limit | None = None
+    unseen_by: tuple[int, ...] = ()
 
     @property
     def delivers(self) -> bool:

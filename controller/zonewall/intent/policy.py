@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from zonewall.intent.banks import Bank, Line, Outcome, RuleRecord
@@ -11,7 +12,7 @@ from zonewall.intent.blocks import FEW, layout
 from zonewall.intent.identity import Directory, build_directory
 from zonewall.intent.judgement import banks_and_lines, linked_pairs
 from zonewall.intent.made_lines import MadeLines
-from zonewall.intent.model import Address
+from zonewall.intent.model import EVERY_JOINED, Address
 from zonewall.intent.numbering import Kind, Numbering, NumberingBuilder
 from zonewall.intent.passing import NOTHING_PASSES, Passing
 from zonewall.intent.places import PlacedLine, bank_sections, place_lines
@@ -38,7 +39,8 @@ class EndpointFacts:
         link_local: identity of its link-local address.
         identities: names of every identity that it can have.
         versions: the IP versions of its addresses.
-        hidden_from: numbers of tenants that mean another endpoint by one of its addresses.
+        hidden_from: numbers of joined tenants that cannot reach it.
+        unseen_by: the same, as of ``LocalEndpoint``.
         claims, learns, unaddressed: as of ``LocalEndpoint``.
     """
 
@@ -56,6 +58,7 @@ class EndpointFacts:
     unaddressed: bool = False
     limit: Limit | None = None
     hidden_from: frozenset[int] = frozenset()
+    unseen_by: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +205,9 @@ def _all_facts(
 ) -> dict[EndpointKey, EndpointFacts]:
     """Return every endpoint's facts: the same objects as before where they are equal."""
     known = before.endpoints if before is not None else {}
-    hidden = hidden_from(configuration, linked_pairs(configuration))
+    linked = linked_pairs(configuration)
+    hidden = hidden_from(configuration, linked)
+    joined = Counter(owner for _, owner in linked)
     found = {}
     for key, endpoint in configuration.inventory.endpoints.items():
         unseen, last = hidden.get(key, frozenset()), known.get(key)
@@ -216,6 +221,10 @@ def _all_facts(
             found[key] = last
             continue
         facts = _facts(builder, endpoint, directory, unseen)
+        if unseen:
+            is_every = len(unseen) == joined[endpoint.tenant]
+            unseen_by = (EVERY_JOINED,) if is_every else tuple(sorted(facts.hidden_from))
+            facts = replace(facts, unseen_by=unseen_by)
         found[key] = last if last is not None and last == facts else facts
     return found
 

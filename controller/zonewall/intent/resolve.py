@@ -195,6 +195,7 @@ def local_endpoint(facts: EndpointFacts, binding: Binding) -> LocalEndpoint:
         learns=facts.learns,
         unaddressed=facts.unaddressed,
         limit=facts.limit,
+        unseen_by=facts.unseen_by,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from zonewall.intent.ends import Member, free_addresses, identity_at, seen_as_endpoints
+from zonewall.intent.ends import Member, free_addresses, identity_at, ranges_in_view, seen_as_endpoints
 from zonewall.intent.identity import Identity
 from zonewall.intent.regions import Regions
 from zonewall.values.addresses import IpAddress, IpPrefix, host_prefix, link_local_address
@@ -45,6 +45,7 @@ class Pairing:
         """Find who has which address in each."""
         self.old, self.new = old, new
         self._seen = tuple(seen_as_endpoints(one.configuration, one.directory) for one in (old, new))
+        self._ranges = tuple(ranges_in_view(one.configuration) for one in (old, new))
 
     @property
     def tenants(self) -> list[TenantName]:
@@ -52,7 +53,7 @@ class Pairing:
         return [name for name in self.old.configuration.tenants if name in self.new.configuration.tenants]
 
     def in_view(self, tenant: TenantName) -> Standings:
-        """Return everybody in a tenant's view, by address: its endpoints, what it imports, the outside."""
+        """Return everybody in a tenant's view, by address: its endpoints, whom it can reach, the outside."""
         found: Standings = {}
         for standing, member in (*self._addresses(tenant), *self._outside(tenant), *self._other(tenant)):
             found.setdefault(standing, []).append(member)
@@ -96,7 +97,8 @@ class Pairing:
         before, after = (dict(regions.directory.outside[tenant]) for regions in (self.old, self.new))
         prefixes = list({**before, **after})
         taken = {*self._seen[0][tenant], *self._seen[1][tenant]}
-        for prefix, address in free_addresses(prefixes, taken).items():
+        ranges = frozenset[IpPrefix]().union(*(some.get(tenant, ()) for some in self._ranges))
+        for prefix, address in free_addresses(prefixes, taken, ranges).items():
             standing = Standing(_longest(before, prefix), _longest(after, prefix), prefix.version)
             yield standing, Member(tenant, None, address, prefix)
 

@@ -45,6 +45,8 @@ MIRROR_SENT: Final = register("mirror_sent", 9, 8, 8)
 MIRROR_STEP: Final = register("mirror_step", 9, 16, 8)
 MIRROR_PICK: Final = register("mirror_pick", 10, 0, 16)
 """A number that follows from the connection: 0 is in the sample."""
+ASKED: Final = register("asked", 10, 16, 13)
+"""Of ARP and neighbour discovery for another tenant's endpoint: that it is, and the tenant."""
 PATH: Final = register("path", 11, 0, 16)
 """The way through its rule's service functions that the connection has taken so far; 0 is none yet."""
 ARRIVED: Final = register("arrived", 11, 16, 16)
@@ -102,6 +104,9 @@ OUTSIDE_BIT: Final = 0x80000000
 HAD_BEGUN: Final = 1
 HAD_ENDED: Final = 2
 """Values of ``had``: the connection had been allowed; that it no longer is has been told. 0: neither."""
+
+ASKED_OTHERS: Final = 1 << 12
+"""Set in ``asked`` whatever the other tenant."""
 
 VIA_LOCAL: Final = 0
 VIA_UPLINK: Final = 4095

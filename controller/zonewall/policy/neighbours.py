@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.model import Configuration
 from zonewall.policy.visibility import Found, Way, endpoints_by_tenant, found_by, ways
-from zonewall.values.addresses import IpAddress
+from zonewall.values.addresses import IpAddress, IpPrefix
 from zonewall.values.names import EndpointKey, TenantName
 
 LearntBy = Callable[[IpAddress], Iterable[EndpointDeclaration]]
 """Returns which endpoints have learnt an address, each with all that it has learnt."""
+
+
+_Ranges = Mapping[tuple[int, int], Mapping[int, list[EndpointDeclaration]]]
+"""By IP version and length of prefix, and by the prefix's bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +27,13 @@ class Neighbours:
         endpoints: all that there are.
         ways: by tenant, what lets others reach its endpoints.
         found: by tenant, what leads to its own endpoints and to those of others that it can reach.
+        ranges: by tenant, IP version and length of prefix, which of its ranges, and theirs, are whose.
     """
 
     endpoints: Mapping[EndpointKey, EndpointDeclaration]
     ways: Mapping[TenantName, list[Way]] = field(default_factory=dict)
     found: Mapping[TenantName, Mapping[Found, EndpointDeclaration]] = field(default_factory=dict)
+    ranges: Mapping[TenantName, _Ranges] = field(default_factory=dict)
 
     @staticmethod
     def of(configuration: Configuration) -> Neighbours:
@@ -49,7 +55,8 @@ class Neighbours:
             for way in some:
                 shown = (one for one in by_tenant.get(owner, ()) if way.shows(one))
                 found[way.viewer].update({by: one for one in shown for by in found_by(one)})
-        return Neighbours(endpoints, by_owner, found)
+        ranges = {viewer: _ranges_of(some) for viewer, some in found.items()}
+        return Neighbours(endpoints, by_owner, found, ranges)
 
     def rival(
         self, before: EndpointDeclaration, after: EndpointDeclaration, new: IpAddress, learnt_by: LearntBy
@@ -77,6 +84,12 @@ class Neighbours:
         one = self.found.get(viewer, {}).get(by)
         if one is not None and one.tenant != but:
             return one
+        if isinstance(by, IpAddress):
+            for (version, length), owners in self.ranges.get(viewer, {}).items():
+                if version == by.version:
+                    for other in owners.get(int(by) >> by.max_prefixlen - length, ()):
+                        if other.tenant != but:
+                            return other
         for other in learnt_by(by) if isinstance(by, IpAddress) else ():
             if other.tenant != but and viewer in self._viewers(other):
                 return other
@@ -86,3 +99,13 @@ class Neighbours:
         """Return who can reach an endpoint; its own tenant always."""
         others = (way.viewer for way in self.ways.get(endpoint.tenant, ()) if way.shows(endpoint))
         return {endpoint.tenant, *others}
+
+
+def _ranges_of(found: Mapping[Found, EndpointDeclaration]) -> _Ranges:
+    """Return the ranges among what leads to endpoints; all addresses of a family are nobody's own."""
+    made: dict[tuple[int, int], dict[int, list[EndpointDeclaration]]] = {}
+    for by, endpoint in found.items():
+        if isinstance(by, IpPrefix) and by.prefixlen:
+            bits = int(by.network_address) >> by.max_prefixlen - by.prefixlen
+            made.setdefault((by.version, by.prefixlen), {}).setdefault(bits, []).append(endpoint)
+    return made

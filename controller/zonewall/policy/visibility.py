@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -94,61 +94,26 @@ def _plain(prefix: IpPrefix) -> IpAddress | IpPrefix:
 def hidden_from(
     configuration: Configuration, linked: Iterable[tuple[TenantName, TenantName]]
 ) -> dict[EndpointKey, frozenset[TenantName]]:
-    """Return endpoints with the tenants that cannot reach them and mean another by their address or range.
+    """Return endpoints with the joined tenants that cannot reach them, and so do not see them at all.
 
     Args:
         configuration: a valid one, so that no address can be reached in two ways.
         linked: ordered pairs of tenants between which something could be allowed.
     """
     by_tenant = endpoints_by_tenant(configuration)
-    around: dict[TenantName, list[EndpointDeclaration]] = {}
-    for viewer, owner in linked:
-        around.setdefault(viewer, []).extend(by_tenant.get(owner, ()))
-    doubted: list[tuple[TenantName, EndpointKey]] = []
-    for viewer, others in around.items():
-        everyone = [*by_tenant.get(viewer, ()), *others]
-        count = Counter(by for one in everyone for by in found_by(one))
-        ranges = _ranges_of(everyone)
-        doubted += [
-            (viewer, one.key)
-            for one in others
-            if any(count[by] > 1 for by in found_by(one)) or (ranges and _is_within(one, ranges))
-        ]
-    if not doubted:
-        return {}
-    seen = {(viewer, endpoint.key) for viewer, endpoint, _ in visible(configuration, by_tenant)}
-    found: dict[EndpointKey, set[TenantName]] = {}
-    for viewer, key in doubted:
-        if (viewer, key) not in seen:
-            found.setdefault(key, set()).add(viewer)
+    reached: defaultdict[tuple[TenantName, TenantName], list[Way]] = defaultdict(list)
+    pairs = list(linked)
+    for way in ways(configuration) if pairs else ():
+        reached[way.viewer, way.owner.name].append(way)
+    found: defaultdict[EndpointKey, set[TenantName]] = defaultdict(set)
+    for viewer, owner in pairs:
+        there = reached[viewer, owner]
+        if any(way.zone is None for way in there):
+            continue
+        for endpoint in by_tenant.get(owner, ()):
+            if not any(way.shows(endpoint) for way in there):
+                found[endpoint.key].add(viewer)
     return {key: frozenset(viewers) for key, viewers in found.items()}
-
-
-_Ranges = Mapping[tuple[int, int], Mapping[int, set[TenantName]]]
-"""By IP version and length of prefix, and by its bits: whose ranges they are."""
-
-
-def _ranges_of(endpoints: Iterable[EndpointDeclaration]) -> _Ranges:
-    found: dict[tuple[int, int], dict[int, set[TenantName]]] = {}
-    for one in endpoints:
-        for prefix in one.ranges:
-            bits = int(prefix.network_address) >> prefix.max_prefixlen - prefix.prefixlen
-            of_length = found.setdefault((prefix.version, prefix.prefixlen), {})
-            of_length.setdefault(bits, set()).add(one.tenant)
-    return found
-
-
-def _is_within(endpoint: EndpointDeclaration, ranges: _Ranges) -> bool:
-    """Say whether an address or a range of the endpoint would be cut out of another tenant's wider range."""
-    mine: list[tuple[IpAddress, int]] = [(ip, ip.max_prefixlen) for ip in endpoint.ips]
-    mine += [(prefix.network_address, prefix.prefixlen) for prefix in endpoint.ranges]
-    return any(
-        owner != endpoint.tenant
-        for first, own in mine
-        for (version, length), owners in ranges.items()
-        if version == first.version and length < own
-        for owner in owners.get(int(first) >> first.max_prefixlen - length, ())
-    )
 
 
 def visible(

@@ -14,7 +14,7 @@ PARTS = (
     endpoint("acme/web", "10.0.0.1", "fd00::1", labels={"role": "web", "owner": "ann"}),
     endpoint("acme/db", "10.0.0.2", "10.0.9.2", labels={"role": "primary"}),
     endpoint("acme/old", "10.0.0.3", mac=0x525400123456, labels={"stage": "dev", "role": "web"}),
-    endpoint("acme/wide", "10.0.0.4", ranges=["192.0.2.0/24"]),
+    endpoint("acme/wide", "10.0.0.4", ranges=["192.0.2.128/25"]),
     endpoint("blue/web", "10.1.0.1", labels={"role": "web"}),
 )
 
@@ -100,7 +100,7 @@ def test_an_endpoint_is_in_a_zone_by_the_address_that_the_probe_names() -> None:
     assert (by_first.verdict, by_second.verdict) == (Action.DROP, Action.ALLOW)
 
 
-@pytest.mark.parametrize("used", ["192.0.2.9", "10.0.0.4"])
+@pytest.mark.parametrize("used", ["192.0.2.129", "10.0.0.4"])
 def test_an_address_out_of_a_range_puts_nobody_in_a_zone(used: str) -> None:
     zones = [zone("lab", cidrs=["192.0.2.0/24"]), zone("all")]
     configuration = configure(

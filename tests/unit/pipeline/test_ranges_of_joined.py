@@ -15,7 +15,7 @@ from support.configurations import configure, endpoint, probe, rule, tenant, tie
 from zonewall.flows.assembly import Assembler
 from zonewall.flows.wire import encode_program
 from zonewall.intent.fleet import index_fleet
-from zonewall.intent.semantics import Verdict, verdict
+from zonewall.intent.semantics import ProbeError, Verdict, astray, verdict
 from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.model import Action, Configuration
 from zonewall.policy.notes import Notes
@@ -138,6 +138,32 @@ def test_what_is_not_refused_leads_each_address_to_whom_its_longest_prefix_is(
                 assert [port for port, _ in seen.arrived] == (
                     [fleet.places[end.key]] if expected.verdict is Action.ALLOW else []
                 )
+
+
+@given(worlds().filter(lambda made: not is_refused(made)))
+@settings(max_examples=15, deadline=None, derandomize=True, database=None)
+def test_an_address_alone_is_whom_bridges_take_it_to_and_no_endpoint_is_asked_about_with_another_one_s(
+    configuration: Configuration,
+) -> None:
+    fleet = CompiledFleet(configuration)
+
+    for viewer in ("acme", "blue"):
+        own = configuration.inventory.endpoints[EndpointKey(f"{viewer}/own")]
+        for number in range(1, 8):
+            address = ipaddress.ip_address(f"10.0.0.{number}")
+            ends = seen_by(viewer, configuration)
+            end, ask = whose(address, ends), probe(own.key, str(address), "tcp/5432")
+            port, frame = fleet.entering(ask, own.ips[0], address)
+            fleet.forget_connections()
+            seen = fleet.send(port, frame if end is None else frame.but(eth_dst=end.mac))
+            expected = verdict(configuration, ask)
+            assert isinstance(expected, Verdict)
+            assert (seen.verdict, seen.rule) == (expected.verdict.value, expected.rule), (ask, end)
+            for one in ends:
+                if any(address in prefix for prefix in of(one)) and one is not own:
+                    named = probe(own.key, one.key, "tcp/5432", dst_ip=str(address))
+                    is_astray = isinstance(astray(configuration, named), ProbeError)
+                    assert is_astray == (end is not one and end is not None)
 
 
 def test_pieces_put_together_hide_the_same_endpoint_as_a_compile_from_nothing() -> None:

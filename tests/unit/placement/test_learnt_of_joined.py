@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -104,6 +105,56 @@ def test_of_two_that_have_learnt_an_address_the_later_one_loses_it_when_they_are
 
     assert apart == ()
     # red/one's was merely announced, and puts it into no zone: acme does not see it, but red sees acme.
+    assert [one.endpoint for one in gone] == ["acme/new"]
+
+
+def ranged(prefix: str) -> Configuration:
+    """Return acme that imports nobody's, and blue that imports acme's and has a gateway with a range."""
+    return configure(
+        endpoint("acme/new", mac=1, labels=SHOWN),
+        endpoint("acme/idle", mac=2, labels=IDLE),
+        endpoint("blue/gw", "10.9.0.1", "fd00:9::1", mac=3, ranges=[prefix]),
+        endpoint("blue/new", mac=4),
+        tenant(
+            "acme", zones=[zone("shown", labels=SHOWN)], exports=[("shown", "blue")], learn_addresses=True
+        ),
+        tenant("blue", imports=[("acme/shown", "theirs")], learn_addresses=True),
+    )
+
+
+@pytest.mark.parametrize("source", [Source.DHCP, Source.HEARD])
+@pytest.mark.parametrize(
+    ("prefix", "inside", "beside"),
+    [("10.0.0.0/24", "10.0.0.7", "10.0.1.0"), ("fd00::/120", "fd00::ff", "fd00::100")],
+)
+def test_nobody_learns_an_address_out_of_a_joined_tenant_s_range(
+    source: Source, prefix: str, inside: str, beside: str
+) -> None:
+    by = ranged(prefix)
+
+    for key, address, is_refused in (
+        ("acme/new", inside, True),
+        ("acme/new", beside, False),
+        ("acme/idle", inside, True),  # blue cannot reach it, but acme all of blue
+        ("blue/new", inside, False),  # within a tenant the longest prefix has it
+    ):
+        assert ("blue/gw's" in learn(AddressBook(), by, source, key, address)[1]) is is_refused, (
+            key,
+            address,
+        )
+
+
+def test_a_range_of_all_addresses_keeps_joined_tenants_from_learning_none() -> None:
+    book, refused = learn(AddressBook(), ranged("0.0.0.0/0"), Source.HEARD, "acme/new", "10.0.0.7")
+
+    assert (len(book.in_order()), refused) == (1, "")
+
+
+def test_what_was_learnt_goes_when_documents_give_its_range_to_a_joined_tenant() -> None:
+    book = learnt(("acme/new", "10.0.0.7"), ("blue/new", "10.0.0.8"))
+
+    gone = book.contested(Neighbours.of(ranged("10.0.0.0/24")))
+
     assert [one.endpoint for one in gone] == ["acme/new"]
 
 

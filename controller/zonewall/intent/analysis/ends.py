@@ -10,6 +10,7 @@ from itertools import islice
 
 from zonewall.intent.identity import Directory
 from zonewall.policy.model import Configuration
+from zonewall.policy.visibility import endpoints_by_tenant, visible
 from zonewall.values.addresses import IpAddress, IpPrefix, host_prefix
 from zonewall.values.names import EndpointKey, TenantName
 from zonewall.values.services import Protocol
@@ -83,44 +84,49 @@ def ends_of(
     """
     wanted = set(tenants)
     inside: dict[TenantName, Ends] = {name: Ends() for name in wanted}
-    taken: dict[TenantName, set[IpAddress]] = {name: set() for name in wanted}
+    taken: dict[TenantName, set[IpPrefix]] = {name: set() for name in wanted}
     for key, endpoint in configuration.inventory.endpoints.items():
         if endpoint.tenant not in wanted:
             continue
         identities = directory.endpoints[key]
+        taken[endpoint.tenant].update(map(host_prefix, endpoint.ips), endpoint.ranges)
         for address, known_as in identities.by_address:
             inside[endpoint.tenant].add(known_as.name, Example(key, address))
-            taken[endpoint.tenant].add(address)
         for prefix in endpoint.ranges:
             for address in islice(_free(prefix, map(host_prefix, endpoint.ips)), 1):
                 inside[endpoint.tenant].add(identities.otherwise.name, Example(key, address))
+    for viewer, other, _ in visible(configuration, endpoints_by_tenant(configuration)):
+        if viewer in wanted:
+            taken[viewer].update(map(host_prefix, other.ips), other.ranges)
     result = {}
     for name in wanted:
         view = Ends({identity: dict(found) for identity, found in inside[name].examples.items()})
-        partners = {one.tenant for one in configuration.tenants[name].imports} & wanted
-        known = taken[name].union(*(taken[partner] for partner in partners))
-        for named, free in _outside(directory, name, known):
+        for named, free in _outside(directory, name, taken[name]):
             view.add(named, Example(None, free))
         result[name] = inside[name], view
     return result
 
 
 def _outside(
-    directory: Directory, tenant: TenantName, known: set[IpAddress]
+    directory: Directory, tenant: TenantName, known: set[IpPrefix]
 ) -> Iterator[tuple[str, IpAddress]]:
     """Yield addresses of each outside prefix that neither a longer prefix nor an endpoint has."""
     table = sorted(directory.outside[tenant], key=lambda entry: _span(entry[0]))
-    singles = sorted(map(host_prefix, known), key=_span)
-    places = [_span(prefix) for prefix in singles]
+    theirs = sorted(known, key=_span)
+    places, lengths = [_span(prefix) for prefix in theirs], {prefix.prefixlen for prefix in theirs}
     for index, (prefix, identity) in enumerate(table):
         version, first, _ = _span(prefix)
         last = int(prefix.broadcast_address)
-        inner = []
+        inner = [
+            prefix.supernet(new_prefix=length)
+            for length in lengths
+            if length < prefix.prefixlen and prefix.supernet(new_prefix=length) in known
+        ]
         for other, _ in table[index + 1 :]:
             if other.version != version or int(other.network_address) > last:
                 break
             inner.append(other)
-        inner += singles[
+        inner += theirs[
             bisect_left(places, (version, first, 0)) : bisect_left(places, (version, last + 1, 0))
         ]
         for address in islice(_free(prefix, inner), _MOST_EXAMPLES):

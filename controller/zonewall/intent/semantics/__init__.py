@@ -4,8 +4,8 @@ This is the definition that the compiled flows are held against, so it shares no
 the parsed documents. ``docs/semantics.md`` tells the same to operators. Where the policy language is silent:
 
 Who an end is
-    - An address that belongs to an endpoint of the tenant in whose view it is read, or to an endpoint that
-      this tenant imports, is that endpoint. Every other address is outside.
+    - An address is the endpoint's that has the longest prefix with it (its single addresses, its ranges), of
+      those that the tenant in whose view it is read can reach. Every other address is outside.
     - An endpoint is in a ``cidrs`` zone by its single addresses; an address out of its ``ranges`` and its
       link-local address put it in none. An outside address is in a zone only through ``cidrs`` (its own, or
       those of the zones that it unites); an empty selector is every endpoint of the tenant, nobody outside.
@@ -45,7 +45,8 @@ Beside the rules
     - ``builtin/management`` is about the hosts' own connections; no probe in a tenant's view is one.
 """
 
+from zonewall.intent.semantics.ends import astray
 from zonewall.intent.semantics.judge import account, verdict
 from zonewall.intent.semantics.probe import Probe, ProbeError, Step, Verdict
 
-__all__ = ["Probe", "ProbeError", "Step", "Verdict", "account", "verdict"]
+__all__ = ["Probe", "ProbeError", "Step", "Verdict", "account", "astray", "verdict"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from zonewall.intent.semantics.ends import is_agreed
+from zonewall.intent.semantics.holders import is_agreed
 from zonewall.intent.semantics.membership import End, is_in_zone
 from zonewall.intent.semantics.probe import Probe
 from zonewall.policy.model import Tenant

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 
-from zonewall.intent.semantics.membership import End, is_in_zone
+from zonewall.intent.semantics.holders import can_reach, holder, link_local, tenant_named
+from zonewall.intent.semantics.membership import End
 from zonewall.intent.semantics.probe import Probe, ProbeError
-from zonewall.policy.findings import Location
 from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.model import Configuration, Tenant
-from zonewall.values.addresses import IpAddress, MacAddress
-from zonewall.values.names import TenantName
+from zonewall.values.addresses import IpAddress
 from zonewall.values.services import PORT_PROTOCOLS, Protocol
 
 _FAMILY_OF: dict[int, int] = {Protocol.ICMP: 4, Protocol.ICMPV6: 6}
-_LINK_LOCAL = 0xFE80 << 112
-_UNIVERSAL_BIT = 2 << 56
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +45,28 @@ def find_ends(configuration: Configuration, probe: Probe) -> tuple[End, End] | P
     return _end(configuration, source, pair[0], view), _end(configuration, destination, pair[1], view)
 
 
-def tenant_named(configuration: Configuration, name: TenantName) -> Tenant:
-    """Return the tenant's policy; one that has endpoints but no document has no zones and no rules."""
-    known = configuration.tenants.get(name)
-    return known if known is not None else Tenant(name, Location("", 0, 0), {})
+def astray(configuration: Configuration, probe: Probe) -> ProbeError | None:
+    """Return why an address that a probe says of an endpoint is another one's: a longer prefix has it.
+
+    What is sent there goes to the other one; what is sent from there is answered to the other one.
+    """
+    ends = find_ends(configuration, probe)
+    if isinstance(ends, ProbeError):
+        return ends
+    source, destination = ends
+    views = {source.tenant.name: source.tenant, destination.tenant.name: destination.tenant}
+    for end, readers in ((source, views.values()), (destination, [source.tenant])):
+        one = end.endpoint
+        if one is None or end.address in one.ips or end.address == link_local(one.mac):
+            continue
+        for reader in readers:
+            other = holder(configuration, reader, end.address)
+            if other is not None and other.key != one.key and can_reach(configuration, reader, one):
+                said = (
+                    f"{end.address} is {other.key}'s for {reader.name}, by a longer prefix than {one.key}'s"
+                )
+                return ProbeError(f"{said}; ask about {other.key}, or about another address")
+    return None
 
 
 def _missing_header(probe: Probe) -> ProbeError | None:
@@ -84,14 +98,8 @@ def _may_use(endpoint: EndpointDeclaration, address: IpAddress) -> bool:
     return (
         address in endpoint.ips
         or any(address.version == prefix.version and address in prefix for prefix in endpoint.ranges)
-        or address == _link_local(endpoint.mac)
+        or address == link_local(endpoint.mac)
     )
-
-
-def _link_local(mac: MacAddress) -> ipaddress.IPv6Address:
-    """Return the address that the MAC gives (RFC 4291, appendix A: modified EUI-64)."""
-    identifier = (mac >> 24) << 40 | 0xFFFE << 24 | mac & 0xFFFFFF
-    return ipaddress.IPv6Address(_LINK_LOCAL | identifier ^ _UNIVERSAL_BIT)
 
 
 def _view(
@@ -123,24 +131,6 @@ def _first_pair(
 def _end(configuration: Configuration, named: _Named, address: IpAddress, view: Tenant) -> End:
     if named.endpoint is not None:
         return End(tenant_named(configuration, named.endpoint.tenant), named.endpoint, address)
-    for endpoint in configuration.inventory.endpoints.values():
-        if address in endpoint.ips and endpoint.tenant == view.name:
-            return End(view, endpoint, address)
-    for endpoint in configuration.inventory.endpoints.values():
-        if address in endpoint.ips:
-            owner = tenant_named(configuration, endpoint.tenant)
-            end = End(owner, endpoint, address)
-            if any(
-                is_in_zone(owner, export.zone, end)
-                for export in owner.exports
-                if is_agreed(owner, export.zone, view)
-            ):
-                return end
-    return End(view, None, address)
-
-
-def is_agreed(exporter: Tenant, zone: str, importer: Tenant) -> bool:
-    """Say whether one tenant exports the zone to the other, and the other imports it."""
-    return any(export.zone == zone and importer.name in export.to for export in exporter.exports) and any(
-        one.tenant == exporter.name and one.zone == zone for one in importer.imports
-    )
+    endpoint = holder(configuration, view, address)
+    owner = view if endpoint is None else tenant_named(configuration, endpoint.tenant)
+    return End(owner, endpoint, address)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zonewall.intent.model import (
+    EVERY_JOINED,
     Address,
     BridgeIntent,
     ForeignEndpoint,
@@ -33,6 +34,7 @@ from zonewall.pipeline.packet_fields import (
     ETH_RARP,
     ETH_SRC,
     ETH_TYPE,
+    IN_PORT,
     IP_PROTO,
     IPV4_DST,
     IPV6_DST,
@@ -40,6 +42,8 @@ from zonewall.pipeline.packet_fields import (
     UDP_DST,
 )
 from zonewall.pipeline.registers import (
+    ASKED,
+    ASKED_OTHERS,
     BANK,
     DST_ENDPOINT,
     DST_IDENTITY,
@@ -91,7 +95,9 @@ def known_flows(view: View, endpoint: Known) -> Iterator[Flow]:
     if isinstance(endpoint, LocalEndpoint) and not endpoint.delivers:
         return
     tenant: Condition = (TENANT, view.tenant, None)
-    yield from _destinations(tenant, endpoint, ())
+    yield from _destinations(tenant, endpoint, (), ())
+    if isinstance(endpoint, LocalEndpoint):
+        yield from _unseen(endpoint)
     yield from _sources(view, tenant, endpoint)
     yield from _bound(tenant, endpoint, view.by_mac)
     if "router" in endpoint.roles:
@@ -102,7 +108,8 @@ def known_flows(view: View, endpoint: Known) -> Iterator[Flow]:
 def foreign_flows(view: View, foreign: ForeignEndpoint) -> Iterator[Flow]:
     """Yield what leads to another tenant's endpoint that this one can reach, and who it is as a source."""
     tenant: Condition = (TENANT, view.tenant, None)
-    yield from _destinations(tenant, foreign.endpoint, (SetField(BANK, foreign.bank),))
+    asked = SetField(ASKED, ASKED_OTHERS | foreign.tenant)
+    yield from _destinations(tenant, foreign.endpoint, (SetField(BANK, foreign.bank),), (asked,))
     for address in foreign.endpoint.addresses:
         yield _source(tenant, address, (), 2000)
     yield from _bound(tenant, foreign.endpoint, by_mac=False)
@@ -138,11 +145,24 @@ def _for_everyone(intent: BridgeIntent) -> Iterator[Flow]:
             yield flow(MULTICAST, 100, match, Goto(BROADCAST), category=Category.WHO)
 
 
-def _destinations(view: Condition, endpoint: Known, extra: tuple[Action, ...]) -> Iterator[Flow]:
+def _unseen(endpoint: LocalEndpoint) -> Iterator[Flow]:
+    """Refuse its questions and answers to joined tenants that do not see it: who hears one believes it."""
+    port: Condition = (IN_PORT, endpoint.ofport, None)
+    for tenant in endpoint.unseen_by:
+        asked: Condition = (ASKED, ASKED_OTHERS | tenant, None)
+        if tenant == EVERY_JOINED:
+            asked = (ASKED, ASKED_OTHERS, ASKED_OTHERS)
+        yield flow(BIND, 110, (port, asked), category=Category.REFUSED)
+
+
+def _destinations(
+    view: Condition, endpoint: Known, extra: tuple[Action, ...], asked: tuple[Action, ...]
+) -> Iterator[Flow]:
     """Yield what leads to an endpoint: its identity by address, and where ARP and ND for it go."""
     number = SetField(DST_ENDPOINT, endpoint.number)
     quarantined = _isolated(endpoint)
-    directed = (SetField(ETH_DST, endpoint.mac), number, Goto(BIND))
+    told = (number, *asked, Goto(BIND))
+    directed = (SetField(ETH_DST, endpoint.mac), *told)
     for address in endpoint.addresses:
         yield flow(
             RESOLVE, 1000 + address.prefix.prefixlen, (view, *destination_in(address.prefix)),
@@ -158,9 +178,9 @@ def _destinations(view: Condition, endpoint: Known, extra: tuple[Action, ...]) -
             match = (view, IPV6, _ICMPV6, NS, *prefix_condition(ND_TARGET, address.prefix))
             yield flow(ND, 100 + address.prefix.prefixlen, match, *directed, category=Category.WHO)
             answer = (view, IPV6, _ICMPV6, NA, *prefix_condition(IPV6_DST, address.prefix))
-            yield flow(ND, 100 + address.prefix.prefixlen, answer, number, Goto(BIND), category=Category.WHO)
+            yield flow(ND, 100 + address.prefix.prefixlen, answer, *told, category=Category.WHO)
     if endpoint.has_link_local:
-        yield from _link_local(view, endpoint, directed, number)
+        yield from _link_local(view, endpoint, directed, told)
 
 
 def _told_to_all(view: Condition, address: Address) -> Flow:
@@ -175,14 +195,14 @@ def _told_to_all(view: Condition, address: Address) -> Flow:
 
 
 def _link_local(
-    view: Condition, endpoint: Known, directed: tuple[Action, ...], number: SetField
+    view: Condition, endpoint: Known, directed: tuple[Action, ...], told: tuple[Action, ...]
 ) -> Iterator[Flow]:
     """Yield where neighbour discovery for, and answers to, the link-local address go."""
     own = int(link_local_address(endpoint.mac))
     asked = (view, IPV6, _ICMPV6, NS, (ND_TARGET, own, None))
     yield flow(ND, 300, asked, *directed, category=Category.WHO)
     answered = (view, IPV6, _ICMPV6, NA, (IPV6_DST, own, None))
-    yield flow(ND, 300, answered, number, Goto(BIND), category=Category.WHO)
+    yield flow(ND, 300, answered, *told, category=Category.WHO)
 
 
 def _sources(view: View, tenant: Condition, endpoint: Known) -> Iterator[Flow]:
