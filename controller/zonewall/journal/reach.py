@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 
+from zonewall.intent.ends import ranges_in_view
 from zonewall.intent.semantics import Probe, Verdict, verdict
 from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.membership import is_member, named_prefixes
@@ -153,15 +154,17 @@ def _outside(configuration: Configuration, name: TenantName) -> Iterator[_Peers]
         return
     prefixes = sorted(named_prefixes(tenant), key=str)
     taken = {ip for other in configuration.inventory.endpoints.values() for ip in other.ips}
+    theirs = ranges_in_view(configuration).get(name, frozenset())
     for prefix in prefixes:
         inner = [
             one for one in prefixes if one != prefix and one.version == prefix.version and _in(one, prefix)
         ]
+        inner += [one for one in theirs if one.version == prefix.version]
         address = _free(prefix, inner, taken)
         if address is not None:
             yield _Peers((str(prefix),), address, (address,))
     for version, elsewhere in _ELSEWHERE.items():
-        address = _free(elsewhere, [one for one in prefixes if one.version == version], taken)
+        address = _free(elsewhere, [one for one in (*prefixes, *theirs) if one.version == version], taken)
         if address is not None:
             yield _Peers((f"any other IPv{version} address",), address, (address,))
 

@@ -45,14 +45,13 @@ MIRROR_SENT: Final = register("mirror_sent", 9, 8, 8)
 MIRROR_STEP: Final = register("mirror_step", 9, 16, 8)
 MIRROR_PICK: Final = register("mirror_pick", 10, 0, 16)
 """A number that follows from the connection: 0 is in the sample."""
-ASKED: Final = register("asked", 10, 16, 13)
-"""Of ARP and neighbour discovery for another tenant's endpoint: that it is, and the tenant."""
 PATH: Final = register("path", 11, 0, 16)
 """The way through its rule's service functions that the connection has taken so far; 0 is none yet."""
 ARRIVED: Final = register("arrived", 11, 16, 16)
 """The way that this packet has come, in its connection's first direction; 0 is none."""
 PICK: Final = register("pick", 12, 0, 16)
-"""A number that follows from the connection: which of the usable ways it takes."""
+"""A number that follows from the connection: which of the usable ways it takes. Of ARP and neighbour
+discovery for another tenant's endpoint, no connection: that it is (``ASKED_OTHERS``), and the tenant."""
 LEG_VLAN: Final = register("leg_vlan", 12, 16, 12)
 """Which of an uplink's VLANs is the leg; 0 for a leg that has a port to itself."""
 GATHER_ZONE: Final = register("gather_zone", 13, 0, 16)
@@ -106,7 +105,7 @@ HAD_ENDED: Final = 2
 """Values of ``had``: the connection had been allowed; that it no longer is has been told. 0: neither."""
 
 ASKED_OTHERS: Final = 1 << 12
-"""Set in ``asked`` whatever the other tenant."""
+"""Set in ``pick`` of what asks for, or answers, another tenant's endpoint, whatever tenant that is."""
 
 VIA_LOCAL: Final = 0
 VIA_UPLINK: Final = 4095

@@ -136,7 +136,7 @@ BIND: Final = _table(
     "bind",
     16,
     "Do destination address and MAC belong together, and out of which port or over which link does it go?",
-    ("tenant", "eth_dst", "dst_endpoint", "eth_type", "origin", "in_port", "asked"),
+    ("tenant", "eth_dst", "dst_endpoint", "eth_type", "origin", "in_port", "pick"),
     ("quarantine", "deliver"),
 )
 QUARANTINE: Final = _table(

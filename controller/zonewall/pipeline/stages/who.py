@@ -42,7 +42,6 @@ from zonewall.pipeline.packet_fields import (
     UDP_DST,
 )
 from zonewall.pipeline.registers import (
-    ASKED,
     ASKED_OTHERS,
     BANK,
     DST_ENDPOINT,
@@ -55,6 +54,7 @@ from zonewall.pipeline.registers import (
     ORIGIN,
     OUT_PORT,
     OUTSIDE_ENDPOINT,
+    PICK,
     SRC_IDENTITY,
     SRC_LOCAL,
     SRC_QUARANTINED,
@@ -108,7 +108,7 @@ def known_flows(view: View, endpoint: Known) -> Iterator[Flow]:
 def foreign_flows(view: View, foreign: ForeignEndpoint) -> Iterator[Flow]:
     """Yield what leads to another tenant's endpoint that this one can reach, and who it is as a source."""
     tenant: Condition = (TENANT, view.tenant, None)
-    asked = SetField(ASKED, ASKED_OTHERS | foreign.tenant)
+    asked = SetField(PICK, ASKED_OTHERS | foreign.tenant)
     yield from _destinations(tenant, foreign.endpoint, (SetField(BANK, foreign.bank),), (asked,))
     for address in foreign.endpoint.addresses:
         yield _source(tenant, address, (), 2000)
@@ -149,9 +149,9 @@ def _unseen(endpoint: LocalEndpoint) -> Iterator[Flow]:
     """Refuse its questions and answers to joined tenants that do not see it: who hears one believes it."""
     port: Condition = (IN_PORT, endpoint.ofport, None)
     for tenant in endpoint.unseen_by:
-        asked: Condition = (ASKED, ASKED_OTHERS | tenant, None)
+        asked: Condition = (PICK, ASKED_OTHERS | tenant, None)
         if tenant == EVERY_JOINED:
-            asked = (ASKED, ASKED_OTHERS, ASKED_OTHERS)
+            asked = (PICK, ASKED_OTHERS, ASKED_OTHERS)
         yield flow(BIND, 110, (port, asked), category=Category.REFUSED)
 
 
