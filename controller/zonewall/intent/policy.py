@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import attrgetter
 
 from zonewall.intent.banks import Bank, Line, Outcome, RuleRecord
@@ -210,21 +210,22 @@ def _all_facts(
     joined = Counter(owner for _, owner in linked)
     found = {}
     for key, endpoint in configuration.inventory.endpoints.items():
-        unseen, last = hidden.get(key, frozenset()), known.get(key)
+        last = known.get(key)
+        unseen_by: tuple[int, ...] = ()
+        unseen = frozenset(builder.number(Kind.TENANT, viewer) for viewer in hidden.get(key, ()))
+        if unseen:
+            is_every = len(unseen) == joined[endpoint.tenant]
+            unseen_by = (EVERY_JOINED,) if is_every else tuple(sorted(unseen))
         if (
             before is not None
             and last is not None
             and before.configuration.inventory.endpoints[key] is endpoint
             and before.directory.endpoints[key] is directory.endpoints[key]
-            and not (unseen or last.hidden_from)
+            and (last.hidden_from, last.unseen_by) == (unseen, unseen_by)
         ):
             found[key] = last
             continue
-        facts = _facts(builder, endpoint, directory, unseen)
-        if unseen:
-            is_every = len(unseen) == joined[endpoint.tenant]
-            unseen_by = (EVERY_JOINED,) if is_every else tuple(sorted(facts.hidden_from))
-            facts = replace(facts, unseen_by=unseen_by)
+        facts = _facts(builder, endpoint, directory, (unseen, unseen_by))
         found[key] = last if last is not None and last == facts else facts
     return found
 
@@ -354,7 +355,7 @@ def _facts(
     builder: NumberingBuilder,
     endpoint: EndpointDeclaration,
     directory: Directory,
-    hidden: frozenset[TenantName],
+    unseen: tuple[frozenset[int], tuple[int, ...]],
 ) -> EndpointFacts:
     identities = directory.endpoints[endpoint.key]
     single = [
@@ -379,5 +380,6 @@ def _facts(
         learns=endpoint.learns,
         unaddressed=endpoint.unaddressed,
         limit=endpoint.limit,
-        hidden_from=frozenset(builder.number(Kind.TENANT, viewer) for viewer in hidden),
+        hidden_from=unseen[0],
+        unseen_by=unseen[1],
     )
