@@ -72,7 +72,7 @@ class DummySwitch:
         error, self._control = unixctl_client.UnixctlClient.create(str(control))
         assert error == 0, os.strerror(error)
         # Reading waits for nothing: what the database says of bridges is there when they can be spoken to.
-        for bridge in self._vsctl("--timeout=20", "list-br").split():
+        for bridge in self._vsctl("--timeout=50", "list-br").split():
             self._await(self.run_dir / f"{bridge}.mgmt", self._vswitchd)
 
     def stop_vswitchd(self) -> None:
@@ -231,7 +231,7 @@ class DummySwitch:
 
     def vsctl(self, *words: str) -> str:
         """Run ovs-vsctl(8), wait until the switch has taken it over, and return what it prints."""
-        return self._vsctl("--timeout=20", *words)
+        return self._vsctl("--timeout=50", *words)
 
     def ofctl(self, *words: str, stdin: str = "") -> str:
         """Run ovs-ofctl(8) with OpenFlow 1.5; a bridge is named as in ovs-vsctl."""

@@ -163,7 +163,7 @@ class DatabaseHost:
             time.sleep(0.01)
 
     def _run(self, *words: str) -> str:
-        done = subprocess.run(words, env=self._env, capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run(words, env=self._env, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
         return done.stdout
 
