@@ -43,13 +43,15 @@ def test_a_saved_change_is_in_force_without_a_restart(site: SharedSite) -> None:
 
 def test_a_change_of_several_documents_is_applied_whole(site: SharedSite) -> None:
     """A zone in one document, who is in it in another: both, though they are saved one by one."""
-    late = {"name": "late", "tenant": "acme", "iface-id": "acme-late", "mac": "52:54:00:00:00:7e"}
-    extra = {"kind": "inventory", "endpoints": [{**late, "ips": ["10.0.0.126"]}]}
-    needs = acme(OPEN, {"name": "late", "from": "late", "to": "db", "services": ["tcp/1"], "action": "allow"})
-    needs["zones"]["late"] = {"endpoints": ["late"]}
+    guest = {"name": "guest", "tenant": "acme", "iface-id": "acme-guest", "mac": "52:54:00:00:00:7e"}
+    extra = {"kind": "inventory", "endpoints": [{**guest, "ips": ["10.0.0.126"]}]}
+    needs = acme(
+        OPEN, {"name": "guest", "from": "guest", "to": "db", "services": ["tcp/1"], "action": "allow"}
+    )
+    needs["zones"]["guest"] = {"endpoints": ["guest"]}
     before = site.status()["configuration"]["revision"]
     status = site.change(acme=needs, extra=extra)
-    assert "acme/late" in {one["endpoint"] for one in status["endpoints"]}
+    assert "acme/guest" in {one["endpoint"] for one in status["endpoints"]}
     assert status["configuration"]["revision"] == before + 1
     assert open_port(site, 7000)
 
