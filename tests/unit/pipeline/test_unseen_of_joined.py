@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.compiled import FIRST, SECOND, CompiledFleet
+from support.compiled import FIRST, OUTSIDE_MAC, SECOND, UPLINKS, CompiledFleet
 from support.configurations import configure, endpoint, probe, rule, tenant, tier, zone
 from zonewall.flows.assembly import Assembler
 from zonewall.flows.simulate.packet import Packet, packet
@@ -62,18 +62,21 @@ def sees(one: EndpointDeclaration, other: EndpointDeclaration) -> bool:
     return one.tenant == other.tenant or SEEN.get((one.tenant, other.key), False)
 
 
-def spoken(one: EndpointDeclaration, other: EndpointDeclaration) -> dict[str, Packet]:
+def spoken(
+    one: EndpointDeclaration, other: EndpointDeclaration, vlans: tuple[int, ...] = ()
+) -> dict[str, Packet]:
     """Return all by which one asks for the other, answers it, or tells it where it is."""
     (four, six), (to_four, to_six) = one.ips, other.ips
     own, theirs = link_local_address(one.mac), link_local_address(other.mac)
     arp: dict[str, Any] = {
+        "vlans": vlans,
         "eth_type": 0x0806,
         "eth_src": one.mac,
         "arp_sha": one.mac,
         "arp_spa": int(four),
         "arp_tpa": int(to_four),
     }
-    nd: dict[str, Any] = {"eth_type": 0x86DD, "eth_src": one.mac, "ip_proto": 58}
+    nd: dict[str, Any] = {"vlans": vlans, "eth_type": 0x86DD, "eth_src": one.mac, "ip_proto": 58}
     said = {
         "ARP asks": packet(**arp, eth_dst=(1 << 48) - 1, arp_op=1, arp_tha=0),
         "ARP answers": packet(**arp, eth_dst=other.mac, arp_op=2, arp_tha=other.mac),
@@ -107,6 +110,16 @@ def test_nobody_asks_or_tells_a_machine_of_another_tenant_unless_either_tenant_c
             assert heard == (sees(one, other) and sees(other, one)), (one.key, other.key, what)
             strangers = {fleet.places[key] for key, each in endpoints.items() if each.tenant != one.tenant}
             assert not strangers & {*arrived} - {fleet.places[other.key]}, (one.key, other.key, what)
+
+
+def test_nobody_outside_asks_or_tells_a_machine_of_another_tenant() -> None:
+    fleet = chain()
+    outside = endpoint("acme/outside", "203.0.113.9", "2001:db8::9", mac=OUTSIDE_MAC)
+
+    for other in fleet.configuration.inventory.endpoints.values():
+        for what, frame in spoken(outside, other, (fleet.vlans[outside.tenant],)).items():
+            arrived = [port for port, _ in fleet.send((FIRST, UPLINKS[0]), frame).arrived]
+            assert (fleet.places[other.key] in arrived) == (other.tenant == outside.tenant), (other.key, what)
 
 
 @pytest.mark.parametrize("service", ["tcp/80", "icmp/8/0"])

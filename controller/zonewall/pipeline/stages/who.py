@@ -255,6 +255,10 @@ def _refused_from_uplink(
 def outside_flows(tenant: TenantIntent) -> Iterator[Flow]:
     """Yield the tenant's outside prefixes, both ways, and where what is for the outside goes."""
     view: Condition = (TENANT, tenant.number, None)
+    if tenant.uplinks:
+        # Between tenants both ends are endpoints: nobody outside asks another tenant's, or is believed there.
+        asked = ((ORIGIN, FROM_UPLINK, None), (PICK, ASKED_OTHERS, ASKED_OTHERS))
+        yield flow(BIND, 110, (view, *asked), category=Category.REFUSED)
     away = SetField(DST_ENDPOINT, OUTSIDE_ENDPOINT)
     for prefix, identity in tenant.outside:
         yield flow(
