@@ -9,7 +9,7 @@ from math import prod
 from operator import attrgetter
 
 from zonewall.policy.inventory import Inventory, PortDeclaration, PortRole, ServiceFunction
-from zonewall.policy.model import Configuration, Rule, Tier
+from zonewall.policy.model import Action, Configuration, Rule, Tier
 from zonewall.policy.notes import Notes
 from zonewall.values.names import BridgeName, HostName, TenantName
 
@@ -119,6 +119,25 @@ def check_appliances(configuration: Configuration, notes: Notes) -> None:
         if ways > MOST_WAYS:
             message = f"{rule.name} can take {ways} ways through its appliances; {MOST_WAYS} is the most"
             notes.error("too-many", rule.location, message)
+
+
+def check_crossing(configuration: Configuration, notes: Notes) -> None:
+    """Warn of what bridges leave out between tenants: all that the source's rule asks beside its verdict."""
+    for tenant in configuration.tenants.values():
+        imported = {one.local_name: one.tenant for one in tenant.imports}
+        for tier in tenant.tiers if imported else ():
+            for rule in tier.rules:
+                others = sorted({imported[peer.zone] for peer in rule.destinations if peer.zone in imported})
+                asked = [word for word in ("through", "mirror") if getattr(rule, word)]
+                if rule.log != "none":
+                    asked.append("log")
+                if others and asked and rule.action is Action.ALLOW:
+                    what = " and ".join(f"`{word}`" for word in asked)
+                    message = f"bridges leave out {what} of rule {rule.name!r} for what is {others[0]}'s: "
+                    message += (
+                        f"between tenants only the destination's rule asks for that; have {others[0]} say it"
+                    )
+                    notes.warning("not-carried-out", rule.location, message)
 
 
 def check_functions(inventory: Inventory, notes: Notes) -> None:

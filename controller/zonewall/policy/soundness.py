@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 from operator import attrgetter
 
-from zonewall.policy.appliances import check_appliances
+from zonewall.policy.appliances import check_appliances, check_crossing
 from zonewall.policy.crossing import Crossing, OfProvider, crossing_of
 from zonewall.policy.host_constraints import accepts
 from zonewall.policy.model import Configuration, Selector, Tenant, Tier
@@ -37,6 +37,7 @@ def check(configuration: Configuration, notes: Notes, shadows: Shadows | None = 
     for tier in configuration.provider.before + configuration.provider.after:
         _check_shadowed(("provider", tier), OfProvider(), notes, known)
     _forget_others(configuration, known)
+    check_crossing(configuration, notes)
     if not notes.has_errors:
         check_ambiguous(configuration, notes)
 
