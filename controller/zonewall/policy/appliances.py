@@ -122,22 +122,29 @@ def check_appliances(configuration: Configuration, notes: Notes) -> None:
 
 
 def check_crossing(configuration: Configuration, notes: Notes) -> None:
-    """Warn of what bridges leave out between tenants: all that the source's rule asks beside its verdict."""
+    """Tell what bridges leave out between tenants: all that the source's rule asks beside its verdict.
+
+    What a tenant would have inspected (``through``) would pass uninspected: that is an error.
+    """
     for tenant in configuration.tenants.values():
         imported = {one.local_name: one.tenant for one in tenant.imports}
-        for tier in tenant.tiers if imported else ():
-            for rule in tier.rules:
-                others = sorted({imported[peer.zone] for peer in rule.destinations if peer.zone in imported})
-                asked = [word for word in ("through", "mirror") if getattr(rule, word)]
-                if rule.log != "none":
-                    asked.append("log")
-                if others and asked and rule.action is Action.ALLOW:
-                    what = " and ".join(f"`{word}`" for word in asked)
-                    message = f"bridges leave out {what} of rule {rule.name!r} for what is {others[0]}'s: "
-                    message += (
-                        f"between tenants only the destination's rule asks for that; have {others[0]} say it"
-                    )
-                    notes.warning("not-carried-out", rule.location, message)
+        for rule in (rule for tier in tenant.tiers if imported for rule in tier.rules):
+            asks = rule.through or rule.mirror or rule.log != "none"
+            if asks and rule.action is Action.ALLOW:
+                others = {imported[peer.zone] for peer in rule.destinations if peer.zone in imported}
+                if others:
+                    _left_out(rule, min(others), notes)
+
+
+def _left_out(rule: Rule, other: TenantName, notes: Notes) -> None:
+    why = f" of rule {rule.name!r} for what is {other}'s: between tenants only the destination's rule"
+    why += f" asks for that; have {other} say it"
+    if rule.through:
+        notes.error("not-carried-out", rule.location, f"bridges cannot do `through`{why}")
+    asked = {"`mirror`": bool(rule.mirror), "`log`": rule.log != "none"}
+    words = [word for word, is_asked in asked.items() if is_asked]
+    if words:
+        notes.warning("not-carried-out", rule.location, f"bridges leave out {' and '.join(words)}{why}")
 
 
 def check_functions(inventory: Inventory, notes: Notes) -> None:

@@ -1,4 +1,4 @@
-"""What the source's rule asks for between tenants, and bridges leave out, is warned of."""
+"""What the source's rule asks for between tenants, and bridges leave out, is told; `through` is refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ OTHERS = {
 @pytest.mark.parametrize(
     ("to", "more", "said"),
     [
-        ("db", ", through: [waf]", "`through`"),
         ("[any, db]", ", mirror: ids, log: connections", "`mirror` and `log`"),
         ("db", "", None),
         ("any", ", through: [waf]", None),
@@ -44,3 +43,15 @@ def test_a_rule_that_names_an_imported_zone_is_warned_of_what_only_its_owner_s_c
     found = [str(one) for one in result.findings if "leave out" in str(one)]
     told = f"acme.yaml:7:9: warning: bridges leave out {said} of rule 'pg' for what is blue's: "
     assert [one.startswith(told) for one in found] == ([] if said is None else [True]), found
+
+
+def test_what_a_tenant_would_have_inspected_on_its_way_to_another_is_refused_as_it_would_not_be() -> None:
+    text = ACME.replace("TO", "[any, db]").replace("MORE", ", through: [waf]")
+
+    result = load_texts({"acme.yaml": text.encode(), **OTHERS})
+
+    assert result.configuration is None
+    found = next(one for one in result.findings if "through" in str(one))
+    assert str(found).startswith(
+        "acme.yaml:7:9: bridges cannot do `through` of rule 'pg' for what is blue's: "
+    )
