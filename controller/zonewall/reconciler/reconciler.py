@@ -288,10 +288,8 @@ class Reconciler:
             self._refuse(error)
             return False
         others = bridges_of_others(self._documents, configuration)
-        self._documents = configuration
-        self.texts = texts
-        self.refused_configuration = ""
-        self.loaded_at = time.time()
+        self._documents, self.texts = configuration, texts
+        self.refused_configuration, self.loaded_at = "", time.time()
         self.revision += 1
         log_effects(effects)
         self.recorder.configured(configuration, texts, cause or f"documents in {self.directory}")
