@@ -10,7 +10,7 @@ from zonewall.policy.findings import Location
 from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.model import Action, Configuration, Peer, Rule, Tenant, Tier
 from zonewall.values.addresses import IpAddress, MacAddress
-from zonewall.values.names import TenantName
+from zonewall.values.names import TenantName, ZoneName
 
 _LINK_LOCAL = 0xFE80 << 112
 _UNIVERSAL_BIT = 2 << 56
@@ -98,9 +98,9 @@ def _names(peer: Peer, owner: Tenant, endpoint: EndpointDeclaration) -> bool:
     return peer.kind == "any" or (peer.zone is not None and _is_shown(owner, peer.zone, endpoint))
 
 
-def _is_shown(owner: Tenant, zone: str, endpoint: EndpointDeclaration) -> bool:
+def _is_shown(owner: Tenant, zone: ZoneName, endpoint: EndpointDeclaration) -> bool:
     """Say whether an endpoint is in a zone of its tenant with any address that it may have."""
     return any(
-        is_in_zone(owner, zone, End(owner, endpoint, address))  # type: ignore[arg-type]
+        is_in_zone(owner, zone, End(owner, endpoint, address))
         for address in (*endpoint.ips, link_local(endpoint.mac))
     )
