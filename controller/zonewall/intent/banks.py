@@ -76,10 +76,14 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Lines of which the first that matches decides; a miss goes to section ``miss``, None: the end."""
+    """Lines of which the first that matches decides; a miss goes to section ``miss``, None: the end.
+
+    ``tiers``: each tier in it as ``owner/tier``, and which line is its first, or would be.
+    """
 
     lines: tuple[Line, ...]
     miss: int | None
+    tiers: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +92,14 @@ class Bank:
 
     Attributes:
         end: lines for what nothing decided; the last one matches everything.
+        last_own: between tenants, the section with the last of the destination's tiers.
     """
 
     source: TenantName
     destination: TenantName
     sections: tuple[Section, ...]
     end: tuple[Line, ...]
+    last_own: int | None = None
 
     @property
     def name(self) -> str:

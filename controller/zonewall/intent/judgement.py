@@ -205,7 +205,8 @@ class _Builder:
             _Phase(after),
         ]
         end = Line(BETWEEN_TENANTS, BETWEEN_TENANTS, EVERYBODY, EVERYBODY, (), Outcome.DROP)
-        return Bank(source_name, destination_name, self._sections(phases, source, destination), (end,))
+        sections = self._sections(phases, source, destination)
+        return Bank(source_name, destination_name, sections, (end,), last - 1)
 
     def _provider(self, before: bool, *ends: TenantName) -> _Tiers:
         provider = self._configuration.provider
@@ -226,9 +227,11 @@ class _Builder:
                 if place == len(groups) - 1 and phase.misses_to is not None:
                     after = phase.misses_to
                 lines: list[Line] = []
+                tiers: list[tuple[str, int]] = []
                 for tier in group:
+                    tiers.append((f"{tier[0].name if tier[0] else 'provider'}/{tier[1].name}", len(lines)))
                     lines += self._tier_lines(phase, tier, source, destination, after)
-                sections.append(Section(tuple(lines), after if after < total else None))
+                sections.append(Section(tuple(lines), after if after < total else None, tuple(tiers)))
         return tuple(sections)
 
     def _tier_lines(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import ceil
+from operator import itemgetter
 
 from zonewall.intent.analysis.moments import changes_of_hours
 from zonewall.intent.banks import EVERYBODY, Bank, Line, Outcome
@@ -15,6 +16,7 @@ from zonewall.policy.model import Action, Configuration, Rule
 from zonewall.values.sameness import differing
 
 MOST_OUTLIVING = 1000
+_PLACE = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,24 +105,32 @@ def sections_with_outliving(
     """Return a bank's sections with a line for each rule that is outlived, at the top of its tier.
 
     So a tier before can cut the connections. Where the tier is gone, they stand before the default; between
-    tenants, where only the deciding rule counts, they are cut.
+    tenants a tenant's stand behind its other tiers, as the source's have to allow, too.
     """
     result = [list(lines) for lines in sections]
+    found = []
     for one in passing.outliving:
         owner, tier = one.rule.split("/")[:2]
-        if owner not in ("provider", bank.destination):
-            continue
-        line = Line(f"{one.rule}~outlives", one.rule, EVERYBODY, EVERYBODY, (), Outcome.ALLOW, outlives=True)
-        places = (
-            (lines, index)
-            for lines in result
-            for index, there in enumerate(lines)
-            if there.rule.startswith(f"{owner}/{tier}/")
-        )
-        lines, index = next(places, (result[-1], 0))
-        if lines is not result[-1] or bank.source == bank.destination:
-            lines.insert(index, line)
+        if owner in ("provider", bank.destination):
+            place = _place(bank, owner, f"{owner}/{tier}")
+            every = EVERYBODY
+            line = Line(f"{one.rule}~outlives", one.rule, every, every, (), Outcome.ALLOW, outlives=True)
+            found.append((place, line))
+    # The last place first: what is put in moves none of those before it.
+    for (section, index), line in sorted(found, key=_PLACE, reverse=True):
+        result[section].insert(index, line)
     return [tuple(lines) for lines in result]
+
+
+def _place(bank: Bank, owner: str, tier: str) -> tuple[int, int]:
+    """Return the section where a tier begins, and the line there; the bank's end is the last section."""
+    for number, section in enumerate(bank.sections):
+        for name, index in section.tiers:
+            if name == tier:
+                return number, index
+    if bank.last_own is not None and owner == bank.destination:
+        return bank.last_own, len(bank.sections[bank.last_own].lines)
+    return len(bank.sections), 0
 
 
 def _gone(

@@ -129,7 +129,7 @@ def check_crossing(configuration: Configuration, notes: Notes) -> None:
     for tenant in configuration.tenants.values():
         imported = {one.local_name: one.tenant for one in tenant.imports}
         for rule in (rule for tier in tenant.tiers if imported for rule in tier.rules):
-            asks = rule.through or rule.mirror or rule.log != "none"
+            asks = rule.through or rule.mirror or rule.log != "none" or rule.limit
             if asks and rule.action is Action.ALLOW:
                 others = {imported[peer.zone] for peer in rule.destinations if peer.zone in imported}
                 if others:
@@ -141,10 +141,11 @@ def _left_out(rule: Rule, other: TenantName, notes: Notes) -> None:
     why += f" asks for that; have {other} say it"
     if rule.through:
         notes.error("not-carried-out", rule.location, f"bridges cannot do `through`{why}")
-    asked = {"`mirror`": bool(rule.mirror), "`log`": rule.log != "none"}
+    asked = {"`mirror`": bool(rule.mirror), "`log`": rule.log != "none", "`limit`": rule.limit is not None}
     words = [word for word, is_asked in asked.items() if is_asked]
     if words:
-        notes.warning("not-carried-out", rule.location, f"bridges leave out {' and '.join(words)}{why}")
+        several = ", ".join(words[:-1]) + " and " * (len(words) > 1) + words[-1]
+        notes.warning("not-carried-out", rule.location, f"bridges leave out {several}{why}")
 
 
 def check_functions(inventory: Inventory, notes: Notes) -> None:

@@ -18,8 +18,8 @@ from zonewall.flows.wire import encode_program
 from zonewall.intent.passing import Outliving, Passing, outliving_after, rule_ends
 from zonewall.intent.semantics import Probe
 from zonewall.pipeline.tables import VERDICT_TABLE
-from zonewall.policy.model import Configuration, Hours, OnChange, Provider, Rule
-from zonewall.values.names import EndpointKey
+from zonewall.policy.model import Configuration, Hours, OnChange, Provider, Rule, Tier
+from zonewall.values.names import EndpointKey, TenantName
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)  # a Wednesday
 NOW_S = int(NOW.timestamp())
@@ -195,3 +195,89 @@ def test_a_rule_that_is_outlived_adds_one_flow_and_touches_no_other() -> None:
 
     assert {flow.table for flow in extra} == {VERDICT_TABLE}
     assert len(extra) == 1
+
+
+def test_an_emptied_tier_keeps_its_place_before_one_that_drops() -> None:
+    stop = tier("stop", rule("no", "any", "any", "drop"))
+    ends = acme().inventory.endpoints.values()
+    zones = acme().tenants[TenantName("acme")].zones.values()
+    tiers = tier("t", app("keep")), tier("t")
+    before, after = (configure(*ends, tenant("acme", one, stop, zones=zones)) for one in tiers)
+
+    fleet = follow(before, after, outlived(before, after))
+
+    assert send(fleet, ASK, 0x10).arrived
+    assert not send(fleet, OTHER, 0x02).arrived
+
+
+# Between tenants: acme's clients ask blue's server
+
+ACROSS = probe(WEB, "blue/db", "tcp/5432", sport=40000)
+PG = rule("pg", "web", "blue-db", services=["tcp/5432"])
+KEPT = rule("in", "any", "db", services=["tcp/5432"], on_change=OnChange("keep"))
+ONLY_OTHERS = rule("others", "own", "own", services=["tcp/80"])
+WATCH = rule("watch", "acme/web", "blue/db", services=["tcp/5432"], on_change=OnChange("keep"))
+
+
+def joined(*tiers: Tier, asks: Rule | None = PG, provider: Tier | None = None) -> Configuration:
+    ends = (
+        endpoint(WEB, "10.0.0.1", labels={"role": "web"}),
+        endpoint("blue/db", "10.0.0.2", labels={"role": "db"}),
+        endpoint("blue/own", "10.0.0.3", labels={"role": "own"}),
+    )
+    asking = tenant(
+        "acme", tier("t", *[asks] if asks else []), zones=[zone("web", labels={"role": "web"})],
+        imports=[("blue/db", "blue-db")],
+    )  # fmt: skip
+    zones = [zone("db", labels={"role": "db"}), zone("own", labels={"role": "own"})]
+    asked = tenant("blue", *tiers, zones=zones, exports=[("db", "acme")])
+    return configure(*ends, asking, asked, provider=Provider(before=(provider,) if provider else ()))
+
+
+def across(before: Configuration, after: Configuration) -> list[Seen]:
+    """Return an answer and a packet of a connection after a change, and what would begin another one."""
+    old = CompiledFleet(before)
+    assert old.judge(ACROSS).arrived
+    new = CompiledFleet(after, numbering=old.policy.numbering, passing=outlived(before, after))
+    new.tracked = old.tracked
+    answer = replace(
+        ACROSS, source=ACROSS.destination, destination=WEB, source_port=5432, destination_port=40000
+    )
+    sent = [(answer, 0x12), (ACROSS, 0x10), (replace(ACROSS, source_port=40001), 0x02)]
+    found = []
+    for asked, flags in sent:
+        port, frame = new.entering(asked, *new.addresses(asked))
+        found.append(new.send(port, frame.but(tcp_flags=flags)))
+    return found
+
+
+@pytest.mark.parametrize(
+    "after",
+    [joined(tier("t")), joined(tier("t", ONLY_OTHERS)), joined(), joined(tier("u", ONLY_OTHERS))],
+    ids=["tier-emptied", "rest-of-the-tier-within-the-tenant", "no-tier-left", "tier-gone"],
+)
+def test_between_tenants_they_live_on_whatever_else_is_in_the_tier(after: Configuration) -> None:
+    answer, goes_on, begins = across(joined(tier("t", KEPT)), after)
+
+    assert answer.arrived
+    assert goes_on.arrived
+    assert not begins.arrived
+
+
+@pytest.mark.parametrize("after", [tier("p"), None], ids=["tier-emptied", "tier-gone"])
+def test_between_tenants_those_of_the_providers_rule_live_on_as_well(after: Tier | None) -> None:
+    before, later = joined(provider=tier("p", WATCH), asks=None), joined(provider=after, asks=None)
+
+    answer, goes_on, begins = across(before, later)
+
+    assert answer.arrived
+    assert goes_on.arrived
+    assert not begins.arrived
+
+
+def test_between_tenants_the_source_ends_what_the_destination_would_keep() -> None:
+    for rest in ([tier("t")], [tier("t", KEPT)], []):
+        answer, goes_on, begins = across(joined(tier("t", KEPT)), joined(*rest, asks=None))
+
+        assert not any(seen.arrived for seen in (answer, goes_on, begins))
+        assert answer.cut, "and it is told"

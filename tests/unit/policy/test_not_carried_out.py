@@ -28,6 +28,8 @@ OTHERS = {
     ("to", "more", "said"),
     [
         ("[any, db]", ", mirror: ids, log: connections", "`mirror` and `log`"),
+        ("db", ", mirror: ids, log: connections, limit: 10pps", "`mirror`, `log` and `limit`"),
+        ("db", ", limit: 10pps per endpoint", "`limit`"),
         ("db", "", None),
         ("any", ", through: [waf]", None),
     ],
