@@ -43,6 +43,12 @@ class Identity:
         return f"{self.tenant}{'!' if self.outside else ''}{{{','.join(words)}}}"
 
 
+def parts_of(name: str) -> tuple[TenantName, list[str], bool]:
+    """Return the tenant and the zones that an identity's name says, and whether it is an outside one."""
+    head, _, words = name.removesuffix("}").partition("{")
+    return TenantName(head.removesuffix("!")), words.split(",") if words else [], head.endswith("!")
+
+
 @dataclass(frozen=True, slots=True)
 class EndpointIdentities:
     """One endpoint's identities: by single address, and the one for all else it may send from."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zonewall.intent.identity import Identity
+from zonewall.intent.identity import parts_of
 from zonewall.intent.numbering import Kind as Numbered
 from zonewall.intent.policy import Policy
 from zonewall.openflow.events import PacketIn
@@ -30,8 +30,11 @@ class Names:
             name: None if record.location is None else str(record.location)
             for name, record in policy.records.items()
         }
-        self._identities: dict[int, Identity] = {
-            policy.identities[one.name]: one for one in policy.directory.all if one.name in policy.identities
+        # With those that nobody has any more: a connection may be remembered by one.
+        self._identities = {
+            number: name
+            for kind in (Numbered.IDENTITY, Numbered.OUTSIDE)
+            for name, number in policy.numbering.numbers.get(kind.word, {}).items()
         }
         self._owners: dict[tuple[TenantName, IpAddress], EndpointKey] = {
             (one.tenant, ip): key
@@ -41,18 +44,16 @@ class Names:
 
     def end(self, address: IpAddress, number: int) -> dict[str, Any]:
         """Return who is at one end, in which zones and where."""
-        identity = self._identities.get(number)
-        if identity is None:
+        name = self._identities.get(number)
+        if name is None:
             return {"tenant": None, "zones": [], "endpoint": None, "port": None}
-        zones = sorted(
-            zone if tenant == identity.tenant else f"{tenant}/{zone}" for tenant, zone in identity.zones
-        )
-        owner = None if identity.outside else self._owners.get((identity.tenant, address))
+        tenant, zones, is_outside = parts_of(name)
+        owner = None if is_outside else self._owners.get((tenant, address))
         record = None if owner is None else self._reconciler.world.fleet.records.get(owner)
         holder = None if record is None else record.holder
         return {
-            "tenant": str(identity.tenant),
-            "zones": [str(zone) for zone in zones],
+            "tenant": str(tenant),
+            "zones": zones,
             "endpoint": None if owner is None else str(owner),
             "port": None if holder is None else str(holder.port),
         }

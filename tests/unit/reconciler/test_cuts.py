@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.configurations import tenant, zone
 from support.whole_controller import one_bridge
+from zonewall.intent.policy import prepare
 from zonewall.journal.record import Entry
 from zonewall.openflow.events import PacketIn
 from zonewall.pipeline.cookie import Reason
@@ -29,7 +32,7 @@ from zonewall.pipeline.registers import (
 from zonewall.placement.model import BridgeKey
 from zonewall.reconciler.cuts import Cuts
 from zonewall.reconciler.reconciler import Reconciler
-from zonewall.values.names import BridgeName, HostName
+from zonewall.values.names import BridgeName, HostName, TenantName
 
 BRIDGE = BridgeKey(HostName("hv1"), BridgeName("br-int"))
 VM, FAR = (bytes.fromhex(word) for word in ("0a000001", "08080808"))
@@ -66,6 +69,15 @@ class Told:
             if one.name in policy.identities and not one.outside
         )
         return number
+
+    def put_into_a_zone(self) -> None:
+        """Have nobody any more who has the identity that the endpoint had."""
+        world = self._reconciler.world
+        documents = replace(
+            world.configuration, tenants={TenantName("acme"): tenant("acme", zones=[zone("all")])}
+        )
+        policy = prepare(documents, world.policy.numbering)
+        self._reconciler.world = replace(world, policy=policy)
 
     def record(
         self, reason: Reason, frame: bytes, values: Mapping[Field, int], label: int = 0
@@ -132,3 +144,16 @@ def test_a_later_fragment_has_no_ports_to_tell(told: Told) -> None:
     record = told.record(Reason.CUT, datagram(VM, FAR, (40000, 53), LATER), {}, RULE << LABEL_RULE.low)
 
     assert "service" not in record["source"]
+
+
+def test_who_was_in_it_is_told_also_where_the_edit_that_cut_it_made_somebody_else_of_them(told: Told) -> None:
+    before = told.identity
+    told.put_into_a_zone()
+    assert told.identity != before
+
+    label = RULE << LABEL_RULE.low | before << LABEL_SRC.low
+    record = told.record(Reason.CUT, datagram(VM, FAR, (40000, 53)), {}, label)
+
+    assert record["endpoint"] == "acme/vm"
+    assert (record["source"]["tenant"], record["source"]["endpoint"]) == ("acme", "acme/vm")
+    assert "zones" not in record["source"], "it was in none when it began"
