@@ -251,7 +251,11 @@ def _tenant(draw: DrawFn, name: str, zones: list[Zone], agreements: Agreements) 
         for whose, zone, to in agreements
         if to == name
     ]
-    exports = [Export(zone, (TenantName(to),), at()) for whose, zone, to in agreements if whose == name]
+    exports = [
+        Export(zone, (TenantName(to),), at())
+        for whose, zone, to in agreements
+        if whose == name and one_of(draw, range(6))  # else it was taken back
+    ]
     scene = Scene((*(zone.name for zone in zones), *[one.local_name for one in imports] * 2))
     return Tenant(
         name=TenantName(name),

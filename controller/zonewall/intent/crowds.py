@@ -84,6 +84,11 @@ def monitored_identities(directory: Directory, tenant: Tenant) -> frozenset[str]
     )
 
 
+def exports(owner: Tenant, zone: ZoneName, to: TenantName) -> bool:
+    """Say whether a tenant exports a zone to another one; what it does not, the other cannot name."""
+    return any(export.zone == zone and to in export.to for export in owner.exports)
+
+
 def named_zones(
     configuration: Configuration, reader: Tenant, other: Tenant
 ) -> tuple[set[ZoneName], set[ZoneName]]:
@@ -101,7 +106,7 @@ def named_zones(
     imported = {
         one.local_name
         for one in reader.imports
-        if one.tenant == other.name and any(e.zone == one.zone and reader.name in e.to for e in other.exports)
+        if one.tenant == other.name and exports(other, one.zone, reader.name)
     }
     return exported, imported
 
@@ -120,7 +125,7 @@ def _one(directory: Directory, view: View, peer: Peer) -> Crowd:
         return _zone(directory, view.owner.name, view.reader.name, peer.zone)
     for one in view.reader.imports:
         if one.local_name == peer.zone:
-            if one.tenant != view.owner.name:
+            if one.tenant != view.owner.name or not exports(view.owner, one.zone, view.reader.name):
                 return Crowd()
             return _zone(directory, view.owner.name, one.tenant, one.zone)
     return _zone(directory, view.owner.name, view.reader.name, peer.zone)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from zonewall.intent.crowds import exports
 from zonewall.intent.identity import Identity
 from zonewall.intent.regions import Regions
 from zonewall.intent.service_text import service_texts
@@ -73,8 +74,10 @@ def _axis(regions: Regions, tenant: Tenant) -> dict[str, tuple[Identity, ...]]:
     for imported in tenant.imports:
         others = regions.ends.of_tenant.get(imported.tenant, ())
         wanted = (imported.tenant, imported.zone)
+        owner = regions.configuration.tenants[imported.tenant]
+        is_shown = exports(owner, imported.zone, tenant.name)
         axis[str(imported.local_name)] = tuple(
-            one for one in others if wanted in one.zones and not one.outside
+            one for one in others if is_shown and wanted in one.zones and not one.outside
         )
     unzoned = tuple(
         one for one in mine if not one.outside and not any(owner == tenant.name for owner, _ in one.zones)

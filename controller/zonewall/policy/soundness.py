@@ -155,8 +155,9 @@ def _check_exported(
         if other is None or other.location.file in wrong:
             continue
         if not any(e.zone == one.zone and tenant.name in e.to for e in other.exports):
-            message = f"{one.tenant} does not export {one.zone} to {tenant.name}; it has to: `export:`"
-            notes.error("not-exported", one.location, message)
+            message = f"{one.tenant} does not export {one.zone} to {tenant.name}: "
+            what = f"{one.local_name!r} is nobody until it does (`export:`)"
+            notes.warning("not-exported", one.location, message + what)
 
 
 def _check_shadowed(

@@ -38,3 +38,30 @@ def test_an_exported_zone_is_reached_by_the_other_tenants_endpoints_and_not_by_i
 
     assert (judged.verdict.value == "allow") == passes
     assert bool(fleet.send(port, to_db).arrived) == passes
+
+
+ASK = probe("acme/web1", "blue/db1", "tcp/80")
+
+
+@pytest.mark.parametrize(
+    ("exported", "decides"),
+    [(("all", "db"), "acme/t/no"), (("all",), "blue/t/in"), (("db",), "acme/t/no"), ((), None)],
+)
+def test_what_its_owner_does_not_export_is_nobody_and_agrees_on_nothing(
+    exported: tuple[str, ...], decides: str | None
+) -> None:
+    asking = tier("t", rule("no", "any", "blue-db", "drop"), rule("out", "any", "blue-all"))
+    asked = tenant(
+        "blue", tier("t", rule("in", "any", "all")),
+        zones=[zone("db", labels={"role": "db"}), zone("all", labels={"role": "*"})],
+        exports=[(name, "acme") for name in exported],
+    )  # fmt: skip
+    importing = tenant("acme", asking, imports=[("blue/db", "blue-db"), ("blue/all", "blue-all")])
+    taken_back = configure(importing, asked, *ANYBODY_MAY.inventory.endpoints.values())
+
+    judged, seen = verdict(taken_back, ASK), CompiledFleet(taken_back).judge(ASK)
+
+    assert isinstance(judged, Verdict)
+    assert judged.verdict.value == seen.verdict == ("allow" if decides == "blue/t/in" else "drop")
+    assert decides in (None, judged.rule)
+    assert decides in (None, seen.rule)

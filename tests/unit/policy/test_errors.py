@@ -100,7 +100,6 @@ WRONG = {
     "import of no tenant": ({"acme": ACME + "import: [{zone: bleu/db, as: theirs}]"}, "acme.yaml:4:10: 'bleu' is no tenant; did you mean 'blue'?"),
     "import of one's own": ({"acme": ACME + "import: [{zone: acme/web, as: mine}]"}, "acme.yaml:4:10: 'acme/web' is this tenant's own; name it without an import"),
     "import of a bare zone": ({"acme": ACME + "import: [{zone: db, as: theirs}]"}, "acme.yaml:4:10: 'db' is no tenant's zone; write it as tenant/zone"),
-    "not exported": ({"acme": ACME + "import: [{zone: blue/db, as: theirs}]"}, "acme.yaml:4:10: blue does not export db to acme; it has to: `export:`"),
     "two ways": ({"acme": ACME + "import: [{zone: blue/db, as: theirs}]", "blue": BLUE + "export: [{zone: db, to: acme}]"}, "10.0.0.1 is acme/web1's and blue/db1's, and acme could reach both"),
     "two ways by the provider": ({"p": "kind: provider\nbefore: [{name: g, rules: [{name: r, from: acme/web, to: blue/any, action: allow}]}]"}, "p.yaml:2:28: 10.0.0.1 is acme/web1's and blue/db1's, and acme could reach both"),
     "assertion of nothing": ({"acme": ACME + "assert: [{from: any, to: web}]"}, "acme.yaml:4:10: an assertion says one of the two"),
@@ -152,14 +151,14 @@ def test_all_errors_of_a_run_are_told_at_once_in_the_order_of_the_documents() ->
 
 def test_errors_between_documents_are_told_beside_those_within_them() -> None:
     result = load(
-        acme=f"{ACME}import: [{{zone: blue/db, as: theirs}}]\ndefualt: drop\n",
+        acme=f"{ACME}import: [{{zone: blue/dbb, as: theirs}}]\ndefualt: drop\n",
         blue=f"{BLUE[: BLUE.index('zones')]}zones: {{db: {{zones: [own]}}, own: {{zones: [db]}}}}\n",
         more='kind: inventory\nendpoints: [{name: y, tenant: amce, iface-id: y, mac: "52:54:00:00:00:07"}]',
     )
 
     found = " ".join(str(finding) for finding in result.findings if finding.is_error)
     assert "did you mean 'default'?" in found
-    assert "blue does not export db to acme" in found
+    assert "'dbb' is no zone of blue" in found
     assert "'amce' is no tenant; did you mean 'acme'?" in found
     assert "is made of itself" in found
 
@@ -178,9 +177,8 @@ def test_what_only_follows_from_another_documents_error_is_not_told(blue: str) -
 
     found = [str(finding) for finding in result.findings if finding.is_error]
     assert all(line.startswith("blue.yaml") for line in found if "acme" not in line), found
-    assert not any("does not export" in line or "'blue' is no tenant; tenants" in line for line in found), (
-        found
-    )
+    assert not any("'blue' is no tenant; tenants" in line for line in found), found
+    assert not any(finding.code == "not-exported" for finding in result.findings)
 
 
 def tier(name: str, count: int, form: str) -> str:
@@ -226,6 +224,17 @@ def test_a_hopeless_run_counts_to_some_thousand_errors_and_says_at_least(form: s
 
     assert len(shown(result)) == MOST_ERRORS
     assert f"there are at least {MOST_COUNTED - MOST_ERRORS} more errors" in str(result.findings[-1])
+
+
+def test_what_the_other_tenant_does_not_export_or_no_longer_is_warned_of() -> None:
+    """Refused, it would keep in force what the other one takes back."""
+    result = load(acme=f"{ACME}import: [{{zone: blue/db, as: theirs}}]")
+
+    (found,) = [finding for finding in result.findings if finding.code == "not-exported"]
+    assert result.configuration is not None
+    assert str(found) == (
+        "acme.yaml:4:10: warning: blue does not export db to acme: 'theirs' is nobody until it does (`export:`)"
+    )
 
 
 def test_warnings_that_are_not_shown_are_counted_too() -> None:
