@@ -10,7 +10,16 @@ import pytest
 from typer.testing import CliRunner
 
 from support.dummy import DummySwitch
-from support.whole_controller import PATIENCE_S, WholeController, is_settled, one_bridge, whole_controller
+from support.running_controller import RunningController, bridge_row, running_controller
+from support.whole_controller import (
+    PATIENCE_S,
+    WholeController,
+    is_at_rest,
+    is_settled,
+    one_bridge,
+    whole_controller,
+)
+from zonewall.api.control import tell
 from zonewall.cli import scene
 from zonewall.cli.app import build_app
 from zonewall.errors import ZonewallError
@@ -19,10 +28,10 @@ pytestmark = pytest.mark.ovs
 LOST = "hv1/br-int would no longer join its host port mgmt with uplink eth1"
 
 
-def in_band(folder: Path, vlan: int = 100, address: str = "10.0.0.1") -> Path:
+def in_band(folder: Path, vlan: int = 100, address: str = "10.0.0.1", **said: Any) -> Path:
     """Write documents of a host reached through its bridge, unless untagged frames (0) are a tenant's."""
     ports = {"mgmt": {"role": "host"}, "eth1": {"role": "uplink", "vlans": {vlan: "acme"}}}
-    one_bridge(folder, attachment="underlay", ports=ports)
+    one_bridge(folder, attachment="underlay", ports=ports, **said)
     (folder / "all.yaml").write_text((folder / "all.yaml").read_text().replace("10.0.0.1", address))
     return folder
 
@@ -90,3 +99,48 @@ def test_who_may_cut_a_host_off_has_to_say_so(
         dummy_switch.vsctl("set-controller", "br-int", remote)
         whole.until(is_settled)
         assert configuration(whole)["refused"] is None
+
+
+def refused(running: RunningController, why: str) -> dict[str, Any]:
+    """Wait until documents are refused for a reason, and return what the status says of them."""
+    status = running.until(lambda status: why in (status["configuration"]["refused"] or ""))
+    return dict(status["configuration"])
+
+
+def killed(running: RunningController) -> None:
+    running.stop(kill=True)
+    running.start()
+
+
+def test_what_a_controller_refused_is_not_in_force_after_it_was_killed_and_started(
+    dummy_switch: DummySwitch, tmp_path: Path
+) -> None:
+    def joined() -> bool:
+        return bool(dummy_switch.dump_flows("br-int", "table=0,in_port=2"))
+
+    with running_controller(tmp_path) as running:
+        given = in_band(running.policies)
+        running.start()
+        dummy_switch.add_bridge("br-int", datapath_id=0xA1)
+        for number, name in enumerate(("vm", "mgmt", "eth1"), 1):
+            dummy_switch.add_port("br-int", name, ofport=number)
+        running.join(dummy_switch, "br-int")
+        for table in ("controller", "manager"):  # the switch's pauses would grow to 8 s
+            (row,) = dummy_switch.vsctl("--bare", "--columns=_uuid", "list", table).split()
+            dummy_switch.vsctl("set", table, row, "max_backoff=1000")
+        running.until(lambda status: is_at_rest(dummy_switch, bridge_row(status, "hv1")) and joined())
+        in_force = running.status()["configuration"]["documents"]
+
+        in_band(given, 0)
+        refused(running, LOST)
+        killed(running)
+        assert refused(running, LOST)["documents"] == in_force
+        now = running.until(lambda status: is_settled(bridge_row(status, "hv1")))
+        assert bridge_row(now, "hv1")["changes_applied"] == 0
+        assert joined()
+        tell(running.state / "control.sock", "apply", {"directory": str(given), "even_if_cut_off": True})
+        running.until(lambda status: is_settled(bridge_row(status, "hv1")) and not joined())
+        killed(running)
+        now = running.until(lambda status: is_settled(bridge_row(status, "hv1")))
+        assert now["configuration"]["refused"] is None
+        assert not joined()

@@ -32,7 +32,7 @@ def most_shown(world: World, datapath_id: DatapathId) -> int:
 
 
 def refusals(
-    world: World, configuration: Configuration, inactive: frozenset[str], held: Mapping[BridgeKey, int]
+    world: World, configuration: Configuration, inactive: frozenset[str], held: Mapping[BridgeKey, int | None]
 ) -> tuple[str, ...]:
     """Return one line for each bridge whose budget the configuration would pass.
 
@@ -40,7 +40,7 @@ def refusals(
         world: what is in force.
         configuration: what is to be.
         inactive: its rules that do not hold at the moment.
-        held: how many flows each bridge holds now.
+        held: how many flows each bridge holds now, None where that is not known.
     """
     before = world.configuration
     at_most = 1.0 + max(0, _more(before, configuration)) / (1 + len(before.inventory.endpoints))
@@ -52,7 +52,9 @@ def refusals(
     return over_budget(world.reconfigured(configuration, inactive, 0.0)[0].indexed, near)
 
 
-def _near(configuration: Configuration, held: Mapping[BridgeKey, int], growth: float) -> list[BridgeKey]:
+def _near(
+    configuration: Configuration, held: Mapping[BridgeKey, int | None], growth: float
+) -> list[BridgeKey]:
     """Return the bridges that are worth compiling, if their flows grow as the rules."""
     hosts = configuration.inventory.hosts
     return [
@@ -60,7 +62,7 @@ def _near(configuration: Configuration, held: Mapping[BridgeKey, int], growth: f
         for key, flows in held.items()
         if key.host in hosts
         and key.bridge in hosts[key.host].bridges
-        and flows * MARGIN * growth > hosts[key.host].bridges[key.bridge].flow_budget
+        and (flows is None or flows * MARGIN * growth > hosts[key.host].bridges[key.bridge].flow_budget)
     ]
 
 

@@ -160,12 +160,13 @@ class Controller:
         self.records.start()
         self.reconciler.recorder.started(self.journal.present())
         self.bridges.connections.remember(self.journal.reader())
+        looked = asyncio.Event()
         tasks = Tasks(self.reconciler.faults)
         tasks.begin()
         for work in (
             self.reconciler.run(),
             _sweep(),
-            watch(self.reconciler, self.trials, stop, self.hurry),
+            watch(self.reconciler, self.trials, stop, self.hurry, looked),
             self.bridges.discover(),
             self.bridges.probe(),
             self.intake.run(),
@@ -173,6 +174,8 @@ class Controller:
         ):
             tasks.start(work, is_needed=True)
         try:
+            if self.reconciler.are_others_on_disk:
+                await looked.wait()  # nobody is served by what an edit since the last stop is to replace
             await self._open()
             _log.info("controller_started", directory=str(self.reconciler.directory))
             for work in (self.databases.lasts(), *(listener.accepting() for listener in self._listeners)):
@@ -218,10 +221,8 @@ class Controller:
             self.trials.confirm(who)
         else:
             actions.carry_out(self.reconciler, name, said, who)
-            try:
-                await asyncio.shield(asyncio.wrap_future(self.reconciler.remembered()))
-            except ZonewallError as error:
-                return {"done": name, "journal": None, "warning": f"it is done, but not on disk yet: {error}"}
+        if error := await self._not_on_disk(name):
+            return {"done": name, "journal": None, "warning": f"it is done, but not on disk yet: {error}"}
         try:
             head = await asyncio.wait_for(asyncio.wrap_future(self.journal.durable()), JOURNAL_S)
         except (ZonewallError, TimeoutError):
@@ -231,6 +232,17 @@ class Controller:
                 "warning": "it is done, but not in the journal: see status",
             }
         return {"done": name, "journal": head.sequence}
+
+    async def _not_on_disk(self, name: str) -> str:
+        """Wait until a restart knows what was done; return why it does not, empty where it does."""
+        if name in ("apply", "confirm"):
+            return await asyncio.shield(asyncio.wrap_future(self.reconciler.last.keep()))
+        if name not in self.added.actions:
+            try:
+                await asyncio.shield(asyncio.wrap_future(self.reconciler.remembered()))
+            except ZonewallError as error:
+                return str(error)
+        return ""
 
     async def _count_always(self) -> None:
         while True:

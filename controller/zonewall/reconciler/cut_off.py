@@ -18,8 +18,7 @@ def refuse_edit(lost: Sequence[LostWay], directory: Path) -> None:
     Raises:
         ZonewallError: they take a host's way.
     """
-    say = f"`zonewall apply {directory} {FLAG}`; a controller that starts with these documents does not ask"
-    _refuse(lost, _FOR_GOOD, say)
+    _refuse(lost, _FOR_GOOD, f"`zonewall apply {directory} {FLAG}`")
 
 
 def refuse_apply(lost: Sequence[LostWay], *, is_trial: bool) -> None:

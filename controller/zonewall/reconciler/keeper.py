@@ -177,6 +177,16 @@ class BridgeKeeper:
         self._wake.set()
         return is_news
 
+    @property
+    def was_seen(self) -> bool:
+        """Say whether there ever was a session."""
+        return self.status.since > 0.0
+
+    @property
+    def holds(self) -> int:
+        """Return how many flows the bridge held last, or is to hold once it comes; 0: neither is known."""
+        return self.status.flows or (0 if self._foreseen is None else len(self._foreseen.flows))
+
     async def settled(self, timeout_s: float) -> bool:
         """Wait until the bridge is as wanted; False if that takes longer, or the bridge is away."""
         return await self._reached(self._settled, timeout_s)

@@ -21,7 +21,7 @@ Texts = Mapping[str, bytes]
 async def accepted(
     world: World,
     schedule: Schedule,
-    held: Mapping[BridgeKey, int],
+    held: Mapping[BridgeKey, int | None],
     load: Callable[[], tuple[Configuration, Texts]],
     before: Configuration,
 ) -> tuple[Configuration, Texts]:
@@ -30,7 +30,7 @@ async def accepted(
     Args:
         world: what is in force.
         schedule: says which rules hold.
-        held: how many flows each bridge holds.
+        held: how many flows each bridge holds, None where that is not known.
         load: reads and checks; it may take seconds.
         before: what was read last; what has not changed of it is taken over.
 

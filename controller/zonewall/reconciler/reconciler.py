@@ -31,12 +31,13 @@ from zonewall.reconciler.foresight import Foresight, stepped
 from zonewall.reconciler.hearing import Hearing, bridges_of_others
 from zonewall.reconciler.inbox import Inbox, Source
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
-from zonewall.reconciler.keepers import Keepers
+from zonewall.reconciler.keepers import Keepers, afterwards
 from zonewall.reconciler.kept_documents import KeptDocuments
+from zonewall.reconciler.last_in_force import InForceKeeper
 from zonewall.reconciler.links import LinkFinder
 from zonewall.reconciler.memory import MemoryKeeper, fleet_of
 from zonewall.reconciler.numbers import NumberKeeper
-from zonewall.reconciler.reading import Texts, accepted, beside, unchanged, with_added
+from zonewall.reconciler.reading import Texts, accepted, unchanged, with_added
 from zonewall.reconciler.recorder import Recorder
 from zonewall.reconciler.schedule import RETRY_S, Schedule
 from zonewall.reconciler.tasks import Tasks
@@ -46,10 +47,6 @@ from zonewall.store.watch import NO_CHANGE, Saved
 from zonewall.values.names import HostName
 
 TICK_S = 0.25
-FIRST_PLACE_S = 0.5
-"""How long the other bridges wait for a new place to confirm before they point to it anyway."""
-LEFT_PLACE_S = 0.05
-"""How long they then wait for the place that was left, which sends on what still comes to it."""
 READDRESS_S = 0.02
 """How long more learnt addresses are waited for before bridges change."""
 
@@ -87,8 +84,9 @@ class Reconciler:
         self.changing = asyncio.Lock()  # of who reads a configuration and puts it in force
         self.added_file = state / "endpoints.yaml"
         self.kept = KeptDocuments(state / "documents.kept", discovery_key)
-        now, known_beside = datetime.now(UTC), beside(read_added(self.added_file))
-        configuration, self.texts = load_accepted(directory, now, known_beside, self.kept.load)
+        self.last = InForceKeeper(state)
+        begun = self.last.begin(directory, read_added(self.added_file), self.kept.load)
+        configuration, self.texts, self.are_others_on_disk = begun
         known = self.memory.at_start
         self._hearing = Hearing(time.monotonic(), self.memory.was_there or not self.numbers.at_start.numbers)
         self.finder.remember(known.links, time.monotonic())
@@ -125,6 +123,7 @@ class Reconciler:
         finally:
             await self._tasks.end()
             self.remembered().exception()
+            self.last.keep().exception()
 
     def take(self, change: tuple[FleetState, tuple[Effect, ...]], cause: str = "controller") -> None:
         """Take the next fleet, and have the bridges follow; ``cause``: who or what brought it about."""
@@ -161,6 +160,7 @@ class Reconciler:
                     self.apply(*read)
             except Exception as error:
                 if await change.stands():
+                    await self.last.kept()
                     self._refuse(error)
 
     async def foresee(self, configuration: Configuration, texts: Texts) -> None:
@@ -173,11 +173,11 @@ class Reconciler:
 
     def lost_ways(self, configuration: Configuration) -> list[LostWay]:
         """Return which ways of hosts another configuration would take, as far as their ports are there."""
-        roles, keepers = self.world.fleet.roles, self.keepers
+        self.last.connected(self.kept_bridges.connected())
 
         def is_there(key: BridgeKey, name: str) -> bool:
-            is_here = key in keepers and keepers[key].link is not None
-            return (key, name) in roles or (is_here and not self.may_change(key))
+            is_told = self.may_change(key) and self.kept_bridges.was_seen(key)
+            return (key, name) in self.world.fleet.roles or (key in self.last.bridges and not is_told)
 
         return lost_ways(self._documents, configuration, is_there)
 
@@ -202,7 +202,7 @@ class Reconciler:
         return await self._accepted(lambda: accepted_texts(texts, datetime.now(UTC), self.kept.load))
 
     async def _accepted(self, load: Callable[[], tuple[Configuration, Texts]]) -> tuple[Configuration, Texts]:
-        held = {key: keeper.status.flows for key, keeper in self.keepers.items()}
+        held = self.kept_bridges.held(self.last.bridges)
         return await accepted(self.world, self.schedule, held, load, self._documents)
 
     def in_force(self, report: InForce) -> None:
@@ -225,7 +225,7 @@ class Reconciler:
         )
         for keeper in first or second + then:
             keeper.wake(urgent=bool(first))
-        if first and (second or then) and self._tasks.start(self._afterwards(first, second, then)):
+        if first and (second or then) and self._tasks.start(afterwards(first, second, then)):
             for keeper in second + then:
                 keeper.turns_ahead += 1
 
@@ -273,8 +273,13 @@ class Reconciler:
         """Return the configuration in force as the documents say it."""
         return self._documents
 
-    def apply(self, configuration: Configuration, texts: Texts, cause: str = "") -> bool:
-        """Put a configuration in force; False if it cannot be carried out, which changes nothing."""
+    def apply(
+        self, configuration: Configuration, texts: Texts, cause: str = "", *, is_trial: bool = False
+    ) -> bool:
+        """Put a configuration in force; False if it cannot be carried out, which changes nothing.
+
+        What is not on trial is for good: a restart begins with it.
+        """
         if texts == self.texts and not self.behind:
             self.refused_configuration, self.loaded_at = "", time.time()
             _log.info("configuration_unchanged")
@@ -289,6 +294,8 @@ class Reconciler:
             return False
         others = bridges_of_others(self._documents, configuration)
         self._documents, self.texts = configuration, texts
+        if not is_trial:
+            self.last.take(configuration, texts)
         self.refused_configuration, self.loaded_at = "", time.time()
         self.revision += 1
         log_effects(effects)
@@ -343,21 +350,6 @@ class Reconciler:
             listener(report)
         self.post(lambda: self.in_force(report))
 
-    async def _afterwards(
-        self, first: list[BridgeKeeper], second: list[BridgeKeeper], then: list[BridgeKeeper]
-    ) -> None:
-        in_force = asyncio.Event()
-        for keeper in second:
-            keeper.wake(in_force, urgent=True)
-            keeper.turns_ahead -= 1
-        await asyncio.gather(*(keeper.in_force(FIRST_PLACE_S) for keeper in first))
-        in_force.set()
-        await asyncio.gather(*(keeper.in_force(LEFT_PLACE_S) for keeper in second))
-        for keeper in then:
-            keeper.turns_ahead -= 1
-            if keeper.wake():
-                await asyncio.sleep(0)  # so that who was woken before goes on
-
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
@@ -373,7 +365,7 @@ class Reconciler:
         self.remembered()
         for host in self._hearing.overdue(at):
             self.host_told(host)
-        connected = {key: keeper.link is not None for key, keeper in self.keepers.items()}
+        connected = self.kept_bridges.connected()
         if self._hearing.time_passes(at, connected):
             for key in () if self._hearing.has_head_start else self.keepers:
                 self.take(self.world.fleet.confirm(key, self.world.fleet.placement(), at), "start")
@@ -386,6 +378,8 @@ class Reconciler:
             self.world = world
             self.dispatch(self._everywhere())
         self.schedule.keep(self.world.policy.passing)
+        self.last.connected(connected)
+        self.last.keep()
         self.numbers.try_again(self.world.policy.numbering)
 
     def remembered(self) -> Future[None]:

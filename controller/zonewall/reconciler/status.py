@@ -37,7 +37,12 @@ def status_document(
         "journal": _journal(journal),
         "not_written": [
             error
-            for error in (reconciler.numbers.error, reconciler.memory.error, reconciler.schedule.error)
+            for error in (
+                reconciler.numbers.error,
+                reconciler.memory.error,
+                reconciler.schedule.error,
+                reconciler.last.error,
+            )
             if error
         ],
         "faults": reconciler.faults.status(),

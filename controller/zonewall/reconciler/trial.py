@@ -109,7 +109,7 @@ class Trials:
         reason = f"{directory} {confirm_s or 'for good'}{', even if cut off' if lost else ''}"
         reconciler.recorder.note(Kind.ADMIN, who, action="apply", reason=reason)
         try:
-            self._put(configuration, texts, directory)
+            self._put(configuration, texts, directory, is_trial=confirm_s is not None)
         except ZonewallError:
             if confirm_s is None:
                 write_applied(self._file, before[2], self._given)
@@ -137,6 +137,7 @@ class Trials:
             raise ZonewallError("nothing is on trial; it may have gone back: see `zonewall status`")
         write_applied(self._file, trial.directory, self._given)
         self._end()
+        self._reconciler.last.take(self._reconciler.documents, self._reconciler.texts)
         self._reconciler.recorder.note(Kind.ADMIN, who, action="confirm", reason=str(trial.directory))
         _log.info("configuration_confirmed", directory=str(trial.directory), who=who)
         self.moved.set()
@@ -159,9 +160,16 @@ class Trials:
         left_s = max(0, round(self.trial.until - time.monotonic()))
         return {"directory": str(self.trial.directory), "goes_back_in_s": left_s, "by": self.trial.who}
 
-    def _put(self, configuration: Configuration, texts: Mapping[str, bytes], directory: Path) -> None:
+    def _put(
+        self,
+        configuration: Configuration,
+        texts: Mapping[str, bytes],
+        directory: Path,
+        *,
+        is_trial: bool = False,
+    ) -> None:
         previous, self._reconciler.directory = self._reconciler.directory, directory
-        if not self._reconciler.apply(configuration, texts):
+        if not self._reconciler.apply(configuration, texts, is_trial=is_trial):
             self._reconciler.directory = previous
             raise ZonewallError(self._reconciler.refused_configuration)
         self.moved.set()

@@ -12,6 +12,8 @@ from zonewall.store.numbering_file import replace_file
 
 FORM, SINCE = 1, 1
 """Of the file (``store.forms``)."""
+KEEPS = "keeps-in-force"
+"""Said by versions that keep what is in force (``store.in_force_file``); one that does not leaves it out."""
 _LARGEST: Final = 1 << 62
 """Bridges compare the numbers of two starts by their signed distance (OpenFlow 1.5.1, 6.3.6)."""
 
@@ -26,10 +28,19 @@ def next_generation(path: Path, now_ms: int) -> int:
     """
     generation = max(now_ms, _last(path) + 1)
     try:
-        replace_file(path, json.dumps(stamp(FORM, SINCE) | {"generation": generation}))
+        replace_file(path, json.dumps(stamp(FORM, SINCE) | {"generation": generation, KEEPS: True}))
     except OSError as error:
         raise ZonewallError(f"{path}: {error.strerror}; say another folder with --state") from error
     return generation
+
+
+def has_kept_in_force(path: Path) -> bool:
+    """Return whether the last start was of a version that keeps what is in force."""
+    try:
+        said = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(said, dict) and said.get(KEEPS) is True
 
 
 def _last(path: Path) -> int:

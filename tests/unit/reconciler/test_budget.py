@@ -59,6 +59,8 @@ def test_a_bridge_far_from_its_budget_is_not_compiled_unless_the_rules_grow_as_m
     assert compiled == [SECOND]
     budget.refusals(world(site(1, 10_000)), site(300, 10_000), frozenset(), {FIRST: 100})
     assert compiled == [SECOND, FIRST]
+    budget.refusals(world(site(10, 10_000)), site(11, 10_000), frozenset(), {FIRST: None, SECOND: 0})
+    assert compiled == [SECOND, FIRST, FIRST], "what it holds is not known"
 
 
 @pytest.mark.parametrize(

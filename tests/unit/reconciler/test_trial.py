@@ -65,7 +65,7 @@ class Owner:
         """Return which ways would be taken where every port is there."""
         return lost_ways(self.documents, configuration, lambda _, __: True)
 
-    def apply(self, _: Configuration, __: Mapping[str, bytes]) -> bool:
+    def apply(self, _: Configuration, __: Mapping[str, bytes], *, is_trial: bool = False) -> bool:
         """Put them in force, or say why not."""
         self.refused_configuration = "" if self.accepts else "a bridge would hold too much"
         return self.accepts

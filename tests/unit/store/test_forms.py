@@ -18,6 +18,7 @@ from zonewall.store.applied_file import read_applied, write_applied
 from zonewall.store.certificates_file import read_have_shown, write_have_shown
 from zonewall.store.forms import NewerFormError, read_form, stamp
 from zonewall.store.generation_file import next_generation
+from zonewall.store.in_force_file import LastInForce, read_in_force, write_in_force
 from zonewall.store.key_file import discovery_key
 from zonewall.store.memory_file import Memory, read_memory, write_memory
 from zonewall.store.numbering_file import read_numbering, write_numbering
@@ -46,6 +47,7 @@ REQUIRED: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] =
 USEFUL: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
     "outliving.json": (lambda file: write_outliving(file, (Outliving("a/t/r", None),)), read_outliving),
     "stopped.json": (lambda file: write_stopped(file, {"hv1/br": "00"}), take_stopped),
+    "in-force.json": (lambda file: write_in_force(file, LastInForce({"a.yaml": b"a"})), read_in_force),
     "generation.json": (lambda file: next_generation(file, 9), lambda file: next_generation(file, 1) > 9),
 }
 ALL = REQUIRED | USEFUL
@@ -107,7 +109,13 @@ def test_what_cannot_be_read_is_told_in_a_line_and_kept(tmp_path: Path, name: st
     file.write_text(text)
     with capture_logs() as logged:
         found = USEFUL[name][1](file)
-    assert found == {"outliving.json": (), "stopped.json": {}, "generation.json": False}[name]
+    empty: dict[str, object] = {
+        "outliving.json": (),
+        "stopped.json": {},
+        "in-force.json": None,
+        "generation.json": False,
+    }
+    assert found == empty[name]
     ((told),) = logged
     assert told["event"] == "state_not_read"
     assert "\n" not in told["reason"]
