@@ -15,7 +15,9 @@ from topologies.lab import Host
 from support.demo_site import acme
 from support.filters import dropped
 from support.raw_probes import Knock, outcome
+from support.running_controller import bridge_row
 from support.site import OPENFLOW, OVSDB, Site, copy_tree
+from support.whole_controller import is_settled
 
 pytestmark = pytest.mark.net
 NOTHING = {"name": "nothing", "from": "any", "to": "any", "action": "drop"}
@@ -125,6 +127,11 @@ def test_a_trial_by_which_a_host_is_lost_goes_back_at_once(
         status = site.wait_for(lambda status: status["configuration"]["trial"] is None)
         assert status["configuration"]["directory"] == str(site.directory)
         assert reason in status["configuration"]["refused"]
+        # A way to the lost host through the other one would be back, whatever the trial did to it there.
+        site.wait_for(lambda now: is_settled(bridge_row(now, "hv2")))
+        assert outcome([Knock(site.machines["acme-db1"], site.machines["acme-web2"], "tcp", 8000, 4)]) == [
+            True
+        ]
     in_force(site, site.directory)
     assert shop_is_open(site)
     site.put(acme=(site.directory / "acme.yaml").read_text() + "\n")
