@@ -10,9 +10,11 @@ import pytest
 from topologies.lab import Lab
 
 from support.cut_records import cut_connections, wait_for_cuts
+from support.packets import build
+from support.raw_probes import ip_packet, send
 from support.shop import SERVICES, nothing_leaked, pairs_of, since, wait_until_all_is_back
 from support.site import Site
-from support.traffic import LONG_PORT, SHORT_PORT, Traffic
+from support.traffic import LONG_PORT, SHORT_PORT, UDP_PORT, Traffic
 
 pytestmark = [
     pytest.mark.net,
@@ -109,11 +111,13 @@ def test_what_two_tenants_agreed_on_under_traffic(site: Site) -> None:
         cut_by(site, run, acme=acme(ASKED, export=[]))
 
         site.change(acme=acme(rule("any", "db", **{"on-change": "keep"})))
+        assert unanswered_arrives(site)
         told_before = len(lasting(site))
         site.change(acme=acme())
         wait_until_all_is_back(run, time.monotonic())
         until_none_begins(run)
         wait_until_all_is_back(run, time.monotonic())
+        assert unanswered_arrives(site)
         assert len(lasting(site)) == told_before
         cut_by(site, run, blue=blue())
 
@@ -122,6 +126,15 @@ def test_what_two_tenants_agreed_on_under_traffic(site: Site) -> None:
     print(run.report)
     assert set(run.report.transfers_broken.values()) == {""}
     nothing_leaked(run.report)
+
+
+def unanswered_arrives(site: Site) -> bool:
+    """Send a datagram of a stream that nobody answers, and say whether it came out at the other end."""
+    client, far = site.machines["blue-client"], site.machines["acme-far"]
+    frame = build(ip_packet(client, far, "udp", UDP_PORT, sport=40000))
+    with far.capture() as capture:
+        send(client, [frame])
+        return capture.wait_for(lambda arrived: arrived == frame) is not None
 
 
 def until_none_begins(run: Traffic) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from support.compiled import FIRST, CompiledFleet, Port, Seen
-from support.configurations import configure, endpoint, probe, rule, tenant, tier, zone
+from support.configurations import configure, endpoint, probe, rule, service, tenant, tier, zone
 from zonewall.flows.diff import diff_state
 from zonewall.flows.encoded import BridgeState
 from zonewall.flows.ending import MOST_S, program_with_timeouts, seconds_left, with_timeouts
@@ -78,6 +78,26 @@ def test_connections_of_a_rule_that_goes_live_on_both_ways_and_no_new_one_begins
     assert send(fleet, ASK, 0x12, back=True).arrived
     assert send(fleet, ASK, 0x10).arrived
     assert not send(fleet, OTHER, 0x02).arrived
+
+
+def test_what_nobody_answers_lives_on_too_and_a_new_one_does_not_begin() -> None:
+    """Open vSwitch takes it for new until it is answered; that the rule let it in says its label."""
+    log = replace(app("keep"), services=(service("udp/514"), *app().services))
+    before, after = acme(log), acme()
+    old = CompiledFleet(before)
+    stream = probe(WEB, DB, "udp/514", sport=40000)
+    assert old.judge(stream).arrived
+    unanswered = old.entering(ASK, *old.addresses(ASK))
+    assert old.send(*unanswered).arrived
+    new = CompiledFleet(after, numbering=old.policy.numbering, passing=outlived(before, after))
+    new.tracked = old.tracked
+
+    sent = [new.send(*new.entering(one, *new.addresses(one))) for one in (stream, stream, ASK)]
+    others = (replace(stream, source_port=40001), OTHER)
+    begin = [new.send(*new.entering(one, *new.addresses(one))) for one in others]
+
+    assert all(seen.arrived for seen in sent)
+    assert not any(seen.arrived or seen.cut for seen in begin)
 
 
 def test_connections_of_a_rule_that_goes_are_cut_unless_it_says_otherwise() -> None:

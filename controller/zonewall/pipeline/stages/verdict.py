@@ -19,7 +19,7 @@ from zonewall.pipeline.model import (
     SetField,
     Spread,
 )
-from zonewall.pipeline.packet_fields import CONJ_ID, CT_INV, CT_NEW, CT_STATE, CT_TRK
+from zonewall.pipeline.packet_fields import CONJ_ID, CT_INV, CT_STATE, CT_TRK
 from zonewall.pipeline.registers import (
     ALLOW,
     BANK,
@@ -86,7 +86,7 @@ def line_rows(
         if clause != [()]
     ]
     if line.outlives:
-        where += ((LABEL_RULE, line.rule, None), (CT_STATE, CT_TRK, CT_TRK | CT_NEW | CT_INV))
+        where += ((LABEL_RULE, line.rule, None), (CT_STATE, CT_TRK, CT_TRK | CT_INV))
     for match, actions in spread(clauses, line.conjunction, decide):
         yield where + match, actions
 
