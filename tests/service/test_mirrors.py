@@ -140,7 +140,8 @@ def test_a_rule_copies_what_it_allows_and_no_other_rule(site: ServiceSite) -> No
 
 @pytest.mark.parametrize("target", ["near", "far"])
 def test_a_truncated_copy_is_the_packets_beginning(site: ServiceSite, target: str) -> None:
-    site.policy(ALLOW, mirrors=[mirror(target, truncate=64)])
+    others = [mirror(target, name=f"to-{n}", services=[f"tcp/{n}"], truncate=n) for n in range(100, 107)]
+    site.policy(ALLOW, mirrors=[mirror(target, truncate=64), *others])
     a1, b1 = site.machines["a1"], site.machines["b1"]
     sent = [udp(a1, b1, 53, b"%03d" % number + b"x" * 300) for number in range(10)]
     with listening(site.sinks[target], b1) as (ids, receiver):

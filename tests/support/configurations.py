@@ -134,6 +134,7 @@ def mirror(name: str, sources: str, destinations: str, when: str = "before", **f
         targets=_tuple(fields.get("targets", "ids")),
         when=when,  # type: ignore[arg-type]
         location=at(),
+        truncate=fields.get("truncate"),
     )
 
 

@@ -334,6 +334,7 @@ def _mirrors(draw: DrawFn, scene: Scene) -> MirrorRule:
         targets=(one_of(draw, ("ids", "tap")),),
         when=one_of(draw, ("before", "allowed", "dropped")),
         location=at(),
+        truncate=one_of(draw, (None, 64, 128)),
     )
 
 

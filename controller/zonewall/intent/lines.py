@@ -10,7 +10,7 @@ from zonewall.intent.blocks import Block, blocks_of
 from zonewall.intent.crowds import View, is_outside_name, mirror_crowds
 from zonewall.intent.fleet import Fleet
 from zonewall.intent.here import Locals
-from zonewall.intent.mirrors import mirror_bits
+from zonewall.intent.mirrors import outlet_bits
 from zonewall.intent.model import BankFrame, CrowdIntent, LimitIntent, MirrorLine, Modifier, VerdictLine
 from zonewall.intent.numbering import Kind
 from zonewall.intent.places import PlacedLine
@@ -104,7 +104,7 @@ def modifiers_of(fleet: Fleet, key: BridgeKey, banks: Iterable[BankHere]) -> tup
     policy = fleet.policy
     if not policy.modified:
         return ()
-    bits = mirror_bits(policy.configuration)
+    bits = outlet_bits(policy.configuration)
     result = []
     taken: set[int] = set()
     here = {bank.bank.name: bank for bank in banks}
@@ -262,7 +262,7 @@ def _mirror_lines(
     readers = [source, destination] if crossing else [source]
     if not any(reader.mirrors for reader in readers):
         return
-    bits = mirror_bits(policy.configuration)
+    bits = outlet_bits(policy.configuration, bank.source, bank.destination)
     for reader in readers:
         for mirror in reader.mirrors:
             views = View(reader, source, crossing), View(reader, destination, crossing)

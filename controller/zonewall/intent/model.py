@@ -287,7 +287,8 @@ class MirrorSink:
     """Where copies for a target go from here: a local port, or a fabric destination.
 
     Attributes:
-        mask: bits of all the lengths that the same target may get; one copy is enough.
+        bit: stands for the target and the length, ``target``: for the target; one copy is enough.
+        zone: tracking zone of the connections among which the bit does so, None is all.
         max_len: bytes of a copy, None is all; ``way``: for a cut copy, the way to its destination.
         vlan: tag that copies leave a port of this bridge with, 0 is none.
         remote: collector that the port is a tunnel to.
@@ -296,7 +297,8 @@ class MirrorSink:
     bit: int
     ofport: int | None
     destination: int | None
-    mask: int
+    target: int
+    zone: int | None = None
     max_len: int | None = None
     vlan: int = 0
     remote: IpAddress | None = None
@@ -327,6 +329,7 @@ class BridgeIntent:
         uplink_ports: ports to the network outside of any tenant.
         remediation: identities that an isolated end may reach.
         export: one in so many packets of logged rules is counted for IPFIX, 0 for none.
+        sinks: where whole copies go, ``cut_sinks``: where copies do that are cut before.
         sinks_here: mirror targets of this bridge, by the fabric destination that copies come in by.
         silent_ports: mirror targets here: whatever they send is dropped.
         tunnel_peers: addresses that tunnel frames may come from, by tunnel port.
@@ -343,6 +346,7 @@ class BridgeIntent:
     modifiers: tuple[Modifier, ...]
     chains: tuple[Chain, ...]
     sinks: tuple[MirrorSink, ...]
+    cut_sinks: tuple[MirrorSink, ...]
     sinks_here: tuple[MirrorSink, ...]
     fabric_ports: tuple[int, ...]
     tunnel_peers: tuple[tuple[int, IpAddress], ...]

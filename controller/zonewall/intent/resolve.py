@@ -13,7 +13,7 @@ from zonewall.intent.connection_limits import new_connections
 from zonewall.intent.fleet import Fleet
 from zonewall.intent.here import NOBODY_HERE, Locals
 from zonewall.intent.lines import BankHere, banks_on, modifiers_of, verdict_lines
-from zonewall.intent.mirrors import mirror_sinks, sinks_here
+from zonewall.intent.mirrors import cut_sinks, mirror_sinks, sinks_here
 from zonewall.intent.model import (
     BankIntent,
     BridgeIntent,
@@ -81,7 +81,8 @@ def bridge_intent(
         rejects=False,
         modifiers=(),
         chains=chains_on(fleet, key),
-        sinks=mirror_sinks(fleet, key, lambda: destinations_of(fleet, key)),
+        sinks=mirror_sinks(fleet, key),
+        cut_sinks=(),
         sinks_here=sinks_here(fleet, key),
         fabric_ports=tuple(ofport for port, ofport in ports if port.role is PortRole.FABRIC),
         tunnel_peers=tuple((ofport, peer) for ofport in tunnels for peer in _tunnel_ends(fleet, key)),
@@ -103,6 +104,7 @@ def populated(
     """Return what belongs to the bridge as a whole, with other tenants, endpoints and banks on it."""
     policy = fleet.policy
     frames = [bank.frame for bank in banks]
+    zones = [(bank.bank, bank.frame.zone) for bank in banks]
     return replace(
         before,
         populated=bool(here),
@@ -112,6 +114,7 @@ def populated(
         turned=tuple((frame.number, frame.reverse) for frame in frames if frame.number != frame.reverse),
         rejects=any(bank.rejects(policy) for bank in banks),
         modifiers=modifiers_of(fleet, before.key, banks),
+        cut_sinks=cut_sinks(fleet, before.key, zones, lambda: destinations_of(fleet, before.key)),
         remediation=_remediation(policy) if here else (),
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """To be raised whenever tables, registers or cookies change: tests/unit/pipeline/test_layout.py says so.
 
 What was before there were numbers has 0.

@@ -38,11 +38,14 @@ CHAIN: Final = register("chain", 5, 16, 16)
 DST_ENDPOINT: Final = register("dst_endpoint", 6)
 OUT_PORT: Final = register("out_port", 7, 0, 16)
 TRACK_ZONE: Final = register("track_zone", 7, 16, 16)
-MIRROR_ALLOWED: Final = register("mirror_allowed", 8, 0, 8)
-MIRROR_DROPPED: Final = register("mirror_dropped", 8, 8, 8)
-MIRROR_DUE: Final = register("mirror_due", 9, 0, 8)
-MIRROR_SENT: Final = register("mirror_sent", 9, 8, 8)
-MIRROR_STEP: Final = register("mirror_step", 9, 16, 8)
+MIRROR_ALLOWED: Final = register("mirror_allowed", 8, 0, 24)
+MIRROR_DROPPED: Final = register("mirror_dropped", 15, 0, 24)
+MIRROR_DUE: Final = register("mirror_due", 9, 0, 24)
+"""A bit for each target, which gets all of a packet; above them those of the lengths that targets get, as the
+connection's tenants have them."""
+MIRROR_SENT: Final = register("mirror_sent", 9, 24, 8)
+"""The targets that have a copy."""
+MIRROR_STEP: Final = register("mirror_step", 10, 16, 16)
 MIRROR_PICK: Final = register("mirror_pick", 10, 0, 16)
 """A number that follows from the connection: 0 is in the sample."""
 PATH: Final = register("path", 11, 0, 16)

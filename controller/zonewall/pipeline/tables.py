@@ -280,7 +280,7 @@ MIRROR_EMIT: Final = _table(
     "mirror_emit",
     33,
     "Subroutine: one copy to each target that is due and has none yet.",
-    ("mirror_due", "mirror_sent", "origin"),
+    ("mirror_due", "mirror_sent", "origin", "track_zone"),
 )
 DELIVER: Final = _table(
     "deliver",

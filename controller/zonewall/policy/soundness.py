@@ -13,6 +13,7 @@ from zonewall.policy.host_constraints import accepts
 from zonewall.policy.model import Configuration, Selector, Tenant, Tier
 from zonewall.policy.notes import Notes
 from zonewall.policy.shadowed import Places, shadowed, shadowed_after
+from zonewall.policy.shares import check_shares
 from zonewall.policy.visibility import check_ambiguous
 from zonewall.values.names import TenantName, ZoneName
 
@@ -28,6 +29,7 @@ def check(configuration: Configuration, notes: Notes, shadows: Shadows | None = 
     """
     known: Shadows = {} if shadows is None else shadows
     check_appliances(configuration, notes)
+    check_shares(configuration, notes)
     if not check_references(configuration, notes):
         return
     for tenant in configuration.tenants.values():

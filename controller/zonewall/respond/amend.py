@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from zonewall.policy.model import Configuration, MirrorRule, Peer, Selector, Zone
+from zonewall.policy.findings import Location
+from zonewall.policy.model import Configuration, MirrorRule, Peer, Selector, Tenant, Zone
 from zonewall.values.limits import Limit
-from zonewall.values.names import EndpointKey, ZoneName
+from zonewall.values.names import EndpointKey, TenantName, ZoneName
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,28 +22,40 @@ class Measure:
 
 
 def amended(configuration: Configuration, measures: Iterable[Measure]) -> Configuration:
-    """Return the configuration with the measures; those for endpoints that it does not have are left out."""
-    tenants = dict(configuration.tenants)
+    """Return the configuration with the measures; those for endpoints that it does not have are left out.
+
+    Of a tenant's endpoints all that are copied to the same targets are one zone, however many they are: every
+    packet on a bridge is held against each mirror rule.
+    """
     endpoints = dict(configuration.inventory.endpoints)
+    copied: dict[tuple[TenantName, tuple[str, ...]], dict[str, Location]] = {}
     for measure in sorted(measures, key=lambda one: (one.rule, one.endpoint)):
         declared = endpoints.get(measure.endpoint)
-        if declared is None or declared.tenant not in tenants:
+        if declared is None or declared.tenant not in configuration.tenants:
             continue
         if measure.limit is not None:
             endpoints[measure.endpoint] = replace(declared, limit=measure.limit)
         if measure.targets:
-            tenant = tenants[declared.tenant]
-            zone = ZoneName(f"respond:{declared.name}")
-            at = declared.location
-            zones = {**tenant.zones, zone: Zone(zone, Selector(endpoints=(declared.name,)), at)}
-            one, anybody = (Peer("zone", zone),), (Peer("any"),)
-            copies = tuple(
-                MirrorRule(f"respond:{measure.rule}:{zone}:{side}", *ends, (), measure.targets, "before", at)
-                for side, ends in (("from", (one, anybody)), ("to", (anybody, one)))
-            )
-            tenants[tenant.name] = replace(tenant, zones=zones, mirrors=tenant.mirrors + copies)
-    if endpoints == dict(configuration.inventory.endpoints) and tenants == dict(configuration.tenants):
+            targets = tuple(sorted(set(measure.targets)))
+            copied.setdefault((declared.tenant, targets), {})[declared.name] = declared.location
+    if endpoints == dict(configuration.inventory.endpoints) and not copied:
         return configuration
+    tenants = dict(configuration.tenants)
+    for (name, targets), among in sorted(copied.items()):
+        tenants[name] = _copying(tenants[name], targets, among)
     return replace(
         configuration, inventory=replace(configuration.inventory, endpoints=endpoints), tenants=tenants
     )
+
+
+def _copying(tenant: Tenant, targets: tuple[str, ...], among: Mapping[str, Location]) -> Tenant:
+    """Return the tenant with copies of all that these endpoints send and get."""
+    zone = ZoneName(f"respond:{'+'.join(targets)}")
+    at = min(among.values())
+    ends, anybody = (Peer("zone", zone),), (Peer("any"),)
+    copies = tuple(
+        MirrorRule(f"{zone}:{side}", *sides, (), targets, "before", at)
+        for side, sides in (("from", (ends, anybody)), ("to", (anybody, ends)))
+    )
+    zones = {**tenant.zones, zone: Zone(zone, Selector(endpoints=tuple(sorted(among))), at)}
+    return replace(tenant, zones=zones, mirrors=tenant.mirrors + copies)

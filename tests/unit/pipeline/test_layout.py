@@ -21,7 +21,7 @@ from zonewall.pipeline.layout import LAYOUT, TABLES, is_own_table, table_number
 from zonewall.pipeline.registers import FIELDS
 from zonewall.pipeline.tables import LOG_ROWS, PIPELINE
 
-KNOWN = {1: "d9b80c90"}
+KNOWN = {1: "d9b80c90", 2: "6dbc2835"}
 """What each layout's number stands for; the last is this version's."""
 
 

@@ -33,6 +33,7 @@ from zonewall.pipeline.registers import (
     ORIGIN,
     OUT_PORT,
     TENANT,
+    TRACK_ZONE,
     VIA,
 )
 from zonewall.pipeline.stages.classify import announcement_meter
@@ -52,10 +53,12 @@ def mirror_emit_flows(intent: BridgeIntent) -> Iterator[Flow]:
         return
     for origin in (FROM_FABRIC, FROM_SERVICE):
         yield flow(MIRROR_EMIT, 1000, ((ORIGIN, origin, None),), category=Category.MIRROR)
-    for sink in intent.sinks:
-        bit = 1 << sink.bit
-        due: tuple[Condition, ...] = ((MIRROR_DUE, bit, bit), (MIRROR_SENT, 0, bit))
-        done = (SetField(MIRROR_SENT, sink.mask, sink.mask), Resubmit(MIRROR_EMIT))
+    for sink in intent.sinks + intent.cut_sinks:
+        bit, target = 1 << sink.bit, 1 << sink.target
+        due: tuple[Condition, ...] = ((MIRROR_DUE, bit, bit), (MIRROR_SENT, 0, target))
+        if sink.zone is not None:
+            due += ((TRACK_ZONE, sink.zone, None),)
+        done = (SetField(MIRROR_SENT, target, target), Resubmit(MIRROR_EMIT))
         send = _copy(sink)
         yield flow(MIRROR_EMIT, 500 - sink.bit, due, *send, *done, category=Category.MIRROR)
         if sink.ofport is not None and sink.vlan:

@@ -192,7 +192,7 @@ def mirror_select_flows(bank: BankFrame) -> Iterator[Flow]:
             )
             if clause != [()]
         ]
-        number = 0x80000000 | bank.number << 8 | step
+        number = 0x80000000 | bank.number << 16 | step
         for match, actions in spread(clauses, number, (*copies, *onward)):
             yield flow(MIRROR_SELECT, 100, (*where, *match), *actions, category=Category.MIRROR)
         yield flow(MIRROR_SELECT, 1, where, *onward, category=Category.MIRROR)
