@@ -18,7 +18,7 @@ ETH_P_ALL = 0x0003
 BROADCAST = b"\xff" * 6
 SHORTEST_BYTES = 60
 SOL_PACKET, PACKET_AUXDATA = 263, 8
-SO_RCVBUFFORCE = 33
+SO_RCVBUFFORCE, SO_TIMESTAMPNS = 33, 35
 VLAN_VALID, VLAN_TPID_VALID = 1 << 4, 1 << 6
 BUFFER_BYTES = 32 << 20
 
@@ -109,6 +109,12 @@ class Capture:
         self._socket.bind((interface, ETH_P_ALL))
         self._socket.setblocking(False)
         self.frames: list[bytes] = []
+        self.times_s: list[float] = []
+        """When each of them arrived by the kernel's clock, however late it was read; see ``stamp``."""
+
+    def stamp(self) -> None:
+        """Have the kernel say from now on when frames arrive; it says 0 before."""
+        self._socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
 
     def drain(self) -> list[bytes]:
         """Return all frames caught until now, oldest first."""
@@ -117,6 +123,7 @@ class Capture:
                 data, auxiliary, _, address = self._socket.recvmsg(65600, 128)
                 if address[2] != socket.PACKET_OUTGOING:
                     self.frames.append(_with_tag(data, auxiliary))
+                    self.times_s.append(_stamped(auxiliary))
         return self.frames
 
     def wait_for(self, wanted: Callable[[bytes], bool], timeout_s: float = 5.0) -> bytes | None:
@@ -154,6 +161,14 @@ def _with_tag(data: bytes, auxiliary: Sequence[tuple[int, int, bytes]]) -> bytes
                 protocol = protocol if status & VLAN_TPID_VALID else 0x8100
                 return data[:12] + struct.pack("!HH", protocol, tci) + data[12:]
     return data
+
+
+def _stamped(auxiliary: Sequence[tuple[int, int, bytes]]) -> float:
+    for level, kind, value in auxiliary:
+        if (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS):
+            seconds, nanoseconds = struct.unpack_from("=qq", value)
+            return float(seconds + nanoseconds / 1e9)
+    return 0.0
 
 
 def _mac(text: str) -> bytes:
