@@ -128,7 +128,7 @@ def test_a_trace_of_the_whole_way_ends_at_the_destinations_port(switch: DummySwi
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-@given(world=carried_worlds(most=8))
+@given(world=carried_worlds(most=8, cuts=False))
 def test_the_switch_forwards_as_the_simulator_and_the_evaluator_say(
     switch: DummySwitch, world: tuple[Configuration, list[Probe]]
 ) -> None:
@@ -174,7 +174,7 @@ def traced(switch: DummySwitch, fleet: CompiledFleet, asked: Probe) -> tuple[set
     phases=(Phase.generate,),
     suppress_health_check=list(HealthCheck),
 )
-@given(world=carried_worlds(linked=False, most=5))
+@given(world=carried_worlds(linked=False, most=5, cuts=False))
 def test_a_trace_on_the_switch_ends_where_and_by_the_rule_that_the_evaluator_says(
     switch: DummySwitch, world: tuple[Configuration, list[Probe]]
 ) -> None:
@@ -366,7 +366,7 @@ def test_fragments_that_waited_in_vain_leave_with_nobody(datagrams: Datagrams) -
     phases=(Phase.generate,),
     suppress_health_check=list(HealthCheck),
 )
-@given(world=carried_worlds(most=6))
+@given(world=carried_worlds(most=6, cuts=False))
 def test_a_switch_does_with_fragments_what_it_does_with_a_whole_datagram(
     switch: DummySwitch, world: tuple[Configuration, list[Probe]]
 ) -> None:

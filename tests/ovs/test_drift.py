@@ -24,6 +24,7 @@ from zonewall.reconciler.link import SessionLink
 pytestmark = pytest.mark.ovs
 METER = "meter=999,pktps,burst,band=type=drop,rate=5,burst_size=5"
 AS_A_ROW = cookie(Category.CONNECTION, 1)
+STRANGE = f"cookie={cookie(Category.STATIC):#x},table=9,priority=1 actions=1"
 FOREIGN = "cookie=0x77,table=200,priority=9,ip,nw_dst=192.0.2.1 actions=meter:999,output:1"
 
 
@@ -65,7 +66,7 @@ def test_what_is_done_by_hand_is_put_right_and_counted(
         for words, what in (
             (("--strict", "del-flows", "br-int", f"table={table},priority=0"), "missing=1"),
             (("mod-flows", "br-int", f"table={table} actions=drop"), "changed="),
-            (("add-flow", "br-int", "cookie=0x5a57010100000000,table=9,priority=1 actions=1"), "unknown=1"),
+            (("add-flow", "br-int", STRANGE), "unknown=1"),
             (("add-flow", "br-int", f"cookie={AS_A_ROW:#x},priority=65535 actions=NORMAL"), "unknown=1"),
         ):
             before = counts.drift
@@ -146,7 +147,7 @@ def test_what_was_done_by_hand_without_a_controller_is_counted_by_the_next_that_
         before = whole.until(at_rest)["flows"]
     table = QUARANTINE.number
     dummy_switch.ofctl("--strict", "del-flows", "br-int", f"table={table},priority=0")
-    dummy_switch.ofctl("add-flow", "br-int", "cookie=0x5a57010100000000,table=9,priority=1 actions=1")
+    dummy_switch.ofctl("add-flow", "br-int", STRANGE)
     dummy_switch.ofctl("add-group", "br-int", "group_id=7,type=all")
     if not is_same:
         (policies / "all.yaml").write_text(

@@ -18,11 +18,24 @@ from zonewall.values.services import PORT_PROTOCOLS
 
 @st.composite
 def carried_worlds(
-    draw: DrawFn, linked: bool | None = None, most: int = 12
+    draw: DrawFn, linked: bool | None = None, most: int = 12, cuts: bool = True
 ) -> tuple[Configuration, list[Probe]]:
-    """Return a configuration that can be compiled, and probes that rules judge."""
+    """Return a configuration that can be compiled, and probes that rules judge.
+
+    ``cuts``: copies may be cut, which Open vSwitch cannot do on their way out of a patch port.
+    """
     configuration, probes = draw(worlds(linked, most))
-    return with_own_functions(configuration), [one for one in probes if is_tracked(one)]
+    made = with_own_functions(configuration)
+    return made if cuts else with_whole_copies(made), [one for one in probes if is_tracked(one)]
+
+
+def with_whole_copies(configuration: Configuration) -> Configuration:
+    """Return the configuration with mirror rules that copy all of a packet."""
+    tenants = {
+        name: replace(tenant, mirrors=tuple(replace(one, truncate=None) for one in tenant.mirrors))
+        for name, tenant in configuration.tenants.items()
+    }
+    return replace(configuration, tenants=tenants)
 
 
 def is_tracked(probe: Probe) -> bool:

@@ -15,12 +15,11 @@ from zonewall.intent.model import BankFrame, CrowdIntent, LimitIntent, MirrorLin
 from zonewall.intent.numbering import Kind
 from zonewall.intent.places import PlacedLine
 from zonewall.intent.policy import Policy, domain_name
+from zonewall.intent.rule_limits import PortMeters, touches
 from zonewall.placement.model import BridgeKey
-from zonewall.policy.model import Rule
 from zonewall.values.names import TenantName
 
 _VERDICTS = {Outcome.ALLOW: 1, Outcome.DROP: 2, Outcome.REJECT: 3, Outcome.ONWARD: 0}
-_FIRST_PORT_METER, _LAST_METER = 40961, 65535
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _VERSIONS = {_IPV4: 4, _IPV6: 6}
 _BOTH = frozenset({4, 6})
@@ -42,7 +41,7 @@ class BankHere:
 
     def concerns(self, line: Line) -> bool:
         """Say whether a connection with an end here can match the line."""
-        return _touches(line.sources, self.sources) or _touches(line.destinations, self.destinations)
+        return touches(line.sources, self.sources) or touches(line.destinations, self.destinations)
 
     def same_as(self, other: BankHere) -> bool:
         """Say whether two are the same bank with the same ends here."""
@@ -106,42 +105,30 @@ def modifiers_of(fleet: Fleet, key: BridgeKey, banks: Iterable[BankHere]) -> tup
         return ()
     bits = outlet_bits(policy.configuration)
     result = []
-    taken: set[int] = set()
+    meters = PortMeters(fleet, key)
     here = {bank.bank.name: bank for bank in banks}
     for name, rule in policy.modified:
-        allowing = policy.allowing.get(name, ())
-        if not any(bank in here and here[bank].concerns(line) for bank, line in allowing):
+        allowing = [
+            (here[bank].bank.source, line)
+            for bank, line in policy.allowing.get(name, ())
+            if bank in here and here[bank].concerns(line)
+        ]
+        if not allowing:
             continue
         mirror = 0
         for target in rule.mirror:
             mirror |= 1 << bits[target, None]
         chain = policy.number(Kind.CHAIN, name) if rule.through else 0
-        limits = tuple(_limits(fleet, key, name, rule, taken))
+        limits: tuple[LimitIntent, ...] = ()
+        if rule.limit is not None:
+            meter = policy.number(Kind.LIMIT, name)
+            limits = (LimitIntent(rule.limit, meter),)
+            if rule.limit.per_endpoint:
+                limits = tuple(meters.of(rule.limit, meter, allowing))
         logged = rule.log == "connections"
         if mirror or chain or limits or logged:
             result.append(Modifier(policy.number(Kind.RULE, name), mirror, chain, limits, logged))
     return tuple(result)
-
-
-def _limits(fleet: Fleet, key: BridgeKey, name: str, rule: Rule, taken: set[int]) -> Iterable[LimitIntent]:
-    if rule.limit is None:
-        return
-    meter = fleet.policy.number(Kind.LIMIT, name)
-    if not rule.limit.per_endpoint:
-        yield LimitIntent(rule.limit, meter)
-        return
-    ports = sorted({binding.ofport for binding in fleet.bindings_on(key)})
-    for port in ports:
-        yield LimitIntent(rule.limit, _per_port_meter(meter, port, taken), port)
-
-
-def _per_port_meter(meter: int, port: int, taken: set[int]) -> int:
-    """Return the number of a port's own meter for a rule's limit: the same each time, unless it is taken."""
-    number = (meter * 509 + port) % (_LAST_METER - _FIRST_PORT_METER)
-    while _FIRST_PORT_METER + number in taken:
-        number = (number + 1) % (_LAST_METER - _FIRST_PORT_METER)
-    taken.add(_FIRST_PORT_METER + number)
-    return _FIRST_PORT_METER + number
 
 
 def _ends(
@@ -152,8 +139,8 @@ def _ends(
     destination_here: frozenset[str],
 ) -> tuple[CrowdIntent, CrowdIntent] | None:
     """Return both sides by number, less who cannot be an end here; None where neither has anybody here."""
-    here = _touches(sources, source_here)
-    there = _touches(destinations, destination_here)
+    here = touches(sources, source_here)
+    there = touches(destinations, destination_here)
     if not here and not there:
         return None
     if not there:
@@ -180,16 +167,6 @@ def _blocks(policy: Policy, names: frozenset[str]) -> tuple[Block, ...]:
     tenant = TenantName(outside[0].partition("!{")[0])
     others = tuple(number for number in policy.outside_numbers[tenant] if number not in wanted)
     return blocks_of(tuple(sorted(wanted)), others)
-
-
-def _touches(crowd_: Crowd, here: frozenset[str]) -> bool:
-    if crowd_.everybody:
-        return bool(here)
-    if not crowd_.identities.isdisjoint(here):
-        return True
-    if not (crowd_.inside or crowd_.outside):
-        return False
-    return any((crowd_.outside if is_outside_name(name) else crowd_.inside) for name in here)
 
 
 def _only(crowd_: Crowd, here: frozenset[str]) -> Crowd:
