@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from zonewall.intent.chain_model import Chain, ChainPath, Hop, Leg
 from zonewall.intent.fleet import Fleet
 from zonewall.intent.numbering import Kind
-from zonewall.intent.ways import Way, leg_name, ways
+from zonewall.intent.ways import Way, chain_name, chains_of, leg_name, ways
 from zonewall.placement.appliance_probe import card_of
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.appliances import Instance, instances_of, owners_of
@@ -22,23 +22,23 @@ ETH_ARP = 0x0806
 def chains_on(fleet: Fleet, key: BridgeKey) -> tuple[Chain, ...]:
     """Return every chain that a connection here may be sent through, or whose functions have a port here."""
     policy = fleet.policy
-    through = [(name, rule) for name, rule in policy.modified if rule.through]
-    if not through:
+    chains = chains_of(policy.modified)
+    if not chains:
         return ()
     inventory = policy.configuration.inventory
     instances = instances_of(inventory)
     owners = {function: tenant for function, tenant, _ in owners_of(policy.configuration)}
     legs = _Legs(fleet, key)
     result = []
-    for name, rule in through:
-        tenant = owners[rule.through[0]]
-        functions = [inventory.service_functions[function] for function in rule.through]
+    for through in chains:
+        tenant = owners[through[0]]
+        functions = [inventory.service_functions[function] for function in through]
         result.append(
             Chain(
-                number=policy.number(Kind.CHAIN, name),
+                number=policy.number(Kind.CHAIN, chain_name(through)),
                 tenant=policy.number(Kind.TENANT, tenant),
                 bank=policy.number(Kind.BANK, tenant),
-                paths=tuple(legs.path(way, functions) for way in ways(name, rule, instances)),
+                paths=tuple(legs.path(way, functions) for way in ways(through, instances)),
                 bypass=all(function.when_down == "bypass" for function in functions),
                 at_client=legs.at_client,
             )
@@ -48,10 +48,10 @@ def chains_on(fleet: Fleet, key: BridgeKey) -> tuple[Chain, ...]:
 
 def leg_places(fleet: Fleet) -> Iterator[tuple[str, BridgeKey]]:
     """Yield every leg by the name that its destination is numbered under, with its bridge."""
-    through = [(name, rule) for name, rule in fleet.policy.modified if rule.through]
-    instances = instances_of(fleet.policy.configuration.inventory) if through else {}
-    for name, rule in through:
-        for way in ways(name, rule, instances):
+    chains = chains_of(fleet.policy.modified)
+    instances = instances_of(fleet.policy.configuration.inventory) if chains else {}
+    for through in chains:
+        for way in ways(through, instances):
             for place, instance in enumerate(way.instances):
                 yield leg_name(way, place, "enter"), BridgeKey(*instance.enter.bridge)
                 yield leg_name(way, place, "leave"), BridgeKey(*instance.leave.bridge)

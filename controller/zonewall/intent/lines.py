@@ -16,6 +16,7 @@ from zonewall.intent.numbering import Kind
 from zonewall.intent.places import PlacedLine
 from zonewall.intent.policy import Policy, domain_name
 from zonewall.intent.rule_limits import PortMeters, touches
+from zonewall.intent.ways import chain_name
 from zonewall.placement.model import BridgeKey
 from zonewall.values.names import TenantName
 
@@ -118,7 +119,7 @@ def modifiers_of(fleet: Fleet, key: BridgeKey, banks: Iterable[BankHere]) -> tup
         mirror = 0
         for target in rule.mirror:
             mirror |= 1 << bits[target, None]
-        chain = policy.number(Kind.CHAIN, name) if rule.through else 0
+        chain = policy.number(Kind.CHAIN, chain_name(rule.through)) if rule.through else 0
         limits: tuple[LimitIntent, ...] = ()
         if rule.limit is not None:
             meter = policy.number(Kind.LIMIT, name)

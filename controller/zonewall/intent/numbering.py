@@ -1,12 +1,13 @@
 """Names to small numbers, the same after every restart: a value that goes in and comes out.
 
 Numbers of one kind are given in the order asked for, and never twice: a name that is gone keeps its number,
-so that a connection's label or a cookie on a bridge can never be read as somebody else's.
+so that a connection's label or a cookie on a bridge can never be read as somebody else's. Meters of limits
+stand in neither: what nobody has any more is given again once no other is left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
@@ -80,6 +81,7 @@ class NumberingBuilder:
         self._numbers: dict[str, Mapping[str, int]] = dict(numbering.numbers)
         self._own: dict[str, dict[str, int]] = {}
         self._next: dict[str, int] = {}
+        self._spare: dict[str, list[int]] = {}
 
     def number(self, kind: Kind, name: str, scope: str = "") -> int:
         """Return the name's number, a new one if it has none.
@@ -100,12 +102,34 @@ class NumberingBuilder:
         if upcoming is None:
             upcoming = max(names.values(), default=first - 1) + 1
         if upcoming > last:
-            raise CompileError(
-                f"no {word} number is left for {name}: {last - first + 1} is the most there can be"
-            )
+            spare = self._spare.get(key)
+            if not spare:
+                raise CompileError(
+                    f"no {word} number is left for {name}: {last - first + 1} is the most there can be"
+                )
+            upcoming = spare.pop()
+        else:
+            self._next[key] = upcoming + 1
         self._names_to_change(key)[name] = upcoming
-        self._next[key] = upcoming + 1
         return upcoming
+
+    def number_all(self, kind: Kind, names: Sequence[str]) -> None:
+        """Number names, all that there are of the kind now: those of others go to them if none are left.
+
+        Raises:
+            CompileError: there are more than the kind has numbers.
+        """
+        known = self._numbers.get(kind.word, _NO_NAMES)
+        added = len(names) - sum(map(known.__contains__, names))
+        if added > kind.last - max(known.values(), default=kind.first - 1):
+            wanted = set(names)
+            kept = {name: number for name, number in known.items() if name in wanted}
+            self._numbers[kind.word] = self._own[kind.word] = kept
+            self._next[kind.word] = kind.last + 1
+            free = set(range(kind.first, kind.last + 1)).difference(kept.values())
+            self._spare[kind.word] = sorted(free, reverse=True)
+        for name in names:
+            self.number(kind, name)
 
     def numbers_of(self, kind: Kind) -> Mapping[str, int]:
         """Return the names of a kind without scopes, with their numbers."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
+from zonewall.errors import CompileError
 from zonewall.intent.banks import Bank, Line
 from zonewall.intent.numbering import Kind, NumberingBuilder
 from zonewall.intent.passing import Passing, sections_with_outliving
@@ -50,7 +51,11 @@ def _placed(
     moments: tuple[Mapping[str, int], Mapping[str, int]],
     before: tuple[PlacedLine, ...],
 ) -> tuple[PlacedLine, ...]:
-    """Return a section's lines in their places; those of before that stay are taken as they are."""
+    """Return a section's lines in their places; those of before that stay are taken as they are.
+
+    Raises:
+        CompileError: there are more than places; it says in which bank.
+    """
     ends, until = moments
     ends_anyhow = ends or until or any(map(attrgetter("ends_at"), before))
     if before and len(lines) == len(before) and not ends_anyhow:
@@ -62,7 +67,10 @@ def _placed(
     if before and keys == [placed.line.key for placed in before]:
         kept: Sequence[PlacedLine | None] = before
     else:
-        priorities = allocate_priorities(keys, builder.mapping(Kind.PRIORITY, scope))
+        try:
+            priorities = allocate_priorities(keys, builder.mapping(Kind.PRIORITY, scope))
+        except CompileError as error:
+            raise CompileError(f"{scope.rpartition('/')[0]}: {error}") from None
         builder.replace_mapping(Kind.PRIORITY, scope, priorities)
         by_key = {placed.line.key: placed for placed in before}
         kept = [by_key.get(key) for key in keys]

@@ -17,7 +17,7 @@ from zonewall.intent.numbering import Kind, Numbering, NumberingBuilder
 from zonewall.intent.passing import NOTHING_PASSES, Passing
 from zonewall.intent.places import PlacedLine, bank_sections, place_lines
 from zonewall.intent.records import Records, records_of
-from zonewall.intent.ways import number_chain
+from zonewall.intent.ways import chains_of, number_chain
 from zonewall.placement.model import BridgeKey
 from zonewall.policy.inventory import EndpointDeclaration
 from zonewall.policy.model import Configuration, Rule
@@ -331,18 +331,18 @@ def _number_rules(
         for port in configuration.inventory.hosts[bridge.host].bridges[bridge.bridge].ports.values():
             if port.target is not None:
                 builder.number(Kind.DESTINATION, f"mirror:{port.target}@{bridge}")
+    _number_modifiers(builder, modified, configuration)
+
+
+def _number_modifiers(
+    builder: NumberingBuilder, modified: Sequence[tuple[str, Rule]], configuration: Configuration
+) -> None:
+    for through in chains_of(modified):
+        number_chain(builder, through, configuration.inventory)
+    limited = [name for name, rule in modified if rule.limit is not None]
     if configuration.provider.limits.new_connections_per_tenant_per_s is not None:
-        for tenant in sorted(configuration.tenants):
-            builder.number(Kind.LIMIT, f"new-connections:{tenant}")
-    for name, rule in modified:
-        _number_modifiers(builder, name, rule, configuration)
-
-
-def _number_modifiers(builder: NumberingBuilder, name: str, rule: Rule, configuration: Configuration) -> None:
-    if rule.through:
-        number_chain(builder, name, rule, configuration.inventory)
-    if rule.limit is not None:
-        builder.number(Kind.LIMIT, name)
+        limited = [f"new-connections:{tenant}" for tenant in sorted(configuration.tenants)] + limited
+    builder.number_all(Kind.LIMIT, limited)
 
 
 def domain_name(source: TenantName, destination: TenantName) -> str:

@@ -1,4 +1,8 @@
-"""Which appliances a rule's connections can take, by name; and the numbers that go with them."""
+"""Which appliances connections through some functions can take, by name; and the numbers that go with them.
+
+Rules that send connections through the same functions in the same order have these in common: how many
+numbers a tenant needs follows from the functions that it was given, not from its rules and their names.
+"""
 
 from __future__ import annotations
 
@@ -10,28 +14,42 @@ from zonewall.policy.appliances import Instance, instances_of, ways_of
 from zonewall.policy.inventory import Inventory
 from zonewall.policy.model import Rule
 
+Through = tuple[str, ...]
+"""Names of functions, in the order of a connection's first direction."""
+
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One choice of appliances for a rule's functions; ``name`` is what its numbers are given to."""
+    """One choice of appliances for some functions; ``name`` is what its numbers are given to."""
 
     name: str
     instances: tuple[Instance, ...]
 
 
-def ways(name: str, rule: Rule, instances: Mapping[str, tuple[Instance, ...]]) -> list[Way]:
-    """Return every way through a rule's functions, in the order of its appliances' names."""
+def chain_name(through: Through) -> str:
+    """Return what a chain is numbered under; no rule has such a name."""
+    return f"through:{','.join(through)}"
+
+
+def chains_of(rules: Iterable[tuple[str, Rule]]) -> list[Through]:
+    """Return the functions that some rules send connections through, in the rules' order."""
+    return list(dict.fromkeys(rule.through for _, rule in rules if rule.through))
+
+
+def ways(through: Through, instances: Mapping[str, tuple[Instance, ...]]) -> list[Way]:
+    """Return every way through some functions, in the order of their appliances' names."""
+    name = chain_name(through)
     return [
-        Way("|".join((name, *(one.name for one in chosen))), chosen) for chosen in ways_of(rule, instances)
+        Way("|".join((name, *(one.name for one in chosen))), chosen) for chosen in ways_of(through, instances)
     ]
 
 
-def number_chain(builder: NumberingBuilder, name: str, rule: Rule, inventory: Inventory) -> None:
-    """Give numbers to a rule's chain, to its ways and to their legs."""
-    builder.number(Kind.CHAIN, name)
-    for function in rule.through:
+def number_chain(builder: NumberingBuilder, through: Through, inventory: Inventory) -> None:
+    """Give numbers to a chain, to its ways and to their legs."""
+    builder.number(Kind.CHAIN, chain_name(through))
+    for function in through:
         builder.number(Kind.DOMAIN, f"function:{function}")
-    for way in ways(name, rule, instances_of(inventory)):
+    for way in ways(through, instances_of(inventory)):
         builder.number(Kind.CHAIN, way.name)
         builder.number(Kind.TENANT, way.name)
         for place in range(len(way.instances)):

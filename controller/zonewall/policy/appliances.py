@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -15,6 +16,9 @@ from zonewall.values.names import BridgeName, HostName, TenantName
 
 MOST_WAYS = 32
 """Of how many combinations of appliances a rule's connections may choose one."""
+
+MOST_LEGS = 512
+"""Legs on all ways that a tenant's rules name: bridges tell 4,094 places apart, those of all together."""
 
 Declared = tuple[HostName, BridgeName, PortDeclaration]
 
@@ -62,9 +66,11 @@ def instances_of(inventory: Inventory) -> dict[str, tuple[Instance, ...]]:
     return {name: tuple(sorted(some, key=lambda one: one.name)) for name, some in found.items()}
 
 
-def ways_of(rule: Rule, instances: Mapping[str, tuple[Instance, ...]]) -> Iterator[tuple[Instance, ...]]:
-    """Yield every choice of one appliance for each of a rule's functions, in its order."""
-    yield from product(*(instances.get(function, ()) for function in rule.through))
+def ways_of(
+    through: Iterable[str], instances: Mapping[str, tuple[Instance, ...]]
+) -> Iterator[tuple[Instance, ...]]:
+    """Yield every choice of one appliance for each of some functions, in their order."""
+    yield from product(*(instances.get(function, ()) for function in through))
 
 
 def _serving(inventory: Inventory) -> Iterator[Declared]:
@@ -105,13 +111,19 @@ def _standing(configuration: Configuration) -> Iterator[tuple[TenantName, Tier]]
 
 def check_appliances(configuration: Configuration, notes: Notes) -> None:
     """Refuse a function that serves two tenants, stands twice in a rule, or has too many appliances."""
+    declared = configuration.inventory.service_functions.values()
     instances = instances_of(configuration.inventory)
-    owners: dict[str, TenantName] = {}
+    owners = {one.name: one.tenant for one in declared if one.tenant is not None}
+    said = frozenset(owners)
+    legs: defaultdict[TenantName, dict[tuple[str, ...], int]] = defaultdict(dict)
     for function, tenant, rule in owners_of(configuration):
         first = owners.setdefault(function, tenant)
         if first != tenant:
             message = f"{function} serves {first} already and cannot tell tenants apart; "
-            notes.error("shared-function", rule.location, message + f"give {tenant} a function of its own")
+            message += f"give {tenant} a function of its own"
+            if function not in said:
+                message += f", and say whose this one is: `tenant: {first}`"
+            notes.error("shared-function", rule.location, message)
         if rule.through.count(function) > 1:
             message = f"{function} stands twice in `through`; a connection passes it once"
             notes.error("wrong-value", rule.location, message)
@@ -119,6 +131,21 @@ def check_appliances(configuration: Configuration, notes: Notes) -> None:
         if ways > MOST_WAYS:
             message = f"{rule.name} can take {ways} ways through its appliances; {MOST_WAYS} is the most"
             notes.error("too-many", rule.location, message)
+        _check_legs(tenant, rule, ways, legs[tenant], notes)
+
+
+def _check_legs(
+    tenant: TenantName, rule: Rule, ways: int, legs: dict[tuple[str, ...], int], notes: Notes
+) -> None:
+    """Refuse the rule with which a tenant has more legs than bridges can tell apart beside others'."""
+    if rule.through in legs:
+        return
+    before = sum(legs.values())
+    legs[rule.through] = 2 * ways * len(rule.through)
+    if before <= MOST_LEGS < sum(legs.values()):
+        message = f"with {rule.name} {tenant} has more than {MOST_LEGS} legs of appliances, each counted on "
+        message += "every way through several; name the functions of another rule, in its order"
+        notes.error("too-many", rule.location, message)
 
 
 def check_crossing(configuration: Configuration, notes: Notes) -> None:

@@ -54,8 +54,9 @@ def assemble_inventory(read: Read, notes: Notes) -> Inventory:
             at = tree.at_key("service-functions", name)
             _once(name in functions, "service function", name, tree, ("service-functions", name), notes)
             functions[name] = ServiceFunction(
-                name, function.kind, at, function.when_down, function.out, function.back, function.probe
-            )
+                name, function.kind, at, function.when_down, function.out, function.back, function.probe,
+                None if function.tenant is None else TenantName(function.tenant),
+            )  # fmt: skip
         if document.flow_export is not None:
             _once(export is not None, "setting", "flow-export", tree, ("flow-export",), notes)
             export = FlowExport(document.flow_export.collectors, document.flow_export.sample)

@@ -294,6 +294,7 @@ class FunctionPart(Part):
     out: Many[Vlan] = ()
     back: Many[Vlan] = ()
     probe: Probe = "through"
+    tenant: Name | None = None
 
 
 class AdmissionPart(Part):

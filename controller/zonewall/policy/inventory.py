@@ -193,6 +193,7 @@ class ServiceFunction:
         back_vlans: and where it comes back, in the same order.
         probe: how it is found out whether it works: by frames through it, by ARP for its own address, or by
             its links alone.
+        tenant: whose rules alone may name it; None is whoever does.
     """
 
     name: str
@@ -202,6 +203,7 @@ class ServiceFunction:
     out_vlans: tuple[int, ...] = ()
     back_vlans: tuple[int, ...] = ()
     probe: Literal["through", "none"] | IPv4Address = "through"
+    tenant: TenantName | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ Documents that are right by themselves are right beside others': who has too muc
 
 from __future__ import annotations
 
-from operator import attrgetter
+from itertools import chain, compress, repeat
+from operator import attrgetter, is_not
 
 from zonewall.policy.model import Action, Configuration, MirrorRule, Tenant, Tier
 from zonewall.policy.notes import Notes
@@ -19,12 +20,20 @@ MOST_LENGTHS = 8
 MOST_MIRRORS = 64
 """Mirror rules of a tenant: every packet on a bridge is held against as many as one of its tenants has."""
 
+MOST_LIMITS = 1024
+"""Rules with a `limit` of a tenant, or the provider: bridges have 8,192 meters for those of all."""
+
+MOST_RULES = 40_000
+"""Rules of a tenant: one list of rules has room for 59,900, of a tenant and the provider together."""
+
+MOST_RULES_OF_PROVIDER = 10_000
+
 MOST_PASSING = 64
 """Tiers of a tenant with a ``pass``: a bridge has 255 lists of rules for two tenants and the provider."""
 
 MOST_PASSING_OF_PROVIDER = 96
 
-_ACTION = attrgetter("action")
+_ACTION, _LIMIT = attrgetter("action"), attrgetter("limit")
 
 
 def cut_outlets(tenant: Tenant) -> set[tuple[str, int]]:
@@ -39,9 +48,9 @@ def check_shares(configuration: Configuration, notes: Notes) -> None:
         notes.error("too-many", target.location, message)
     for tenant in configuration.tenants.values():
         _check_mirrors(tenant, notes)
-        _check_passing(tenant.name, tenant.tiers, MOST_PASSING, notes)
-    provider = configuration.provider
-    _check_passing("the provider", provider.before + provider.after, MOST_PASSING_OF_PROVIDER, notes)
+        _check_tiers(tenant.name, tenant.tiers, (MOST_PASSING, MOST_RULES), notes)
+    provider = configuration.provider.before + configuration.provider.after
+    _check_tiers("the provider", provider, (MOST_PASSING_OF_PROVIDER, MOST_RULES_OF_PROVIDER), notes)
 
 
 def _cut(mirror: MirrorRule) -> list[tuple[str, int]]:
@@ -71,10 +80,18 @@ def _questions(mirror: MirrorRule) -> int:
     return int(len(mirror.destinations) > to_itself) + (len(mirror.sources) if to_itself else 0)
 
 
-def _check_passing(who: str, tiers: tuple[Tier, ...], most: int, notes: Notes) -> None:
-    if len(tiers) <= most:
-        return
-    passing = [tier for tier in tiers if Action.PASS in map(_ACTION, tier.rules)]
-    for tier in passing[most : most + 1]:
-        message = f"{most} tiers with a `pass` are the most that {who} can have; put their rules into fewer"
-        notes.error("too-many", tier.location, message)
+def _check_tiers(who: str, tiers: tuple[Tier, ...], most: tuple[int, int], notes: Notes) -> None:
+    """Refuse too many tiers with a ``pass``, and too many rules: ``most`` are those that there may be."""
+    if len(tiers) > most[0]:
+        passing = [tier for tier in tiers if Action.PASS in map(_ACTION, tier.rules)]
+        for tier in passing[most[0] : most[0] + 1]:
+            message = f"{most[0]} tiers with a `pass` are the most that {who} can have; put rules into fewer"
+            notes.error("too-many", tier.location, message)
+    if sum(len(tier.rules) for tier in tiers) > min(most[1], MOST_LIMITS):
+        rules = list(chain.from_iterable(tier.rules for tier in tiers))
+        limited = list(compress(rules, map(is_not, map(_LIMIT, rules), repeat(None))))
+        for found, count, what in ((rules, most[1], ""), (limited, MOST_LIMITS, " with a `limit`")):
+            for rule in found[count : count + 1]:
+                message = f"{count} rules{what} are the most that {who} can have; "
+                message += "name several zones and services in one"
+                notes.error("too-many", rule.location, message)

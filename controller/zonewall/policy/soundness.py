@@ -9,6 +9,7 @@ from operator import attrgetter
 
 from zonewall.policy.appliances import check_appliances, check_crossing
 from zonewall.policy.crossing import Crossing, OfProvider, crossing_of
+from zonewall.policy.findings import Location
 from zonewall.policy.host_constraints import accepts
 from zonewall.policy.model import Configuration, Selector, Tenant, Tier
 from zonewall.policy.notes import Notes
@@ -70,11 +71,17 @@ def _check_owners(configuration: Configuration, notes: Notes) -> None:
     endpoints = configuration.inventory.endpoints.values()
     are_known = configuration.tenants.keys() >= set(map(attrgetter("tenant"), endpoints))
     for endpoint in () if are_known else endpoints:
-        if endpoint.tenant not in configuration.tenants:
-            hint = notes.hint(endpoint.tenant, configuration.tenants, "tenants")
-            message = f"{endpoint.tenant!r} is no tenant; {hint}"
-            notes.error("unknown-tenant", endpoint.location, message)
+        _check_tenant(endpoint.tenant, endpoint.location, configuration, notes)
+    for function in configuration.inventory.service_functions.values():
+        if function.tenant is not None:
+            _check_tenant(function.tenant, function.location, configuration, notes)
     _check_uplinks(configuration, notes)
+
+
+def _check_tenant(name: TenantName, at: Location, configuration: Configuration, notes: Notes) -> None:
+    if name not in configuration.tenants:
+        hint = notes.hint(name, configuration.tenants, "tenants")
+        notes.error("unknown-tenant", at, f"{name!r} is no tenant; {hint}")
 
 
 def _check_uplinks(configuration: Configuration, notes: Notes) -> None:
@@ -82,9 +89,7 @@ def _check_uplinks(configuration: Configuration, notes: Notes) -> None:
         for bridge in host.bridges.values():
             for port in bridge.ports.values():
                 for owner in (port.vlans or {}).values():
-                    if owner not in configuration.tenants:
-                        hint = notes.hint(owner, configuration.tenants, "tenants")
-                        notes.error("unknown-tenant", port.location, f"{owner!r} is no tenant; {hint}")
+                    _check_tenant(owner, port.location, configuration, notes)
 
 
 def _has_cycle(tenant: Tenant, notes: Notes) -> bool:

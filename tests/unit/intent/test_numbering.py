@@ -95,3 +95,30 @@ def test_kinds_that_got_no_name_are_those_of_before_which_stay_as_they_were() ->
     assert before.numbers == {"rule": {"a": 1}, "tenant": {"acme": 1}}
     assert first.numbers == {"rule": {"a": 1, "b": 2}, "tenant": {"acme": 1}}
     assert builder.freeze().numbers["rule"] == {"a": 1, "b": 2, "c": 3}
+
+
+def test_meters_of_those_that_are_gone_are_given_again_once_none_are_left() -> None:
+    first, last = Kind.LIMIT.first, Kind.LIMIT.last
+    old = {f"old{number}": number for number in range(first, last - 1)}
+    numbering = Numbering({"limit": {**old, "kept": last - 1}})
+    builder = NumberingBuilder(numbering)
+    builder.number_all(Kind.LIMIT, ["kept", "new"])
+    numbers = builder.numbers_of(Kind.LIMIT)
+    assert (numbers["kept"], numbers["new"]) == (last - 1, last)
+    assert numbers.keys() >= old.keys()
+    builder = NumberingBuilder(builder.freeze())
+    builder.number_all(Kind.LIMIT, ["newer", "kept", "new", "newest", f"old{first + 7}"])
+    numbers = builder.numbers_of(Kind.LIMIT)
+    assert numbers == {
+        "kept": last - 1, "new": last, f"old{first + 7}": first + 7, "newer": first, "newest": first + 1
+    }  # fmt: skip
+    assert numbering.numbers["limit"].keys() == {*old, "kept"}
+
+
+def test_all_meters_can_be_given_and_no_more() -> None:
+    names = [f"r{number}" for number in range(Kind.LIMIT.last - Kind.LIMIT.first + 1)]
+    builder = NumberingBuilder(Numbering({"limit": {"gone": Kind.LIMIT.last}}))
+    builder.number_all(Kind.LIMIT, names)
+    assert len(set(builder.numbers_of(Kind.LIMIT).values())) == len(names)
+    with pytest.raises(CompileError, match="8192 is the most there can be"):
+        builder.number_all(Kind.LIMIT, [*names, "another"])

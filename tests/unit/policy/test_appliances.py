@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 
 from zonewall.policy.appliances import instances_of
@@ -113,6 +115,43 @@ def test_a_function_serves_one_tenant() -> None:
     assert [finding.code for finding in result.findings] == ["shared-function"]
     assert "give blue a function of its own" in result.findings[0].message
     assert result.findings[0].location.file == "blue.yaml"
+
+
+@pytest.mark.parametrize(("owner", "wrong"), [("acme", "blue"), ("blue", "acme")])
+def test_a_function_that_is_a_tenants_is_refused_to_all_others_whoever_comes_first(
+    owner: str, wrong: str
+) -> None:
+    owned = WAF.replace("}}", f", tenant: {owner}}}}}")
+    result = read(owned, *PORTS, policy=rules("acme", RULE), other=rules("blue", RULE))
+    assert [(one.code, one.location.file) for one in result.findings] == [
+        ("shared-function", f"{wrong}.yaml")
+    ]
+    alone = {"policy": rules("acme", RULE)} if owner == "acme" else {"other": rules("blue", RULE)}
+    assert read(owned, *PORTS, **alone).configuration is not None
+
+
+def test_a_function_of_nobody_is_refused_in_the_inventory() -> None:
+    result = read(WAF.replace("}}", ", tenant: acne}}"), *PORTS)
+    (finding,) = result.findings
+    assert (finding.code, finding.location.file) == ("unknown-tenant", "inventory.yaml")
+    assert "did you mean 'acme'?" in finding.message
+
+
+def test_legs_are_a_tenants_own_however_many_rules_and_ways_it_has() -> None:
+    names = [f"f{n}" for n in range(6)]
+    functions = "{" + ", ".join(f"{name}: {{kind: one-armed}}" for name in names) + "}"
+    ports = [
+        f"{{role: service, function: {name}, leg: only, instance: i{n}}}" for name in names for n in range(4)
+    ]
+    one = "{name: r%d, from: any, to: any, services: [tcp/%d], action: allow, through: [%s, %s]}"
+    pairs = list(permutations(names, 2))
+    # Sixteen ways through two functions: 64 legs.
+    lines = [one % (at, at + 1, *pair) for at, pair in enumerate(pairs)]
+    again = [one % (at + 100, at + 100, *pairs[0]) for at in range(100)]
+    assert read(functions, *ports, policy=rules("acme", *lines[:8], *again)).configuration is not None
+    result = read(functions, *ports, policy=rules("acme", *lines[:12]))
+    (finding,) = result.findings
+    assert (finding.code, finding.location.file, finding.location.line) == ("too-many", "acme.yaml", 6 + 8)
 
 
 def test_a_function_stands_once_in_a_rule() -> None:

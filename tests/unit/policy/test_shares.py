@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from zonewall.policy import shares
 from zonewall.policy.load import load_texts
 from zonewall.policy.shares import (
     MOST_LENGTHS,
+    MOST_LIMITS,
     MOST_MIRRORS,
     MOST_PASSING,
     MOST_PASSING_OF_PROVIDER,
@@ -102,3 +104,30 @@ def test_a_tier_with_a_pass_too_many_is_refused_where_it_stands(document: str, w
     line = 3 + most + (document == "acme")
     assert refusals(**{**others, document: passing(word, most)}) == []
     assert refusals(**{**others, document: passing(word, most + 2)}) == [(document, line, "too-many")]
+
+
+@pytest.mark.parametrize(("document", "word"), [("acme", "tiers"), ("provider", "after")])
+def test_a_rule_with_a_limit_too_many_is_refused_where_it_stands(document: str, word: str) -> None:
+    own = limited("tiers", MOST_LIMITS)
+    assert refusals(blue=own, **{document: limited(word, MOST_LIMITS)}) == []
+    line = 7 + MOST_LIMITS + (document == "acme")
+    assert refusals(blue=own, **{document: limited(word, MOST_LIMITS + 3)}) == [(document, line, "too-many")]
+
+
+def limited(word: str, count: int) -> str:
+    """Return two tiers: of one rule with a limit and some without, and of the others with one."""
+    rule = "      - {name: %s, from: '*/any', to: '*/any', action: allow%s}\n"
+    rule = rule if word == "after" else rule.replace("'*/any'", "any")
+    first = f"{word}:\n  - {{name: s, rules: [{rule[8:-1] % ('a', ', limit: 5pps')}]}}\n"
+    plain = "".join(rule % (f"p{at}", "") for at in range(2))
+    rest = "".join(rule % (f"r{at}", ", limit: 5pps") for at in range(count - 1))
+    return f"{first}  - name: t\n    rules:\n{plain}{rest}"
+
+
+def test_a_rule_too_many_is_refused_where_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "MOST_RULES", 20)
+    rule = "      - {name: r%d, from: any, to: any, services: [tcp/%d], action: allow}\n"
+    document = "tiers:\n  - name: t\n    rules:\n" + "".join(rule % (at, at + 1) for at in range(22))
+    assert refusals(acme=document) == [("acme", 6 + 20, "too-many")]
+    monkeypatch.setattr(shares, "MOST_RULES", 22)
+    assert refusals(acme=document) == []
