@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -9,8 +10,10 @@ from zonewall.flows.diff import diff
 from zonewall.flows.encoded import EncodedFlow, FlowKey
 from zonewall.flows.wire import encode_flow
 from zonewall.intent.fleet import Fleet, bridges_of
+from zonewall.intent.numbering import Kind
 from zonewall.pipeline.compile import compile_bridge
-from zonewall.pipeline.model import BridgeProgram
+from zonewall.pipeline.cookie import Category, category_of, rule_of
+from zonewall.pipeline.model import BridgeProgram, Flow
 from zonewall.placement.model import BridgeKey
 
 
@@ -64,17 +67,29 @@ def over_budget(fleet: Fleet, keys: Iterable[BridgeKey]) -> tuple[str, ...]:
     """Return, for each bridge that would have to hold more flows than it may, one line that says so."""
     found = []
     for key in keys:
-        count, budget = len(compile_bridge(fleet, key).flows), budget_of(fleet, key)
-        if count > budget:
-            found.append(over_budget_text(key, count, budget))
+        flows, budget = compile_bridge(fleet, key).flows, budget_of(fleet, key)
+        if len(flows) > budget:
+            found.append(over_budget_text(key, len(flows), budget, _whose(fleet, flows)))
     return tuple(found)
 
 
-def over_budget_text(key: BridgeKey, count: int, budget: int) -> str:
+def over_budget_text(key: BridgeKey, count: int, budget: int, whose: str = "") -> str:
     """Return what to say of a bridge that would have to hold too much."""
     return (
-        f"{key} would hold {count} flows, {budget} are its budget; write fewer rules, or raise `flow-budget`"
+        f"{key} would hold {count} flows{whose}, {budget} are its budget; "
+        "write fewer rules, or raise `flow-budget`"
     )
+
+
+def _whose(fleet: Fleet, flows: Iterable[Flow]) -> str:
+    """Return words on whose rules have the most of some flows."""
+    names = {number: name for name, number in fleet.policy.numbering.numbers[Kind.RULE.word].items()}
+    rules = Counter(rule_of(flow.cookie) for flow in flows if category_of(flow.cookie) is Category.RULE)
+    authors: Counter[str] = Counter()
+    for rule, count in rules.items():
+        authors[names.get(rule, "").partition("/")[0]] += count
+    author, most = max(authors.items(), key=lambda one: (one[1], one[0]), default=("", 0))
+    return f" ({most} of them by rules of {author})" if author else ""
 
 
 def _one(key: BridgeKey, before: Fleet | None, after: Fleet | None) -> Forecast:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -9,6 +10,8 @@ import pytest
 
 from support.compiled import BRIDGE, FIRST, SECOND, CompiledFleet
 from support.configurations import configure, endpoint, rule, tenant, tier, zone
+from zonewall.flows.forecast import over_budget
+from zonewall.intent.fleet import index_fleet, prepare
 from zonewall.intent.numbering import Numbering
 from zonewall.placement.binding_fleet import FleetState
 from zonewall.policy.model import Configuration
@@ -39,6 +42,24 @@ def test_a_bridge_that_would_hold_too_much_is_named_with_both_numbers() -> None:
     [first, second] = budget.refusals(world(site(1, 5)), site(2, 5), frozenset(), held)
     assert first.startswith(f"{FIRST} would hold ")
     assert "5 are its budget" in second
+
+
+def test_who_has_the_most_rules_in_it_is_named() -> None:
+    ends = [endpoint(f"{owner}/m", f"10.0.{at}.1") for at, owner in enumerate(("acme", "blue"))]
+    tenants = [
+        tenant(
+            owner, tier("t", *(rule(f"r{n}", "any", "any", services=[f"tcp/{n}"]) for n in range(1, count)))
+        )
+        for owner, count in (("acme", 3), ("blue", 30))
+    ]
+    fleet = CompiledFleet(configure(*ends, *tenants))
+    bridge = replace(fleet.configuration.inventory.hosts[SECOND.host].bridges[BRIDGE], flow_budget=10)
+    host = replace(fleet.configuration.inventory.hosts[SECOND.host], bridges={BRIDGE: bridge})
+    hosts = {**fleet.configuration.inventory.hosts, SECOND.host: host}
+    inventory = replace(fleet.configuration.inventory, hosts=hosts)
+    policy = prepare(replace(fleet.configuration, inventory=inventory), Numbering())
+    (said,) = over_budget(index_fleet(policy, fleet.placement), [SECOND])
+    assert re.match(r"hv2/br-int would hold \d+ flows \((29|3\d) of them by rules of blue\), 10 are", said)
 
 
 def test_within_the_budget_nothing_is_refused() -> None:
