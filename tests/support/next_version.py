@@ -64,7 +64,7 @@ _ONLY_MORE = replaced(("FORM, SINCE = 1, 1", "FORM, SINCE = 2, 1"))
 _ANOTHER = replaced(("FORM, SINCE = 1, 1", "FORM, SINCE = 2, 2"))
 
 EDITS: dict[str, tuple[Edit, ...]] = {
-    "pipeline/layout.py": (replaced(("LAYOUT: Final = 1", "LAYOUT: Final = 2")),),
+    "pipeline/layout.py": (counted_up(r"(\nLAYOUT: Final = )(\d+)", by=1),),
     "pipeline/tables.py": (
         counted_up(r'(= _table\(\s*"\w+",\s*)(\d+)', by=1, above=5),
         replaced(
