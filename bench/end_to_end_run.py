@@ -333,8 +333,8 @@ class Run:
         return self._written("acme", {"kind": "tenant", "tenant": "acme", "zones": zones, "tiers": tiers})
 
     def _written(self, name: str, document: dict[str, Any]) -> Callable[[], object]:
-        """Write a document beside its place; return what puts it there."""
-        new = self._folder / "new"
+        """Write a document beside its place, as editors do; return what puts it there."""
+        new = self._directory / f".{name}.new"
         new.write_text(yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False))
         return lambda: new.replace(self._directory / f"{name}.yaml")
 

@@ -7,7 +7,7 @@ two states costs as much as differs between them, not as much as they hold.
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, compress
 from operator import eq, is_not
 from typing import Generic, NamedTuple, TypeVar
@@ -157,9 +157,9 @@ class Layers(Mapping[FlowKey, EncodedFlow]):
     _by_key: dict[FlowKey, EncodedFlow] = field(default_factory=dict, compare=False, repr=False)
     _counted: list[int] = field(default_factory=list, compare=False, repr=False)
     """How many flows there are, once that was counted."""
-    _asked: list[tuple[object, Block, Difference]] = field(default_factory=list, compare=False, repr=False)
-    """What stands for the state that this one was compared with last, its ``moved``, in which a state may
-    differ from another that is otherwise itself, and the few pieces that differed."""
+    _asked: list[tuple[object, Difference]] = field(default_factory=list, compare=False, repr=False)
+    """What stands for the state that this one was compared with last, and the few pieces that differed but
+    for ``moved``, in which a state may differ from another that is otherwise itself."""
 
     def blocks(self) -> Iterator[Block]:
         """Yield every block."""
@@ -213,17 +213,24 @@ class Layers(Mapping[FlowKey, EncodedFlow]):
 
     def changed_since(self, before: Layers) -> Difference:
         """Return the blocks that went and those that came; a flow may be in both."""
-        for asked, moved, difference in self._asked:
-            if asked is before.itself and moved is before.moved:
-                return difference
-        difference = self._changed_since(before)
-        if len(difference[0]) + len(difference[1]) <= FEW:
-            self._asked[:] = [(before.itself, before.moved, difference)]
-        return difference
-
-    def _changed_since(self, before: Layers) -> Difference:
-        gone, come = self.metered_since(before)
+        known = next((one for asked, one in self._asked if asked is before.itself), None)
+        difference = known or self._changed_but_for_moved(before)
+        gone, come = [*difference[0]], [*difference[1]]
+        if known is None and len(gone) + len(come) <= FEW:
+            self._asked[:] = [(before.itself, difference)]
         _compare(self.moved, before.moved, gone, come)
+        if before._counted and not self._counted:
+            grown = sum(len(block.flows) for block in come) - sum(len(block.flows) for block in gone)
+            self._counted.append(before._counted[0] + grown)
+        return gone, come
+
+    def with_moved(self, moved: Block) -> Layers:
+        """Return the state with another ``moved``; what is known of it otherwise is known of this one."""
+        grown = len(moved.flows) - len(self.moved.flows)
+        return replace(self, moved=moved, _by_key={}, _counted=[count + grown for count in self._counted])
+
+    def _changed_but_for_moved(self, before: Layers) -> Difference:
+        gone, come = self.metered_since(before)
         _compare_blocks(self.paths, before.paths, gone, come)
         for name in self._tenants_since(before):
             now, then = self.tenants.get(name, _NO_TENANT), before.tenants.get(name, _NO_TENANT)
@@ -237,9 +244,6 @@ class Layers(Mapping[FlowKey, EncodedFlow]):
             lines, lines_then = self.banks.get(bank, {}), before.banks.get(bank, {})
             for section in {**lines_then, **lines} if lines is not lines_then else ():
                 _compare_blocks(lines.get(section, {}), lines_then.get(section, {}), gone, come)
-        if before._counted and not self._counted:
-            grown = sum(len(block.flows) for block in come) - sum(len(block.flows) for block in gone)
-            self._counted.append(before._counted[0] + grown)
         return gone, come
 
     def metered_since(self, before: Layers) -> Difference:

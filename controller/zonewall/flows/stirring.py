@@ -86,6 +86,5 @@ def _with_row(state: BridgeState, row: EncodedFlow) -> BridgeState:
     flows = state.flows
     if isinstance(flows, Layers):
         moved = Block((*flows.moved.flows, row), flows.moved.meters)
-        counted = [count + 1 for count in flows._counted]
-        return replace(state, flows=replace(flows, moved=moved, _by_key={}, _counted=counted, _asked=[]))
+        return replace(state, flows=flows.with_moved(moved))
     return replace(state, flows={**flows, row.key: row})

@@ -19,6 +19,8 @@ MAX_WAITING_BYTES = 4 * 1024 * 1024
 READ_BYTES = 256 * 1024
 _TAKEN_APART = 64
 """So many messages are taken apart at a time of who is read one by one: it may be anybody."""
+HELD_S = 0.002
+"""So long a question waits at most for the change that it is to go along with."""
 
 
 class Channel:
@@ -31,6 +33,8 @@ class Channel:
         self._waiting = b""
         self._put_back: deque[tuple[Header, bytes]] = deque()
         self._next_xid = 1
+        self._held: list[bytes] = []
+        self._release: asyncio.TimerHandle | None = None
 
     def new_xid(self, count: int = 1) -> int:
         """Return the first of ``count`` numbers that no other request in flight has."""
@@ -86,10 +90,32 @@ class Channel:
             raise Malformed("the bridge does not read what it asked for")
         self._writer.write(message)
 
+    def hold(self, parts: Iterable[bytes]) -> None:
+        """Send messages along with what is sent next, before it, or alone if nothing is for a moment.
+
+        A bridge takes what it reads at once in one turn of its main loop, and every turn costs its time.
+        """
+        self._held.extend(parts)
+        if self._release is None:
+            self._release = asyncio.get_running_loop().call_later(HELD_S, self._let_go)
+
+    def _let_go(self) -> None:
+        held = self._taken()
+        if held and not self._writer.is_closing():
+            self._writer.write(b"".join(held))
+
+    def _taken(self) -> list[bytes]:
+        """Return what was held, which is so no longer."""
+        if self._release is not None:
+            self._release.cancel()
+            self._release = None
+        held, self._held = self._held, []
+        return held
+
     async def send(self, parts: Iterable[bytes]) -> None:
         """Send messages joined to large writes, no faster than the bridge takes them."""
-        joined: list[bytes] = []
-        size = 0
+        joined = self._taken()
+        size = sum(map(len, joined))
         for part in parts:
             joined.append(part)
             size += len(part)
@@ -103,10 +129,12 @@ class Channel:
 
     def abort(self) -> None:
         """Close at once, whatever still waits to be sent."""
+        self._taken()
         self._writer.transport.abort()
 
     async def close(self) -> None:
         """Close after what waits was sent, or at once when that does not end."""
+        self._let_go()
         # Python 3.11's TLS transport that is closed a second time can no longer be aborted.
         if not self._writer.is_closing():
             self._writer.close()

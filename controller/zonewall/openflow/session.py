@@ -211,7 +211,10 @@ class Session:
     async def _multiparts(
         self, what: str, kind: Multipart, bodies: Sequence[bytes], take_part: _Take, sent: _Call | None = None
     ) -> None:
-        """Ask several questions at once; their answers are taken as they come."""
+        """Ask several questions at once; their answers are taken as they come.
+
+        Where somebody waits until they are ``sent``, they go along with what he sends then.
+        """
         size, left = 0, len(bodies)
         most = self.limits.max_reply_bytes if kind != Multipart.FLOW_DESC else None
 
@@ -232,10 +235,11 @@ class Session:
                 waiter.done.set()
 
         async with self.waiting(len(bodies), take) as waiter:
-            await self._send(
-                messages.multipart(waiter.first_xid + at, kind, body) for at, body in enumerate(bodies)
-            )
-            if sent is not None:
+            asked = [messages.multipart(waiter.first_xid + at, kind, body) for at, body in enumerate(bodies)]
+            if sent is None:
+                await self._send(asked)
+            else:
+                self.channel.hold(asked)
                 sent()
             await self.wait(waiter, what)
 

@@ -245,7 +245,8 @@ class FleetState:
         fleet = replace(fleet, configuration=configuration, lookup=lookup, held_back=held)
         fleet = replace(fleet, datapaths=self.datapaths.among(lookup.roles))
         same_owners = not gone and fleet.lookup == self.lookup
-        for port, seen in ports_in_turn(fleet.ports, only_others=same_owners):
+        is_looked_at = inventory is before and same_owners and not fleet.unknown
+        for port, seen in () if is_looked_at else ports_in_turn(fleet.ports, only_others=same_owners):
             remembered = port in fleet.hosts[port.bridge.host].unverified
             if port.bridge not in fleet.lookup.roles or (remembered and seen.facts.endpoint in gone):
                 fleet, more = fleet.port_gone(port, at)

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from zonewall.policy.findings import Finding, Location, Severity
 
@@ -77,10 +78,11 @@ def _read_file(root: Path, file: Path, texts: dict[str, bytes], findings: list[F
     try:
         # Not blocking: between the question what it is and the opening, a pipe may take the file's place.
         with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as opened:
-            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            about = os.fstat(opened.fileno())
+            if not stat.S_ISREG(about.st_mode):
                 findings.append(unreadable(name, "this is no ordinary file; remove it"))
                 return
-            content = opened.read(MAX_FILE_BYTES + 1)
+            content = _content(opened, about.st_size)
     except OSError as error:
         findings.append(unreadable(name, f"it cannot be read: {error.strerror}; mend or remove it"))
         return
@@ -88,6 +90,17 @@ def _read_file(root: Path, file: Path, texts: dict[str, bytes], findings: list[F
         findings.append(unreadable(name, f"a file may have {MAX_FILE_BYTES >> 20} MiB; split it"))
     else:
         texts[name] = content
+
+
+def _content(opened: BinaryIO, size: int) -> bytes:
+    """Return what a file says, up to a byte more than one may have.
+
+    ``size``: as it was just now; to ask for more than that has memory made and given back for all of it.
+    """
+    content = opened.read(min(size, MAX_FILE_BYTES) + 1)
+    if size < len(content) <= MAX_FILE_BYTES:  # somebody writes on
+        content += opened.read(MAX_FILE_BYTES + 1 - len(content))
+    return content
 
 
 def _printable(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from zonewall.flows.assembly import Assembler
@@ -38,20 +38,27 @@ class Compiler:
             EncodingError: something that has no OpenFlow form.
         """
 
-        def work() -> tuple[BridgeState, T]:
-            with self._lock:
-                return made()
-
-        def made() -> tuple[BridgeState, T]:
-            state = self._assembler.state(fleet, key)
-            return state, then(state)
-
         if at_once and self._lock.acquire(blocking=False):
             try:
-                return made()
+                return self._state(fleet, key, then)
             finally:
                 self._lock.release()
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await asyncio.wrap_future(self.begin(fleet, key, then))
+
+    def begin(
+        self, fleet: Fleet, key: BridgeKey, then: Callable[[BridgeState], T]
+    ) -> Future[tuple[BridgeState, T]]:
+        """Have that made in the thread of its own; from any thread."""
+
+        def work() -> tuple[BridgeState, T]:
+            with self._lock:
+                return self._state(fleet, key, then)
+
+        return self._thread.submit(work)
+
+    def _state(self, fleet: Fleet, key: BridgeKey, then: Callable[[BridgeState], T]) -> tuple[BridgeState, T]:
+        state = self._assembler.state(fleet, key)
+        return state, then(state)
 
     def forget(self, key: BridgeKey) -> None:
         """Forget a bridge that nobody asks for any more, once what was asked for before is made."""

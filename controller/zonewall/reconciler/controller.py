@@ -24,6 +24,7 @@ from zonewall.pipeline.stages.connection_log import COLLECTORS
 from zonewall.pipeline.tables import RESOLVE, SOURCE
 from zonewall.placement.model import BridgeKey
 from zonewall.placement.observations import BridgeGone, BridgeSeen, HostLost, Observation
+from zonewall.policy.inventory import Inventory
 from zonewall.policy.model import Configuration
 from zonewall.policy.reread import be_ready
 from zonewall.reconciler import actions, views
@@ -138,8 +139,6 @@ class Controller:
             is_full=self.gate.is_full,
             have_shown=self.certificates.databases,
         )
-        self.reconciler.on_configuration.append(self._follow_hosts)
-        self.reconciler.on_configuration.append(lambda _: self.admissions.again())
         self.calls = Calls(
             tls,
             self.admissions,
@@ -148,7 +147,8 @@ class Controller:
             allow_plain=options.allow_plain,
             limits=Limits(max_ports=options.most_ports),
         )
-        self.reconciler.on_configuration.append(self.calls.follow)
+        self._followed: Inventory | None = None
+        self.reconciler.on_configuration.append(self._follow_inventory)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set; the bridges then go on enforcing what they have.
@@ -288,7 +288,17 @@ class Controller:
             self._listeners.append(listener)
         self.calls.start(generation_id)
 
+    def _follow_inventory(self, configuration: Configuration) -> None:
+        """Judge, call and set up hosts by another inventory; an edit of rules is nothing to them."""
+        now, known = configuration.inventory, self._followed
+        if known is not None and known.hosts is now.hosts and known.export is now.export:
+            return
+        self._follow_hosts(configuration)
+        self.admissions.again()
+        self.calls.follow(configuration)
+
     def _follow_hosts(self, configuration: Configuration) -> None:
+        self._followed = configuration.inventory
         hosts = configuration.inventory.hosts
         self.databases.set_hosts(hosts)
         export = configuration.inventory.export

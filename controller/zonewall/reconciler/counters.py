@@ -180,6 +180,7 @@ class Counters:
         self._ledger = Ledger()
         self._sessions: dict[BridgeKey, Counting] = {}
         self._policy: Policy | None = None
+        self._named: tuple[Mapping[str, int], Mapping[int, str]] = {}, {}
         self._looking: defaultdict[BridgeKey, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._partly: defaultdict[BridgeKey, set[FlowKey]] = defaultdict(set)
         self._is_to_keep = False
@@ -213,9 +214,8 @@ class Counters:
         policy = self._policy
         if policy is None:
             return
-        names = {number: name for name, number in policy.numbering.numbers.get("rule", {}).items()}
         asked = [(key, one) for key, one in sorted(self._sessions.items()) if only in (None, key)]
-        looks = (self._look_at(policy, names, key, one, cookies) for key, one in asked)
+        looks = (self._look_at(policy, key, one, cookies) for key, one in asked)
         await asyncio.gather(*looks)
         if cookies is None:
             self._keep()
@@ -226,7 +226,6 @@ class Counters:
     async def _look_at(
         self,
         policy: Policy,
-        names: Mapping[int, str],
         bridge: BridgeKey,
         session: Counting,
         cookies: frozenset[int] | None,
@@ -237,7 +236,7 @@ class Counters:
             if counts is None:
                 return
             self._partly[bridge].update(count.key for count in counts)
-            added = self._ledger.take(bridge, counts, names, time.time(), partly=True)
+            added = self._ledger.take(bridge, counts, self._names_in(policy), time.time(), partly=True)
             self._denied(policy, bridge, added)
             return
         async with self._looking[bridge], a_turn():
@@ -245,8 +244,15 @@ class Counters:
             counts = await _read(bridge, session, None)
             if counts is not None:
                 but = self._partly[bridge]
-                added = self._ledger.take(bridge, counts, names, time.time(), but=but)
+                added = self._ledger.take(bridge, counts, self._names_in(policy), time.time(), but=but)
                 self._denied(policy, bridge, added)
+
+    def _names_in(self, policy: Policy) -> Mapping[int, str]:
+        """Return rules by their numbers; worked out when there is an answer, which no change waits for."""
+        numbered = policy.numbering.numbers.get("rule", {})
+        if self._named[0] is not numbered:
+            self._named = numbered, {number: name for name, number in numbered.items()}
+        return self._named[1]
 
     def forget(self, bridge: BridgeKey) -> None:
         """Forget a bridge that is none of the inventory's any more."""

@@ -45,34 +45,37 @@ class Foresight:
         """Have flows made by ``compiler``."""
         self._compiler = compiler
         self._foreseen: _Foreseen | None = None
-        self._making: set[asyncio.Future[object]] = set()
 
-    async def look(self, before: World, wanted: Configuration, timely: Timely) -> None:
+    async def look(
+        self,
+        before: World,
+        wanted: Configuration,
+        timely: Timely,
+        bridges: Mapping[BridgeKey, Callable[[BridgeState], object]],
+    ) -> None:
         """Work out what comes after a world; a thread of its own does that.
+
+        The flows of bridges are then made, if they are few; nobody waits for that.
+
+        Args:
+            before: what is in force.
+            wanted: what is to be.
+            timely: what time does to it.
+            bridges: each with what is done with its flows, in the compiler's thread.
 
         Raises:
             ZonewallError: it cannot be carried out.
         """
-        step = await asyncio.get_running_loop().run_in_executor(None, stepped, before, wanted, timely)
+
+        def work() -> Step:
+            step = stepped(before, wanted, timely)
+            for key, then in bridges.items() if len(bridges) <= MOST_BRIDGES else ():
+                # Whoever needs the flows makes them again, and says what is wrong.
+                self._compiler.begin(step.world.indexed, key, then)
+            return step
+
+        step = await asyncio.get_running_loop().run_in_executor(None, work)
         self._foreseen = _Foreseen(before, wanted, step)
-
-    def make(self, bridges: Mapping[BridgeKey, Callable[[BridgeState], object]]) -> None:
-        """Have the flows of bridges made for what is foreseen, if they are few; nobody waits for that.
-
-        ``bridges``: each with what is done with its flows then, in the compiler's thread.
-        """
-        if self._foreseen is None or len(bridges) > MOST_BRIDGES:
-            return
-        for key, then in bridges.items():
-            made = self._compiler.wanted(self._foreseen.step.world.indexed, key, then)
-            task: asyncio.Future[object] = asyncio.ensure_future(made)
-            self._making.add(task)
-            task.add_done_callback(self._made)
-
-    def _made(self, task: asyncio.Future[object]) -> None:
-        self._making.discard(task)
-        if not task.cancelled():
-            task.exception()  # whoever needs the flows makes them again, and says what is wrong
 
     def taken(self, before: World, wanted: Configuration) -> Step | None:
         """Return what was foreseen of the same world and configuration; whatever it is, it is forgotten."""

@@ -37,18 +37,16 @@ async def accepted(
     Raises:
         ZonewallError: it may not, and why.
     """
-    loop = asyncio.get_running_loop()
 
     def read() -> tuple[Configuration, Texts]:
         configuration, texts = load()
-        return carried_over(before, configuration), texts
+        configuration = carried_over(before, configuration)
+        over = refusals(world, configuration, schedule.inactive(configuration), held)
+        if over:
+            raise ZonewallError("\n".join(over))
+        return configuration, texts
 
-    configuration, texts = await loop.run_in_executor(None, read)
-    inactive = schedule.inactive(configuration)
-    over = await loop.run_in_executor(None, refusals, world, configuration, inactive, held)
-    if over:
-        raise ZonewallError("\n".join(over))
-    return configuration, texts
+    return await asyncio.get_running_loop().run_in_executor(None, read)
 
 
 def beside(added: bytes) -> dict[str, bytes]:

@@ -77,7 +77,7 @@ class Schedule:
             self._written = ()
 
     def inactive(self, configuration: Configuration) -> frozenset[str]:
-        """Return the rules of a configuration that do not hold now."""
+        """Return the rules of a configuration that do not hold now; from any thread."""
         return inactive_rules(configuration, datetime.now(UTC)) if self._is_timed(configuration) else NONE
 
     def _is_timed(self, configuration: Configuration) -> bool:
