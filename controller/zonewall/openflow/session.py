@@ -54,7 +54,7 @@ class Session:
         self._pause = Pause(room, datapath_id)
         self._waiters: list[Waiter] = []
         self._last_heard = 0.0
-        self._applying = asyncio.Lock()
+        self.applying = asyncio.Lock()  # keeps one change from mixing with another
 
     # -- the receiving side -------------------------------------------------------------------------------
 
@@ -390,11 +390,6 @@ class Session:
         await self.request("the master's role", lambda xid: messages.role_master(xid, generation_id))
         for what, make in _SETUP:
             await self.request(what, make, barrier=True)
-
-    @property
-    def applying(self) -> asyncio.Lock:
-        """Return the lock that keeps one change from mixing with another."""
-        return self._applying
 
 
 _SETUP: Final = (

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from zonewall.placement.binding_judge import FleetView, own_prefixes
 from zonewall.placement.binding_map import FrozenMap
 from zonewall.placement.binding_ports import SeenPort
 from zonewall.placement.binding_record import PortRef
-from zonewall.policy.inventory import EndpointDeclaration
+from zonewall.policy.inventory import EndpointDeclaration, Inventory
 from zonewall.policy.model import Configuration
 from zonewall.values.names import EndpointKey
 
 
-def ports_in_turn(
-    ports: FrozenMap[PortRef, SeenPort], *, only_others: bool
-) -> list[tuple[PortRef, SeenPort]]:
-    """Return ports in the order in which they came; with ``only_others`` those of no endpoint."""
-    some = [item for item in ports.items() if not only_others or item[1].facts.endpoint is None]
+class Ported(FleetView, Protocol):
+    """A fleet with its ports."""
+
+    @property
+    def ports(self) -> FrozenMap[PortRef, SeenPort]:
+        """Return every port."""
+
+    @property
+    def unknown(self) -> FrozenMap[PortRef, str]:
+        """Return why some are nobody's."""
+
+
+def ports_in_turn(fleet: Ported, before: Inventory, *, same_owners: bool) -> list[tuple[PortRef, SeenPort]]:
+    """Return the ports to look at after one ``before`` another inventory, in the order in which they came.
+
+    ``same_owners``: an endpoint's port is that one's by either. Where it is the same inventory, and every
+    port somebody's, there is none to look at.
+    """
+    if same_owners and before is fleet.configuration.inventory and not fleet.unknown:
+        return []
+    some = [item for item in fleet.ports.items() if not same_owners or item[1].facts.endpoint is None]
     return sorted(some, key=lambda item: item[1].generation)
 
 

@@ -242,11 +242,10 @@ class FleetState:
         fleet, effects = self._in_turn(lambda now, key: now._forget(key, at), gone)
         held = held_after(self, configuration, at + self.timing.hold_s)
         lookup = self.lookup if inventory is before else lookup_of(inventory)
-        fleet = replace(fleet, configuration=configuration, lookup=lookup, held_back=held)
-        fleet = replace(fleet, datapaths=self.datapaths.among(lookup.roles))
+        ids = self.datapaths.among(lookup.roles)
+        fleet = replace(fleet, configuration=configuration, lookup=lookup, held_back=held, datapaths=ids)
         same_owners = not gone and fleet.lookup == self.lookup
-        is_looked_at = inventory is before and same_owners and not fleet.unknown
-        for port, seen in () if is_looked_at else ports_in_turn(fleet.ports, only_others=same_owners):
+        for port, seen in ports_in_turn(fleet, before, same_owners=same_owners):
             remembered = port in fleet.hosts[port.bridge.host].unverified
             if port.bridge not in fleet.lookup.roles or (remembered and seen.facts.endpoint in gone):
                 fleet, more = fleet.port_gone(port, at)

@@ -116,7 +116,10 @@ class Ledger:
                 total.last_hit = now
                 known = added.get(name, (0, 0))
                 added[name] = (known[0] + packets, known[1] + size)
-        self.looks[bridge] = {**before, **look} if partly else {**look, **kept}
+        if partly and before:
+            before.update(look)  # of many flows that were looked at, few were now
+        else:
+            self.looks[bridge] = {**look, **kept}
         if not partly:
             self.left.pop(bridge, None)
         return added

@@ -165,15 +165,12 @@ class Reconciler:
 
     async def foresee(self, configuration: Configuration, texts: Texts) -> None:
         """Have worked out what ``apply`` would need of documents; nothing of them is in force."""
-        # Beside the rest: working out a digest lets others work.
         digested = asyncio.get_running_loop().run_in_executor(None, self.recorder.digest, texts)
         with suppress(Exception):  # ``apply`` comes upon the same, and says it
             wanted = self.amend(self.addresses.foreseen(configuration))
-            timely = self.schedule.changed(self.world, wanted)
             bridges = {key: keeper.holdings.compare for key, keeper in self.keepers.items()}
-            await self._foresight.look(self.world, wanted, timely, bridges)
-        with suppress(Exception):
-            await digested
+            await self._foresight.look(self.world, wanted, self.schedule.changed(self.world, wanted), bridges)
+        await digested
 
     def lost_ways(self, configuration: Configuration) -> list[LostWay]:
         """Return which ways of hosts another configuration would take, as far as their ports are there."""
