@@ -82,6 +82,7 @@ def test_a_state_of_pieces_stays_one_and_differs_by_the_row_alone() -> None:
         assert delta.delete == ()
         assert len(stirred.flows) == len(set(stirred.flows)) == len(state.flows) + 1
         assert diff(stirred.flows, state.flows).delete == (delta.put[0].key,)
+        assert stirred.flows._asked is state.flows._asked
         assert not diff(state.flows, state.flows)
         assert not diff(stirred.flows, stirred.flows)
         assert diff(stirred.flows, state.flows).delete == (delta.put[0].key,)
