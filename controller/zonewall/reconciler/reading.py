@@ -59,6 +59,11 @@ def unchanged(texts: Texts, unfinished: Collection[str]) -> dict[str, bytes | No
     return beside(texts.get(ADDED, b"")) | {name: texts.get(name) for name in unfinished}
 
 
+def is_emptied(before: Texts, after: Texts) -> bool:
+    """Return whether a document is empty that was not: somebody may have begun to write it anew."""
+    return any(not text and before.get(name) for name, text in after.items())
+
+
 def with_added(texts: Texts, added: bytes) -> dict[str, bytes]:
     """Return documents with another document of what was added by command."""
     return {**{name: text for name, text in texts.items() if name != ADDED}, **beside(added)}

@@ -37,7 +37,7 @@ from zonewall.reconciler.last_in_force import InForceKeeper
 from zonewall.reconciler.links import LinkFinder
 from zonewall.reconciler.memory import MemoryKeeper, fleet_of
 from zonewall.reconciler.numbers import NumberKeeper
-from zonewall.reconciler.reading import Texts, accepted, unchanged, with_added
+from zonewall.reconciler.reading import Texts, accepted, is_emptied, unchanged, with_added
 from zonewall.reconciler.recorder import Recorder
 from zonewall.reconciler.schedule import RETRY_S, Schedule
 from zonewall.reconciler.tasks import Tasks
@@ -156,7 +156,7 @@ class Reconciler:
                 read = await self.read(self.directory, change.unfinished)
                 await self.foresee(*read)
                 refuse_edit(self.lost_ways(read[0]), self.directory)
-                if await change.stands():
+                if await change.stands(is_emptied=is_emptied(self.texts, read[1])):
                     self.apply(*read)
             except Exception as error:
                 if await change.stands():

@@ -15,7 +15,7 @@ from inotify_simple import Event, INotify
 from inotify_simple import flags as kernel
 
 from zonewall.store.folders import ENTRIES, GIT, ITSELF, Folders, is_document
-from zonewall.store.settling import LONGEST_S, Settling, Sign
+from zonewall.store.settling import HELD_S, LONGEST_S, Settling, Sign
 
 LOOK_S = 0.002
 """How often it is looked whether git is done, and whether somebody waits for a processor."""
@@ -114,8 +114,13 @@ class Followed:
         begun = self._settling.begun
         return begun is not None and now < begun + LONGEST_S and any(map(_is_locked, self._folders.locks))
 
-    async def stands(self) -> bool:
-        """Return whether what was just read is no mixture; if it is, the change is told of again."""
+    async def stands(self, *, is_emptied: bool = False) -> bool:
+        """Return whether what was just read is no mixture; if it is, the change is told of again.
+
+        ``is_emptied``: a document is empty that was not. Who truncates one in order to write it is told of
+        once that is done, which a filesystem may hold up; so that is waited for.
+        """
+        longer = HELD_S if is_emptied else 0.0
         while True:
             self._hear()
             self._roused.clear()
@@ -123,9 +128,10 @@ class Followed:
             if self._settling.is_overtaken or self._is_git_at_work(now):
                 self._settling.again()
                 return False
-            if now >= self._settling.believed_at:
+            believed_at = self._settling.believed_at + longer
+            if now >= believed_at:
                 return True
-            await self._rest(self._settling.believed_at)
+            await self._rest(believed_at)
 
     # What the kernel tells
 

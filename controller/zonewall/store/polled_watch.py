@@ -77,8 +77,9 @@ class Polled:
                 begun = at
             last = now
 
-    async def stands(self) -> bool:
+    async def stands(self, *, is_emptied: bool = False) -> bool:
         """Return whether what was just read is no mixture; if it is, the change is told of again."""
+        del is_emptied  # it was seen to be so for as long as is waited here
         if self._read == await _look(self._directory):
             return True
         self._read = None

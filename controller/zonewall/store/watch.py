@@ -34,8 +34,11 @@ class Saved(Protocol):
     def unfinished(self) -> frozenset[str]:
         """Return those that somebody still writes: what they said before counts until they are closed."""
 
-    async def stands(self) -> bool:
-        """Return whether what was read since is no mixture; where it is, the change is told of again."""
+    async def stands(self, *, is_emptied: bool = False) -> bool:
+        """Return whether what was read since is no mixture; where it is, the change is told of again.
+
+        ``is_emptied``: a document is empty that was not.
+        """
 
 
 class _Nothing:
@@ -43,8 +46,9 @@ class _Nothing:
 
     unfinished: frozenset[str] = frozenset()
 
-    async def stands(self) -> bool:
+    async def stands(self, *, is_emptied: bool = False) -> bool:
         """Return that it counts."""
+        del is_emptied
         return True
 
 

@@ -95,8 +95,11 @@ class Change:
     def __init__(self, *unfinished: str, is_mixture: bool = False) -> None:
         self.unfinished = frozenset(unfinished)
         self._is_mixture = is_mixture
+        self.asked: list[bool] = []
+        """Whether a document was found empty that was not, each time."""
 
-    async def stands(self) -> bool:
+    async def stands(self, *, is_emptied: bool = False) -> bool:
+        self.asked.append(is_emptied)
         return not self._is_mixture
 
 
@@ -110,6 +113,17 @@ def test_what_turns_out_to_be_a_mixture_is_neither_applied_nor_refused(
         assert (reconciler.revision, reconciler.refused_configuration) == (1, "")
     asyncio.run(reconciler.reload(Change()))
     assert "more.yaml:1:7" in reconciler.refused_configuration
+
+
+def test_a_document_that_is_empty_and_was_not_is_asked_about_as_such(
+    document: Path, reconciler: Reconciler
+) -> None:
+    """Empty it says nothing that would be wrong: a tenant would be gone, with all its connections."""
+    for text, is_emptied in (("kind: tenant\ntenant: blue\n", False), ("", True), ("", False)):
+        document.write_text(text)
+        change = Change()
+        asyncio.run(reconciler.reload(change))
+        assert change.asked == [is_emptied]
 
 
 def test_documents_that_somebody_writes_stay_as_they_were_and_others_are_applied(

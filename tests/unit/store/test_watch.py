@@ -200,6 +200,29 @@ def test_what_is_changed_while_it_is_read_is_read_again_and_only_that_counts(dir
     assert reader.begun == 2
 
 
+@pytest.mark.parametrize("goes_on", [True, False], ids=["is written anew", "stays empty"])
+def test_what_is_empty_counts_once_nothing_was_written_there_for_a_while(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, goes_on: bool
+) -> None:
+    monkeypatch.setattr(inotify_watch, "HELD_S", PATIENCE_S if goes_on else 0.02)
+
+    async def scene() -> None:
+        stop = asyncio.Event()
+        async with aclosing(watch.changes(directory, stop)) as told:
+            await anext(told)
+            (directory / "a.yaml").write_text("new")
+            async with asyncio.timeout(PATIENCE_S):
+                deciding = asyncio.ensure_future((await anext(told)).stands(is_emptied=True))
+                if goes_on:
+                    await asyncio.sleep(10 * settling.BELIEVED_S)
+                    assert not deciding.done()
+                    (directory / "b.yaml").write_text("new")
+                assert await deciding is not goes_on
+
+    with patiently():
+        asyncio.run(scene())
+
+
 def test_what_changed_before_it_was_waited_for_is_told(directory: Path) -> None:
     async def scene() -> None:
         stop = asyncio.Event()
