@@ -24,7 +24,6 @@ from zonewall.pipeline.stages.connection_log import COLLECTORS
 from zonewall.pipeline.tables import RESOLVE, SOURCE
 from zonewall.placement.model import BridgeKey
 from zonewall.placement.observations import BridgeGone, BridgeSeen, HostLost, Observation
-from zonewall.policy.inventory import Inventory
 from zonewall.policy.model import Configuration
 from zonewall.policy.reread import be_ready
 from zonewall.reconciler import actions, views
@@ -147,8 +146,7 @@ class Controller:
             allow_plain=options.allow_plain,
             limits=Limits(max_ports=options.most_ports),
         )
-        self._followed: Inventory | None = None
-        self.reconciler.on_configuration.append(self._follow_inventory)
+        self.reconciler.on_hosts += [self._follow_hosts, lambda _: self.admissions.again(), self.calls.follow]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set; the bridges then go on enforcing what they have.
@@ -288,17 +286,7 @@ class Controller:
             self._listeners.append(listener)
         self.calls.start(generation_id)
 
-    def _follow_inventory(self, configuration: Configuration) -> None:
-        """Judge, call and set up hosts by another inventory; an edit of rules is nothing to them."""
-        now, known = configuration.inventory, self._followed
-        if known is not None and known.hosts is now.hosts and known.export is now.export:
-            return
-        self._follow_hosts(configuration)
-        self.admissions.again()
-        self.calls.follow(configuration)
-
     def _follow_hosts(self, configuration: Configuration) -> None:
-        self._followed = configuration.inventory
         hosts = configuration.inventory.hosts
         self.databases.set_hosts(hosts)
         export = configuration.inventory.export

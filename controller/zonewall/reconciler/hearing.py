@@ -106,3 +106,9 @@ def bridges_of_others(before: Configuration, after: Configuration) -> frozenset[
         if name in known and known[name] is not host and known[name].system_id != host.system_id
         for bridge in host.bridges
     )
+
+
+def are_hosts_alike(before: Configuration, after: Configuration) -> bool:
+    """Say whether hosts, and where bridges export to, are said to be the same by both."""
+    one, other = before.inventory, after.inventory
+    return one.hosts is other.hosts and one.export is other.export

@@ -28,7 +28,7 @@ from zonewall.reconciler.cut_off import refuse_edit
 from zonewall.reconciler.effect_log import log_effects
 from zonewall.reconciler.faults import Faults
 from zonewall.reconciler.foresight import Foresight, stepped
-from zonewall.reconciler.hearing import Hearing, bridges_of_others
+from zonewall.reconciler.hearing import Hearing, are_hosts_alike, bridges_of_others
 from zonewall.reconciler.inbox import Inbox, Source
 from zonewall.reconciler.keeper import BridgeKeeper, InForce
 from zonewall.reconciler.keepers import Keepers, afterwards
@@ -71,7 +71,9 @@ class Reconciler:
         self.refused_configuration = ""
         self.loaded_at = time.time()
         self.revision = 1  # rises with each configuration that is applied; a refused one does not count
-        self.on_configuration: list[Callable[[Configuration], None]] = []
+        self.on_hosts: list[
+            Callable[[Configuration], None]
+        ] = []  # not called for what leaves hosts as they are
         self.on_in_force: list[Callable[[InForce], None]] = []
         self.amend: Callable[[Configuration], Configuration] = lambda configuration: configuration
         """What is in force beside the documents: measures against what an IDS has told."""
@@ -294,6 +296,7 @@ class Reconciler:
             self._refuse(error)
             return False
         others = bridges_of_others(self._documents, configuration)
+        listeners = [] if are_hosts_alike(self._documents, configuration) else self.on_hosts
         self._documents, self.texts = configuration, texts
         if not is_trial:
             self.last.take(configuration, texts)
@@ -302,7 +305,7 @@ class Reconciler:
         log_effects(effects)
         self.recorder.configured(configuration, texts, cause or f"documents in {self.directory}")
         self.recorder.moved(self.world.fleet, effects, "configuration")
-        for listener in self.on_configuration:
+        for listener in listeners:
             listener(configuration)
         self._follow_bridges(others)
         self.dispatch(self._everywhere())

@@ -21,7 +21,7 @@ LOOK_S = 0.002
 """How often it is looked whether git is done, and whether somebody waits for a processor."""
 LOCK_OLD_S = 10.0
 """A lock of git that is older was left behind by one that was killed."""
-MOST_LEAVING = 1000
+MOST_CARRIED = 1000
 
 _log = structlog.get_logger()
 
@@ -38,8 +38,8 @@ class Followed:
         self._inotify = INotify(nonblocking=True)
         self._roused = asyncio.Event()
         self._failed: OSError | None = None
-        self._leaving: dict[int, bool] = {}
-        """Renames that are half told, by their cookie; True of a file that somebody has open for writing."""
+        self._carried: set[int] = set()
+        """Renames of files that somebody has open for writing."""
         self._settling = Settling()
         self.unfinished: frozenset[str] = frozenset()
         """Documents that somebody was writing when the last change was told."""
@@ -197,14 +197,14 @@ class Followed:
         return _sign(mask)
 
     def _moved(self, name: str, event: Event) -> Sign | None:
-        """Return WRITING for what somebody writes on under another name, BROUGHT for what was elsewhere."""
-        if event.mask & kernel.MOVED_FROM:
-            if len(self._leaving) > MOST_LEAVING:
-                self._leaving.clear()
-            self._leaving[event.cookie] = self._settling.is_written(name)
-        elif event.mask & kernel.MOVED_TO:
-            is_written = self._leaving.pop(event.cookie, None)
-            return Sign.BROUGHT if is_written is None else Sign.WRITING if is_written else None
+        """Return WRITING for what somebody writes on under another name."""
+        if event.mask & kernel.MOVED_FROM and self._settling.is_written(name):
+            if len(self._carried) > MOST_CARRIED:
+                self._carried.clear()
+            self._carried.add(event.cookie)
+        elif event.mask & kernel.MOVED_TO and event.cookie in self._carried:
+            self._carried.discard(event.cookie)
+            return Sign.WRITING
         return None
 
 

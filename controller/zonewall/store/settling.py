@@ -9,11 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
-BELIEVED_S = 0.004
+BELIEVED_S = 0.007
 """One document that is whole, with nothing else under way, is read at once; what was read is believed if
-nothing has happened for so long. Reading takes as long."""
-BROUGHT_S = 0.010
-"""The same of one that was moved here from elsewhere: others may follow, and moves are further apart."""
+nothing has happened for so long. Of thousands of rules reading takes as long."""
 QUIET_S = 0.05
 """As long is waited where several documents change, one has gone, or somebody waits for a processor."""
 SETTLE_S = 0.2
@@ -37,7 +35,6 @@ class Sign(Enum):
     )
     WRITING = "it was written to, and not closed since"
     WHOLE = "whoever wrote it has closed it, or it was moved into place"
-    BROUGHT = "it was moved into place from where nobody follows what is written"
     TOUCHED = "its owner, mode or times changed"
     GONE = "it was removed or moved away"
 
@@ -71,8 +68,6 @@ class Settling:
     """Documents that somebody writes, and since when."""
     _others: dict[str, float] = field(default_factory=dict)
     """The same of files that are no documents."""
-    _brought: set[str] = field(default_factory=set)
-    """Documents that were moved here from elsewhere, and not changed since."""
     _made: set[str] = field(default_factory=set)
     """Of these what was made, and nobody has written to."""
     _left_out: set[str] = field(default_factory=set)
@@ -104,7 +99,6 @@ class Settling:
 
     def _note_document(self, name: str, sign: Sign, at: float) -> None:
         (self._gone.add if sign is Sign.GONE else self._gone.discard)(name)
-        (self._brought.add if sign is Sign.BROUGHT else self._brought.discard)(name)
         if sign is not Sign.TOUCHED:
             (self._made.add if sign is Sign.MADE else self._made.discard)(name)
         if name not in self._written:
@@ -202,7 +196,7 @@ class Settling:
         """Return when what was read counts if nothing is seen before."""
         if self._is_said:
             return self.begun or 0.0
-        quiet = QUIET_S if self._is_other_written else BROUGHT_S if self._brought else BELIEVED_S
+        quiet = QUIET_S if self._is_other_written else BELIEVED_S
         return min(self._last + quiet, (self.begun or 0.0) + SETTLE_S)
 
     @property
@@ -224,5 +218,4 @@ class Settling:
         self._is_taken = self._is_said = False
         self._reading, self._restless, self._without = set(), set(), frozenset()
         self._gone &= self._changed
-        self._brought &= self._changed
         self.begun = self._last if self._changed else None

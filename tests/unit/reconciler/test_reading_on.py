@@ -78,7 +78,7 @@ def test_documents_that_are_in_force_already_change_and_record_nothing(
     document: Path, reconciler: Reconciler
 ) -> None:
     told: list[Configuration] = []
-    reconciler.on_configuration.append(told.append)
+    reconciler.on_hosts.append(told.append)
     document.write_text("kind: nonsense\n")
     asyncio.run(reconciler.reload())
     assert reconciler.refused_configuration
@@ -87,6 +87,20 @@ def test_documents_that_are_in_force_already_change_and_record_nothing(
     asyncio.run(reconciler.reload())
     assert (reconciler.revision, reconciler.refused_configuration, told) == (1, "", [])
     assert reconciler.loaded_at > read_at
+
+
+def test_who_follows_hosts_is_told_of_their_edits_alone(document: Path, reconciler: Reconciler) -> None:
+    told: list[int] = []
+    reconciler.on_hosts.append(lambda configuration: told.append(len(configuration.inventory.hosts)))
+    document.write_text("kind: tenant\ntenant: blue\n")
+    asyncio.run(reconciler.reload())
+    assert (tenants(reconciler), told) == ({"acme", "blue"}, [])
+    hosts = document.with_name("hosts.yaml")
+    hosts.write_text("kind: inventory\nhosts: {hv1: {bridges: {br0: {attachment: fabric}}}}\n")
+    asyncio.run(reconciler.reload())
+    document.unlink()
+    asyncio.run(reconciler.reload())
+    assert (tenants(reconciler), told) == ({"acme"}, [1])
 
 
 class Change:

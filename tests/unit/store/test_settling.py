@@ -6,7 +6,6 @@ import pytest
 
 from zonewall.store.settling import (
     BELIEVED_S,
-    BROUGHT_S,
     HELD_S,
     LONGEST_S,
     QUIET_S,
@@ -39,25 +38,6 @@ def test_one_whole_document_is_due_at_once_unless_somebody_waits_for_a_processor
     assert settling.believed_at == 1.1 + BELIEVED_S
     settling.done()
     assert settling.due() is None
-
-
-def test_a_document_from_elsewhere_is_believed_later_as_others_may_be_on_their_way(
-    settling: Settling,
-) -> None:
-    settling.note("a.yaml", Sign.BROUGHT, 1.0)
-    assert settling.due() == 1.0
-    settling.take(1.0)
-    assert settling.believed_at == 1.0 + BROUGHT_S > 1.0 + BELIEVED_S
-    settling.note("a.yaml", Sign.WRITING, 1.001)
-    settling.note("a.yaml", Sign.WHOLE, 1.002)
-    assert settling.is_overtaken
-    settling.again()
-    settling.take(1.002)
-    assert settling.believed_at == 1.002 + BELIEVED_S
-    settling.done()
-    settling.note("b.yaml", Sign.WHOLE, 2.0)
-    settling.take(2.0)
-    assert settling.believed_at == 2.0 + BELIEVED_S
 
 
 def test_a_second_document_or_one_that_has_gone_or_a_stranger_under_way_has_all_wait_for_quiet(

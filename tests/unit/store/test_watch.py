@@ -68,25 +68,6 @@ def test_a_document_that_is_written_slowly_by_itself_is_read_once(directory: Pat
     assert reader.ever("a.yaml") == {"old", "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n"}
 
 
-def test_a_document_that_is_renamed_within_its_folder_is_told_from_one_that_is_moved_there(
-    directory: Path, tmp_path: Path
-) -> None:
-    followed = inotify_watch.Followed(directory)
-    waits = []
-    try:
-        for new in (directory / ".new", tmp_path / "new", directory / ".new"):
-            new.write_text("changed")
-            new.replace(directory / "a.yaml")
-            followed.read_now()
-            followed._settling._is_said = False
-            waits.append(followed._settling.believed_at - followed._settling._last)
-            followed._settling.take(0.0)
-            followed._settling.done()
-    finally:
-        followed.close()
-    assert waits == pytest.approx([settling.BELIEVED_S, settling.BROUGHT_S, settling.BELIEVED_S])
-
-
 @pytest.mark.usefixtures("unhurried")
 def test_what_is_renamed_before_it_is_written_to_the_end_is_not_read(directory: Path) -> None:
     async def scene(reader: Reader) -> None:
