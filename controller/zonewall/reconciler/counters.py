@@ -10,7 +10,8 @@ import asyncio
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,11 +29,13 @@ from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Action, Rule
 from zonewall.reconciler.holdings import a_turn
 from zonewall.reconciler.recorder import Recorder
-from zonewall.store.forms import read_form, set_aside, stamp
+from zonewall.store.forms import read_form, set_aside
 
 EVERY_S = 10.0
-FORM, SINCE = 1, 1
-"""Of the file (``store.forms``)."""
+FORM = 1
+"""Of the file (``store.forms``); the first says nothing of itself in the file."""
+PIECE = 200
+"""So many flows are put into text at once."""
 MOST_LEFT = 10_000
 """Of so many bridges that were taken out of the inventory it is known when, until they are back."""
 KEEP_S = 0.5
@@ -124,20 +127,16 @@ class Ledger:
             self.left.pop(bridge, None)
         return added
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return what is kept over a restart."""
-        return {
-            "totals": {
-                name: [one.packets, one.bytes, one.since, one.last_hit] for name, one in self.totals.items()
-            },
-            "looks": {
-                f"{bridge.host}/{bridge.bridge}": [
-                    [key.table, key.priority, key.match.hex(), one.cookie, one.packets, one.bytes, one.age_s]
-                    for key, one in look.items()
-                ]
-                for bridge, look in self.looks.items()
-            },
-        }
+    def to_text(self) -> Iterator[str]:
+        """Return what is kept over a restart, as it is now: a JSON object in pieces, put together anywhere.
+
+        Of many flows that takes a while, and a piece at a time, so that who works beside it has turns.
+        """
+        totals = [
+            (name, [one.packets, one.bytes, one.since, one.last_hit]) for name, one in self.totals.items()
+        ]
+        looks = [(f"{bridge.host}/{bridge.bridge}", [*look.values()]) for bridge, look in self.looks.items()]
+        return _in_pieces(totals, looks)
 
     def restore(self, document: Any, bridges: Iterable[BridgeKey]) -> None:
         """Take up what was kept; a bridge that is none any more is left out.
@@ -155,6 +154,25 @@ class Ledger:
                     key = FlowKey(table, priority, bytes.fromhex(match))
                     look[key] = FlowCount(key, cookie, packets, size, age_s)
                 self.looks[known[name]] = look
+
+
+def _in_pieces(
+    totals: Iterable[tuple[str, object]], looks: Iterable[tuple[str, list[FlowCount]]]
+) -> Iterator[str]:
+    yield '{"totals": {'
+    for number, (name, total) in enumerate(totals):
+        yield f"{', ' if number else ''}{json.dumps(name)}: {json.dumps(total)}"
+    yield '}, "looks": {'
+    for number, (bridge, counts) in enumerate(looks):
+        yield f"{', ' if number else ''}{json.dumps(bridge)}: ["
+        for begin in range(0, len(counts), PIECE):
+            rows = [
+                [*one.key[:2], one.key.match.hex(), one.cookie, one.packets, one.bytes, one.age_s]
+                for one in counts[begin : begin + PIECE]
+            ]
+            yield f"{', ' if begin else ''}{json.dumps(rows)[1:-1]}"
+        yield "]"
+    yield "}}"
 
 
 def _began_anew(last: FlowCount, now: FlowCount) -> bool:
@@ -188,6 +206,7 @@ class Counters:
         self._partly: defaultdict[BridgeKey, set[FlowKey]] = defaultdict(set)
         self._is_to_keep = False
         self._is_to_restore = True
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="counters")
 
     def follow(
         self, policy: Policy, sessions: Mapping[BridgeKey, Counting], bridges: list[BridgeKey]
@@ -221,7 +240,7 @@ class Counters:
         looks = (self._look_at(policy, key, one, cookies) for key, one in asked)
         await asyncio.gather(*looks)
         if cookies is None:
-            self._keep()
+            await asyncio.wrap_future(self._keep())
         elif not self._is_to_keep:
             self._is_to_keep = True
             asyncio.get_running_loop().call_later(KEEP_S, self._keep)
@@ -300,11 +319,16 @@ class Counters:
                 packets=packets, bytes=size,
             )  # fmt: skip
 
-    def _keep(self) -> None:
+    def _keep(self) -> Future[None]:
+        """Have what is known now written down, by a thread of its own, one time after the other."""
         self._is_to_keep = False
+        return self._writer.submit(self._write, self._ledger.to_text())
+
+    def _write(self, pieces: Iterable[str]) -> None:
         new = self._kept.with_suffix(".new")
         try:
-            new.write_text(json.dumps(stamp(FORM, SINCE) | self._ledger.to_plain()))
+            with new.open("w") as file:
+                file.writelines(pieces)
             new.replace(self._kept)
         except OSError as error:
             _log.error("counters_not_kept", file=str(self._kept), error=error.strerror)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -56,6 +57,25 @@ def test_a_bridge_that_was_forgotten_adds_nothing_again_and_all_that_flows_count
     ledger.take(BRIDGE, [count(1, 33, age_s=40), count(2, 8, age_s=19)], NAMES, 130.0)
     assert packets(ledger) == {"acme/t/web": 13, "acme/t/db": 8}
     assert not ledger.left
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 200])
+def test_what_is_kept_is_as_it_was_when_it_was_asked_for_however_many_pieces_that_takes(
+    monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    monkeypatch.setattr(counters, "PIECE", piece)
+    ledger, other = Ledger(), BridgeKey(HostName("hv2"), BridgeName("br-int"))
+    assert json.loads("".join(ledger.to_text())) == {"totals": {}, "looks": {}}
+    ledger.take(BRIDGE, [count(1, 10), count(2, 5), count(3, 1)], NAMES, 1.0)
+    ledger.take(other, [count(1, 7)], NAMES, 1.0)
+    totals, looks = {**ledger.totals}, {bridge: {**look} for bridge, look in ledger.looks.items()}
+    text = ledger.to_text()
+    first = next(text)
+    ledger.looks[BRIDGE].clear()
+    del ledger.looks[other]
+    again = Ledger()
+    again.restore(json.loads(first + "".join(text)), [BRIDGE, other])
+    assert (again.totals, again.looks) == (totals, looks)
 
 
 def test_when_bridges_were_forgotten_is_known_of_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
