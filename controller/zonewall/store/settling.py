@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
-BELIEVED_S = 0.007
+BELIEVED_S = 0.006
 """One document that is whole, with nothing else under way, is read at once; what was read is believed if
 nothing has happened for so long. Of thousands of rules reading takes as long."""
 QUIET_S = 0.05
