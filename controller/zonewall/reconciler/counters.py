@@ -29,11 +29,11 @@ from zonewall.placement.model import BridgeKey
 from zonewall.policy.model import Action, Rule
 from zonewall.reconciler.holdings import a_turn
 from zonewall.reconciler.recorder import Recorder
-from zonewall.store.forms import read_form, set_aside
+from zonewall.store.forms import read_form, set_aside, stamp
 
 EVERY_S = 10.0
-FORM = 1
-"""Of the file (``store.forms``); the first says nothing of itself in the file."""
+FORM, SINCE = 1, 1
+"""Of the file (``store.forms``)."""
 PIECE = 200
 """So many flows are put into text at once."""
 MOST_LEFT = 10_000
@@ -136,7 +136,7 @@ class Ledger:
             (name, [one.packets, one.bytes, one.since, one.last_hit]) for name, one in self.totals.items()
         ]
         looks = [(f"{bridge.host}/{bridge.bridge}", [*look.values()]) for bridge, look in self.looks.items()]
-        return _in_pieces(totals, looks)
+        return _in_pieces(json.dumps(stamp(FORM, SINCE))[1:-1], totals, looks)
 
     def restore(self, document: Any, bridges: Iterable[BridgeKey]) -> None:
         """Take up what was kept; a bridge that is none any more is left out.
@@ -157,9 +157,9 @@ class Ledger:
 
 
 def _in_pieces(
-    totals: Iterable[tuple[str, object]], looks: Iterable[tuple[str, list[FlowCount]]]
+    head: str, totals: Iterable[tuple[str, object]], looks: Iterable[tuple[str, list[FlowCount]]]
 ) -> Iterator[str]:
-    yield '{"totals": {'
+    yield f'{{{head}{", " if head else ""}"totals": {{'
     for number, (name, total) in enumerate(totals):
         yield f"{', ' if number else ''}{json.dumps(name)}: {json.dumps(total)}"
     yield '}, "looks": {'

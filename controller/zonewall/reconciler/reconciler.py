@@ -71,9 +71,8 @@ class Reconciler:
         self.refused_configuration = ""
         self.loaded_at = time.time()
         self.revision = 1  # rises with each configuration that is applied; a refused one does not count
-        self.on_hosts: list[
-            Callable[[Configuration], None]
-        ] = []  # not called for what leaves hosts as they are
+        self.on_hosts: list[Callable[[Configuration], None]] = []
+        """Not called for what leaves hosts as they are."""
         self.on_in_force: list[Callable[[InForce], None]] = []
         self.amend: Callable[[Configuration], Configuration] = lambda configuration: configuration
         """What is in force beside the documents: measures against what an IDS has told."""

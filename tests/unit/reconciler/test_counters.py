@@ -21,6 +21,7 @@ from zonewall.placement.model import BridgeKey
 from zonewall.reconciler import counters
 from zonewall.reconciler.counters import Ledger
 from zonewall.reconciler.link import SessionLink
+from zonewall.store.forms import stamp
 from zonewall.values.names import BridgeName, HostName
 
 BRIDGE = BridgeKey(HostName("hv1"), BridgeName("br-int"))
@@ -66,6 +67,9 @@ def test_what_is_kept_is_as_it_was_when_it_was_asked_for_however_many_pieces_tha
     monkeypatch.setattr(counters, "PIECE", piece)
     ledger, other = Ledger(), BridgeKey(HostName("hv2"), BridgeName("br-int"))
     assert json.loads("".join(ledger.to_text())) == {"totals": {}, "looks": {}}
+    with monkeypatch.context() as later:
+        later.setattr(counters, "FORM", 3)
+        assert json.loads("".join(ledger.to_text())) == {**stamp(3, 1), "totals": {}, "looks": {}}
     ledger.take(BRIDGE, [count(1, 10), count(2, 5), count(3, 1)], NAMES, 1.0)
     ledger.take(other, [count(1, 7)], NAMES, 1.0)
     totals, looks = {**ledger.totals}, {bridge: {**look} for bridge, look in ledger.looks.items()}
