@@ -26,7 +26,7 @@ from zonewall.flows.layers import (
 from zonewall.flows.meter_uses import MeterUses
 from zonewall.flows.shared_pieces import SharedPieces
 from zonewall.intent.fleet import DELIVERING, Fleet
-from zonewall.intent.here import Bound, Locals, same_crowd
+from zonewall.intent.here import Bound, Locals, known_otherwise, same_crowd
 from zonewall.intent.lines import BankHere, bank_here
 from zonewall.intent.model import BridgeIntent, ForeignEndpoint, TenantIntent, View
 from zonewall.intent.numbering import Kind
@@ -178,14 +178,10 @@ class _Step:
     def _locals(self, name: TenantName) -> Locals:
         """Return what a tenant's endpoints here add up to, as known where nothing of it has changed."""
         known = self._known
-        if (
-            known is not None
-            and name in known.here
-            and known.fleet.policy.endpoints is self._policy.endpoints
-        ):
-            before = known.fleet.here.get(self._key, {}).get(name)
-            if before is not None and before is self._fleet.here.get(self._key, {}).get(name):
-                return known.here[name]
+        if known is not None and name in known.here:
+            others = known_otherwise(known.fleet, self._fleet, self._key, name)
+            if others is not None:
+                return known.here[name].change(*others) if others[0] else known.here[name]
         return locals_of(self._fleet, self._key, name)
 
     def _bound(self, fleet: Fleet, name: TenantName) -> list[Bound]:
@@ -338,11 +334,12 @@ class _Step:
         known, facts = self._known, self._policy.endpoints
         same_view = known is not None and before is not None and known.tenants[name][1] is view
         of_tenant = self._fleet.here.get(self._key, {}).get(name, {})
-        if before is not None and known is not None and same_view and facts is known.fleet.policy.endpoints:
-            if of_tenant is known.fleet.here.get(self._key, {}).get(name, {}):
-                return before.own
-            if self._changed is not None:
-                return self._patched(name, view, before.own)
+        if before is not None and known is not None and same_view:
+            others = known_otherwise(known.fleet, self._fleet, self._key, name)
+            if others is None and self._changed is not None:
+                others = self._bound(known.fleet, name), self._bound(self._fleet, name)
+            if others is not None:
+                return self._patched(view, before.own, *others) if any(others) else before.own
         own: dict[int, dict[At, Own]] = {}
         for at, binding in of_tenant.items():
             place = port_range(at)
@@ -352,15 +349,14 @@ class _Step:
             own.setdefault(place, {})[at] = kept
         return own
 
-    def _patched(self, name: TenantName, view: View, before: _OwnByPort) -> _OwnByPort:
+    def _patched(self, view: View, before: _OwnByPort, gone: list[Bound], come: list[Bound]) -> _OwnByPort:
         """Return a tenant's endpoints here with those that changed made anew."""
-        assert self._known is not None
         own = dict(before)
-        for facts, binding in self._bound(self._known.fleet, name):
+        for facts, binding in gone:
             at = (binding.ofport, facts.key)
             place = port_range(at)
             own[place] = {other: each for other, each in own.get(place, {}).items() if other != at}
-        for facts, binding in self._bound(self._fleet, name):
+        for facts, binding in come:
             at = (binding.ofport, facts.key)
             place = port_range(at)
             kept = before.get(place, {}).get(at)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from zonewall.intent.fleet import DELIVERING
+from zonewall.intent.fleet import DELIVERING, Fleet
 from zonewall.intent.policy import EndpointFacts
-from zonewall.placement.model import Binding
+from zonewall.placement.model import Binding, BridgeKey
+from zonewall.values.names import TenantName
 
 K = TypeVar("K")
 Bound = tuple[EndpointFacts, Binding]
@@ -57,6 +58,23 @@ class Locals:
 
 
 NOBODY_HERE = Locals()
+
+
+def known_otherwise(
+    before: Fleet, after: Fleet, bridge: BridgeKey, tenant: TenantName
+) -> tuple[list[Bound], list[Bound]] | None:
+    """Return a tenant's endpoints on a bridge of which something else is known, as it was and as it is.
+
+    None: some of them have come, gone or moved.
+    """
+    places = after.here.get(bridge, {}).get(tenant)
+    if places is None or places is not before.here.get(bridge, {}).get(tenant):
+        return None
+    then, now = before.policy.endpoints, after.policy.endpoints
+    if then is now:
+        return [], []
+    others = [one for one in places.values() if then[one.endpoint] is not now[one.endpoint]]
+    return [(then[one.endpoint], one) for one in others], [(now[one.endpoint], one) for one in others]
 
 
 def same_crowd(one: Locals | None, other: Locals | None) -> bool:

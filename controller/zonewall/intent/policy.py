@@ -208,12 +208,13 @@ def _all_facts(
     linked = linked_pairs(configuration)
     hidden = hidden_from(configuration, linked)
     joined = Counter(owner for _, owner in linked)
-    found = {}
+    found, nobody = {}, frozenset[int]()
     for key, endpoint in configuration.inventory.endpoints.items():
-        last = known.get(key)
+        last, viewers = known.get(key), hidden.get(key)
+        unseen: frozenset[int] = nobody
         unseen_by: tuple[int, ...] = ()
-        unseen = frozenset(builder.number(Kind.TENANT, viewer) for viewer in hidden.get(key, ()))
-        if unseen:
+        if viewers:
+            unseen = frozenset(builder.number(Kind.TENANT, viewer) for viewer in viewers)
             is_every = len(unseen) == joined[endpoint.tenant]
             unseen_by = (EVERY_JOINED,) if is_every else tuple(sorted(unseen))
         if (
@@ -221,7 +222,8 @@ def _all_facts(
             and last is not None
             and before.configuration.inventory.endpoints[key] is endpoint
             and before.directory.endpoints[key] is directory.endpoints[key]
-            and (last.hidden_from, last.unseen_by) == (unseen, unseen_by)
+            and last.hidden_from == unseen
+            and last.unseen_by == unseen_by
         ):
             found[key] = last
             continue
