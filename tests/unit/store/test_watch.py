@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -181,6 +181,16 @@ def test_what_is_changed_while_it_is_read_is_read_again_and_only_that_counts(dir
     assert reader.begun == 2
 
 
+@asynccontextmanager
+async def saved(directory: Path) -> AsyncGenerator[watch.Saved, None]:
+    """Follow a directory, save one of its documents, and give the change that is told."""
+    async with aclosing(watch.changes(directory, asyncio.Event())) as told:
+        await anext(told)
+        (directory / "a.yaml").write_text("new")
+        async with asyncio.timeout(PATIENCE_S):
+            yield await anext(told)
+
+
 @pytest.mark.parametrize("goes_on", [True, False], ids=["is written anew", "stays empty"])
 def test_what_is_empty_counts_once_nothing_was_written_there_for_a_while(
     directory: Path, monkeypatch: pytest.MonkeyPatch, goes_on: bool
@@ -188,17 +198,13 @@ def test_what_is_empty_counts_once_nothing_was_written_there_for_a_while(
     monkeypatch.setattr(inotify_watch, "HELD_S", PATIENCE_S if goes_on else 0.02)
 
     async def scene() -> None:
-        stop = asyncio.Event()
-        async with aclosing(watch.changes(directory, stop)) as told:
-            await anext(told)
-            (directory / "a.yaml").write_text("new")
-            async with asyncio.timeout(PATIENCE_S):
-                deciding = asyncio.ensure_future((await anext(told)).stands(is_emptied=True))
-                if goes_on:
-                    await asyncio.sleep(10 * settling.BELIEVED_S)
-                    assert not deciding.done()
-                    (directory / "b.yaml").write_text("new")
-                assert await deciding is not goes_on
+        async with saved(directory) as change:
+            deciding = asyncio.ensure_future(change.stands(is_emptied=True))
+            if goes_on:
+                await asyncio.sleep(10 * settling.BELIEVED_S)
+                assert not deciding.done()
+                (directory / "b.yaml").write_text("new")
+            assert await deciding is not goes_on
 
     with patiently():
         asyncio.run(scene())
@@ -206,12 +212,8 @@ def test_what_is_empty_counts_once_nothing_was_written_there_for_a_while(
 
 def test_what_changed_before_it_was_waited_for_is_told(directory: Path) -> None:
     async def scene() -> None:
-        stop = asyncio.Event()
-        async with aclosing(watch.changes(directory, stop)) as told:
-            await anext(told)
-            (directory / "a.yaml").write_text("new")
-            async with asyncio.timeout(PATIENCE_S):
-                assert await (await anext(told)).stands()
+        async with saved(directory) as change:
+            assert await change.stands()
 
     with patiently():
         asyncio.run(scene())
